@@ -1,0 +1,66 @@
+"""Dogs vs. Cats Redux (Kaggle, 2016): is it a dog? Log loss of P(dog).
+
+The download holds train/cat.N.jpg and train/dog.N.jpg, test/N.jpg and sample_submission.csv (id,label).
+Source: https://www.kaggle.com/competitions/dogs-vs-cats-redux-kernels-edition
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kaggle_ray import (
+    Competition,
+    Samples,
+    SearchSpace,
+    Settings,
+    SubmissionFormat,
+    as_ids,
+    encode_labels,
+    join_images,
+    list_images,
+    metric_by_name,
+    read_table,
+)
+
+CLASSES = ("cat", "dog")
+
+
+def read(folder: Path) -> Samples:
+    """Take a training image's label from its name, and the test ids from the sample submission."""
+    train = list_images(folder / "train")
+    train_ids = list(train)
+    labels = [sample_id.partition(".")[0] for sample_id in train_ids]
+    sample_file = folder / "sample_submission.csv"
+    test_ids = read_table(sample_file, columns=["id", "label"])["id"].tolist()
+    return Samples(
+        train_ids=as_ids(train_ids),
+        train_paths=tuple(train.values()),
+        target=encode_labels(labels, CLASSES, ids=train_ids, where=str(folder / "train")),
+        test_ids=as_ids(test_ids),
+        test_paths=join_images(test_ids, folder / "test", table=sample_file),
+    )
+
+
+def default_space(settings: Settings) -> SearchSpace:
+    """Pretrained backbones on a GPU; on a CPU a small network from scratch."""
+    common = {"augment": "flip_crop", "tta": "hflip"}
+    if settings.device == "cuda":
+        return SearchSpace(
+            base={**common, "pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4},
+            grid={"model": ["resnet50", "convnext_tiny"]},
+        )
+    return SearchSpace(
+        base={**common, "model": "small_resnet", "image_size": 64, "epochs": 25, "lr": 2e-3},
+        experiments=[{"model_args": {"width": 24}}, {"model_args": {"width": 32}}],
+    )
+
+
+COMPETITION = Competition(
+    name="dogs_vs_cats",
+    task="binary",
+    classes=CLASSES,
+    metric=metric_by_name("log_loss"),
+    read=read,
+    submission=SubmissionFormat(id_column="id", columns=("label",)),
+    default_space=default_space,
+)

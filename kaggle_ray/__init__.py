@@ -1,0 +1,62 @@
+"""One image competition in; a leak-checked, cross-validated, ensembled, verified submission out.
+
+``kaggle_ray.run("digits", experiments=[{"model": "small_resnet", "lr": 1e-3}, ...])`` is the whole of it. The
+names below are the public API; competitions, search spaces and notebooks use nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kaggle_ray.api import run as run
+    from kaggle_ray.config import Hyperparameters as Hyperparameters
+    from kaggle_ray.config import SearchSpace as SearchSpace
+    from kaggle_ray.data.competition import Competition as Competition
+    from kaggle_ray.data.competition import Samples as Samples
+    from kaggle_ray.data.files import as_ids as as_ids
+    from kaggle_ray.data.files import encode_labels as encode_labels
+    from kaggle_ray.data.files import join_images as join_images
+    from kaggle_ray.data.files import list_images as list_images
+    from kaggle_ray.data.files import read_table as read_table
+    from kaggle_ray.data.folds import FoldScheme as FoldScheme
+    from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
+    from kaggle_ray.errors import KaggleRayError as KaggleRayError
+    from kaggle_ray.metrics import Metric as Metric
+    from kaggle_ray.metrics import metric_by_name as metric_by_name
+    from kaggle_ray.models import register_model as register_model
+    from kaggle_ray.reporters import Reporter as Reporter
+    from kaggle_ray.result import RunResult as RunResult
+    from kaggle_ray.settings import Settings as Settings
+
+_HOME = {
+    "run": "kaggle_ray.api",
+    "Hyperparameters": "kaggle_ray.config",
+    "SearchSpace": "kaggle_ray.config",
+    "Competition": "kaggle_ray.data.competition",
+    "Samples": "kaggle_ray.data.competition",
+    "as_ids": "kaggle_ray.data.files",
+    "encode_labels": "kaggle_ray.data.files",
+    "join_images": "kaggle_ray.data.files",
+    "list_images": "kaggle_ray.data.files",
+    "read_table": "kaggle_ray.data.files",
+    "FoldScheme": "kaggle_ray.data.folds",
+    "SubmissionFormat": "kaggle_ray.data.submission_format",
+    "KaggleRayError": "kaggle_ray.errors",
+    "Metric": "kaggle_ray.metrics",
+    "metric_by_name": "kaggle_ray.metrics",
+    "register_model": "kaggle_ray.models",
+    "Reporter": "kaggle_ray.reporters",
+    "RunResult": "kaggle_ray.result",
+    "Settings": "kaggle_ray.settings",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that ``kaggle-ray --help`` does not wait for torch or pandas."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'kaggle_ray' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

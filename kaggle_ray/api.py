@@ -1,0 +1,83 @@
+"""``kaggle_ray.run``: the whole of a run as one call, from a script or a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from kaggle_ray.config import SearchSpace
+from kaggle_ray.driver import execute
+from kaggle_ray.ensemble import Method
+from kaggle_ray.launch.launcher import LauncherName
+from kaggle_ray.reporters import Reporter
+from kaggle_ray.reporters.console import ConsoleReporter
+from kaggle_ray.result import RunResult
+from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, parse_deadline, parse_duration
+from kaggle_ray.settings import Device, Dtype
+from kaggle_ray.types import JsonValue
+
+
+def run(
+    competition: str | Path,
+    *,
+    experiments: Sequence[ExperimentLike] | None = None,
+    space: SearchSpace | str | Path | None = None,
+    overrides: Mapping[str, JsonValue] | None = None,
+    data: str | Path | None = None,
+    runs: str | Path = "runs",
+    run_id: str | None = None,
+    launcher: LauncherName = "ray",
+    ensemble: Method = "greedy",
+    device: Device | None = None,
+    threads: int | None = None,
+    dtype: Dtype | None = None,
+    num_slots: int | None = None,
+    budget: str | None = None,
+    deadline: str | None = None,
+    reporters: Sequence[Reporter] | None = None,
+) -> RunResult:
+    """Cross-validate experiments, ensemble them and write a checked submission; called again, it resumes.
+
+    Args:
+        competition: a name in ``competitions/``, or the path of such a file.
+        experiments: plain dictionaries of hyperparameters, or Hyperparameters.
+        space: instead of experiments: a search space, its name in ``search_spaces/``, or its path. Where neither is
+            given, the competition's default space is used.
+        overrides: hyperparameters that replace the space's base.
+        data: the folder of the competition's files; ``data/<competition>``.
+        runs: where run folders are made.
+        run_id: the run's name; a digest of what it computes, so that the same call resumes its own run.
+        launcher: ``ray`` runs several trials at once; ``local`` runs them in this process, where breakpoints work.
+        ensemble: how the experiments are weighted.
+        device: ``cpu`` or ``cuda``; a GPU where there is one.
+        threads: CPU threads per trial.
+        dtype: of the forward and backward pass.
+        num_slots: trials at once.
+        budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
+        deadline: the same as a time such as ``23:30``.
+        reporters: who is told what happens; the console.
+
+    Raises:
+        KaggleRayError: what, where, and the next step; what is committed stays committed.
+    """
+    options = RunOptions(
+        competition=competition,
+        experiments=experiments,
+        space=space,
+        overrides=overrides or {},
+        data=data,
+        runs=runs,
+        run_id=run_id,
+        device=device,
+        threads=threads,
+        dtype=dtype,
+        num_slots=num_slots,
+        budget_s=None if budget is None else parse_duration(budget),
+        deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
+    )
+    if reporters is None:
+        reporters = [ConsoleReporter(Console())]
+    return RunResult(execute(options, launcher=launcher, method=ensemble, reporters=reporters))

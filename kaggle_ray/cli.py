@@ -1,0 +1,192 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that --help answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+RUNS = click.option(
+    "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder of the run folders."
+)
+RUN = click.argument("run", type=click.Path(path_type=Path))
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an error of the user's is one line on stderr and exit code 1."""
+    from kaggle_ray.errors import KaggleRayError
+
+    try:
+        commands.main(args=arguments, standalone_mode=False)
+    except KaggleRayError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@click.group()
+@click.version_option(package_name="kaggle-ray")
+def commands() -> None:
+    """One image competition in; a leak-checked, cross-validated, ensembled, verified submission out."""
+
+
+def _run_options(command: Command) -> Command:
+    """Add the options of ``run``."""
+    options = [
+        click.option("--space", help="Search space: a name in search_spaces/ or a path. [the competition's default]"),
+        click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override the space's base."),
+        click.option("--data", type=click.Path(path_type=Path), help="The competition's files. [data/COMPETITION]"),
+        RUNS,
+        click.option("--run-id", help="Name of the run. [a digest of what it computes; the same command resumes]"),
+        click.option(
+            "--launcher",
+            type=click.Choice(["ray", "local"]),
+            default="ray",
+            show_default=True,
+            help="ray: several trials at once; local: this process, where breakpoints work.",
+        ),
+        click.option("--ensemble", type=click.Choice(["greedy", "mean"]), default="greedy", show_default=True),
+        click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[a GPU where there is one]"),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads per trial. [1; a GPU's share]"),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "bfloat16", "float16"]),
+            help="Of forward and backward pass. [bfloat16 where the hardware has it]",
+        ),
+        click.option("--slots", type=click.IntRange(min=1), help="Trials at once. [one per core or GPU]"),
+        click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
+        click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),
+        click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of the time, and do nothing."),
+        click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON line; the rest is on stderr."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@commands.command()
+@click.argument("competition")
+@_run_options
+def run(
+    competition: str,
+    space: str | None,
+    overrides: tuple[str, ...],
+    data: Path | None,
+    runs: Path,
+    run_id: str | None,
+    launcher: str,
+    ensemble: str,
+    device: str | None,
+    threads: int | None,
+    dtype: str | None,
+    slots: int | None,
+    budget: str | None,
+    deadline: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume."""
+    from datetime import datetime
+    from typing import cast
+
+    from rich.console import Console
+
+    from kaggle_ray.config import parse_hyperparameters, parse_override
+    from kaggle_ray.schedule.plan import RunOptions, make_plan, parse_deadline, parse_duration
+
+    options = RunOptions(
+        competition=competition,
+        space=space,
+        overrides=dict(parse_override(text) for text in overrides),
+        data=data,
+        runs=runs,
+        run_id=run_id,
+        device=cast("Any", device),
+        threads=threads,
+        dtype=cast("Any", dtype),
+        num_slots=slots,
+        budget_s=None if budget is None else parse_duration(budget),
+        deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
+    )
+    console = Console(stderr=as_json)
+    if dry_run:
+        from kaggle_ray.report.plan import plan_table
+        from kaggle_ray.train.estimate import seconds_per_trial
+
+        plan = make_plan(options)
+        seconds = {
+            experiment.experiment_id: seconds_per_trial(
+                plan.competition,
+                len(plan.samples.train_ids),
+                parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
+                plan.settings,
+            )
+            for experiment in plan.experiments
+        }
+        console.print(plan_table(plan, seconds))
+        return
+    from kaggle_ray.driver import execute
+    from kaggle_ray.reporters.console import ConsoleReporter
+    from kaggle_ray.result import RunResult
+
+    outcome = execute(
+        options,
+        launcher=cast("Any", launcher),
+        method=cast("Any", ensemble),
+        reporters=[ConsoleReporter(console)],
+        command=_command_words(),
+    )
+    if as_json:
+        click.echo(json.dumps(RunResult(outcome).to_json()))
+
+
+@commands.command("list")
+@RUNS
+def list_(runs: Path) -> None:
+    """List the runs, with how far they are and their honest scores."""
+    from rich.console import Console
+
+    from kaggle_ray.report.runs import runs_table
+
+    Console().print(runs_table(runs))
+
+
+@commands.command()
+@RUN
+def board(run: Path) -> None:
+    """Print the leaderboard of RUN, a run folder; a run that is still going on, too."""
+    from rich.console import Console
+
+    from kaggle_ray.report.collect import board_of
+    from kaggle_ray.store.run import RunStore
+
+    Console().print(board_of(RunStore(run)).table())
+
+
+@commands.command()
+@RUN
+def report(run: Path) -> None:
+    """Write report.html of RUN, a run folder, anew."""
+    from kaggle_ray.report.collect import report_of
+    from kaggle_ray.report.html import render_report
+    from kaggle_ray.store.run import RunStore
+
+    store = RunStore(run)
+    click.echo(store.save_report(render_report(report_of(store))))
+
+
+def _command_words() -> list[str]:
+    """Return what the user typed: the program by its name on the path, a script through python."""
+    program, *arguments = sys.argv
+    return ["python", program, *arguments] if program.endswith(".py") else [Path(program).name, *arguments]

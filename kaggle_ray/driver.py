@@ -1,0 +1,262 @@
+"""The story of a run: from a competition and its experiments to a verified submission."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.ensemble import Ensemble, Method, select
+from kaggle_ray.errors import NothingToSubmitError
+from kaggle_ray.gather import Pool, gather, missing_folds
+from kaggle_ray.images.cache import cached_images, default_cache_dir
+from kaggle_ray.launch.launcher import LauncherName, make_launcher
+from kaggle_ray.metrics import check_direction, confusion_matrix
+from kaggle_ray.provenance import provenance
+from kaggle_ray.report.board import Board
+from kaggle_ray.report.collect import board_of, report_of
+from kaggle_ray.report.html import render_report
+from kaggle_ray.reporters import FanOut, Reporter, events
+from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.schedule.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.schedule.source import DeadlineSource, ListSource
+from kaggle_ray.store.lease import lease
+from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
+from kaggle_ray.types import Event, TrialResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    plan: RunPlan
+    submission: Path
+    """The checked submission: the ensemble's, or the constant baseline's where no experiment is complete."""
+    report: Path
+    board: Board
+    pool: Pool
+    ensemble: Ensemble | None
+    num_epochs_trained: int
+    """In this session, by trials that were not in the store already."""
+    decoded_images: int
+    """In this session: what the cache did not have."""
+    seconds: float
+    """Wall time of this session."""
+
+
+def execute(
+    options: RunOptions,
+    *,
+    launcher: LauncherName = "ray",
+    method: Method = "greedy",
+    reporters: Sequence[Reporter] = (),
+    command: Sequence[str] | None = None,
+) -> Outcome:
+    """Run what ``options`` describe, or what of it is not in the store yet.
+
+    Args:
+        options: what to run.
+        launcher: where the trials run; the predictions are the same.
+        method: how the ensemble is weighted.
+        reporters: who is told of the events, beside the run's events.jsonl; closed at the end.
+        command: the words that a person types to run the same again; None in a script or notebook.
+
+    Raises:
+        KaggleRayError: what, where, and the next step; what is committed stays committed.
+        KeyboardInterrupt: the user stopped it; the reporters were told how to go on.
+    """
+    started = time.monotonic()
+    plan = make_plan(options)
+    check_direction(plan.competition.metric, plan.samples.target, plan.competition.num_columns)
+    with lease(plan.run_dir), _told(plan, reporters) as tell:
+        store = _begin(plan, command)
+        trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
+        num_resumed = len(trials.results)
+        tell.emit(_run_started(plan, launcher, num_resumed))
+        baseline, baseline_score = submit_baseline(plan, store)
+        tell.emit(events.baseline(score=baseline_score, submission=baseline))
+        with _telling_how_to_go_on(plan, store, tell, command):
+            num_decoded = _train(plan, trials, launcher, tell)
+        pool = gather(store, plan.folds, trials.admitted(), plan.samples.test_ids)
+        if not pool.oof and plan.stop_at is None:
+            raise NothingToSubmitError(_why_nothing(trials.results, baseline))
+        ensemble = _ensemble(plan, store, pool, method, tell) if pool.oof else None
+        submission = submit_ensemble(plan, store, ensemble, pool) if ensemble else baseline
+        board = board_of(store)
+        report = store.save_report(render_report(report_of(store)))
+        _sweep(store, trials.results)
+        seconds = time.monotonic() - started
+        tell.emit(events.run_finished(submission=submission, report=report, seconds=seconds, board=board.to_rows()))
+    new_results = trials.results[num_resumed:]
+    return Outcome(
+        plan=plan,
+        submission=submission,
+        report=report,
+        board=board,
+        pool=pool,
+        ensemble=ensemble,
+        num_epochs_trained=sum(len(result.history) for result in new_results),
+        decoded_images=num_decoded + sum(result.num_decoded for result in new_results),
+        seconds=seconds,
+    )
+
+
+def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
+    """Return the run's store, with the run written down in it.
+
+    Raises:
+        RunMismatchError: the folder is another run's.
+    """
+    store = RunStore(plan.run_dir)
+    facts = {
+        "run_id": plan.run_id,
+        "classes": list(plan.competition.classes),
+        "metric": plan.competition.metric.name,
+        "greater_is_better": plan.competition.metric.greater_is_better,
+        "num_folds": plan.folds.num_folds,
+        "competition_file": str(plan.competition_file),
+        "data_dir": str(plan.data_dir),
+        **provenance(command),
+    }
+    record = store.begin(plan.identity, facts)
+    if record["code"] != facts["code"]:
+        logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
+    store.save_folds_csv(folds_to_csv(plan.folds))
+    for experiment in plan.experiments:
+        store.save_experiment(experiment)
+    return store
+
+
+def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Reporter) -> int:
+    """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
+    if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
+        return 0
+    source = trials if plan.stop_at is None else DeadlineSource(trials, stop_at=plan.stop_at, num_slots=plan.num_slots)
+    cache_dir = default_cache_dir()
+    num_decoded = sum(
+        cached_images(paths, size, cache_dir).num_decoded
+        for size in plan.image_sizes
+        for paths in (plan.samples.train_paths, plan.samples.test_paths)
+    )
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(cache_dir), tell.emit)
+    return num_decoded
+
+
+def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, method: Method, tell: Reporter) -> Ensemble:
+    """Save the ensemble of every method, for the board; return the one that is asked for."""
+    rows = plan.folds.scored_rows()
+    target, metric = plan.samples.target[rows], plan.competition.metric
+    scores = {experiment_id: metric.score(target, values) for experiment_id, values in pool.oof.items()}
+    ensembles: dict[Method, Ensemble] = {}
+    for name in get_args(Method):
+        ensembles[name] = select(pool.oof, target, plan.folds.fold_of[rows], metric, name)
+        description = {
+            "method": name,
+            "chosen": name == method,
+            "weights": dict(ensembles[name].weights),
+            "score_honest": ensembles[name].score_honest,
+            "score_in_sample": ensembles[name].score_in_sample,
+            "experiment_scores": scores,
+            "confusion": confusion_matrix(target, ensembles[name].oof, len(plan.competition.classes)).tolist(),
+        }
+        store.save_ensemble(name, description, oof=ensembles[name].oof, test=ensembles[name].apply(pool.test))
+    chosen = ensembles[method]
+    names = {experiment.experiment_id: experiment.name for experiment in plan.experiments}
+    tell.emit(
+        events.ensemble(
+            method=method,
+            weights={names[experiment_id]: weight for experiment_id, weight in chosen.weights.items()},
+            score_honest=chosen.score_honest,
+            score_in_sample=chosen.score_in_sample,
+        )
+    )
+    return chosen
+
+
+def _sweep(store: RunStore, results: Sequence[TrialResult]) -> None:
+    for result in results:
+        if result.status == "committed":
+            store.sweep(result)
+
+
+@contextmanager
+def _told(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Reporter]:
+    """Yield the reporters as one, the run's events.jsonl among them; close them at the end."""
+    tell = FanOut([JsonlReporter(plan.run_dir / EVENTS_FILE), *reporters])
+    try:
+        yield tell
+    finally:
+        tell.close()
+
+
+@contextmanager
+def _telling_how_to_go_on(
+    plan: RunPlan, store: RunStore, tell: Reporter, command: Sequence[str] | None
+) -> Iterator[None]:
+    """Emit ``interrupted`` where the training inside was stopped by the user or by the clock."""
+    reason: events.InterruptReason = "deadline"
+    try:
+        yield
+    except KeyboardInterrupt:
+        reason = "ctrl-c"
+        raise
+    finally:
+        num_committed = _num_committed(plan, store)
+        if reason == "ctrl-c" or (plan.stop_at is not None and num_committed < plan.num_trials):
+            tell.emit(_interrupted(reason, plan, num_committed, command))
+
+
+def _num_committed(plan: RunPlan, store: RunStore) -> int:
+    num_folds = plan.folds.num_folds
+    return sum(num_folds - len(missing_folds(store, plan.folds, experiment)) for experiment in plan.experiments)
+
+
+def _interrupted(
+    reason: events.InterruptReason, plan: RunPlan, num_committed: int, command: Sequence[str] | None
+) -> Event:
+    if command is None:
+        how_to_resume = f"call run() again with run_id={plan.run_id!r}"
+        how_to_ensemble = f"{how_to_resume} and budget='0s'"
+    else:
+        words = list(command) if "--run-id" in command else [*command, "--run-id", plan.run_id]
+        how_to_resume, how_to_ensemble = shlex.join(words), shlex.join([*words, "--budget", "0s"])
+    return events.interrupted(
+        reason=reason,
+        num_committed=num_committed,
+        num_trials=plan.num_trials,
+        how_to_resume=how_to_resume,
+        how_to_ensemble=how_to_ensemble,
+    )
+
+
+def _run_started(plan: RunPlan, launcher: LauncherName, num_resumed: int) -> Event:
+    return events.run_started(
+        run_id=plan.run_id,
+        competition=plan.competition.name,
+        metric=plan.competition.metric.name,
+        greater_is_better=plan.competition.metric.greater_is_better,
+        experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
+        num_folds=plan.folds.num_folds,
+        num_committed=num_resumed,
+        epochs={e.experiment_id: int(e.hyperparameters["epochs"]) for e in plan.experiments},
+        launcher=launcher,
+        num_slots=plan.num_slots if launcher == "ray" else 1,
+        run_dir=plan.run_dir,
+    )
+
+
+def _why_nothing(results: Sequence[TrialResult], baseline: Path) -> str:
+    reasons = sorted({result.error for result in results if result.error})
+    return (
+        f"no experiment is complete: {sum(result.status == 'failed' for result in results)} trials failed. "
+        f"{' '.join(reasons[:3])} The constant baseline is in {baseline}."
+    )

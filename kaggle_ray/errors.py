@@ -1,0 +1,73 @@
+"""Every error that a user can meet: each says what, where, expected and got, and the next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KaggleRayError(Exception):
+    """Base of all errors that the user can act upon; the command line prints them without a traceback."""
+
+
+class ConfigError(KaggleRayError):
+    """A hyperparameter, option or file of the user's is unknown, misspelt or out of range."""
+
+
+class DataError(KaggleRayError):
+    """The competition's files are missing, contradict each other or do not decode."""
+
+
+class FoldsError(KaggleRayError):
+    """A fold plan cannot be made, or is not the one that the run was started with."""
+
+
+class StoreError(KaggleRayError):
+    """The run folder cannot be read or written."""
+
+
+class SchemaVersionError(StoreError):
+    """A file of the run folder was written by another version of the schema."""
+
+
+class CorruptBlobError(StoreError):
+    """A stored file is not the one that was committed."""
+
+
+class LeaseError(StoreError):
+    """Another driver is at work on this run."""
+
+
+class RunMismatchError(StoreError):
+    """The run folder belongs to other experiments, folds or settings than the command's."""
+
+
+class TrialError(KaggleRayError):
+    """One trial cannot go on; the others do."""
+
+
+class NonFiniteLossError(TrialError):
+    """The training loss became NaN or infinite: the trial would fail the same way again."""
+
+
+class IncompleteFoldsError(KaggleRayError):
+    """An experiment lacks the predictions of some folds."""
+
+
+class LeakError(KaggleRayError):
+    """A model predicted a row that it was trained on, or a row was predicted twice or never."""
+
+
+class SubmissionError(KaggleRayError):
+    """A submission differs from the sample submission in ids, columns, order or range."""
+
+
+class NothingToSubmitError(KaggleRayError):
+    """No experiment is complete, so there is nothing to ensemble."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``". Did you mean 'x'?"`` for the nearest known name, else the list of known names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(names)}."

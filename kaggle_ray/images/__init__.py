@@ -1,0 +1,1 @@
+"""Pixels: decoding, the decode-once cache, augmentation."""

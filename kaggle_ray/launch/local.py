@@ -1,0 +1,43 @@
+"""Runs trials one after the other in this process: breakpoints work, and Ray is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from kaggle_ray.launch.launcher import Emit, Launcher, finished
+from kaggle_ray.reporters import events
+from kaggle_ray.schedule.source import Done, TrialSource, Wait
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.trial import TrialRunner
+from kaggle_ray.types import EpochMetrics, Trial, TrialResult
+
+
+class LocalLauncher:
+    """One slot: this process."""
+
+    def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
+        """See Launcher."""
+        runner = TrialRunner(context)
+        while True:
+            step = source.next()
+            if isinstance(step, Done):
+                return
+            if isinstance(step, Wait):
+                raise RuntimeError("the source waits for a trial to end, but none is running")
+            emit(events.trial_started(step))
+            result = _drain(step, runner.run(step), emit)
+            source.record(result)
+            emit(finished(result))
+
+
+def _drain(trial: Trial, epochs: Generator[EpochMetrics, None, TrialResult], emit: Emit) -> TrialResult:
+    while True:
+        try:
+            metrics = next(epochs)
+        except StopIteration as stop:
+            result: TrialResult = stop.value
+            return result
+        emit(events.epoch(trial, metrics))
+
+
+_: type[Launcher] = LocalLauncher

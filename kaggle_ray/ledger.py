@@ -1,0 +1,45 @@
+"""Proves that a prediction is not a leak: the model never saw the row, and each scored row is predicted once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaggle_ray.errors import LeakError
+from kaggle_ray.types import Folds, Predictions, StrArray, Trial
+
+
+def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
+    """Check what a trial declares, and what its loader yielded, against the fold plan.
+
+    Raises:
+        LeakError: the trial used another fold plan, saw rows that its fold scores, or says nothing of what it saw.
+    """
+    lineage = predictions.lineage
+    if lineage is None or len(lineage.trained_rows) != len(folds.sample_ids):
+        raise LeakError(
+            f"{trial}: its lineage does not say which of the {len(folds.sample_ids)} rows it was trained on."
+        )
+    if lineage.folds_digest != folds.digest:
+        raise LeakError(f"{trial}: expected predictions under fold plan {folds.digest}, got {lineage.folds_digest}.")
+    if (seen := np.flatnonzero(lineage.trained_rows & (folds.fold_of == trial.fold))).size:
+        raise LeakError(
+            f"{trial}: was trained on {seen.size} of the rows that it scores, such as {folds.sample_ids[seen[0]]!r}. "
+            f"Its predictions cannot be used."
+        )
+
+
+def rows_in(sample_ids: StrArray, wanted: StrArray, *, where: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return for each of ``wanted`` its position in ``sample_ids``, which must hold exactly those ids once each.
+
+    Raises:
+        LeakError: an id is predicted twice, is missing or is not wanted.
+    """
+    order = np.argsort(sample_ids, kind="stable")
+    ordered = sample_ids[order]
+    if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
+        raise LeakError(f"{where}: {repeated.size} rows are predicted more than once, such as {repeated[0]!r}.")
+    if (missing := np.setdiff1d(wanted, sample_ids)).size:
+        raise LeakError(f"{where}: {missing.size} rows are not predicted, such as {missing[0]!r}.")
+    if (extra := np.setdiff1d(sample_ids, wanted)).size:
+        raise LeakError(f"{where}: {extra.size} rows are predicted that should not be, such as {extra[0]!r}.")
+    return order[np.searchsorted(ordered, wanted)]

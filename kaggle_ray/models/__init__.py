@@ -1,0 +1,9 @@
+"""Models by name: our own, torchvision's, and timm's as ``timm/<name>``.
+
+A newcomer adds a module beside this one with a builder under ``@register_model("name")``, and imports it below.
+"""
+
+from kaggle_ray.models import small_resnet as small_resnet
+from kaggle_ray.models.registry import Model, build_model, check_model_name, register_model
+
+__all__ = ["Model", "build_model", "check_model_name", "register_model"]

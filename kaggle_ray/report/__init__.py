@@ -1,0 +1,1 @@
+"""What a run came to: the leaderboard, and one HTML page to read, keep and send."""

@@ -1,0 +1,123 @@
+"""Reads a run's folder into what the board and the report show; works on a run that is still going on, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import pstdev
+from typing import get_args
+
+import numpy as np
+
+from kaggle_ray.ensemble import Method
+from kaggle_ray.errors import StoreError
+from kaggle_ray.report.board import Board, BoardRow
+from kaggle_ray.report.html import ReportData
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.submit import BASELINE
+from kaggle_ray.types import Experiment, JsonValue, Trial, TrialResult
+
+
+def board_of(store: RunStore) -> Board:
+    """Return the run's leaderboard.
+
+    Raises:
+        StoreError: the folder is no run.
+    """
+    record = _record(store)
+    ensembles = _ensembles(store)
+    chosen = next((ensemble for ensemble in ensembles.values() if ensemble["chosen"]), None)
+    rows = [_experiment_row(store, experiment, record, chosen) for experiment in store.experiments()]
+    rows += [
+        BoardRow(
+            name=f"ensemble ({name})",
+            kind="ensemble",
+            score=ensemble["score_honest"],
+            in_sample=ensemble["score_in_sample"],
+        )
+        for name, ensemble in ensembles.items()
+    ]
+    if (baseline := store.submission(BASELINE)) is not None:
+        rows.append(BoardRow(name="baseline (constant)", kind="baseline", score=baseline["score_honest"]))
+    return Board(metric=record["metric"], greater_is_better=record["greater_is_better"], rows=tuple(rows))
+
+
+def report_of(store: RunStore) -> ReportData:
+    """Return what the run's report shows.
+
+    Raises:
+        StoreError: the folder is no run.
+    """
+    record = _record(store)
+    board = board_of(store)
+    experiments = store.experiments()
+    chosen = next((ensemble for ensemble in _ensembles(store).values() if ensemble["chosen"]), None)
+    return ReportData(
+        competition=record["competition"],
+        run_id=record["run_id"],
+        command=record["command"],
+        metric_name=record["metric"],
+        greater_is_better=record["greater_is_better"],
+        board=board,
+        wall_time_s=sum(row.duration_s for row in board.rows),
+        histories={
+            experiment.name: [
+                result.history if result else () for result in _results(store, experiment, record["num_folds"])
+            ]
+            for experiment in experiments
+        },
+        confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen else None,
+        class_names=record["classes"],
+        experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
+        facts=_facts(record),
+        failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
+    )
+
+
+def _record(store: RunStore) -> dict[str, JsonValue]:
+    record = store.record()
+    if record is None:
+        raise StoreError(f"{store.run_dir}: is no run: it has no run.json.")
+    return record
+
+
+def _ensembles(store: RunStore) -> dict[str, dict[str, JsonValue]]:
+    found = {name: store.ensemble(name) for name in get_args(Method)}
+    return {name: ensemble for name, ensemble in found.items() if ensemble is not None}
+
+
+def _results(store: RunStore, experiment: Experiment, num_folds: int) -> list[TrialResult | None]:
+    """Return each fold's result, None where it has not ended."""
+    return [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(num_folds)]
+
+
+def _experiment_row(
+    store: RunStore, experiment: Experiment, record: Mapping[str, JsonValue], chosen: Mapping[str, JsonValue] | None
+) -> BoardRow:
+    ended = [result for result in _results(store, experiment, record["num_folds"]) if result is not None]
+    committed = [result for result in ended if result.status == "committed"]
+    fold_scores = [result.score for result in committed if result.score is not None]
+    in_pool = chosen is not None and experiment.experiment_id in chosen["experiment_scores"]
+    return BoardRow(
+        name=experiment.name,
+        kind="experiment",
+        score=chosen["experiment_scores"][experiment.experiment_id] if chosen and in_pool else None,
+        score_std=pstdev(fold_scores) if len(fold_scores) > 1 else None,
+        weight=chosen["weights"].get(experiment.experiment_id, 0.0) if chosen and in_pool else None,
+        folds_done=len(committed),
+        num_folds=record["num_folds"],
+        epochs=int(experiment.hyperparameters["epochs"]),
+        duration_s=sum(result.duration_s for result in ended),
+        error=next((result.error for result in ended if result.error), None),
+    )
+
+
+def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:
+    hardware, settings, code = record["hardware"], record["settings"], record["code"]
+    return {
+        "Processor": f"{hardware['processor']}, {hardware['num_cpus']} cores, {hardware['memory_gib']} GiB",
+        "Settings": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
+        "Packages": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+        "Python": record["python"],
+        "Code": f"{(code['commit'] or 'unknown')[:12]}{' with local changes' if code['diff'] else ''}",
+        "Data": record["data_dir"],
+    }

@@ -1,0 +1,310 @@
+"""The report of a run: one HTML page that needs nothing but a browser, now and in ten years."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+from kaggle_ray.report.board import Board, BoardRow
+from kaggle_ray.report.figures import (
+    NUM_SHOWN,
+    Figure,
+    Folds,
+    Mark,
+    confusion_heatmap,
+    fold_scores,
+    learning_curves,
+    marks,
+)
+from kaggle_ray.reporters.table import duration_text, score_text
+from kaggle_ray.types import IntArray, JsonValue
+
+_FORBID_REQUESTS = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+_HONEST_NOTE = """\
+<p class="note">Every score here is honest unless it says otherwise: each training row is predicted by the one model
+that never saw it, and ensemble weights are refitted without the fold they are scored on. The test rows are predicted by
+the mean of all folds' models, which is a little better than one model, so the honest score is a little pessimistic.
+<em>Optimism</em> is how much better the ensemble looks on the rows that chose its weights: a bias, not a gain.</p>"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportData:
+    """All that the report shows."""
+
+    competition: str
+    run_id: str
+    command: str
+    """The command line that reproduces the run."""
+    metric_name: str
+    greater_is_better: bool
+    board: Board
+    wall_time_s: float
+    histories: Mapping[str, Folds]
+    """Experiment name -> per fold its epochs; an empty fold has not been trained."""
+    confusion: IntArray | None
+    """(C, C) counts of the out-of-fold ensemble; rows are the truth. None where the task has no classes."""
+    class_names: Sequence[str]
+    """(C,)"""
+    experiments: Mapping[str, Mapping[str, JsonValue]]
+    """Experiment name -> hyperparameters."""
+    facts: Mapping[str, str]
+    """Hardware, versions and the like: label -> text."""
+    failures: Mapping[str, str]
+    """Experiment name -> why it is not complete."""
+
+
+def render_report(data: ReportData) -> str:
+    """Return the page: about 5 MB, plotly.js included, and never a request to anywhere."""
+    from plotly.offline import get_plotlyjs
+
+    ranked = [row.name for row in data.board.rows if row.kind == "experiment"]
+    mark_of = marks(dict.fromkeys([*ranked, *data.histories, *data.experiments]))
+    figures = _figures(data, mark_of)
+    sections = [
+        _header(data),
+        _tiles(data),
+        _HONEST_NOTE,
+        _section("Leaderboard", _leaderboard(data.board, mark_of)),
+        _curves_section(data, mark_of),
+        _fold_scores_section(data),
+        _confusion_section(data),
+        _failures_section(data),
+        _hyperparameters_section(data.experiments, mark_of),
+        _facts_section(data),
+    ]
+    body = "\n".join(section for section in sections if section)
+    return f"""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_FORBID_REQUESTS}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(data.competition)} · {escape(data.run_id)}</title>
+<style>{_asset("page.css")}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script type="application/json" id="figures">{_json_in_html(figures)}</script>
+<script>{get_plotlyjs()}</script>
+<script>{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def _figures(data: ReportData, mark_of: Mapping[str, Mark]) -> dict[str, Figure]:
+    """Return the id of the page's element -> the figure to draw in it."""
+    figures: dict[str, Figure] = {}
+    if data.histories:
+        figures["loss"] = learning_curves(
+            data.histories, mark_of, solid="valid_loss", dashed="train_loss", title="loss"
+        )
+        figures["score"] = learning_curves(data.histories, mark_of, solid="score", dashed=None, title=data.metric_name)
+        figures["fold-scores"] = fold_scores(data.histories, mark_of, metric=data.metric_name)
+    if data.confusion is not None:
+        figures["confusion"] = confusion_heatmap(data.confusion, data.class_names)
+    return figures
+
+
+def _header(data: ReportData) -> str:
+    return (
+        f'<header><p class="eyebrow">kaggle_ray report</p><h1>{escape(data.competition)}</h1>'
+        f'<p class="sub">run <code>{escape(data.run_id)}</code></p></header>'
+    )
+
+
+def _tiles(data: ReportData) -> str:
+    board = data.board
+    experiments = [row for row in board.rows if row.kind == "experiment"]
+    best = {row.kind: row for row in reversed(board.rows) if row.score is not None}
+    ensemble, single, baseline = best.get("ensemble"), best.get("experiment"), best.get("baseline")
+    optimism = board.optimism(ensemble) if ensemble else None
+    num_folds = max((row.num_folds for row in experiments), default=0)
+    num_done, num_trials = sum(row.folds_done for row in experiments), sum(row.num_folds for row in experiments)
+    tiles = [
+        (
+            "Ensemble, honest",
+            score_text(ensemble.score) if ensemble else "none",
+            f"optimism {score_text(optimism)}" if optimism is not None else "",
+        ),
+        (
+            "Best single",
+            score_text(single.score) if single else "none",
+            single.name if single else "no experiment is complete",
+        ),
+        (
+            "Metric",
+            data.metric_name,
+            f"{'higher' if data.greater_is_better else 'lower'} is better"
+            + (f"; a constant gets {score_text(baseline.score)}" if baseline else ""),
+        ),
+        (
+            "Experiments \N{MULTIPLICATION SIGN} folds",
+            f"{len(experiments)} \N{MULTIPLICATION SIGN} {num_folds}",
+            f"{num_done} of {num_trials} trials done",
+        ),
+        (
+            "Wall time",
+            duration_text(data.wall_time_s),
+            f"{duration_text(sum(row.duration_s for row in experiments))} summed over trials",
+        ),
+    ]
+    drawn = (
+        f'<div class="tile"><p class="label">{escape(label)}</p><p class="figure">{escape(figure)}</p>'
+        f'<p class="detail">{escape(detail)}</p></div>'
+        for label, figure, detail in tiles
+    )
+    return f'<section class="tiles">{"".join(drawn)}</section>'
+
+
+def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
+    head = ["#", "name", escape(board.metric), "± folds", "optimism", "weight", "folds", "epochs", "time"]
+    rows = []
+    for place, row in enumerate(board.rows, start=1):
+        weight = ""
+        if row.weight is not None:
+            weight = (
+                f'<span class="bar" style="width:{max(0.0, min(1.0, row.weight)) * 3.5:.2f}em"></span>{row.weight:.3f}'
+            )
+        cells = [
+            str(place) if row.score is not None else "",
+            _board_name(row, mark_of),
+            f"<b>{score_text(row.score)}</b>" if row.score is not None else "incomplete",
+            score_text(row.score_std),
+            score_text(board.optimism(row)),
+            weight,
+            f"{row.folds_done}/{row.num_folds}" if row.num_folds else "",
+            str(row.epochs or ""),
+            duration_text(row.duration_s) if row.duration_s else "",
+        ]
+        rows.append((row.kind, cells))
+    return _table(head, rows, css="board")
+
+
+def _board_name(row: BoardRow, mark_of: Mapping[str, Mark]) -> str:
+    if row.kind == "experiment":
+        return _marked(row.name, mark_of)
+    return f'{escape(row.name)} <span class="tag">{row.kind}</span>'
+
+
+def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
+    if not data.histories:
+        return ""
+    chips = "".join(
+        f'<button type="button" class="chip" data-experiment="{mark_of[name].index}"'
+        f' aria-pressed="{"true" if mark_of[name].index < NUM_SHOWN else "false"}">{_marked(name, mark_of)}</button>'
+        for name in mark_of
+        if name in data.histories
+    )
+    top = f'<button type="button" class="pick" data-top="{NUM_SHOWN}">best {NUM_SHOWN}</button>'
+    picks = (top if len(data.histories) > NUM_SHOWN else "") + (
+        '<button type="button" class="pick" data-top="all">all</button>'
+        '<button type="button" class="pick" data-top="0">none</button>'
+    )
+    return _section(
+        "Learning curves",
+        '<p class="hint">Solid: mean over the folds on their validation rows. Band: from the lowest fold to the'
+        " highest. Dashed: training loss, with augmentation. Tap a name to show or hide it.</p>"
+        f'<div class="chips">{picks}{chips}</div>'
+        '<div class="pair"><div class="plot" id="loss"></div><div class="plot" id="score"></div></div>',
+    )
+
+
+def _fold_scores_section(data: ReportData) -> str:
+    if not data.histories:
+        return ""
+    return _section(
+        "Scores by fold",
+        '<p class="hint">One mark per finished fold, at its last epoch; the bar is their mean where all folds are'
+        ' done.</p><div class="plot" id="fold-scores"></div>',
+    )
+
+
+def _confusion_section(data: ReportData) -> str:
+    if data.confusion is None:
+        return ""
+    return _section(
+        "Confusion matrix",
+        '<p class="hint">Out-of-fold rows, predicted by the ensemble. Numbers are rows; the shade grows with'
+        ' their share of the true class.</p><div class="plot narrow" id="confusion"></div>',
+    )
+
+
+def _failures_section(data: ReportData) -> str:
+    reasons = {
+        row.name: f"{row.folds_done} of {row.num_folds} folds done" + (f": {row.error}" if row.error else "")
+        for row in data.board.rows
+        if row.kind == "experiment" and (row.error or row.folds_done < row.num_folds)
+    } | dict(data.failures)
+    items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in reasons.items())
+    return _section("Failed or incomplete", f'<ul class="failures">{items}</ul>') if items else ""
+
+
+def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]], mark_of: Mapping[str, Mark]) -> str:
+    if not experiments:
+        return ""
+    keys = list(dict.fromkeys(key for values in experiments.values() for key in values))
+    texts = {name: {key: _value(values.get(key)) for key in keys} for name, values in experiments.items()}
+    varied = [key for key in keys if len({values[key] for values in texts.values()}) > 1]
+    first = next(iter(texts.values()))
+    shared = _definitions({key: first[key] for key in keys if key not in varied})
+    rows = [
+        ("experiment", [_marked(name, mark_of), *(escape(texts[name][key]) for key in varied)])
+        for name in mark_of
+        if name in texts
+    ]
+    table = _table(["experiment", *map(escape, varied)], rows, css="plain") if varied else ""
+    return (
+        f'<section class="card"><details><summary>Hyperparameters of {len(experiments)} experiments</summary>'
+        f"{table}<h3>The same for all</h3>{shared}</details></section>"
+    )
+
+
+def _facts_section(data: ReportData) -> str:
+    return _section("How it ran", f"<pre>{escape(data.command)}</pre>{_definitions(data.facts)}")
+
+
+def _definitions(facts: Mapping[str, str]) -> str:
+    pairs = (f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in facts.items())
+    return f"<dl>{''.join(pairs)}</dl>"
+
+
+def _section(title: str, content: str) -> str:
+    return f'<section class="card"><h2>{title}</h2>{content}</section>'
+
+
+def _table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, css: str) -> str:
+    """Return a table that scrolls sideways; ``rows`` are (class, cells), all cells HTML already."""
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    lines = "".join(f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for kind, cells in rows)
+    return (
+        f'<div class="scroll"><table class="{css}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>'
+    )
+
+
+def _marked(name: str, mark_of: Mapping[str, Mark]) -> str:
+    mark = mark_of[name]
+    return f'<span class="mark" style="color:{mark.colour}" aria-hidden="true">{mark.glyph}</span>{escape(name)}'
+
+
+def _value(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _json_in_html(value: JsonValue) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return files("kaggle_ray.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,238 @@
+"""Shows a run to whoever started it: a live view on a terminal, plain lines in a pipe or a log."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from kaggle_ray.reporters import Reporter
+from kaggle_ray.reporters.progress import RunProgress, TrialProgress
+from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_table, one_line, score_text
+from kaggle_ray.types import Event, Trial
+
+SLOW_EPOCH_S = 30.0
+"""In a pipe, a trial whose epochs take longer than this shows signs of life, at most one per this time."""
+_PIPE_WIDTH = 200
+
+
+class ConsoleReporter:
+    """Draws the run on ``console``; a log file gets whole lines without colour codes."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on ``console``: live where it is a terminal, lines where it is not."""
+        self._console = console
+        self._progress = RunProgress()
+        self._live: Live | None = None
+        self._last_sign_of_life = float("-inf")
+
+    def emit(self, event: Event) -> None:
+        """Take in one event and show it."""
+        before = self._progress.trials.get(event.trial) if event.trial else None
+        previous_at = before.last_event_at if before else event.time
+        self._progress.update(event)
+        if event.kind == "run_started":
+            self._open()
+        if event.kind in ("interrupted", "run_finished"):
+            self.close()
+        if self._console.is_terminal:
+            self._show_on_terminal(event)
+        else:
+            self._show_in_pipe(event, previous_at)
+
+    def close(self) -> None:
+        """Stop the live view; its last state stays on the screen."""
+        if self._live is not None:
+            self._live.update(live_view(self._progress))
+            self._live.stop()
+            self._live = None
+
+    def _open(self) -> None:
+        if self._console.is_terminal and self._live is None:
+            self._live = Live(live_view(self._progress), console=self._console)
+            self._live.start()
+
+    def _show_on_terminal(self, event: Event) -> None:
+        is_failure = event.kind == "trial_finished" and event.values["status"] == "failed"
+        if is_failure or event.kind in ("baseline", "ensemble", "interrupted", "run_finished"):
+            for line in event_lines(event, self._progress):
+                self._console.print(line, soft_wrap=True)
+        if event.kind == "run_finished":
+            self._console.print(leaderboard_table(event.values["board"], metric=self._progress.metric))
+        if self._live is not None:
+            self._live.update(live_view(self._progress))
+
+    def _show_in_pipe(self, event: Event, previous_at: float) -> None:
+        if event.kind == "epoch" and not self._is_sign_of_life_due(event.time, previous_at):
+            return
+        for line in event_lines(event, self._progress):
+            self._write(line.plain)
+        if event.kind == "run_finished":
+            table = leaderboard_table(event.values["board"], metric=self._progress.metric, ascii_only=True)
+            options = self._console.options.update(width=_PIPE_WIDTH)
+            drawn = "".join(segment.text for segment in self._console.render(table, options))
+            self._write(drawn.rstrip("\n"))
+
+    def _is_sign_of_life_due(self, time: float, previous_at: float) -> bool:
+        if time - previous_at <= SLOW_EPOCH_S or time - self._last_sign_of_life < SLOW_EPOCH_S:
+            return False
+        self._last_sign_of_life = time
+        return True
+
+    def _write(self, text: str) -> None:
+        self._console.out(text, highlight=False)
+
+
+_CONSOLE_IS_A_REPORTER: type[Reporter] = ConsoleReporter
+
+
+def event_lines(event: Event, progress: RunProgress) -> list[Text]:
+    """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some."""
+    values = event.values
+    if event.kind == "run_started":
+        return [_start_line(progress)]
+    if event.kind == "baseline":
+        return [Text(f"baseline (a constant)  {progress.metric} {_known(values['score'])}{_written(event)}")]
+    if event.kind == "epoch" and event.trial:
+        return [_epoch_line(progress.trials[event.trial], progress)]
+    if event.kind == "trial_finished" and event.trial:
+        return [_finished_line(progress.trials[event.trial], progress)]
+    if event.kind == "ensemble":
+        members = ", ".join(f"{name} {weight:.3f}" for name, weight in values["weights"].items() if weight)
+        honest, in_sample = _known(values["score_honest"]), _known(values["score_in_sample"])
+        return [
+            Text(f"ensemble {values['method']}  {progress.metric} {honest} (in-sample {in_sample})  {members}".rstrip())
+        ]
+    if event.kind == "interrupted":
+        return [
+            Text(
+                f"stopped by {values['reason']}: {values['num_committed']} of {values['num_trials']} trials are safe.",
+                style="yellow",
+            ),
+            Text(f"  go on:                    {values['how_to_resume']}"),
+            Text(f"  ensemble what there is:   {values['how_to_ensemble']}"),
+        ]
+    if event.kind == "run_finished":
+        paths = (f"  {name + ':':<12}{path}" for name, path in event.artifacts.items())
+        return [Text(f"finished in {duration_text(values['seconds'])}", style="green"), *map(Text, paths)]
+    return []
+
+
+def live_view(progress: RunProgress) -> RenderableType:
+    """Return the live view: what runs, how far it is, the best score, the trials under way."""
+    parts: list[RenderableType] = [_header(progress), _overall(progress), _counts(progress)]
+    if progress.running:
+        parts.append(_running_table(progress))
+    return Group(*parts)
+
+
+def _start_line(progress: RunProgress) -> Text:
+    before = f", {progress.num_committed_before} done before" if progress.num_committed_before else ""
+    experiments, folds = _counted(len(progress.names), "experiment"), _counted(progress.num_folds, "fold")
+    return Text(
+        f"{progress.competition}  run {progress.run_id}"
+        f"  {experiments} x {folds} = {_counted(progress.num_trials, 'trial')}{before}"
+        f"  {_metric(progress)}  {_slots(progress)}  {progress.run_dir}"
+    )
+
+
+def _epoch_line(trial: TrialProgress, progress: RunProgress) -> Text:
+    measured, num_epochs = trial.measured, progress.num_epochs_of(trial.trial)
+    return Text(
+        f"{_counter(progress)} {_title(trial.trial, progress)}  epoch {trial.epoch}/{num_epochs}"
+        f"  train {_loss(measured['train_loss'])}  valid {_loss(measured['valid_loss'])}"
+        f"  {progress.metric} {_known(measured['score'])}{_eta(progress)}"
+    )
+
+
+def _finished_line(trial: TrialProgress, progress: RunProgress) -> Text:
+    line = Text(f"{_counter(progress)} {_title(trial.trial, progress)}  ")
+    if trial.status == "failed":
+        line.append("FAILED", style="bold red").append(f"  {one_line(trial.error or 'no reason given')}", style="red")
+    else:
+        if trial.status == "stopped":
+            line.append("stopped early  ", style="yellow")
+        line.append(f"{progress.metric} {_known(trial.score)}  {_counted(trial.epoch, 'epoch')}")
+    return line.append(f"  {duration_text(trial.duration_s)}{_eta(progress)}")
+
+
+def _header(progress: RunProgress) -> Text:
+    header = Text(progress.competition, style="bold", no_wrap=True, overflow="ellipsis")
+    header.append(f"  {_metric(progress)}", style="cyan")
+    return header.append(f"  {_slots(progress)}  run {progress.run_id}", style="dim")
+
+
+def _overall(progress: RunProgress) -> RenderableType:
+    total, left = progress.num_epochs, progress.num_epochs_left
+    done = total - round(left) if total else 1
+    row = Table.grid(padding=(0, 1))
+    clock = f"{clock_text(progress.elapsed_s)} elapsed{_eta(progress)}"
+    bar = ProgressBar(total=total or 1, completed=done, width=32)
+    row.add_row("epochs", bar, f"{done if total else 0}/{total}", Text(clock, style="dim"))
+    return row
+
+
+def _counts(progress: RunProgress) -> Text:
+    line = Text(f"trials {progress.num_settled}/{progress.num_trials} done")
+    if progress.num_failed:
+        line.append(f" · {progress.num_failed} failed", style="bold red")
+    if best := progress.best:
+        line.append(" · best ").append(score_text(best.score), style="bold green").append(f" ({best.of})")
+    return line
+
+
+def _running_table(progress: RunProgress) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("running", overflow="ellipsis", no_wrap=True)
+    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric):
+        table.add_column(title, justify="right", no_wrap=True)
+    for trial in progress.running:
+        measured = trial.measured
+        table.add_row(
+            Text(progress.name_of(trial.trial)),
+            str(trial.trial.fold),
+            f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
+            _loss(measured.get("train_loss")) if measured else "",
+            _loss(measured.get("valid_loss")) if measured else "",
+            _known(measured.get("score")) if measured else "",
+        )
+    return table
+
+
+def _counter(progress: RunProgress) -> str:
+    width = len(str(progress.num_trials))
+    return f"[{progress.num_settled:>{width}}/{progress.num_trials}]"
+
+
+def _title(trial: Trial, progress: RunProgress) -> str:
+    return f"{progress.name_of(trial)} fold {trial.fold}"
+
+
+def _metric(progress: RunProgress) -> str:
+    return f"{progress.metric} ({'higher' if progress.greater_is_better else 'lower'} is better)"
+
+
+def _slots(progress: RunProgress) -> str:
+    return f"{progress.launcher}, {_counted(progress.num_slots, 'slot')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _eta(progress: RunProgress) -> str:
+    return "" if progress.eta_s is None else f"  eta {clock_text(progress.eta_s)}"
+
+
+def _known(score: float | None) -> str:
+    return score_text(score) or "n/a"
+
+
+def _loss(loss: float | None) -> str:
+    return "n/a" if loss is None else f"{loss:.4f}"
+
+
+def _written(event: Event) -> str:
+    return f"  {event.artifacts['submission']}" if "submission" in event.artifacts else ""

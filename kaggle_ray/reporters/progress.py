@@ -1,0 +1,187 @@
+"""What is known of a run from its events so far: counts, the best score, the time left. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal
+
+from kaggle_ray.types import Event, JsonValue, Trial, TrialStatus
+
+
+@dataclass(kw_only=True, slots=True)
+class TrialProgress:
+    """How far one trial has come in this session."""
+
+    trial: Trial
+    status: Literal["running"] | TrialStatus = "running"
+    epoch: int = 0
+    """The last one completed; 0 before the first."""
+    measured: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Values of the last epoch's event."""
+    score: float | None = None
+    """The fold's final score; set where status is committed."""
+    duration_s: float = 0.0
+    error: str | None = None
+    last_event_at: float = 0.0
+    """Seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BestScore:
+    """The best score so far, and what it is a score of."""
+
+    score: float
+    of: str
+    """Such as ``resnet-a, mean of 5 folds`` or ``resnet-a, fold 2 alone``."""
+
+
+@dataclass(kw_only=True, slots=True)
+class RunProgress:
+    """Sums up events in any order; each number is of this driver's session, but for the trials committed before."""
+
+    competition: str = ""
+    run_id: str = ""
+    metric: str = "score"
+    greater_is_better: bool = False
+    num_folds: int = 0
+    num_committed_before: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Experiment id -> name."""
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    """Experiment id -> epochs of each of its trials."""
+    launcher: str = ""
+    num_slots: int = 0
+    run_dir: str = ""
+    trials: dict[Trial, TrialProgress] = field(default_factory=dict)
+    """Those that this session has heard of."""
+    num_epochs_trained: int = 0
+    """Really trained in this session, those of a second attempt too."""
+    started_at: float | None = None
+    """Seconds since the Unix epoch; None before the first event."""
+    now: float = 0.0
+    """Time of the latest event."""
+
+    def update(self, event: Event) -> None:
+        """Take in one event."""
+        if self.started_at is None:
+            self.started_at = event.time
+        self.now = max(self.now, event.time)
+        if event.kind == "run_started":
+            self._start(event)
+        elif event.trial is not None:
+            self._update_trial(self.trials.setdefault(event.trial, TrialProgress(trial=event.trial)), event)
+
+    def name_of(self, trial: Trial) -> str:
+        """Return the name of the trial's experiment, or its id where that is unknown."""
+        return self.names.get(trial.experiment_id, trial.experiment_id)
+
+    def num_epochs_of(self, trial: Trial) -> int:
+        """Return how many epochs the trial is to train; where that is unknown, those it has."""
+        return self.epochs.get(trial.experiment_id, self.trials[trial].epoch if trial in self.trials else 0)
+
+    @property
+    def running(self) -> list[TrialProgress]:
+        """The trials under way, by the time of their start."""
+        return [trial for trial in self.trials.values() if trial.status == "running"]
+
+    @property
+    def num_failed(self) -> int:
+        """Trials whose last attempt failed."""
+        return sum(trial.status == "failed" for trial in self.trials.values())
+
+    @property
+    def num_settled(self) -> int:
+        """Trials that ended, well or not, here or in an earlier session."""
+        return self.num_committed_before + len(self.trials) - len(self.running)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of the run, as far as known now."""
+        return max(len(self.names) * self.num_folds, self.num_committed_before + len(self.trials))
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of all trials."""
+        planned = sum(self.epochs.get(experiment_id, 0) for experiment_id in self.names) * self.num_folds
+        return planned + sum(self.num_epochs_of(trial) for trial in self.trials if not self._is_planned(trial))
+
+    @property
+    def num_epochs_left(self) -> float:
+        """Epochs still to train.
+
+        The events do not say which trials were committed before this session, so the unseen trials are taken to be
+        of the mean length of those that may be among them: exact where all experiments train equally long.
+        """
+        left = sum(max(0, self.num_epochs_of(trial.trial) - trial.epoch) for trial in self.running)
+        planned = [trial for trial in self.trials if self._is_planned(trial)]
+        num_candidates = len(self.names) * self.num_folds - len(planned)
+        num_unseen = min(num_candidates, self.num_trials - self.num_committed_before - len(self.trials))
+        if num_unseen <= 0:
+            return left
+        epochs_of_candidates = self.num_epochs - sum(self.num_epochs_of(trial) for trial in self.trials)
+        return left + epochs_of_candidates * num_unseen / num_candidates
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time of this session, up to the latest event."""
+        return 0.0 if self.started_at is None else self.now - self.started_at
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at this session's pace; None before its first epoch."""
+        if not self.num_epochs_trained:
+            return None
+        return self.num_epochs_left * self.elapsed_s / self.num_epochs_trained
+
+    @property
+    def best(self) -> BestScore | None:
+        """The best mean over all folds of an experiment; before there is one, the best single fold."""
+        scores: dict[str, list[float]] = {}
+        for trial in self.trials.values():
+            if trial.status == "committed" and trial.score is not None:
+                scores.setdefault(trial.trial.experiment_id, []).append(trial.score)
+        means = [
+            BestScore(score=fmean(of_folds), of=f"{self.names.get(experiment_id, experiment_id)}, mean of all folds")
+            for experiment_id, of_folds in scores.items()
+            if len(of_folds) == self.num_folds
+        ]
+        singles = [
+            BestScore(score=trial.score, of=f"{self.name_of(trial.trial)}, fold {trial.trial.fold} alone")
+            for trial in self.trials.values()
+            if trial.status == "committed" and trial.score is not None
+        ]
+        pick = max if self.greater_is_better else min
+        return pick(means or singles, key=lambda best: best.score, default=None)
+
+    def _start(self, event: Event) -> None:
+        values = event.values
+        self.competition = values["competition"]
+        self.run_id = values["run_id"]
+        self.metric = values["metric"]
+        self.greater_is_better = values["greater_is_better"]
+        self.num_folds = values["num_folds"]
+        self.num_committed_before = values["num_committed"]
+        self.names = values["experiments"]
+        self.epochs = values["epochs"]
+        self.launcher = values["launcher"]
+        self.num_slots = values["num_slots"]
+        self.run_dir = event.artifacts.get("run_dir", "")
+        self.started_at = event.time
+
+    def _update_trial(self, trial: TrialProgress, event: Event) -> None:
+        trial.last_event_at = event.time
+        if event.kind == "trial_started":
+            trial.status, trial.error, trial.epoch, trial.measured = "running", None, 0, {}
+        elif event.kind == "epoch":
+            trial.epoch, trial.measured = event.epoch, event.values
+            self.num_epochs_trained += 1
+        elif event.kind == "trial_finished":
+            trial.status = event.values["status"]
+            trial.score = event.values["score"]
+            trial.duration_s = event.values["duration_s"]
+            trial.error = event.values["error"]
+
+    def _is_planned(self, trial: Trial) -> bool:
+        return trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds

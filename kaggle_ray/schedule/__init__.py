@@ -1,0 +1,1 @@
+"""What runs next: pure decisions, without Ray or torch."""

@@ -1,0 +1,266 @@
+"""What a run will do, resolved before anything is trained: experiments, folds, settings and where it all goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
+from kaggle_ray.data.competition import Competition, Samples, load_competition, read_samples
+from kaggle_ray.data.folds import folds_from_csv, make_folds
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.loading import find_file, load_attribute
+from kaggle_ray.settings import Device, Dtype, Machine, Settings
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
+
+ExperimentLike = Mapping[str, JsonValue] | Hyperparameters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What a user may say about a run; None is the default that the docstring names."""
+
+    competition: str | Path
+    """A name in ``competitions/``, or a path."""
+    experiments: Sequence[ExperimentLike] | None = None
+    """Plain dictionaries; instead of a space."""
+    space: SearchSpace | str | Path | None = None
+    """A search space, its name in ``search_spaces/``, or its path; the competition's default space."""
+    overrides: Mapping[str, JsonValue] = dataclasses.field(default_factory=dict)
+    """Hyperparameters that replace the space's base."""
+    data: str | Path | None = None
+    """The folder of the competition's files; ``data/<competition>``."""
+    runs: str | Path = "runs"
+    run_id: str | None = None
+    """A digest of experiments, folds and settings: the same command resumes its own run."""
+    device: Device | None = None
+    """A GPU where there is one."""
+    threads: int | None = None
+    """CPU threads per trial; 1 on the CPU, a GPU's share of the cores on a GPU."""
+    dtype: Dtype | None = None
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    num_slots: int | None = None
+    """Trials at once; as many as cores or GPUs allow."""
+    budget_s: float | None = None
+    """Seconds after which no trial goes on; no limit."""
+    deadline: float | None = None
+    """The same as a point in time, in seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """A run that is ready to be started or resumed."""
+
+    competition: Competition
+    competition_file: Path
+    data_dir: Path
+    samples: Samples
+    folds: Folds
+    experiments: tuple[Experiment, ...]
+    settings: Settings
+    num_slots: int
+    run_id: str
+    run_dir: Path
+    stop_at: float | None
+    """Seconds since the Unix epoch after which no trial goes on."""
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What has to be the same whenever the run is resumed, as JSON."""
+        return {
+            "competition": self.competition.name,
+            "experiments": [dataclasses.asdict(experiment) for experiment in self.experiments],
+            "folds_digest": self.folds.digest,
+            "settings": dataclasses.asdict(self.settings),
+        }
+
+    def trial_context(self, cache_dir: Path) -> TrialContext:
+        """Return what a trial's process needs to know of the run."""
+        return TrialContext(
+            competition_file=self.competition_file,
+            data_dir=self.data_dir,
+            run_dir=self.run_dir,
+            cache_dir=cache_dir,
+            settings=self.settings,
+            stop_at=self.stop_at,
+        )
+
+    @property
+    def num_trials(self) -> int:
+        """Experiments times folds."""
+        return len(self.experiments) * self.folds.num_folds
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """The sizes that images are decoded to, ascending."""
+        return tuple(sorted({int(experiment.hyperparameters["image_size"]) for experiment in self.experiments}))
+
+
+def make_plan(options: RunOptions) -> RunPlan:
+    """Return the plan of a run; nothing is written but the files of a competition that carries them itself.
+
+    Where the run folder exists, what the user leaves open is taken from it: settings, and experiments.
+
+    Raises:
+        ConfigError: an unknown competition, space, hyperparameter or value.
+        DataError: the competition's files are missing or contradict each other.
+        FoldsError: the rows cannot be dealt to folds, or are not those that the run was started with.
+    """
+    competition, competition_file = load_competition(options.competition)
+    data_dir = Path(options.data or Path("data") / competition.name).absolute()
+    samples = read_samples(competition, data_dir)
+    machine = Machine.here()
+    started = None
+    if options.run_id is not None:
+        started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
+    record = started.record() if started else None
+    settings = _settings(options, machine, record)
+    folds = _folds(competition, samples, started, record)
+    experiments = _experiments(options, competition, settings, folds, record)
+    run_id = options.run_id or short_digest(
+        [*(experiment.experiment_id for experiment in experiments), dataclasses.asdict(settings)], num_hex=8
+    )
+    return RunPlan(
+        competition=competition,
+        competition_file=competition_file,
+        data_dir=data_dir,
+        samples=samples,
+        folds=folds,
+        experiments=experiments,
+        settings=settings,
+        num_slots=options.num_slots or machine.num_slots(settings),
+        run_id=run_id,
+        run_dir=Path(options.runs).absolute() / competition.name / run_id,
+        stop_at=_stop_at(options, now=time.time()),
+    )
+
+
+def _checked_run_id(run_id: str) -> str:
+    if not run_id or not all(letter.isalnum() or letter in "-_." for letter in run_id) or run_id.startswith("."):
+        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '-', '_' and '.', not starting with '.'.")
+    return run_id
+
+
+def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
+    """Return the run's settings: those it was started with, save for what the user names."""
+    if record is None:
+        return machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
+    named = {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
+    settings = Settings(**{**record["settings"], **{name: value for name, value in named.items() if value is not None}})
+    if settings.device == "cuda" and not machine.num_gpus:
+        raise ConfigError(
+            f"run {options.run_id}: was started on a GPU, and none is visible here. Resume it on such a machine, "
+            f"or start a new run with another --run-id."
+        )
+    return settings
+
+
+def _folds(
+    competition: Competition, samples: Samples, started: RunStore | None, record: Mapping[str, JsonValue] | None
+) -> Folds:
+    saved = started.folds_csv() if started else None
+    if saved is not None and record is not None:
+        return folds_from_csv(
+            saved,
+            expected_digest=record["folds_digest"],
+            scheme=competition.folds,
+            sample_ids=samples.train_ids,
+            target=samples.target,
+            train_only=samples.train_only,
+            test_ids=samples.test_ids,
+        )
+    return make_folds(
+        competition.folds,
+        sample_ids=samples.train_ids,
+        target=samples.target,
+        train_only=samples.train_only,
+        test_ids=samples.test_ids,
+        class_names=competition.classes,
+    )
+
+
+def _experiments(
+    options: RunOptions,
+    competition: Competition,
+    settings: Settings,
+    folds: Folds,
+    record: Mapping[str, JsonValue] | None,
+) -> tuple[Experiment, ...]:
+    if options.experiments is not None and options.space is not None:
+        raise ConfigError("expected experiments or a space, got both.")
+    if options.experiments is not None:
+        space = SearchSpace(experiments=[_as_dict(point) for point in options.experiments])
+    elif isinstance(options.space, SearchSpace):
+        space = options.space
+    elif options.space is not None:
+        space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
+    elif record is not None and not options.overrides:
+        return tuple(Experiment(**value) for value in record["experiments"])
+    else:
+        space = competition.default_space(settings)
+    points = space.expand(options.overrides)
+    return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+
+
+def _as_dict(point: ExperimentLike) -> Mapping[str, JsonValue]:
+    return dataclasses.asdict(parse_hyperparameters(point, where="experiment")) if isinstance(
+        point, Hyperparameters
+    ) else point  # fmt: skip
+
+
+def _stop_at(options: RunOptions, *, now: float) -> float | None:
+    """Return when training has to end, so that gathering and the report are done by the budget's end."""
+    limits = [now + options.budget_s] if options.budget_s is not None else []
+    limits += [options.deadline] if options.deadline is not None else []
+    if not limits:
+        return None
+    return min(limits) - min(30.0, 0.1 * max(0.0, min(limits) - now))
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of ``90s``, ``15m``, ``2h``, ``1h30m`` or plain seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    seconds, number = 0.0, ""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    try:
+        for letter in text.strip().lower():
+            if letter in units:
+                seconds += float(number) * units[letter]
+                number = ""
+            else:
+                number += letter
+        seconds += float(number) if number else 0.0
+    except ValueError:
+        raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.") from None
+    if not text.strip() or seconds < 0:
+        raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.")
+    return seconds
+
+
+def parse_deadline(text: str, *, now: datetime) -> float:
+    """Return the Unix time of the next ``HH:MM`` after ``now``, or of an ISO date and time, both in local time.
+
+    Raises:
+        ConfigError: it is neither, or lies in the past.
+    """
+    try:
+        if len(text) <= 5:
+            clock = datetime.strptime(text, "%H:%M")
+            moment = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+            moment += timedelta(days=1) if moment <= now else timedelta()
+        else:
+            moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--deadline {text}: expected HH:MM or YYYY-MM-DDTHH:MM.") from None
+    if moment.timestamp() <= now.timestamp():
+        raise ConfigError(f"--deadline {text}: is in the past.")
+    return moment.timestamp()

@@ -1,0 +1,97 @@
+"""How a run executes, as opposed to what it computes: resolved once into run.json, and the same on every resume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kaggle_ray.errors import ConfigError
+
+Device = Literal["cpu", "cuda"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """With the same settings on the same machine type, a CPU run gives the same bytes."""
+
+    device: Device
+    threads_per_trial: int
+    """CPU threads of one trial."""
+    dtype: Dtype
+    """Of the forward and backward pass; weights and predictions are float32."""
+    world_size: int = 1
+    """Processes per trial."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where a value is out of range."""
+        if self.threads_per_trial < 1:
+            raise ConfigError(f"threads per trial: expected at least 1, got {self.threads_per_trial}.")
+        if self.dtype == "float16" and self.device == "cpu":
+            raise ConfigError("dtype float16 needs a GPU. Use float32 or bfloat16 on the CPU.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What this process may use."""
+
+    num_cpus: int
+    num_gpus: int
+    cpu_has_bfloat16: bool = False
+    """Whether the processor multiplies bfloat16 natively; a small network then trains about twice as fast."""
+
+    @staticmethod
+    def here() -> Machine:
+        """Look at this process's affinity, its processor and the GPUs that it may see; torch is not imported."""
+        return Machine(
+            num_cpus=len(os.sched_getaffinity(0)), num_gpus=_count_gpus(), cpu_has_bfloat16=_cpu_has_bfloat16()
+        )
+
+    def settings(
+        self, *, device: Device | None = None, threads: int | None = None, dtype: Dtype | None = None
+    ) -> Settings:
+        """Return settings with this machine's defaults where an argument is None.
+
+        On the CPU a trial takes one core, so that as many trials run at once as there are cores: two trials of one
+        thread do more work than one trial of two.
+        """
+        chosen = device or ("cuda" if self.num_gpus else "cpu")
+        if chosen == "cuda" and not self.num_gpus:
+            raise ConfigError("device cuda: no GPU is visible here. Leave --device out, or use --device cpu.")
+        if chosen == "cuda":
+            share = max(1, self.num_cpus // self.num_gpus)
+            return Settings(device="cuda", threads_per_trial=threads or share, dtype=dtype or "bfloat16")
+        default: Dtype = "bfloat16" if self.cpu_has_bfloat16 else "float32"
+        return Settings(device="cpu", threads_per_trial=threads or 1, dtype=dtype or default)
+
+    def num_slots(self, settings: Settings) -> int:
+        """Return how many trials run at once under ``settings``; at least 1."""
+        by_cpu = max(1, self.num_cpus // settings.threads_per_trial)
+        return min(by_cpu, self.num_gpus) if settings.device == "cuda" else by_cpu
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _count_gpus() -> int:
+    """Ask nvidia-smi, respecting CUDA_VISIBLE_DEVICES; 0 where it is absent or fails."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return 0
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (subprocess.SubprocessError, OSError):
+        return 0
+    present = sum(line.startswith("GPU ") for line in listing.splitlines())
+    return present if visible is None else min(present, len(visible.split(",")))

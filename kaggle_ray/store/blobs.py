@@ -1,0 +1,34 @@
+"""The contract of a blob store: whole files under slash-separated keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Blobs(Protocol):
+    """Where a run lives. A write is there in full or not at all, whatever is killed when."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Create ``key``; return False, and change nothing, where it exists. Its creation is a commit."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create or replace ``key``: for what can be derived again from what was committed."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Return the content of ``key``, None where it is absent."""
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the keys that begin with ``prefix``, sorted."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """Remove every key below the folder ``prefix``; none is no error."""
+        ...
+
+    def path(self, key: str) -> Path:
+        """Return a local file with the content of ``key``, to be memory-mapped and not written."""
+        ...

@@ -1,0 +1,109 @@
+"""A blob store in a folder of a local or shared POSIX file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kaggle_ray.errors import StoreError
+from kaggle_ray.store.blobs import Blobs
+
+_TEMPORARY = ".tmp-"
+
+_NEXT_STEP = {
+    errno.ENOSPC: "the disk is full. Free some space and run the same command again; nothing committed is lost",
+    errno.EDQUOT: "the disk quota is used up. Free some space and run the same command again",
+    errno.EROFS: "the file system is read-only. Name another folder with --runs",
+    errno.EACCES: "permission denied. Name another folder with --runs",
+    errno.EPERM: "not permitted. Name another folder with --runs",
+}
+
+
+class LocalBlobs:
+    """Files under ``root``: a temporary file, fsync, then ``os.link`` (a commit) or ``os.replace``."""
+
+    def __init__(self, root: Path) -> None:
+        """Keys are paths below ``root``, which is made when first written to."""
+        self.root = root
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See Blobs. Raises StoreError where the file system refuses."""
+        target = self.root / key
+        with _readable_errors(target), self._temporary(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            _sync_folder(target.parent)
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        """See Blobs. Raises StoreError where the file system refuses."""
+        target = self.root / key
+        with _readable_errors(target), self._temporary(target, data) as temporary:
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+
+    def get(self, key: str) -> bytes | None:
+        """See Blobs."""
+        path = self.root / key
+        with _readable_errors(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def list(self, prefix: str) -> list[str]:
+        """See Blobs."""
+        folder = self.root / prefix.rpartition("/")[0]
+        found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
+        keys = (path.relative_to(self.root).as_posix() for path in found)
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def delete(self, prefix: str) -> None:
+        """See Blobs."""
+        with _readable_errors(self.root / prefix):
+            shutil.rmtree(self.root / prefix, ignore_errors=True)
+
+    def path(self, key: str) -> Path:
+        """See Blobs."""
+        return self.root / key
+
+    @contextmanager
+    def _temporary(self, target: Path, data: bytes) -> Iterator[Path]:
+        """Yield a synced file with ``data`` in the target's folder; remove the name afterwards."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+_: type[Blobs] = LocalBlobs
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = _NEXT_STEP.get(error.errno or 0, str(error))
+        raise StoreError(f"{path}: {reason}.") from error

@@ -1,0 +1,249 @@
+"""The layout of a run folder, and the commit of a trial.
+
+A run is the only truth there is: ``driver.py`` keeps nothing that is not here, so a rerun is a resume.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_ray.errors import CorruptBlobError, RunMismatchError
+from kaggle_ray.store.blobs import Blobs
+from kaggle_ray.store.local import LocalBlobs
+from kaggle_ray.store.schema import (
+    decode,
+    encode,
+    experiment_from_json,
+    experiment_to_json,
+    lineage_from_json,
+    lineage_to_json,
+    result_from_json,
+    result_to_json,
+)
+from kaggle_ray.types import Experiment, FloatArray, JsonValue, Predictions, Trial, TrialResult
+
+RUN_FILE = "run.json"
+FOLDS_FILE = "folds.csv"
+EVENTS_FILE = "events.jsonl"
+REPORT_FILE = "report.html"
+WEIGHTS_FILE = "weights.safetensors"
+MANIFEST_FILE = "manifest.json"
+
+
+class RunStore:
+    """One run's folder."""
+
+    def __init__(self, run_dir: Path, blobs: Blobs | None = None) -> None:
+        """Open the run at ``run_dir``; nothing is written until something is put."""
+        self.run_dir = run_dir
+        self.blobs: Blobs = blobs or LocalBlobs(run_dir)
+
+    # What the run is ------------------------------------------------------------------------------------------------
+
+    def record(self) -> dict[str, JsonValue] | None:
+        """Return what run.json says, None before the run was begun."""
+        data = self.blobs.get(RUN_FILE)
+        return None if data is None else decode(data, where=str(self.run_dir / RUN_FILE))
+
+    def begin(self, identity: Mapping[str, JsonValue], facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Write run.json where it is absent, and return what it says.
+
+        Args:
+            identity: what has to be the same on every resume: competition, experiments, folds, settings.
+            facts: where the run came from; kept as the first start wrote them.
+
+        Raises:
+            RunMismatchError: the folder is another run's; each difference is named.
+        """
+        self.blobs.put_if_absent(RUN_FILE, encode({**identity, **facts}))
+        record = self.record() or {}
+        differences = [
+            f"{name}: expected {_brief(record.get(name))}, got {_brief(value)}"
+            for name, value in identity.items()
+            if record.get(name) != value
+        ]
+        if differences:
+            raise RunMismatchError(
+                f"{self.run_dir}: was started with other {', '.join(text.partition(':')[0] for text in differences)}. "
+                f"{'; '.join(differences)}. Run the command that started it, or name another --run-id."
+            )
+        return record
+
+    def folds_csv(self) -> str | None:
+        """Return the saved fold plan, None before it was made."""
+        data = self.blobs.get(FOLDS_FILE)
+        return None if data is None else data.decode()
+
+    def save_folds_csv(self, text: str) -> None:
+        """Save the fold plan; the first one stays."""
+        self.blobs.put_if_absent(FOLDS_FILE, text.encode())
+
+    def save_experiment(self, experiment: Experiment) -> None:
+        """Save what an experiment id stands for."""
+        self.blobs.put_if_absent(
+            f"trials/{experiment.experiment_id}/experiment.json", encode(experiment_to_json(experiment))
+        )
+
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Return the run's experiments in the order of the command; empty before the run was begun."""
+        record = self.record()
+        return tuple(experiment_from_json(value) for value in record["experiments"]) if record else ()
+
+    # Trials ---------------------------------------------------------------------------------------------------------
+
+    def attempt(self, trial: Trial) -> Attempt:
+        """Return a new attempt at ``trial``, whose files no other attempt can touch."""
+        return Attempt(self.blobs, trial)
+
+    def result(self, trial: Trial) -> TrialResult | None:
+        """Return how ``trial`` ended, None where nothing is committed."""
+        key = _result_key(trial)
+        data = self.blobs.get(key)
+        return None if data is None else result_from_json(decode(data, where=str(self.run_dir / key)))
+
+    def predictions(self, result: TrialResult) -> tuple[Predictions, Predictions]:
+        """Return a committed trial's predictions of its fold's rows and of the test rows.
+
+        Raises:
+            CorruptBlobError: a file is missing or is not the one that was committed.
+        """
+        manifest = decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
+        lineage = lineage_from_json(manifest["lineage"])
+        valid, test = (
+            Predictions(
+                sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
+                values=self._mapped(result, f"{part}.npy"),
+                lineage=lineage,
+            )
+            for part in ("valid", "test")
+        )
+        return valid, test
+
+    def sweep(self, result: TrialResult) -> None:
+        """Remove the files of the trial's attempts that did not become ``result``."""
+        folder = f"{_folder(result.trial)}/attempts/"
+        attempts = {key.removeprefix(folder).partition("/")[0] for key in self.blobs.list(folder)}
+        for attempt_id in attempts - {result.attempt_id}:
+            self.blobs.delete(folder + attempt_id)
+
+    def _verified(self, result: TrialResult, name: str) -> bytes:
+        key = f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}"
+        data = self.blobs.get(key)
+        got = None if data is None else hashlib.sha256(data).hexdigest()
+        if data is None or got != result.blobs.get(name):
+            raise CorruptBlobError(
+                f"{self.run_dir / key}: expected sha256 {result.blobs.get(name)}, got {got or 'no file'}. "
+                f"Remove {self.run_dir / _folder(result.trial)} and run the same command again: the trial is repeated."
+            )
+        return data
+
+    def _mapped(self, result: TrialResult, name: str) -> FloatArray:
+        self._verified(result, name)
+        path = self.blobs.path(f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}")
+        array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+    # What follows from the trials -----------------------------------------------------------------------------------
+
+    def save_ensemble(self, name: str, description: Mapping[str, JsonValue], **arrays: FloatArray) -> None:
+        """Save ``ensemble.json`` and its arrays, the description last."""
+        for part, array in arrays.items():
+            self.blobs.put(f"ensembles/{name}/{part}.npy", npy_bytes(array))
+        self.blobs.put(f"ensembles/{name}/ensemble.json", encode(description))
+
+    def ensemble(self, name: str) -> dict[str, JsonValue] | None:
+        """Return the description of a saved ensemble, None where there is none."""
+        key = f"ensembles/{name}/ensemble.json"
+        data = self.blobs.get(key)
+        return None if data is None else decode(data, where=str(self.run_dir / key))
+
+    def save_submission(self, name: str, csv: str, description: Mapping[str, JsonValue]) -> Path:
+        """Save a submission and what it was made of; return the CSV's path."""
+        self.blobs.put(f"submissions/{name}.csv", csv.encode())
+        self.blobs.put(f"submissions/{name}.json", encode(description))
+        return self.run_dir / f"submissions/{name}.csv"
+
+    def submission(self, name: str) -> dict[str, JsonValue] | None:
+        """Return what a saved submission was made of, None where there is none."""
+        key = f"submissions/{name}.json"
+        data = self.blobs.get(key)
+        return None if data is None else decode(data, where=str(self.run_dir / key))
+
+    def save_report(self, html: str) -> Path:
+        """Save the report; return its path."""
+        self.blobs.put(REPORT_FILE, html.encode())
+        return self.run_dir / REPORT_FILE
+
+
+class Attempt:
+    """One try at a trial: files under its own id, then the commit."""
+
+    def __init__(self, blobs: Blobs, trial: Trial) -> None:
+        """Use ``RunStore.attempt``."""
+        self.trial = trial
+        self.attempt_id = uuid.uuid4().hex[:12]
+        self._blobs = blobs
+        self._digests: dict[str, str] = {}
+
+    def put(self, name: str, data: bytes) -> str:
+        """Write one of the attempt's files; return its sha256."""
+        self._blobs.put_if_absent(f"{_folder(self.trial)}/attempts/{self.attempt_id}/{name}", data)
+        self._digests[name] = hashlib.sha256(data).hexdigest()
+        return self._digests[name]
+
+    def put_predictions(self, valid: Predictions, test: Predictions) -> None:
+        """Write the two arrays and the manifest with their ids and lineage."""
+        if valid.lineage is None:
+            raise ValueError("predictions of a trial need a lineage")
+        for part, predictions in (("valid", valid), ("test", test)):
+            self.put(f"{part}.npy", npy_bytes(predictions.values))
+        manifest = {
+            "valid_ids": valid.sample_ids.tolist(),
+            "test_ids": test.sample_ids.tolist(),
+            "lineage": lineage_to_json(valid.lineage),
+        }
+        self.put(MANIFEST_FILE, encode(manifest))
+
+    def commit(self, result: TrialResult) -> TrialResult:
+        """Create result.json, naming the attempt's files; return the result that stands.
+
+        Where another attempt was first, that one's result is returned and this one's files are removed.
+        """
+        mine = dataclasses.replace(result, attempt_id=self.attempt_id, blobs=dict(self._digests))
+        key = _result_key(self.trial)
+        if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
+            return mine
+        self._blobs.delete(f"{_folder(self.trial)}/attempts/{self.attempt_id}")
+        return result_from_json(decode(self._blobs.get(key) or b"", where=key))
+
+
+def npy_bytes(array: FloatArray) -> bytes:
+    """Return ``array`` as the bytes of a .npy file of float32 in C order."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def list_runs(root: Path) -> list[RunStore]:
+    """Return the runs under ``runs/<competition>/<run_id>``, sorted by path."""
+    return [RunStore(file.parent) for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
+
+
+def _folder(trial: Trial) -> str:
+    return f"trials/{trial.experiment_id}/fold{trial.fold}"
+
+
+def _result_key(trial: Trial) -> str:
+    return f"{_folder(trial)}/result.json"
+
+
+def _brief(value: JsonValue) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,1 @@
+"""Submissions: written, read back, checked against the sample."""

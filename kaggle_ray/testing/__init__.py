@@ -1,0 +1,1 @@
+"""Contracts that any reporter, launcher or store must pass, and a toy competition."""

@@ -1,0 +1,1 @@
+"""The training core, from one step to a committed trial. It knows nothing of Ray."""

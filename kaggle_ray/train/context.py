@@ -1,0 +1,21 @@
+"""What a trial's process needs to know of its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaggle_ray.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialContext:
+    """Where a trial's process finds everything; small, so that it travels to every actor."""
+
+    competition_file: Path
+    data_dir: Path
+    run_dir: Path
+    cache_dir: Path
+    settings: Settings
+    stop_at: float | None = None
+    """Seconds since the Unix epoch after which no further epoch begins."""

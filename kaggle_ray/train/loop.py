@@ -1,0 +1,191 @@
+"""The training loop: one experiment on one fold's training rows, an epoch at a time.
+
+Shape suffixes: N samples of a batch, H and W pixels, C columns of the prediction.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.errors import NonFiniteLossError
+from kaggle_ray.images.augment import augment, draw_randomness
+from kaggle_ray.images.decode import Pixels
+from kaggle_ray.metrics import Metric
+from kaggle_ray.models import Model, build_model
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.losses import mean_loss, probabilities, soft_targets
+from kaggle_ray.train.optim import make_optimizer, make_schedule
+from kaggle_ray.train.predict import autocast, predict_logits, rows_tensor
+from kaggle_ray.train.process import derive_seed, prepare_process
+from kaggle_ray.types import BoolArray, EpochMetrics, IntArray, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitData:
+    """What a fit sees of the competition."""
+
+    pixels: Pixels
+    """(N, H, W, 3) uint8: all training rows."""
+    target: IntArray
+    """(N,)"""
+    train_rows: IntArray
+    """Positions of the rows to train on."""
+    valid_rows: IntArray
+    """Positions of the rows to score; never trained on."""
+    task: Task
+    num_columns: int
+    metric: Metric
+    fold: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """A model at the end of its budget."""
+
+    model: nn.Module
+    """With the weights that predict: the last ones, or their moving average."""
+    trained_rows: BoolArray
+    """(N,) the rows that batches were really made of."""
+
+
+def fit(data: FitData, hyperparameters: Hyperparameters, settings: Settings) -> Generator[EpochMetrics, None, Fit]:
+    """Train for the fixed budget of epochs, yielding what each measured; the generator's value is the fit.
+
+    Whoever iterates may stop after any epoch by closing the generator. The result is a function of the arguments: the
+    batches' order and all randomness derive from (seed, fold, epoch, row).
+
+    Raises:
+        NonFiniteLossError: an epoch's loss is NaN or infinite.
+    """
+    device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
+    model = make_model(data, hyperparameters, device)
+    average = _make_average(model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters)
+    num_steps = math.ceil(len(data.train_rows) / hyperparameters.batch_size)
+    schedule = make_schedule(optimizer, hyperparameters, num_steps * hyperparameters.epochs)
+    scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
+    trained_rows = np.zeros(len(data.target), dtype=np.bool_)
+
+    for epoch in range(1, hyperparameters.epochs + 1):
+        started = time.perf_counter()
+        model.train()
+        losses = torch.zeros((), device=device)
+        batches = EpochBatches(data, hyperparameters, epoch, num_steps, device)
+        for rows in batches.rows:
+            images_NCHW, targets_NC = batches.load(rows)
+            trained_rows[rows] = True
+            with autocast(settings):
+                logits_NC = model(images_NCHW)
+            loss = mean_loss(logits_NC.float(), targets_NC, data.task)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            schedule.step()
+            if average is not None:
+                average.update_parameters(model)
+            losses += loss.detach() * len(rows)
+        train_loss = losses.item() / len(data.train_rows)
+        if not math.isfinite(train_loss):
+            raise NonFiniteLossError(
+                f"the loss of epoch {epoch} is {train_loss} at lr {hyperparameters.lr}. Try a smaller lr."
+            )
+        yield _measure(average or model, data, hyperparameters, settings, epoch, train_loss, schedule, started)
+    return Fit(model=average or model, trained_rows=trained_rows)
+
+
+def make_model(data: FitData, hyperparameters: Hyperparameters, device: torch.device) -> Model:
+    """Return the experiment's model on the device, its convolutions laid out channels last."""
+    model = build_model(
+        hyperparameters.model,
+        num_outputs=data.num_columns,
+        pretrained=hyperparameters.pretrained,
+        model_args=hyperparameters.model_args,
+    )
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class EpochBatches:
+    """The batches of one epoch: each training row once, in an order of the epoch's own, in nearly equal batches."""
+
+    def __init__(
+        self, data: FitData, hyperparameters: Hyperparameters, epoch: int, num_steps: int, device: torch.device
+    ) -> None:
+        """Draw the epoch's order and randomness."""
+        self._data = data
+        self._hyperparameters = hyperparameters
+        self._device = device
+        seeds = (hyperparameters.seed, data.fold, epoch)
+        order = np.random.default_rng(derive_seed("order", *seeds)).permutation(data.train_rows)
+        self.rows: list[IntArray] = np.array_split(order, num_steps)
+        """Positions of each batch's rows."""
+        self._draws = torch.from_numpy(draw_randomness(derive_seed("augment", *seeds), len(data.target)))
+        self._mixing = np.random.default_rng(derive_seed("mixup", *seeds))
+
+    def load(self, rows: IntArray) -> tuple[Tensor, Tensor]:
+        """Return (N, 3, H, W) float32 images 0..1 and their (N, C) soft targets."""
+        images_NCHW = augment(
+            rows_tensor(self._data.pixels, rows, self._device),
+            self._draws[rows].to(self._device),
+            self._hyperparameters.augment,
+        )
+        targets_NC = soft_targets(
+            torch.from_numpy(self._data.target[rows]).to(self._device),
+            task=self._data.task,
+            num_columns=self._data.num_columns,
+            label_smoothing=self._hyperparameters.label_smoothing,
+        )
+        return self._mix(images_NCHW, targets_NC) if self._hyperparameters.mixup else (images_NCHW, targets_NC)
+
+    def _mix(self, images_NCHW: Tensor, targets_NC: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix the batch with itself in another order (Zhang et al., ICLR 2018)."""
+        share = float(self._mixing.beta(self._hyperparameters.mixup, self._hyperparameters.mixup))
+        partners = torch.from_numpy(self._mixing.permutation(len(images_NCHW))).to(self._device)
+        return (
+            torch.lerp(images_NCHW[partners], images_NCHW, share),
+            torch.lerp(targets_NC[partners], targets_NC, share),
+        )
+
+
+def _make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
+    if not hyperparameters.ema_decay:
+        return None
+    average = get_ema_multi_avg_fn(hyperparameters.ema_decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def _measure(
+    model: nn.Module,
+    data: FitData,
+    hyperparameters: Hyperparameters,
+    settings: Settings,
+    epoch: int,
+    train_loss: float,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    started: float,
+) -> EpochMetrics:
+    """Score the fold's rows with the weights that would predict, without test-time augmentation."""
+    logits_NC = predict_logits(
+        model, data.pixels, data.valid_rows, batch_size=hyperparameters.batch_size, settings=settings
+    )
+    target = data.target[data.valid_rows]
+    targets_NC = soft_targets(
+        torch.from_numpy(target), task=data.task, num_columns=data.num_columns, label_smoothing=0.0
+    )
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=train_loss,
+        valid_loss=mean_loss(logits_NC, targets_NC, data.task).item(),
+        score=data.metric.score(target, probabilities(logits_NC, data.task).numpy()),
+        lr=float(schedule.get_last_lr()[0]),
+        duration_s=time.perf_counter() - started,
+    )

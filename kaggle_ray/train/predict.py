@@ -1,0 +1,63 @@
+"""Predicts rows of decoded images, in a fixed order and in fixed batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kaggle_ray.config import TestTimeAugmentation
+from kaggle_ray.images.augment import to_float
+from kaggle_ray.images.decode import Pixels
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.losses import probabilities
+from kaggle_ray.types import FloatArray, IntArray, Task
+
+
+def autocast(settings: Settings) -> torch.autocast:
+    """Return the context in which forward passes run at the settings' dtype."""
+    enabled = settings.dtype != "float32"
+    dtype = getattr(torch, settings.dtype) if enabled else None
+    return torch.autocast(settings.device, dtype=dtype, enabled=enabled)
+
+
+def rows_tensor(pixels: Pixels, rows: IntArray, device: torch.device) -> Tensor:
+    """Return (N, H, W, 3) uint8 pixels of ``rows`` on the device."""
+    return torch.from_numpy(pixels[rows]).to(device, non_blocking=True)
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module, pixels: Pixels, rows: IntArray, *, batch_size: int, settings: Settings, mirrored: bool = False
+) -> Tensor:
+    """Return (N, C) float32 logits of ``rows``, on the CPU; the model is left in evaluation mode."""
+    model.eval()
+    device = torch.device(settings.device)
+    batches: list[Tensor] = []
+    for start in range(0, len(rows), batch_size):
+        images_NCHW = to_float(rows_tensor(pixels, rows[start : start + batch_size], device))
+        with autocast(settings):
+            logits_NC = model(images_NCHW.flip(3) if mirrored else images_NCHW)
+        batches.append(logits_NC.float().cpu())
+    return torch.cat(batches)
+
+
+def predict_probabilities(
+    model: nn.Module,
+    pixels: Pixels,
+    rows: IntArray,
+    *,
+    task: Task,
+    tta: TestTimeAugmentation,
+    batch_size: int,
+    settings: Settings,
+) -> FloatArray:
+    """Return (N, C) float32 probabilities of ``rows``; with ``hflip`` the mean over the image and its mirror image."""
+    views = (False, True) if tta == "hflip" else (False,)
+    predicted = [
+        probabilities(
+            predict_logits(model, pixels, rows, batch_size=batch_size, settings=settings, mirrored=mirrored), task
+        ).numpy()
+        for mirrored in views
+    ]
+    return np.asarray(np.mean(np.stack(predicted), axis=0, dtype=np.float64), dtype=np.float32)

@@ -1,0 +1,36 @@
+"""Opens every fit, in every launcher, in the same state."""
+
+from __future__ import annotations
+
+import random
+
+import cv2
+import numpy as np
+import torch
+
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.settings import Settings
+from kaggle_ray.types import short_digest
+
+
+def prepare_process(settings: Settings, seed: int) -> torch.device:
+    """Set threads, backend flags and the global seeds of this process; return the device to compute on.
+
+    Raises:
+        ConfigError: the settings ask for a GPU and torch sees none.
+    """
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("settings ask for device cuda, but torch sees no GPU in this process. Use --device cpu.")
+    torch.set_num_threads(settings.threads_per_trial)
+    cv2.setNumThreads(0)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return torch.device(settings.device)
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Return a seed of 63 bits that is a pure function of ``parts``, such as seed, fold and epoch."""
+    return int(short_digest(list(parts), num_hex=16), 16) >> 1

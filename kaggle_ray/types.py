@@ -1,0 +1,187 @@
+"""The nouns that every room shares. All are frozen: change one with ``dataclasses.replace``.
+
+Shape legend: N rows, C columns of a prediction (1 for binary: P(classes[1]); the number of classes for multi-class).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Task = Literal["binary", "multiclass"]
+TrialStatus = Literal["committed", "stopped", "failed"]
+JsonValue = Any
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+StrArray = npt.NDArray[np.str_]
+
+TRAIN_ONLY = -1
+"""The fold of a row that is trained on but never scored."""
+
+
+def canonical_json(value: JsonValue) -> str:
+    """Return the one JSON text of ``value``: sorted keys, no white space, no NaN (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def short_digest(value: JsonValue, *, num_hex: int = 12) -> str:
+    """Return the first hex digits of the sha256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:num_hex]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folds:
+    """Which fold scores each training row."""
+
+    sample_ids: StrArray
+    """(N,) the training rows, unique."""
+    fold_of: npt.NDArray[np.int8]
+    """(N,) 0..num_folds-1, or TRAIN_ONLY."""
+    num_folds: int
+    seed: int
+    digest: str
+    """12 hex digits over ids, folds, labels, groups and test ids."""
+
+    def valid_rows(self, fold: int) -> IntArray:
+        """Return the positions of the rows that ``fold`` scores, ascending."""
+        return np.flatnonzero(self.fold_of == fold).astype(np.int64)
+
+    def train_rows(self, fold: int) -> IntArray:
+        """Return the positions of the rows that the trial of ``fold`` may train on, ascending."""
+        return np.flatnonzero(self.fold_of != fold).astype(np.int64)
+
+    def scored_rows(self) -> IntArray:
+        """Return the positions of the rows that some fold scores, ascending."""
+        return np.flatnonzero(self.fold_of != TRAIN_ONLY).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """One set of hyperparameters, the same for all folds."""
+
+    experiment_id: str
+    """12 hex digits of sha256 over the canonical JSON of competition, hyperparameters and the folds' digest."""
+    name: str
+    """What a person calls it: for tables and plots; not part of the id."""
+    hyperparameters: Mapping[str, JsonValue]
+    """All of them, defaults filled in, seed included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Trial:
+    """Experiment x fold: the unit that is scheduled, committed and resumed."""
+
+    experiment_id: str
+    fold: int
+
+    def __str__(self) -> str:
+        """Return ``<experiment id>/fold<k>``, which is also its folder."""
+        return f"{self.experiment_id}/fold{self.fold}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochMetrics:
+    """What one epoch of a trial measured."""
+
+    epoch: int
+    """1 for the first."""
+    train_loss: float
+    """Mean over the epoch's training samples, augmented and in train mode."""
+    valid_loss: float
+    """Mean of the loss over the fold's scored rows."""
+    score: float
+    """The competition's metric on the fold's scored rows."""
+    lr: float
+    """Learning rate of the epoch's last step."""
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """How a trial ended. Only a committed one, or a failure that would repeat itself, is written to the store."""
+
+    trial: Trial
+    status: TrialStatus
+    attempt_id: str
+    history: tuple[EpochMetrics, ...] = ()
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    """File name in the attempt's folder -> sha256 (64 hex digits)."""
+    score: float | None = None
+    """The competition's metric of the fold's final predictions; set where status is committed."""
+    duration_s: float = 0.0
+    error: str | None = None
+    """One line; set where status is failed."""
+    num_decoded: int = 0
+    """Images that the trial's own process had to decode."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineage:
+    """What a prediction depends on: the ledger checks it against the folds."""
+
+    folds_digest: str
+    trained_rows: BoolArray
+    """(N,) over ``Folds.sample_ids``: the rows that the loader really yielded for training."""
+    parents: tuple[str, ...] = ()
+    """Experiment ids whose predictions or weights went in."""
+    epoch_rule: Literal["last"] = "last"
+    weights_digest: str = ""
+    """sha256 of the weights that predicted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predictions:
+    """Values for a set of rows, joined to others by id and never by position."""
+
+    sample_ids: StrArray
+    """(N,) unique."""
+    values: FloatArray
+    """(N, C) probabilities; usually a read-only memory map."""
+    lineage: Lineage | None = None
+    """None where no model was trained (a constant baseline)."""
+
+
+EventKind = Literal[
+    "run_started",
+    "baseline",
+    "trial_started",
+    "epoch",
+    "trial_finished",
+    "interrupted",
+    "ensemble",
+    "run_finished",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened: all that a reporter ever sees.
+
+    The identity (``event_id``) has no attempt and no time in it, so a trial that is run again after a crash repeats
+    its events and whoever stores them by id keeps one of each.
+    """
+
+    kind: EventKind
+    time: float
+    """Seconds since the Unix epoch."""
+    trial: Trial | None = None
+    epoch: int = 0
+    step: int = 0
+    values: Mapping[str, JsonValue] = field(default_factory=dict)
+    """JSON values; the keys of each kind are listed in kaggle_ray/reporters/events.py."""
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    """Name -> path of a file that belongs to the event."""
+
+    @property
+    def event_id(self) -> str:
+        """``trial:kind:epoch:step``; the same for every attempt at the same thing."""
+        return f"{self.trial or 'run'}:{self.kind}:{self.epoch}:{self.step}"

@@ -1,0 +1,27 @@
+"""Dogs vs. Cats with pretrained backbones at 224 px and up: for a GPU.
+
+    python run.py dogs_vs_cats --space search_spaces/dogs_vs_cats.py
+
+The weights are downloaded by torchvision at the first use.
+"""
+
+from kaggle_ray import SearchSpace
+
+SPACE = SearchSpace(
+    base={
+        "pretrained": True,
+        "image_size": 224,
+        "batch_size": 64,
+        "epochs": 6,
+        "lr": 2e-4,
+        "weight_decay": 0.05,
+        "augment": "flip_crop",
+        "tta": "hflip",
+    },
+    experiments=[
+        {"model": "resnet50"},
+        {"model": "efficientnet_v2_s"},
+        {"model": "convnext_tiny", "lr": 1e-4},
+        {"model": "convnext_tiny", "lr": 1e-4, "image_size": 288, "batch_size": 48},
+    ],
+)

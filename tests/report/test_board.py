@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from kaggle_ray.report.board import Board, BoardRow
+
+
+def experiment(name: str, score: float | None, *, folds_done: int = 5) -> BoardRow:
+    return BoardRow(name=name, kind="experiment", score=score, folds_done=folds_done, num_folds=5, epochs=3)
+
+
+def names(board: Board) -> list[str]:
+    return [row.name for row in board.rows]
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board(
+        metric="log_loss",
+        greater_is_better=False,
+        rows=(
+            experiment("unfinished", None, folds_done=2),
+            experiment("worse", 0.5),
+            BoardRow(name="greedy", kind="ensemble", score=0.30, in_sample=0.28),
+            experiment("better", 0.4),
+        ),
+    )
+
+
+def test_smaller_loss_ranks_first_and_incomplete_last(board: Board) -> None:
+    assert names(board) == ["greedy", "better", "worse", "unfinished"]
+
+
+def test_greater_accuracy_ranks_first_and_incomplete_last(board: Board) -> None:
+    flipped = Board(metric="accuracy", greater_is_better=True, rows=board.rows)
+    assert names(flipped) == ["worse", "better", "greedy", "unfinished"]
+
+
+def test_equal_scores_keep_their_order() -> None:
+    rows = tuple(experiment(name, score) for name, score in [("b", 1.0), ("x", None), ("a", 1.0), ("y", math.nan)])
+    assert names(Board(metric="m", greater_is_better=False, rows=rows)) == ["b", "a", "x", "y"]
+
+
+@pytest.mark.parametrize(("greater_is_better", "expected"), [(False, 0.02), (True, -0.02)])
+def test_optimism_is_how_much_better_in_sample_looks(board: Board, greater_is_better: bool, expected: float) -> None:
+    board = Board(metric="m", greater_is_better=greater_is_better, rows=board.rows)
+    ensemble = next(row for row in board.rows if row.kind == "ensemble")
+    assert board.optimism(ensemble) == pytest.approx(expected)
+
+
+def test_experiment_has_no_optimism(board: Board) -> None:
+    assert board.optimism(board.rows[1]) is None
+
+
+def test_rows_survive_json(board: Board) -> None:
+    rows = json.loads(json.dumps(board.to_rows()))
+    assert Board.from_rows(rows, metric="log_loss", greater_is_better=False) == board
+
+
+def test_frame_has_a_row_each_even_when_there_is_none(board: Board) -> None:
+    frame = board.to_frame()
+    assert frame["name"].tolist() == names(board)
+    empty = Board(metric="m", greater_is_better=True).to_frame()
+    assert empty.empty
+    assert list(empty.columns) == list(frame.columns)
+
+
+def test_table_leaves_out_what_no_row_has(board: Board) -> None:
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(board.table())
+    drawn = console.export_text()
+    assert "optimism" in drawn
+    assert "weight" not in drawn
+    assert drawn.index("better") < drawn.index("worse") < drawn.index("unfinished")
+
+
+def test_table_gives_the_reason_of_an_incomplete_row() -> None:
+    row = BoardRow(name="broken", kind="experiment", score=None, error="OSError: [Errno 5]\nbad disk")
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(Board(metric="log_loss", greater_is_better=False, rows=(row,)).table())
+    assert "broken: OSError: [Errno 5] bad disk" in " ".join(console.export_text().split())

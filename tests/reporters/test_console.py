@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from kaggle_ray.reporters import events
+from kaggle_ray.reporters.console import ConsoleReporter, live_view
+from kaggle_ray.reporters.progress import RunProgress
+from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
+from kaggle_ray.types import EpochMetrics, Event, Trial, TrialStatus
+
+RESNET, VIT = "1" * 12, "2" * 12
+
+
+def started(*, num_committed: int = 0, num_folds: int = 2, **changes: Any) -> Event:
+    values: dict[str, Any] = {
+        "run_id": "run-1",
+        "competition": "mnist-mini",
+        "metric": "log_loss",
+        "greater_is_better": False,
+        "experiments": {RESNET: "resnet-a", VIT: "vit-b"},
+        "epochs": {RESNET: 4, VIT: 6},
+        "launcher": "local",
+        "num_slots": 2,
+        "run_dir": "runs/mnist-mini/run-1",
+        "time": 0.0,
+    }
+    return events.run_started(num_committed=num_committed, num_folds=num_folds, **(values | changes))
+
+
+def trial(experiment_id: str, fold: int = 0) -> Trial:
+    return Trial(experiment_id=experiment_id, fold=fold)
+
+
+def epoch(which: Trial, number: int, *, time: float, score: float = 0.5) -> Event:
+    metrics = EpochMetrics(epoch=number, train_loss=0.25, valid_loss=0.375, score=score, lr=0.1, duration_s=1.0)
+    return events.epoch(which, metrics, time=time)
+
+
+def finished(
+    which: Trial,
+    *,
+    time: float,
+    score: float | None = None,
+    status: TrialStatus = "committed",
+    error: str | None = None,
+) -> Event:
+    return events.trial_finished(which, status=status, score=score, duration_s=8.1, error=error, time=time)
+
+
+def whole_trial(which: Trial, num_epochs: int, *, start: float, score: float) -> list[Event]:
+    """One epoch per second."""
+    return [
+        events.trial_started(which, time=start),
+        *(epoch(which, number, time=start + number, score=score) for number in range(1, num_epochs + 1)),
+        finished(which, score=score, time=start + num_epochs),
+    ]
+
+
+def shown(story: Iterable[Event], *, terminal: bool, width: int = 100) -> str:
+    file = io.StringIO()
+    reporter = ConsoleReporter(Console(file=file, width=width, force_terminal=terminal, color_system=None))
+    for event in story:
+        reporter.emit(event)
+    reporter.close()
+    return file.getvalue()
+
+
+def live(story: Iterable[Event], *, width: int = 100) -> str:
+    progress = RunProgress()
+    for event in story:
+        progress.update(event)
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(live_view(progress))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_console_reporter_fulfils_the_contract(terminal: bool) -> None:
+    check_reporter(lambda: ConsoleReporter(Console(file=io.StringIO(), width=80, force_terminal=terminal)))
+
+
+def test_pipe_gets_one_line_per_trial_and_none_per_epoch() -> None:
+    lines = shown([started(), *whole_trial(trial(RESNET), 4, start=0.0, score=0.1234)], terminal=False).splitlines()
+    assert lines == [
+        "mnist-mini  run run-1  2 experiments x 2 folds = 4 trials  log_loss (lower is better)"
+        "  local, 2 slots  runs/mnist-mini/run-1",
+        "[1/4] resnet-a fold 0  log_loss 0.12340  4 epochs  8.1s  eta 0:16",
+    ]
+
+
+def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
+    resnet, vit = trial(RESNET), trial(VIT)
+    story = [
+        started(),
+        events.trial_started(resnet, time=0.0),
+        events.trial_started(vit, time=0.0),
+        epoch(resnet, 1, time=20.0),
+        epoch(resnet, 2, time=60.0),
+        epoch(vit, 1, time=70.0),
+        epoch(vit, 2, time=110.0),
+        epoch(resnet, 3, time=115.0),
+    ]
+    _, *lines = shown(story, terminal=False).splitlines()
+    assert lines == [
+        "[0/4] resnet-a fold 0  epoch 2/4  train 0.2500  valid 0.3750  log_loss 0.50000  eta 9:00",
+        "[0/4] vit-b fold 0  epoch 2/6  train 0.2500  valid 0.3750  log_loss 0.50000  eta 7:20",
+    ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_failure_is_shown_with_its_reason(terminal: bool) -> None:
+    error = "NonFiniteLossError: loss became [nan]\nat step 3"
+    story = [started(), finished(trial(VIT, 1), status="failed", error=error, time=5.0)]
+    drawn = shown(story, terminal=terminal, width=60)
+    assert "[1/4] vit-b fold 1  FAILED  NonFiniteLossError: loss became [nan] at step 3" in drawn
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> None:
+    drawn = shown(every_kind_of_event(), terminal=terminal, width=120)
+    for expected in (
+        "baseline (a constant)  log_loss 0.69000  runs/toy/run-1/submissions/baseline.csv",
+        "stopped by ctrl-c: 1 of 2 trials are safe.",
+        "kaggle-ray run toy",
+        "kaggle-ray ensemble toy",
+        "ensemble greedy  log_loss 0.25000 (in-sample 0.24000)  resnet [a] 1.000",
+        "finished in 1:40",
+        "runs/toy/run-1/report.html",
+    ):
+        assert expected in drawn
+    assert "resnet [a]" in drawn[drawn.index("report.html") :]
+
+
+def test_pipe_gets_neither_colour_codes_nor_cut_lines() -> None:
+    name = "a-name-so-long-that-eighty-columns-are-not-enough-for-it-and-its-score-in-one-line-of-the-table"
+    row = {"name": name, "kind": "experiment", "score": 0.123456, "duration_s": 3723.0, "error": None}
+    finish = events.run_finished(submission="a/" * 60, report=None, seconds=1.0, board=[row], time=9.0)
+    drawn = shown([started(), finish], terminal=False, width=80)
+    assert "\x1b" not in drawn
+    assert f"| 1 | {name} |  0.12346 | 1:02:03 |" in drawn
+    assert "a/" * 60 in drawn
+
+
+def test_terminal_is_drawn_on_live_until_the_run_is_finished() -> None:
+    file = io.StringIO()
+    reporter = ConsoleReporter(Console(file=file, width=80, force_terminal=True))
+    show_cursor, hide_cursor = "\x1b[?25h", "\x1b[?25l"
+    reporter.emit(started())
+    assert hide_cursor in file.getvalue()
+    assert show_cursor not in file.getvalue()
+    reporter.emit(events.run_finished(submission=None, report=None, seconds=1.0, board=[], time=1.0))
+    assert show_cursor in file.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["close", "interrupted"])
+def test_screen_is_given_back_however_the_run_ends(ending: str) -> None:
+    file = io.StringIO()
+    reporter = ConsoleReporter(Console(file=file, width=80, force_terminal=True))
+    reporter.emit(started())
+    if ending == "close":
+        reporter.close()
+    else:
+        reporter.emit(next(event for event in every_kind_of_event() if event.kind == "interrupted"))
+    assert "\x1b[?25h" in file.getvalue()
+
+
+def test_live_view_shows_the_trials_under_way() -> None:
+    story = [
+        started(),
+        events.trial_started(trial(VIT, 1), time=1.0),
+        epoch(trial(VIT, 1), 2, time=9.0),
+    ]
+    *_, last = live(story).splitlines()
+    assert last.split() == ["vit-b", "1", "2/6", "0.2500", "0.3750", "0.50000"]
+
+
+def test_live_view_counts_epochs_and_estimates_the_time_left_from_this_session() -> None:
+    story = [started(num_folds=1), *whole_trial(trial(RESNET), 4, start=0.0, score=0.5)]
+    drawn = live(story)
+    assert "4/10" in drawn
+    assert "0:04 elapsed  eta 0:06" in drawn
+
+
+def test_epochs_of_before_count_as_done_but_not_as_pace() -> None:
+    story = [started(num_committed=3, epochs={RESNET: 4, VIT: 4}), epoch(trial(RESNET), 1, time=10.0)]
+    drawn = live(story)
+    assert "13/16" in drawn
+    assert "eta 0:30" in drawn
+
+
+def test_trial_resumed_in_the_middle_counts_only_what_it_trained_here() -> None:
+    story = [started(num_folds=1), epoch(trial(VIT), 5, time=10.0)]
+    drawn = live(story)
+    assert "5/10" in drawn
+    assert "eta 0:50" in drawn
+
+
+def test_failed_trial_is_not_waited_for() -> None:
+    progress = RunProgress()
+    for event in [started(num_folds=1), epoch(trial(RESNET), 1, time=2.0)]:
+        progress.update(event)
+    assert progress.eta_s == pytest.approx(18.0)
+    progress.update(finished(trial(RESNET), status="failed", error="x", time=2.0))
+    assert progress.eta_s == pytest.approx(12.0)
+
+
+def test_second_attempt_runs_again_and_clears_the_failure() -> None:
+    story = [
+        started(),
+        finished(trial(RESNET), status="failed", error="worker died", time=1.0),
+        events.trial_started(trial(RESNET), time=2.0),
+    ]
+    drawn = live(story)
+    assert "failed" not in drawn
+    assert "trials 0/4 done" in drawn
+
+
+def test_single_fold_is_best_only_until_an_experiment_is_complete() -> None:
+    story = [started(), finished(trial(RESNET, 0), score=0.1, time=1.0), finished(trial(VIT, 0), score=0.2, time=2.0)]
+    assert "best 0.10000 (resnet-a, fold 0 alone)" in live(story)
+    story.append(finished(trial(VIT, 1), score=0.4, time=3.0))
+    assert "best 0.30000 (vit-b, mean of all folds)" in live(story)
+
+
+def test_greater_score_is_best_where_the_metric_says_so() -> None:
+    scores = [finished(trial(RESNET), score=0.8, time=1.0), finished(trial(VIT), score=0.9, time=1.0)]
+    assert "best 0.90000 (vit-b" in live([started(greater_is_better=True), *scores])
+
+
+def test_resumed_run_with_nothing_left_is_full() -> None:
+    drawn = live([started(num_committed=4)])
+    assert "20/20" in drawn
+    assert "trials 4/4 done" in drawn
+    assert "eta" not in drawn
+
+
+def test_run_of_no_trials_is_drawn() -> None:
+    assert "trials 0/0 done" in live([started(experiments={}, epochs={})])
+
+
+def test_unknown_experiment_is_shown_by_its_id() -> None:
+    unknown = trial("f" * 12, 7)
+    drawn = live([started(), epoch(unknown, 3, time=1.0)])
+    assert "ffffffffffff" in drawn
+    assert "trials 0/4 done" in drawn
+    assert "3/3" in drawn
+
+
+def test_run_whose_experiments_differ_in_length_ends_full() -> None:
+    progress = RunProgress()
+    progress.update(started(num_committed=2))
+    for which, num_epochs in ((trial(RESNET, 1), 4), (trial(VIT, 1), 6)):
+        for event in whole_trial(which, num_epochs, start=1.0, score=0.5):
+            progress.update(event)
+            assert 0 <= progress.num_epochs_left <= progress.num_epochs
+    assert progress.num_epochs_left == 0
+    assert progress.eta_s == 0
+
+
+def test_score_that_is_missing_is_said_to_be() -> None:
+    story = [started(), epoch(trial(RESNET), 1, time=40.0, score=math.nan), finished(trial(RESNET), time=41.0)]
+    assert "log_loss n/a  1 epoch  " in shown(story, terminal=False)
+    assert "best" not in live(story)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.errors import SchemaVersionError, StoreError
+from kaggle_ray.reporters.jsonl import JsonlReporter, read_events
+from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
+from kaggle_ray.types import Event
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "events.jsonl"
+
+
+def write(path: Path, events: list[Event]) -> None:
+    reporter = JsonlReporter(path)
+    for event in events:
+        reporter.emit(event)
+    reporter.close()
+
+
+def test_jsonl_reporter_fulfils_the_contract(path: Path) -> None:
+    check_reporter(lambda: JsonlReporter(path))
+    assert read_events(path)
+
+
+def test_events_are_read_back_as_they_were(path: Path) -> None:
+    write(path, every_kind_of_event())
+    assert read_events(path) == every_kind_of_event()
+
+
+def test_event_is_in_the_file_before_the_reporter_is_closed(path: Path) -> None:
+    reporter = JsonlReporter(path)
+    reporter.emit(every_kind_of_event()[0])
+    assert read_events(path) == every_kind_of_event()[:1]
+    reporter.close()
+
+
+def test_second_driver_adds_to_the_file(path: Path) -> None:
+    events = every_kind_of_event()
+    write(path, events[:3])
+    write(path, events[3:])
+    assert read_events(path) == events
+
+
+def test_event_that_happened_again_is_kept_once_as_it_was_last(path: Path) -> None:
+    first, second, *_ = every_kind_of_event()
+    again = dataclasses.replace(first, time=first.time + 500, values={**first.values, "num_committed": 1})
+    write(path, [first, second])
+    write(path, [again])
+    assert read_events(path) == [second, again]
+
+
+def test_crash_at_any_byte_loses_no_whole_line_and_no_later_event(path: Path) -> None:
+    first, second, third, *_ = every_kind_of_event()
+    write(path, [first])
+    num_bytes_of_first = path.stat().st_size
+    write(path, [second])
+    whole = path.read_bytes()
+    for num_bytes in range(num_bytes_of_first, len(whole) + 1):
+        path.write_bytes(whole[:num_bytes])
+        survivors = [first, second] if num_bytes == len(whole) else [first]
+        assert read_events(path) == survivors
+        write(path, [third])
+        assert read_events(path) == [*survivors, third]
+
+
+def test_file_torn_in_its_first_line_begins_anew(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b'{"schema_ver')
+    assert read_events(path) == []
+    write(path, every_kind_of_event()[:1])
+    assert read_events(path) == every_kind_of_event()[:1]
+
+
+def test_name_may_hold_any_character_of_a_line_end(path: Path) -> None:
+    event = dataclasses.replace(every_kind_of_event()[0], values={"name": "a\nb\r\u2028c é \udce9"})
+    write(path, [event])
+    assert read_events(path) == [event]
+
+
+def test_damaged_line_in_the_middle_is_an_error_that_names_it(path: Path) -> None:
+    write(path, every_kind_of_event()[:2])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"nonsense\n", lines[1]]))
+    with pytest.raises(StoreError, match=r"events\.jsonl, line 2: expected a JSON object, got b'nonsense'"):
+        read_events(path)
+
+
+def test_line_of_another_schema_is_refused_by_name(path: Path) -> None:
+    write(path, every_kind_of_event()[:1])
+    path.write_bytes(path.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 9'))
+    with pytest.raises(SchemaVersionError, match=r"line 1: .*expected schema_version 1, got 9"):
+        read_events(path)
+
+
+def test_line_written_in_part_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk:
+        def write(self, line: bytes) -> int:
+            return len(line) - 1
+
+    reporter = JsonlReporter(path)
+    monkeypatch.setattr(reporter, "_file", FullDisk())
+    with pytest.raises(OSError, match="Is the disk full"):
+        reporter.emit(every_kind_of_event()[0])

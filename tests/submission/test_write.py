@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_ray.data.submission_format import SubmissionFormat
+from kaggle_ray.errors import SubmissionError
+from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
+from kaggle_ray.submission.check import check_submission
+from kaggle_ray.submission.write import read_submission, render_submission
+from kaggle_ray.types import Predictions
+
+FORMAT = SubmissionFormat(id_column="id", columns=("label",))
+
+ids_strategy = st.text(st.sampled_from("0179abNAé ,\"'-."), min_size=1, max_size=6)
+probability = st.floats(0, 1, width=32)
+
+
+def predictions(ids: list[str], values: list[float]) -> Predictions:
+    return Predictions(sample_ids=np.array(ids), values=np.array(values, dtype=np.float32).reshape(len(ids), -1))
+
+
+@given(data=st.data(), num_columns=st.sampled_from([1, 3]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_scores_exactly_like_what_was_predicted(data: st.DataObject, num_columns: int) -> None:
+    ids = data.draw(st.lists(ids_strategy, min_size=3, max_size=12, unique=True))
+    size = len(ids) * num_columns
+    values = data.draw(st.lists(probability, min_size=size, max_size=size))
+    order = data.draw(st.permutations(ids))
+    fmt = SubmissionFormat(id_column="id", columns=tuple(f"class {number}" for number in range(num_columns)))
+    predicted = predictions(ids, values)
+    target = np.arange(len(ids)) % max(num_columns, 2)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.csv"
+        path.write_text(render_submission(predicted, fmt, order=np.array(order)), newline="")
+        check_submission(path, path, fmt)
+        read = read_submission(path, fmt)
+
+    assert read.sample_ids.tolist() == order
+    row_of = {sample_id: row for row, sample_id in enumerate(read.sample_ids.tolist())}
+    aligned = read.values[[row_of[sample_id] for sample_id in ids]]
+    assert aligned.tobytes() == predicted.values.tobytes()
+    for metric in (ACCURACY, LOG_LOSS) if num_columns > 1 else (ACCURACY, LOG_LOSS, AUC):
+        assert metric.score(target, aligned) == metric.score(target, predicted.values)
+
+
+@given(st.lists(probability, min_size=1, max_size=20))
+@settings(max_examples=40)
+def test_a_cell_read_as_float64_is_exactly_the_float32_value(values: list[float]) -> None:
+    ids = [str(number) for number in range(len(values))]
+    text = render_submission(predictions(ids, values), FORMAT, order=np.array(ids))
+    cells = [row.split(",")[1] for row in text.splitlines()[1:]]
+    assert [float(cell) for cell in cells] == values
+
+
+def test_the_text_is_the_header_and_the_rows_in_the_wanted_order() -> None:
+    text = render_submission(predictions(["7", "007"], [0.5, 0.1]), FORMAT, order=np.array(["007", "7"]))
+    assert text == "id,label\n007,0.10000000149011612\n7,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("ids", "order", "message"),
+    [
+        (["1"], ["1", "2", "3"], r"expected 3 ids, got 1; 2 ids are missing, such as \['2', '3'\]"),
+        (["1", "2"], ["1"], r"1 ids are not in the sample submission, such as \['2'\]"),
+        (["1", "1"], ["1"], r"1 ids are there more than once, such as \['1'\]"),
+        (["1"], ["1", "1"], r"1 ids are expected more than once, such as \['1'\]"),
+        (["007"], ["7"], r"are missing, such as \['7'\]; 1 ids are not .* \['007'\]"),
+    ],
+)
+def test_every_id_has_to_be_predicted_exactly_once(ids: list[str], order: list[str], message: str) -> None:
+    with pytest.raises(SubmissionError, match=message):
+        render_submission(predictions(ids, [0.5] * len(ids)), FORMAT, order=np.array(order))
+
+
+def test_values_need_one_column_per_column_of_the_format() -> None:
+    with pytest.raises(SubmissionError, match=r"expected values of shape \(1, 1\) .* got \(1, 2\)"):
+        render_submission(predictions(["1"], [0.5, 0.5]), FORMAT, order=np.array(["1"]))
+
+
+def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text("id,label\n007,1\nNA,0\n1e3,0.25\n")
+    read = read_submission(path, FORMAT)
+    assert read.sample_ids.tolist() == ["007", "NA", "1e3"]
+    assert read.values.dtype == np.float32
+    assert read.values.tolist() == [[1.0], [0.0], [0.25]]
+    assert read.lineage is None
+
+
+def test_reading_another_header_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text("id,probability\n1,0.5\n")
+    with pytest.raises(SubmissionError, match="expected the header 'id,label', got 'id,probability'"):
+        read_submission(path, FORMAT)
