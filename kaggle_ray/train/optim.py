@@ -8,6 +8,9 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LR
 
 from kaggle_ray.config import Hyperparameters
 
+_FEW_STEPS = 5
+"""Fewer than this leave no room to rise and fall: the learning rate stays as it is."""
+
 
 def make_optimizer(model: nn.Module, hyperparameters: Hyperparameters) -> Optimizer:
     """Return the optimizer; weight decay spares biases and the scales of normalisation layers (1-d tensors)."""
@@ -24,12 +27,11 @@ def make_optimizer(model: nn.Module, hyperparameters: Hyperparameters) -> Optimi
 def make_schedule(optimizer: Optimizer, hyperparameters: Hyperparameters, num_steps: int) -> LRScheduler:
     """Return the schedule, stepped once per optimizer step, ``num_steps`` times in all."""
     num_warmup = round(hyperparameters.warmup * num_steps)
-    if hyperparameters.schedule == "constant" or num_steps < 2:
+    if hyperparameters.schedule == "constant" or num_steps < _FEW_STEPS:
         return ConstantLR(optimizer, factor=1.0)
     if hyperparameters.schedule == "one_cycle":
-        return OneCycleLR(
-            optimizer, max_lr=hyperparameters.lr, total_steps=num_steps, pct_start=max(1, num_warmup) / num_steps
-        )
+        rising = min(max(num_warmup, 2), num_steps - 2) / num_steps
+        return OneCycleLR(optimizer, max_lr=hyperparameters.lr, total_steps=num_steps, pct_start=rising)
     cosine = CosineAnnealingLR(optimizer, T_max=max(1, num_steps - num_warmup))
     if not num_warmup:
         return cosine
