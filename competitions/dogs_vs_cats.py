@@ -43,7 +43,7 @@ def read(folder: Path) -> Samples:
 
 def default_space(settings: Settings) -> SearchSpace:
     """Pretrained backbones on a GPU; on a CPU a small network from scratch."""
-    common = {"augment": "flip_crop", "tta": "hflip"}
+    common = {"augment": "light", "tta": "hflip"}
     if settings.device == "cuda":
         return SearchSpace(
             base={**common, "pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4},

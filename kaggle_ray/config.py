@@ -14,8 +14,10 @@ from kaggle_ray.types import Experiment, JsonValue, short_digest
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
-Augment = Literal["none", "shift", "flip_crop", "flip_crop_color"]
-TestTimeAugmentation = Literal["none", "hflip"]
+Augment = Literal["none", "shift", "light", "heavy"]
+TestTimeAugmentation = Literal["none", "hflip", "hflip_sizes"]
+
+_SIZE_STEP = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +31,11 @@ class Hyperparameters:
     pretrained: bool = False
     """Start from the library's own weights (downloaded by it at the first use)."""
     image_size: int = 64
-    """Side of the square, in pixels, that images are decoded to and trained at."""
+    """Side of the square, in pixels, that images are decoded to."""
+    train_size: int = 0
+    """Side in pixels that batches are trained and predicted at; 0 is image_size."""
+    start_size: int = 0
+    """Side in pixels in the first epoch, growing to train_size in steps of 16 over the run; 0 is train_size."""
     batch_size: int = 64
     """Samples per optimizer step."""
     epochs: int = 10
@@ -40,7 +46,9 @@ class Hyperparameters:
     weight_decay: float = 0.05
     """Decoupled for adamw; biases and normalisation layers are exempt."""
     momentum: float = 0.9
-    """For sgd."""
+    """For sgd; the first beta of adamw."""
+    beta2: float = 0.999
+    """For adamw: decay per step of the second moment."""
     schedule: Schedule = "one_cycle"
     warmup: float = 0.25
     """Fraction of all steps in which the learning rate rises; not for constant."""
@@ -53,7 +61,8 @@ class Hyperparameters:
     augment: Augment = "none"
     """A recipe of ``kaggle_ray.images.augment``."""
     tta: TestTimeAugmentation = "none"
-    """Test-time augmentation: the mean over the image and its mirror image."""
+    """Test-time augmentation. hflip: the mean over the image and its mirror image; hflip_sizes: over both, each at
+    train_size and at image_size."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,9 +80,28 @@ class Hyperparameters:
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         _require(self.mixup >= 0, "mixup", "at least 0", self.mixup)
-        for name in ("warmup", "label_smoothing", "momentum", "ema_decay"):
+        for name in ("train_size", "start_size"):
+            _require(0 <= getattr(self, name) <= self.image_size, name, "from 0 to image_size", getattr(self, name))
+        for name in ("warmup", "label_smoothing", "momentum", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)
+
+    @property
+    def predict_size(self) -> int:
+        """Side in pixels that images are predicted at, and trained at in the end."""
+        return self.train_size or self.image_size
+
+    def size_at(self, epoch: int) -> int:
+        """Return the side in pixels that ``epoch``, 1 for the first, is trained at.
+
+        It grows linearly, in steps of 16, and has reached its end for the last tenth of the epochs.
+        Source: Tan and Le, "EfficientNetV2", ICML 2021 (progressive learning).
+        """
+        if not self.start_size or self.start_size >= self.predict_size:
+            return self.predict_size
+        progress = min(1.0, (epoch - 1) / max(1.0, 0.9 * self.epochs - 1))
+        grown = self.start_size + (self.predict_size - self.start_size) * progress
+        return min(self.predict_size, round(grown / _SIZE_STEP) * _SIZE_STEP)
 
 
 def _require(condition: bool, name: str, expected: str, got: object) -> None:

@@ -15,7 +15,7 @@ SPACE = SearchSpace(
         "epochs": 6,
         "lr": 2e-4,
         "weight_decay": 0.05,
-        "augment": "flip_crop",
+        "augment": "light",
         "tta": "hflip",
     },
     experiments=[

@@ -26,20 +26,21 @@ def lease(run_dir: Path) -> Iterator[None]:
         LeaseError: another process holds it; its host, process id and start are named.
         StoreError: the folder cannot be written.
     """
+    lock = FileLock(run_dir / LEASE_FILE, timeout=0)
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / LEASE_FILE, timeout=0)
         lock.acquire()
+        (run_dir / HOLDER_FILE).write_text(json.dumps(holder))
     except Timeout:
         raise LeaseError(
             f"{run_dir}: another driver is at work on this run ({_holder(run_dir)}). "
             f"Wait for it, stop it, or start a run of your own with another --run-id."
         ) from None
     except OSError as error:
+        lock.release()
         raise StoreError(f"{run_dir}: cannot be written: {error.strerror}. Name another folder with --runs.") from error
     try:
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        (run_dir / HOLDER_FILE).write_text(json.dumps(holder))
         yield
     finally:
         lock.release()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import NonFiniteLossError
@@ -27,6 +27,8 @@ from kaggle_ray.train.optim import make_optimizer, make_schedule
 from kaggle_ray.train.predict import autocast, predict_logits, rows_tensor
 from kaggle_ray.train.process import derive_seed, prepare_process
 from kaggle_ray.types import BoolArray, EpochMetrics, IntArray, Task
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +126,7 @@ class EpochBatches:
         self._data = data
         self._hyperparameters = hyperparameters
         self._device = device
+        self._size = hyperparameters.size_at(epoch)
         seeds = (hyperparameters.seed, data.fold, epoch)
         order = np.random.default_rng(derive_seed("order", *seeds)).permutation(data.train_rows)
         self.rows: list[IntArray] = np.array_split(order, num_steps)
@@ -137,6 +140,7 @@ class EpochBatches:
             rows_tensor(self._data.pixels, rows, self._device),
             self._draws[rows].to(self._device),
             self._hyperparameters.augment,
+            self._size,
         )
         targets_NC = soft_targets(
             torch.from_numpy(self._data.target[rows]).to(self._device),
@@ -159,8 +163,22 @@ class EpochBatches:
 def _make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
     if not hyperparameters.ema_decay:
         return None
-    average = get_ema_multi_avg_fn(hyperparameters.ema_decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=_moving_average(hyperparameters.ema_decay), use_buffers=True)
+
+
+def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Return an exponential moving average that forgets its first, random weights sooner than ``decay`` would."""
+
+    @torch.no_grad()
+    def update(averaged: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
+        num = int(num_averaged)
+        share = 1 - min(decay, (1 + num) / (10 + num))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, share)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
 
 
 def _measure(
@@ -175,7 +193,12 @@ def _measure(
 ) -> EpochMetrics:
     """Score the fold's rows with the weights that would predict, without test-time augmentation."""
     logits_NC = predict_logits(
-        model, data.pixels, data.valid_rows, batch_size=hyperparameters.batch_size, settings=settings
+        model,
+        data.pixels,
+        data.valid_rows,
+        size=hyperparameters.predict_size,
+        batch_size=hyperparameters.batch_size,
+        settings=settings,
     )
     target = data.target[data.valid_rows]
     targets_NC = soft_targets(

@@ -21,7 +21,8 @@ def make_optimizer(model: nn.Module, hyperparameters: Hyperparameters) -> Optimi
     ]
     if hyperparameters.optimizer == "sgd":
         return SGD(groups, lr=hyperparameters.lr, momentum=hyperparameters.momentum, nesterov=True, fused=True)
-    return AdamW(groups, lr=hyperparameters.lr, fused=True)
+    betas = (hyperparameters.momentum, hyperparameters.beta2)
+    return AdamW(groups, lr=hyperparameters.lr, betas=betas, fused=True)
 
 
 def make_schedule(optimizer: Optimizer, hyperparameters: Hyperparameters, num_steps: int) -> LRScheduler:
@@ -31,7 +32,7 @@ def make_schedule(optimizer: Optimizer, hyperparameters: Hyperparameters, num_st
         return ConstantLR(optimizer, factor=1.0)
     if hyperparameters.schedule == "one_cycle":
         rising = min(max(num_warmup, 2), num_steps - 2) / num_steps
-        return OneCycleLR(optimizer, max_lr=hyperparameters.lr, total_steps=num_steps, pct_start=rising)
+        return OneCycleLR(optimizer, hyperparameters.lr, total_steps=num_steps, pct_start=rising, cycle_momentum=False)
     cosine = CosineAnnealingLR(optimizer, T_max=max(1, num_steps - num_warmup))
     if not num_warmup:
         return cosine

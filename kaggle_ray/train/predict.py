@@ -28,14 +28,31 @@ def rows_tensor(pixels: Pixels, rows: IntArray, device: torch.device) -> Tensor:
 
 @torch.inference_mode()
 def predict_logits(
-    model: nn.Module, pixels: Pixels, rows: IntArray, *, batch_size: int, settings: Settings, mirrored: bool = False
+    model: nn.Module,
+    pixels: Pixels,
+    rows: IntArray,
+    *,
+    size: int,
+    batch_size: int,
+    settings: Settings,
+    mirrored: bool = False,
 ) -> Tensor:
-    """Return (N, C) float32 logits of ``rows``, on the CPU; the model is left in evaluation mode."""
+    """Return (N, C) float32 logits of ``rows``, on the CPU; the model is left in evaluation mode.
+
+    Args:
+        model: takes (N, 3, size, size) values 0..1.
+        pixels: (M, H, W, 3) uint8.
+        rows: (N,) positions in ``pixels``, predicted in their order.
+        size: side in pixels to predict at.
+        batch_size: images at a time.
+        settings: the device and dtype of the forward pass.
+        mirrored: whether to predict the mirror images.
+    """
     model.eval()
     device = torch.device(settings.device)
     batches: list[Tensor] = []
     for start in range(0, len(rows), batch_size):
-        images_NCHW = to_float(rows_tensor(pixels, rows[start : start + batch_size], device))
+        images_NCHW = to_float(rows_tensor(pixels, rows[start : start + batch_size], device), size)
         with autocast(settings):
             logits_NC = model(images_NCHW.flip(3) if mirrored else images_NCHW)
         batches.append(logits_NC.float().cpu())
@@ -49,15 +66,21 @@ def predict_probabilities(
     *,
     task: Task,
     tta: TestTimeAugmentation,
+    size: int,
     batch_size: int,
     settings: Settings,
 ) -> FloatArray:
-    """Return (N, C) float32 probabilities of ``rows``; with ``hflip`` the mean over the image and its mirror image."""
-    views = (False, True) if tta == "hflip" else (False,)
-    predicted = [
-        probabilities(
-            predict_logits(model, pixels, rows, batch_size=batch_size, settings=settings, mirrored=mirrored), task
-        ).numpy()
-        for mirrored in views
+    """Return (N, C) float32 probabilities of ``rows``: the mean over the views that ``tta`` names.
+
+    Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training images.
+    Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
+    """
+    sizes = sorted({size, pixels.shape[1]}) if tta == "hflip_sizes" else [size]
+    mirrorings = [False] if tta == "none" else [False, True]
+    views = [
+        predict_logits(model, pixels, rows, size=side, batch_size=batch_size, settings=settings, mirrored=mirrored)
+        for side in sizes
+        for mirrored in mirrorings
     ]
-    return np.asarray(np.mean(np.stack(predicted), axis=0, dtype=np.float64), dtype=np.float32)
+    views_NC = np.stack([probabilities(logits_NC, task).numpy() for logits_NC in views])
+    return np.asarray(np.mean(views_NC, axis=0, dtype=np.float64), dtype=np.float32)

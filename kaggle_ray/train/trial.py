@@ -157,6 +157,7 @@ class TrialRunner:
         def predict(images: CachedImages, rows: IntArray) -> FloatArray:
             return predict_probabilities(
                 fitted.model, images.pixels, rows, task=data.task, tta=hyperparameters.tta,
+                size=hyperparameters.predict_size,
                 batch_size=hyperparameters.batch_size, settings=self._context.settings,
             )  # fmt: skip
 

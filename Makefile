@@ -1,0 +1,34 @@
+# make demo: from nothing to a submission and a report.   make test: from nothing to green.
+.PHONY: demo test test-slow setup lint clean
+.DEFAULT_GOAL := help
+
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+PYTHON := .venv/bin/python
+export PYTHONWARNINGS := ignore::FutureWarning
+
+help:
+	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make clean"
+
+demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a submission and report.html
+	$(PYTHON) run.py digits
+
+test: lint  ## ruff, mypy --strict, the import floors, the tests
+	$(PYTHON) -m pytest -q -m "not slow"
+
+test-slow: setup  ## crashes, kills and Ray: minutes
+	$(PYTHON) -m pytest -q -m slow
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+setup: $(UV)  ## .venv with everything that uv.lock names
+	@$(UV) sync --quiet --frozen --all-extras
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/python -m pip install --quiet uv
+
+clean:
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,105 @@
+"""The contract of a blob store: call ``check_blobs`` in a test of each implementation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from kaggle_ray.store.blobs import Blobs
+
+_NUM_WRITERS = 8
+
+
+def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
+    """Check what a run relies on; each check begins with a new, empty store.
+
+    Raises:
+        Exception: whatever the store raised, or an AssertionError, with the name of the check.
+    """
+    for check in (
+        _absent_is_no_error,
+        _what_is_put_is_got,
+        _put_replaces,
+        _put_if_absent_creates_once,
+        _one_writer_of_many_wins,
+        _list_is_by_prefix_and_sorted,
+        _delete_removes_one_folder,
+        _paths_hold_the_content,
+    ):
+        try:
+            check(make_blobs())
+        except Exception as error:
+            error.add_note(f"in the check {check.__name__.strip('_')!r} of the blob store's contract")
+            raise
+
+
+def _absent_is_no_error(blobs: Blobs) -> None:
+    assert blobs.get("folder/absent") is None
+    assert blobs.list("") == []
+    assert blobs.list("folder/") == []
+    blobs.delete("folder")
+
+
+def _what_is_put_is_got(blobs: Blobs) -> None:
+    contents = {"top": b"", "a/b/c.npy": bytes(range(256)), "a/b/d": b"x" * 3_000_000, "a b/é": b"text"}
+    for key, data in contents.items():
+        blobs.put(key, data)
+    assert {key: blobs.get(key) for key in contents} == contents
+    assert blobs.list("") == sorted(contents)
+
+
+def _put_replaces(blobs: Blobs) -> None:
+    blobs.put("a/key", b"a longer content")
+    blobs.put("a/key", b"new")
+    assert blobs.get("a/key") == b"new"
+    assert blobs.list("") == ["a/key"]
+
+
+def _put_if_absent_creates_once(blobs: Blobs) -> None:
+    assert blobs.put_if_absent("a/key", b"first")
+    assert not blobs.put_if_absent("a/key", b"second")
+    assert blobs.get("a/key") == b"first"
+    blobs.put("a/other", b"put")
+    assert not blobs.put_if_absent("a/other", b"second")
+    blobs.delete("a")
+    assert blobs.put_if_absent("a/key", b"after a deletion")
+    assert blobs.list("") == ["a/key"]
+
+
+def _one_writer_of_many_wins(blobs: Blobs) -> None:
+    start = threading.Barrier(_NUM_WRITERS)
+    contents = [f"writer {number}".encode() * 1000 for number in range(_NUM_WRITERS)]
+
+    def write(data: bytes) -> bool:
+        start.wait()
+        return blobs.put_if_absent("new folder/key", data)
+
+    with ThreadPoolExecutor(_NUM_WRITERS) as pool:
+        created = list(pool.map(write, contents))
+    assert sum(created) == 1, f"{sum(created)} of {_NUM_WRITERS} writers were told that they created the key"
+    assert blobs.get("new folder/key") == contents[created.index(True)]
+    assert blobs.list("") == ["new folder/key"]
+
+
+def _list_is_by_prefix_and_sorted(blobs: Blobs) -> None:
+    for key in ("b/2", "b/10", "a", "b/1/deep/er", "bb"):
+        blobs.put(key, b"")
+    assert blobs.list("") == ["a", "b/1/deep/er", "b/10", "b/2", "bb"]
+    assert blobs.list("b/") == ["b/1/deep/er", "b/10", "b/2"]
+    assert blobs.list("b") == ["b/1/deep/er", "b/10", "b/2", "bb"]
+    assert blobs.list("b/1") == ["b/1/deep/er", "b/10"]
+    assert blobs.list("c/") == []
+
+
+def _delete_removes_one_folder(blobs: Blobs) -> None:
+    for key in ("a/x/1", "a/x/2/3", "a/xy/1", "a/x.json"):
+        blobs.put(key, b"")
+    blobs.delete("a/x")
+    assert blobs.list("") == ["a/x.json", "a/xy/1"]
+    blobs.delete("a/x")
+
+
+def _paths_hold_the_content(blobs: Blobs) -> None:
+    blobs.put_if_absent("a/key", b"content")
+    assert blobs.path("a/key").read_bytes() == b"content"
