@@ -42,16 +42,15 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """Pretrained backbones on a GPU; on a CPU a small network from scratch."""
-    common = {"augment": "light", "tta": "hflip"}
+    """Pretrained backbones on a GPU; on a CPU a small network from scratch, to be outdone by a space of your own."""
     if settings.device == "cuda":
         return SearchSpace(
-            base={**common, "pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4},
+            base={"pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4, "augment": "light", "tta": "hflip"},
             grid={"model": ["resnet50", "convnext_tiny"]},
         )
     return SearchSpace(
-        base={**common, "model": "small_resnet", "image_size": 64, "epochs": 25, "lr": 2e-3},
-        experiments=[{"model_args": {"width": 24}}, {"model_args": {"width": 32}}],
+        base={"model": "resnet9", "image_size": 96, "train_size": 64, "epochs": 30, "augment": "heavy", "tta": "hflip"},
+        grid={"model_args": [{"width": 16}, {"width": 24}]},
     )
 
 

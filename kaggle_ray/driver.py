@@ -77,11 +77,12 @@ def execute(
     started = time.monotonic()
     plan = make_plan(options)
     check_direction(plan.competition.metric, plan.samples.target, plan.competition.num_columns)
+    _check_models(plan)
     with lease(plan.run_dir), _told(plan, reporters) as tell:
         store = _begin(plan, command)
         trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
         num_resumed = len(trials.results)
-        tell.emit(_run_started(plan, launcher, num_resumed))
+        tell.emit(_run_started(plan, launcher, trials.results))
         baseline, baseline_score = submit_baseline(plan, store)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
         with _telling_how_to_go_on(plan, store, tell, command):
@@ -108,6 +109,19 @@ def execute(
         decoded_images=num_decoded + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )
+
+
+def _check_models(plan: RunPlan) -> None:
+    """Raise ConfigError for an unknown model before its name is written down, let alone trained for hours.
+
+    A run that was begun has passed; torch, which knows the names, is not imported for it.
+    """
+    if RunStore(plan.run_dir).record() is not None:
+        return
+    from kaggle_ray.models import check_model_name
+
+    for name in sorted({str(experiment.hyperparameters["model"]) for experiment in plan.experiments}):
+        check_model_name(name)
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
@@ -238,7 +252,7 @@ def _interrupted(
     )
 
 
-def _run_started(plan: RunPlan, launcher: LauncherName, num_resumed: int) -> Event:
+def _run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResult]) -> Event:
     return events.run_started(
         run_id=plan.run_id,
         competition=plan.competition.name,
@@ -246,7 +260,7 @@ def _run_started(plan: RunPlan, launcher: LauncherName, num_resumed: int) -> Eve
         greater_is_better=plan.competition.metric.greater_is_better,
         experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
         num_folds=plan.folds.num_folds,
-        num_committed=num_resumed,
+        ended=ended,
         epochs={e.experiment_id: int(e.hyperparameters["epochs"]) for e in plan.experiments},
         launcher=launcher,
         num_slots=plan.num_slots if launcher == "ray" else 1,

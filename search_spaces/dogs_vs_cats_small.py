@@ -1,4 +1,7 @@
-"""Dogs vs. Cats from scratch on a CPU."""
+"""Dogs vs. Cats from scratch on a CPU: two small networks, at two sizes.
+
+python run.py dogs_vs_cats --data DOWNLOAD --space search_spaces/dogs_vs_cats_small.py
+"""
 
 from kaggle_ray import SearchSpace
 
@@ -7,16 +10,18 @@ SPACE = SearchSpace(
         "model": "resnet9",
         "model_args": {"width": 16},
         "image_size": 128,
-        "train_size": 80,
         "start_size": 48,
         "batch_size": 32,
-        "epochs": 40,
         "lr": 3e-3,
         "beta2": 0.99,
         "schedule": "cosine",
         "warmup": 0.15,
         "ema_decay": 0.998,
         "augment": "heavy",
-        "tta": "hflip",
+        "tta": "hflip_sizes",
     },
+    experiments=[
+        {"train_size": 96, "epochs": 38},
+        {"train_size": 80, "epochs": 40},
+    ],
 )

@@ -129,7 +129,7 @@ def live_view(progress: RunProgress) -> RenderableType:
 
 
 def _start_line(progress: RunProgress) -> Text:
-    before = f", {progress.num_committed_before} done before" if progress.num_committed_before else ""
+    before = f", {progress.num_ended_before} done before" if progress.num_ended_before else ""
     experiments, folds = _counted(len(progress.names), "experiment"), _counted(progress.num_folds, "fold")
     return Text(
         f"{progress.competition}  run {progress.run_id}"

@@ -14,7 +14,7 @@ from time import time as now
 from typing import Literal
 
 from kaggle_ray.errors import SchemaVersionError, StoreError
-from kaggle_ray.types import EpochMetrics, Event, EventKind, JsonValue, Trial, TrialStatus
+from kaggle_ray.types import EpochMetrics, Event, EventKind, JsonValue, Trial, TrialResult, TrialStatus
 
 SCHEMA_VERSION = 1
 
@@ -30,7 +30,7 @@ def run_started(
     greater_is_better: bool,
     experiments: Mapping[str, str],
     num_folds: int,
-    num_committed: int,
+    ended: Sequence[TrialResult],
     epochs: Mapping[str, int],
     launcher: str,
     num_slots: int,
@@ -46,7 +46,7 @@ def run_started(
         greater_is_better: Whether a greater score is the better one.
         experiments: Experiment id -> name, as far as known now.
         num_folds: Folds, hence trials, per experiment.
-        num_committed: Trials that are in the store already and are not run again.
+        ended: Results of the trials that are in the store already and are not run again.
         epochs: Experiment id -> epochs of each of its trials.
         launcher: The name of the launcher.
         num_slots: Trials that run at a time.
@@ -60,7 +60,7 @@ def run_started(
         "greater_is_better": greater_is_better,
         "experiments": experiments,
         "num_folds": num_folds,
-        "num_committed": num_committed,
+        "ended": [{**asdict(result.trial), "status": result.status, "score": result.score} for result in ended],
         "epochs": epochs,
         "launcher": launcher,
         "num_slots": num_slots,

@@ -39,14 +39,14 @@ class BestScore:
 
 @dataclass(kw_only=True, slots=True)
 class RunProgress:
-    """Sums up events in any order; each number is of this driver's session, but for the trials committed before."""
+    """Sums up events in any order; each number is of this driver's session, but for the trials that ended before."""
 
     competition: str = ""
     run_id: str = ""
     metric: str = "score"
     greater_is_better: bool = False
     num_folds: int = 0
-    num_committed_before: int = 0
+    num_ended_before: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
     """Experiment id -> name."""
     epochs: Mapping[str, int] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class RunProgress:
     num_slots: int = 0
     run_dir: str = ""
     trials: dict[Trial, TrialProgress] = field(default_factory=dict)
-    """Those that this session has heard of."""
+    """Those that this session has heard of, the ones that ended before it among them."""
     num_epochs_trained: int = 0
     """Really trained in this session, those of a second attempt too."""
     started_at: float | None = None
@@ -94,12 +94,12 @@ class RunProgress:
     @property
     def num_settled(self) -> int:
         """Trials that ended, well or not, here or in an earlier session."""
-        return self.num_committed_before + len(self.trials) - len(self.running)
+        return len(self.trials) - len(self.running)
 
     @property
     def num_trials(self) -> int:
         """Trials of the run, as far as known now."""
-        return max(len(self.names) * self.num_folds, self.num_committed_before + len(self.trials))
+        return max(len(self.names) * self.num_folds, len(self.trials))
 
     @property
     def num_epochs(self) -> int:
@@ -108,20 +108,11 @@ class RunProgress:
         return planned + sum(self.num_epochs_of(trial) for trial in self.trials if not self._is_planned(trial))
 
     @property
-    def num_epochs_left(self) -> float:
-        """Epochs still to train.
-
-        The events do not say which trials were committed before this session, so the unseen trials are taken to be
-        of the mean length of those that may be among them: exact where all experiments train equally long.
-        """
-        left = sum(max(0, self.num_epochs_of(trial.trial) - trial.epoch) for trial in self.running)
-        planned = [trial for trial in self.trials if self._is_planned(trial)]
-        num_candidates = len(self.names) * self.num_folds - len(planned)
-        num_unseen = min(num_candidates, self.num_trials - self.num_committed_before - len(self.trials))
-        if num_unseen <= 0:
-            return left
-        epochs_of_candidates = self.num_epochs - sum(self.num_epochs_of(trial) for trial in self.trials)
-        return left + epochs_of_candidates * num_unseen / num_candidates
+    def num_epochs_left(self) -> int:
+        """Epochs still to train, by the trials under way and by those that nothing was heard of."""
+        running = sum(max(0, self.num_epochs_of(trial.trial) - trial.epoch) for trial in self.running)
+        heard_of = sum(self.num_epochs_of(trial) for trial in self.trials)
+        return running + self.num_epochs - heard_of
 
     @property
     def elapsed_s(self) -> float:
@@ -162,13 +153,16 @@ class RunProgress:
         self.metric = values["metric"]
         self.greater_is_better = values["greater_is_better"]
         self.num_folds = values["num_folds"]
-        self.num_committed_before = values["num_committed"]
+        self.num_ended_before = len(values["ended"])
         self.names = values["experiments"]
         self.epochs = values["epochs"]
         self.launcher = values["launcher"]
         self.num_slots = values["num_slots"]
         self.run_dir = event.artifacts.get("run_dir", "")
         self.started_at = event.time
+        for ended in values["ended"]:
+            trial = Trial(experiment_id=ended["experiment_id"], fold=ended["fold"])
+            self.trials[trial] = TrialProgress(trial=trial, status=ended["status"], score=ended["score"])
 
     def _update_trial(self, trial: TrialProgress, event: Event) -> None:
         trial.last_event_at = event.time

@@ -52,7 +52,7 @@ def every_kind_of_event() -> list[Event]:
             greater_is_better=False,
             experiments={KNOWN.experiment_id: "resnet [a]"},
             num_folds=2,
-            num_committed=0,
+            ended=[],
             epochs={KNOWN.experiment_id: 2},
             launcher="local",
             num_slots=1,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -12,12 +12,12 @@ from kaggle_ray.reporters import events
 from kaggle_ray.reporters.console import ConsoleReporter, live_view
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
-from kaggle_ray.types import EpochMetrics, Event, Trial, TrialStatus
+from kaggle_ray.types import EpochMetrics, Event, Trial, TrialResult, TrialStatus
 
 RESNET, VIT = "1" * 12, "2" * 12
 
 
-def started(*, num_committed: int = 0, num_folds: int = 2, **changes: Any) -> Event:
+def started(*, ended: Sequence[Trial] = (), num_folds: int = 2, **changes: Any) -> Event:
     values: dict[str, Any] = {
         "run_id": "run-1",
         "competition": "mnist-mini",
@@ -30,7 +30,8 @@ def started(*, num_committed: int = 0, num_folds: int = 2, **changes: Any) -> Ev
         "run_dir": "runs/mnist-mini/run-1",
         "time": 0.0,
     }
-    return events.run_started(num_committed=num_committed, num_folds=num_folds, **(values | changes))
+    results = [TrialResult(trial=which, status="committed", attempt_id="a", score=0.25) for which in ended]
+    return events.run_started(ended=results, num_folds=num_folds, **(values | changes))
 
 
 def trial(experiment_id: str, fold: int = 0) -> Trial:
@@ -188,10 +189,11 @@ def test_live_view_counts_epochs_and_estimates_the_time_left_from_this_session()
 
 
 def test_epochs_of_before_count_as_done_but_not_as_pace() -> None:
-    story = [started(num_committed=3, epochs={RESNET: 4, VIT: 4}), epoch(trial(RESNET), 1, time=10.0)]
+    story = [started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET, 1)]), epoch(trial(RESNET), 1, time=10.0)]
     drawn = live(story)
-    assert "13/16" in drawn
+    assert "17/20" in drawn
     assert "eta 0:30" in drawn
+    assert "best 0.25000 (vit-b, mean of all folds)" in drawn
 
 
 def test_trial_resumed_in_the_middle_counts_only_what_it_trained_here() -> None:
@@ -234,7 +236,7 @@ def test_greater_score_is_best_where_the_metric_says_so() -> None:
 
 
 def test_resumed_run_with_nothing_left_is_full() -> None:
-    drawn = live([started(num_committed=4)])
+    drawn = live([started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET), trial(RESNET, 1)])])
     assert "20/20" in drawn
     assert "trials 4/4 done" in drawn
     assert "eta" not in drawn
@@ -254,7 +256,7 @@ def test_unknown_experiment_is_shown_by_its_id() -> None:
 
 def test_run_whose_experiments_differ_in_length_ends_full() -> None:
     progress = RunProgress()
-    progress.update(started(num_committed=2))
+    progress.update(started(ended=[trial(RESNET, 0), trial(VIT, 0)]))
     for which, num_epochs in ((trial(RESNET, 1), 4), (trial(VIT, 1), 6)):
         for event in whole_trial(which, num_epochs, start=1.0, score=0.5):
             progress.update(event)

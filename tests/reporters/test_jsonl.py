@@ -49,7 +49,7 @@ def test_second_driver_adds_to_the_file(path: Path) -> None:
 
 def test_event_that_happened_again_is_kept_once_as_it_was_last(path: Path) -> None:
     first, second, *_ = every_kind_of_event()
-    again = dataclasses.replace(first, time=first.time + 500, values={**first.values, "num_committed": 1})
+    again = dataclasses.replace(first, time=first.time + 500, values={**first.values, "num_folds": 3})
     write(path, [first, second])
     write(path, [again])
     assert read_events(path) == [second, again]
