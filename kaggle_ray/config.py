@@ -62,7 +62,7 @@ class Hyperparameters:
     """A recipe of ``kaggle_ray.images.augment``."""
     tta: TestTimeAugmentation = "none"
     """Test-time augmentation. hflip: the mean over the image and its mirror image; hflip_sizes: over both, each at
-    train_size and at image_size."""
+    train_size and a quarter larger, at most image_size."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -75,7 +75,8 @@ def predict_probabilities(
     Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training images.
     Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
     """
-    sizes = sorted({size, pixels.shape[1]}) if tta == "hflip_sizes" else [size]
+    larger = min(size * 5 // 4, pixels.shape[1])
+    sizes = sorted({size, larger}) if tta == "hflip_sizes" else [size]
     mirrorings = [False] if tta == "none" else [False, True]
     views = [
         predict_logits(model, pixels, rows, size=side, batch_size=batch_size, settings=settings, mirrored=mirrored)
