@@ -58,7 +58,6 @@ def report_of(store: RunStore) -> ReportData:
         metric_name=record["metric"],
         greater_is_better=record["greater_is_better"],
         board=board,
-        wall_time_s=sum(row.duration_s for row in board.rows),
         histories={
             experiment.name: [
                 result.history if result else () for result in _results(store, experiment, record["num_folds"])

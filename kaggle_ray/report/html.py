@@ -44,7 +44,6 @@ class ReportData:
     metric_name: str
     greater_is_better: bool
     board: Board
-    wall_time_s: float
     histories: Mapping[str, Folds]
     """Experiment name -> per fold its epochs; an empty fold has not been trained."""
     confusion: IntArray | None
@@ -154,9 +153,9 @@ def _tiles(data: ReportData) -> str:
             f"{num_done} of {num_trials} trials done",
         ),
         (
-            "Wall time",
-            duration_text(data.wall_time_s),
-            f"{duration_text(sum(row.duration_s for row in experiments))} summed over trials",
+            "Trial time",
+            duration_text(sum(row.duration_s for row in experiments)),
+            f"summed over {num_done} trials, some of them at once",
         ),
     ]
     drawn = (

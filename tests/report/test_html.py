@@ -83,7 +83,6 @@ def demo_report(num_experiments: int = 6, *, num_folds: int = 5, seed: int = 0) 
         metric_name="log_loss",
         greater_is_better=False,
         board=Board(metric="log_loss", greater_is_better=False, rows=tuple(rows)),
-        wall_time_s=4931.0,
         histories=histories,
         confusion=confusion.astype(np.int64),
         class_names=CLASSES,
