@@ -122,6 +122,8 @@ class TrialResult:
     """One line; set where status is failed."""
     num_decoded: int = 0
     """Images that the trial's own process had to decode."""
+    process_id: int = 0
+    """Of the process that ran the trial, on its machine; 0 where it died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

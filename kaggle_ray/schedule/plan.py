@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kaggle_ray.settings import Device, Dtype, Machine, Settings
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 
 ExperimentLike = Mapping[str, JsonValue] | Hyperparameters
 
@@ -229,21 +232,11 @@ def parse_duration(text: str) -> float:
     Raises:
         ConfigError: it is none of these.
     """
-    seconds, number = 0.0, ""
-    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-    try:
-        for letter in text.strip().lower():
-            if letter in units:
-                seconds += float(number) * units[letter]
-                number = ""
-            else:
-                number += letter
-        seconds += float(number) if number else 0.0
-    except ValueError:
-        raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.") from None
-    if not text.strip() or seconds < 0:
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
+    words = text.strip().lower()
+    if not re.fullmatch(rf"{_NUMBER}|({_NUMBER}[dhms])+", words):
         raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.")
-    return seconds
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)([dhms]?)", words))
 
 
 def parse_deadline(text: str, *, now: datetime) -> float:

@@ -29,6 +29,10 @@ class Blobs(Protocol):
         """Remove every key below the folder ``prefix``; none is no error."""
         ...
 
+    def sweep(self) -> None:
+        """Remove what killed writers left; whoever still writes may fail. For the one driver of a run, at its start."""
+        ...
+
     def path(self, key: str) -> Path:
         """Return a local file with the content of ``key``, to be memory-mapped and not written."""
         ...

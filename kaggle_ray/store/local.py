@@ -13,7 +13,8 @@ from pathlib import Path
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = ".tmp"
+"""Folder below the root: of the same file system, and easily emptied of what killed writers left."""
 
 _NEXT_STEP = {
     errno.ENOSPC: "the disk is full. Free some space and run the same command again; nothing committed is lost",
@@ -21,6 +22,7 @@ _NEXT_STEP = {
     errno.EROFS: "the file system is read-only. Name another folder with --runs",
     errno.EACCES: "permission denied. Name another folder with --runs",
     errno.EPERM: "not permitted. Name another folder with --runs",
+    errno.ENOTDIR: "a file is where a folder should be. Name another folder with --runs",
 }
 
 
@@ -61,13 +63,16 @@ class LocalBlobs:
     def list(self, prefix: str) -> list[str]:
         """See Blobs."""
         folder = self.root / prefix.rpartition("/")[0]
-        found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
-        keys = (path.relative_to(self.root).as_posix() for path in found)
-        return sorted(key for key in keys if key.startswith(prefix))
+        keys = (path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
+        return sorted(key for key in keys if key.startswith(prefix) and not key.startswith(f"{_TEMPORARY}/"))
 
     def delete(self, prefix: str) -> None:
         """See Blobs. What the file system refuses to remove stays: it is garbage, and no reason to stop a run."""
         shutil.rmtree(self.root / prefix, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """See Blobs."""
+        shutil.rmtree(self.root / _TEMPORARY, ignore_errors=True)
 
     def path(self, key: str) -> Path:
         """See Blobs."""
@@ -75,9 +80,10 @@ class LocalBlobs:
 
     @contextmanager
     def _temporary(self, target: Path, data: bytes) -> Iterator[Path]:
-        """Yield a synced file with ``data`` in the target's folder; remove the name afterwards."""
+        """Make the target's folder and yield a synced file with ``data``; remove its name afterwards."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        temporary = self.root / _TEMPORARY / uuid.uuid4().hex
+        temporary.parent.mkdir(exist_ok=True)
         try:
             with temporary.open("xb") as file:
                 file.write(data)

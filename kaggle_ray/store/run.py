@@ -64,9 +64,10 @@ class RunStore:
         """
         self.blobs.put_if_absent(RUN_FILE, encode({**identity, **facts}))
         record = self.record() or {}
+        as_read = decode(encode(identity), where=RUN_FILE)  # a tuple is a list there
         differences = [
             f"{name}: expected {_brief(record.get(name))}, got {_brief(value)}"
-            for name, value in identity.items()
+            for name, value in as_read.items()
             if record.get(name) != value
         ]
         if differences:
@@ -74,6 +75,7 @@ class RunStore:
                 f"{self.run_dir}: was started with other {', '.join(text.partition(':')[0] for text in differences)}. "
                 f"{'; '.join(differences)}. Run the command that started it, or name another --run-id."
             )
+        self.blobs.sweep()
         return record
 
     def folds_csv(self) -> str | None:
@@ -119,7 +121,7 @@ class RunStore:
         valid, test = (
             Predictions(
                 sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
-                values=self._mapped(result, f"{part}.npy"),
+                values=self._mapped(result, f"{part}.npy", num_rows=len(manifest[f"{part}_ids"])),
                 lineage=lineage,
             )
             for part in ("valid", "test")
@@ -144,10 +146,15 @@ class RunStore:
             )
         return data
 
-    def _mapped(self, result: TrialResult, name: str) -> FloatArray:
+    def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> FloatArray:
         self._verified(result, name)
         path = self.blobs.path(f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}")
-        array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise CorruptBlobError(f"{path}: is not an array of numbers: {error}") from error
+        if array.dtype != np.float32 or array.ndim != 2 or len(array) != num_rows:
+            raise CorruptBlobError(f"{path}: expected ({num_rows}, C) float32, got {array.shape} {array.dtype}.")
         return array
 
     # What follows from the trials -----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _one_writer_of_many_wins,
         _list_is_by_prefix_and_sorted,
         _delete_removes_one_folder,
+        _sweep_removes_nothing_that_was_put,
         _paths_hold_the_content,
     ):
         try:
@@ -98,6 +99,16 @@ def _delete_removes_one_folder(blobs: Blobs) -> None:
     blobs.delete("a/x")
     assert blobs.list("") == ["a/x.json", "a/xy/1"]
     blobs.delete("a/x")
+
+
+def _sweep_removes_nothing_that_was_put(blobs: Blobs) -> None:
+    blobs.sweep()
+    blobs.put_if_absent("a/key", b"content")
+    blobs.put("top", b"content")
+    blobs.sweep()
+    assert blobs.list("") == ["a/key", "top"]
+    blobs.put("top", b"after the sweep")
+    assert blobs.get("top") == b"after the sweep"
 
 
 def _paths_hold_the_content(blobs: Blobs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Generator
 from functools import cached_property
@@ -77,6 +78,7 @@ class TrialRunner:
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
                 duration_s=time.perf_counter() - started,
+                process_id=os.getpid(),
                 error=str(error) if repeatable else f"{type(error).__name__}: {error}",
             )
             return attempt.commit(failed) if repeatable else failed
@@ -92,7 +94,7 @@ class TrialRunner:
             if history and self._is_late():
                 return TrialResult(
                     trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
-                    duration_s=time.perf_counter() - started, num_decoded=num_decoded,
+                    duration_s=time.perf_counter() - started, num_decoded=num_decoded, process_id=os.getpid(),
                 )  # fmt: skip
             try:
                 history.append(next(epochs))
@@ -111,6 +113,7 @@ class TrialRunner:
                 score=data.metric.score(data.target[data.valid_rows], valid.values),
                 duration_s=time.perf_counter() - started,
                 num_decoded=num_decoded,
+                process_id=os.getpid(),
             )
         )
 

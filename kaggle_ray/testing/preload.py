@@ -1,0 +1,11 @@
+"""Imports what a run imports only when it gets there: for a process that others are forked from."""
+
+import plotly.graph_objects
+import sklearn.metrics
+import sklearn.model_selection
+import torch._dynamo
+
+import kaggle_ray.report.html
+import kaggle_ray.train.trial
+
+__all__ = ["kaggle_ray", "plotly", "sklearn", "torch"]
