@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device, by named recipes.
+"""Augmentation by named recipes: geometry on uint8 pixels on the CPU, colour on the device.
 
 Every random number is a function of (seed, fold, epoch, row), whatever the batch or process that a row comes in.
 
@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from kaggle_ray.config import Augment
-from kaggle_ray.types import FloatArray
+from kaggle_ray.images.decode import Pixels
+from kaggle_ray.types import Float64Array, FloatArray, IntArray
+
+Array = TypeVar("Array", Tensor, Float64Array)
 
 NUM_DRAWS = 16
 _MAX_ASPECT = 4 / 3
@@ -58,49 +62,81 @@ def draw_randomness(seed: int, num_rows: int) -> FloatArray:
     return np.random.default_rng(seed).random((num_rows, NUM_DRAWS), dtype=np.float32)
 
 
-def to_float(pixels_NHWC: Tensor, size: int) -> Tensor:
-    """Return uint8 pixels as (N, C, size, size) float32 0..1, channels last in memory; shrunk by averaging areas."""
-    images_NCHW = pixels_NHWC.permute(0, 3, 1, 2).float() / 255
-    if images_NCHW.shape[-1] == size:
-        return images_NCHW
-    resized: Tensor = functional.interpolate(images_NCHW, size=(size, size), mode="bilinear", antialias=True)
-    return resized
+def resize_batch(pixels: Pixels, rows: IntArray, size: int) -> Pixels:
+    """Return (N, size, size, C) uint8 the images of ``rows``, shrunk by averaging areas where they are larger."""
+    if pixels.shape[1] == size:
+        return pixels[rows]
+    batch = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    interpolation = cv2.INTER_AREA if pixels.shape[1] > size else cv2.INTER_LINEAR
+    for position, row in enumerate(rows):
+        cv2.resize(pixels[row], (size, size), dst=batch[position], interpolation=interpolation)
+    return batch
 
 
-def augment(pixels_NHWC: Tensor, draws_NP: Tensor, name: Augment, size: int) -> Tensor:
-    """Return uint8 pixels as augmented (N, C, size, size) float32 0..1.
+def crop_batch(pixels: Pixels, rows: IntArray, draws_NP: FloatArray, name: Augment, size: int) -> Pixels:
+    """Return (N, size, size, C) uint8 random crops and mirror images of ``rows``, each resampled once.
 
     Args:
-        pixels_NHWC: uint8.
-        draws_NP: the lines of ``draw_randomness`` for the images.
+        pixels: (M, H, H, C) uint8.
+        rows: (N,) positions in ``pixels``.
+        draws_NP: the lines of ``draw_randomness`` for the rows.
         name: the recipe's name.
         size: side of the result, in pixels.
     """
     recipe = RECIPES[name]
-    if recipe.flip or recipe.max_shift or recipe.min_area < 1:
-        images_NCHW = _crop_and_flip(pixels_NHWC.permute(0, 3, 1, 2).float() / 255, draws_NP, recipe, size)
-    else:
-        images_NCHW = to_float(pixels_NHWC, size)
+    if not (recipe.flip or recipe.max_shift or recipe.min_area < 1):
+        return resize_batch(pixels, rows, size)
+    batch = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    matrices = _source_of(draws_NP.astype(np.float64), recipe, side=pixels.shape[1], size=size)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for position, row in enumerate(rows):
+        cv2.warpAffine(
+            pixels[row],
+            matrices[position],
+            (size, size),
+            dst=batch[position],
+            flags=flags,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+    return batch
+
+
+def _source_of(draws_NP: Float64Array, recipe: Recipe, *, side: int, size: int) -> Float64Array:
+    """Return (N, 2, 3) affine maps from a pixel of the result to where it comes from in an image of ``side`` pixels.
+
+    Each is a crop of random area, aspect and place, mirrored or not; pixel centres lie at integers.
+    """
+    area = recipe.min_area + (1 - recipe.min_area) * draws_NP[:, 0]
+    freedom = math.log(_MAX_ASPECT) if recipe.min_area < 1 else 0.0
+    aspect = np.exp(_symmetric(draws_NP[:, 1]) * freedom)
+    width, height = np.minimum(np.sqrt(area * aspect), 1), np.minimum(np.sqrt(area / aspect), 1)
+    mirror = np.where(draws_NP[:, 4] < 0.5, -1.0, 1.0) if recipe.flip else 1.0
+    matrices = np.zeros((len(draws_NP), 2, 3))
+    for axis, (extent, sign, draw) in enumerate(((width, mirror, 2), (height, 1.0, 3))):
+        freedom_of_place = (1 - extent) / 2 + recipe.max_shift
+        centre = side * (0.5 + _symmetric(draws_NP[:, draw]) * freedom_of_place) - 0.5
+        matrices[:, axis, axis] = sign * extent * side / size
+        matrices[:, axis, 2] = centre - matrices[:, axis, axis] * (size / 2 - 0.5)
+    return matrices
+
+
+def to_float(pixels_NHWC: Tensor) -> Tensor:
+    """Return uint8 pixels as (N, C, H, W) float32 0..1, channels last in memory."""
+    return pixels_NHWC.permute(0, 3, 1, 2).float() / 255
+
+
+def recolor(images_NCHW: Tensor, draws_NP: Tensor, name: Augment) -> Tensor:
+    """Return (N, C, H, W) values 0..1, on the device, with the recipe's colour jitter and erasing.
+
+    Args:
+        images_NCHW: values 0..1; what comes back may lie a little outside.
+        draws_NP: the lines of ``draw_randomness`` for the images.
+        name: the recipe's name.
+    """
+    recipe = RECIPES[name]
     if recipe.brightness or recipe.contrast or recipe.saturation:
         images_NCHW = _jitter_color(images_NCHW, draws_NP, recipe)
     return _erase(images_NCHW, draws_NP, recipe.erase) if recipe.erase else images_NCHW
-
-
-def _crop_and_flip(images_NCHW: Tensor, draws_NP: Tensor, recipe: Recipe, size: int) -> Tensor:
-    """Resample by one affine map per image: a crop of random area, aspect and place, and a mirror image."""
-    area = recipe.min_area + (1 - recipe.min_area) * draws_NP[:, 0]
-    freedom = math.log(_MAX_ASPECT) if recipe.min_area < 1 else 0.0
-    aspect = torch.exp(_symmetric(draws_NP[:, 1]) * freedom)
-    scale_x, scale_y = torch.sqrt(area * aspect).clamp(max=1), torch.sqrt(area / aspect).clamp(max=1)
-    mirror = torch.where(draws_NP[:, 4] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones_like(area)
-    theta = images_NCHW.new_zeros(len(images_NCHW), 2, 3)
-    theta[:, 0, 0] = scale_x * mirror
-    theta[:, 1, 1] = scale_y
-    theta[:, 0, 2] = _symmetric(draws_NP[:, 2]) * (1 - scale_x + 2 * recipe.max_shift)
-    theta[:, 1, 2] = _symmetric(draws_NP[:, 3]) * (1 - scale_y + 2 * recipe.max_shift)
-    grid = functional.affine_grid(theta, [*images_NCHW.shape[:2], size, size], align_corners=False)
-    sampled: Tensor = functional.grid_sample(images_NCHW, grid, padding_mode="reflection", align_corners=False)
-    return sampled
 
 
 def _jitter_color(images_NCHW: Tensor, draws_NP: Tensor, recipe: Recipe) -> Tensor:
@@ -129,6 +165,6 @@ def _erase(images_NCHW: Tensor, draws_NP: Tensor, probability: float) -> Tensor:
     return images_NCHW.masked_fill(erased, _GREY)
 
 
-def _symmetric(draws: Tensor) -> Tensor:
+def _symmetric(draws: Array) -> Array:
     """Return uniform numbers of 0..1 as -1..1."""
     return 2 * draws - 1

@@ -17,14 +17,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.images.augment import augment, draw_randomness
+from kaggle_ray.images.augment import crop_batch, draw_randomness, recolor, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.losses import mean_loss, probabilities, soft_targets
 from kaggle_ray.train.optim import make_optimizer, make_schedule
-from kaggle_ray.train.predict import autocast, predict_logits, rows_tensor
+from kaggle_ray.train.predict import autocast, predict_logits
 from kaggle_ray.train.process import derive_seed, prepare_process
 from kaggle_ray.types import BoolArray, EpochMetrics, IntArray, Task
 
@@ -131,16 +131,17 @@ class EpochBatches:
         order = np.random.default_rng(derive_seed("order", *seeds)).permutation(data.train_rows)
         self.rows: list[IntArray] = np.array_split(order, num_steps)
         """Positions of each batch's rows."""
-        self._draws = torch.from_numpy(draw_randomness(derive_seed("augment", *seeds), len(data.target)))
+        self._draws = draw_randomness(derive_seed("augment", *seeds), len(data.target))
         self._mixing = np.random.default_rng(derive_seed("mixup", *seeds))
 
     def load(self, rows: IntArray) -> tuple[Tensor, Tensor]:
         """Return (N, 3, H, W) float32 images 0..1 and their (N, C) soft targets."""
-        images_NCHW = augment(
-            rows_tensor(self._data.pixels, rows, self._device),
-            self._draws[rows].to(self._device),
-            self._hyperparameters.augment,
-            self._size,
+        draws_NP, recipe = self._draws[rows], self._hyperparameters.augment
+        pixels = crop_batch(self._data.pixels, rows, draws_NP, recipe, self._size)
+        images_NCHW = recolor(
+            to_float(torch.from_numpy(pixels).to(self._device, non_blocking=True)),
+            torch.from_numpy(draws_NP).to(self._device),
+            recipe,
         )
         targets_NC = soft_targets(
             torch.from_numpy(self._data.target[rows]).to(self._device),

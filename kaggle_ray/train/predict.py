@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_ray.config import TestTimeAugmentation
-from kaggle_ray.images.augment import to_float
+from kaggle_ray.images.augment import resize_batch, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.losses import probabilities
@@ -19,11 +19,6 @@ def autocast(settings: Settings) -> torch.autocast:
     enabled = settings.dtype != "float32"
     dtype = getattr(torch, settings.dtype) if enabled else None
     return torch.autocast(settings.device, dtype=dtype, enabled=enabled)
-
-
-def rows_tensor(pixels: Pixels, rows: IntArray, device: torch.device) -> Tensor:
-    """Return (N, H, W, 3) uint8 pixels of ``rows`` on the device."""
-    return torch.from_numpy(pixels[rows]).to(device, non_blocking=True)
 
 
 @torch.inference_mode()
@@ -52,7 +47,8 @@ def predict_logits(
     device = torch.device(settings.device)
     batches: list[Tensor] = []
     for start in range(0, len(rows), batch_size):
-        images_NCHW = to_float(rows_tensor(pixels, rows[start : start + batch_size], device), size)
+        resized = resize_batch(pixels, rows[start : start + batch_size], size)
+        images_NCHW = to_float(torch.from_numpy(resized).to(device, non_blocking=True))
         with autocast(settings):
             logits_NC = model(images_NCHW.flip(3) if mirrored else images_NCHW)
         batches.append(logits_NC.float().cpu())
