@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -99,9 +100,11 @@ class Hyperparameters:
         """
         if not self.start_size or self.start_size >= self.predict_size:
             return self.predict_size
-        progress = min(1.0, (epoch - 1) / max(1.0, 0.9 * self.epochs - 1))
+        progress = (epoch - 1) / max(1.0, 0.9 * self.epochs - 1)
+        if progress >= 1:
+            return self.predict_size
         grown = self.start_size + (self.predict_size - self.start_size) * progress
-        return min(self.predict_size, round(grown / _SIZE_STEP) * _SIZE_STEP)
+        return max(self.start_size, min(self.predict_size, round(grown / _SIZE_STEP) * _SIZE_STEP))
 
 
 def _require(condition: bool, name: str, expected: str, got: object) -> None:
@@ -120,6 +123,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     _require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), name, hint.__name__, value)
+    _require(hint is not float or math.isfinite(value), name, "a finite number", value)
     return value
 
 
@@ -179,6 +183,9 @@ class SearchSpace:
         base = {**self.base, **overrides}
         check_names(base, where="base")
         check_names(self.grid, where="grid")
+        for name, values in self.grid.items():
+            if not isinstance(values, list | tuple):
+                raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
         products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
         points: list[Hyperparameters] = []
         for number, extra in enumerate(self.experiments or [{}]):
@@ -229,5 +236,7 @@ def make_experiments(
 
 
 def _flatten(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return hyperparameters with the model's arguments among them."""
-    return {**{name: value for name, value in values.items() if name != "model_args"}, **values["model_args"]}
+    """Return hyperparameters with the model's arguments among them; one of a hyperparameter's name gets a prefix."""
+    arguments = values["model_args"].items()
+    named = {f"model_args.{name}" if name in HYPERPARAMETER_NAMES else name: value for name, value in arguments}
+    return {**{name: value for name, value in values.items() if name != "model_args"}, **named}

@@ -85,8 +85,13 @@ def execute(
         tell.emit(_run_started(plan, launcher, trials.results))
         baseline, baseline_score = submit_baseline(plan, store)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
-        with _telling_how_to_go_on(plan, store, tell, command):
+        try:
             num_decoded = _train(plan, trials, launcher, tell)
+        except KeyboardInterrupt:
+            tell.emit(_interrupted("ctrl-c", plan, store, command))
+            raise
+        if _is_cut_short(plan, trials.results):
+            tell.emit(_interrupted("deadline", plan, store, command))
         pool = gather(store, plan.folds, trials.admitted(), plan.samples.test_ids)
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(trials.results, baseline))
@@ -112,16 +117,16 @@ def execute(
 
 
 def _check_models(plan: RunPlan) -> None:
-    """Raise ConfigError for an unknown model before its name is written down, let alone trained for hours.
+    """Raise ConfigError for an unknown model or argument before it is written down, let alone trained for hours.
 
-    A run that was begun has passed; torch, which knows the names, is not imported for it.
+    A run that was begun has passed; torch, which knows the models, is not imported for it.
     """
     if RunStore(plan.run_dir).record() is not None:
         return
-    from kaggle_ray.models import check_model_name
+    from kaggle_ray.models import check_model
 
-    for name in sorted({str(experiment.hyperparameters["model"]) for experiment in plan.experiments}):
-        check_model_name(name)
+    for experiment in plan.experiments:
+        check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"])
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
@@ -212,21 +217,9 @@ def _told(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Reporter]:
         tell.close()
 
 
-@contextmanager
-def _telling_how_to_go_on(
-    plan: RunPlan, store: RunStore, tell: Reporter, command: Sequence[str] | None
-) -> Iterator[None]:
-    """Emit ``interrupted`` where the training inside was stopped by the user or by the clock."""
-    reason: events.InterruptReason = "deadline"
-    try:
-        yield
-    except KeyboardInterrupt:
-        reason = "ctrl-c"
-        raise
-    finally:
-        num_committed = _num_committed(plan, store)
-        if reason == "ctrl-c" or (plan.stop_at is not None and num_committed < plan.num_trials):
-            tell.emit(_interrupted(reason, plan, num_committed, command))
+def _is_cut_short(plan: RunPlan, results: Sequence[TrialResult]) -> bool:
+    """Tell whether the clock kept trials from being started or from ending."""
+    return len(results) < plan.num_trials or any(result.status == "stopped" for result in results)
 
 
 def _num_committed(plan: RunPlan, store: RunStore) -> int:
@@ -235,7 +228,7 @@ def _num_committed(plan: RunPlan, store: RunStore) -> int:
 
 
 def _interrupted(
-    reason: events.InterruptReason, plan: RunPlan, num_committed: int, command: Sequence[str] | None
+    reason: events.InterruptReason, plan: RunPlan, store: RunStore, command: Sequence[str] | None
 ) -> Event:
     if command is None:
         how_to_resume = f"call run() again with run_id={plan.run_id!r}"
@@ -245,7 +238,7 @@ def _interrupted(
         how_to_resume, how_to_ensemble = shlex.join(words), shlex.join([*words, "--budget", "0s"])
     return events.interrupted(
         reason=reason,
-        num_committed=num_committed,
+        num_committed=_num_committed(plan, store),
         num_trials=plan.num_trials,
         how_to_resume=how_to_resume,
         how_to_ensemble=how_to_ensemble,

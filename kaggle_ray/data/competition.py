@@ -106,6 +106,7 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}-", dir=data_dir.parent))
     try:
         prepare(partial)
+        partial.chmod(0o755)
         partial.rename(data_dir)
     except OSError as error:
         if not data_dir.is_dir():

@@ -77,6 +77,12 @@ def build_model(
         raise ConfigError(f"model {name!r} with model_args {arguments}: {error}.") from error
 
 
+def check_model(name: str, model_args: Mapping[str, JsonValue]) -> None:
+    """Raise ConfigError where no library has a model of this name that takes these arguments; no weights are made."""
+    with torch.device("meta"):
+        build_model(name, num_outputs=1, model_args=model_args)
+
+
 def check_model_name(name: str) -> None:
     """Raise ConfigError, with the nearest known name, where no library has a model of this name."""
     if name in _BUILDERS:

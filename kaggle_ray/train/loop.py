@@ -66,7 +66,7 @@ def fit(data: FitData, hyperparameters: Hyperparameters, settings: Settings) -> 
     batches' order and all randomness derive from (seed, fold, epoch, row).
 
     Raises:
-        NonFiniteLossError: an epoch's loss is NaN or infinite.
+        NonFiniteLossError: an epoch's loss, in training or validation, is NaN or infinite.
     """
     device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
     model = make_model(data, hyperparameters, device)
@@ -92,16 +92,13 @@ def fit(data: FitData, hyperparameters: Hyperparameters, settings: Settings) -> 
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
+            lr = float(schedule.get_last_lr()[0])
             schedule.step()
             if average is not None:
                 average.update_parameters(model)
             losses += loss.detach() * len(rows)
-        train_loss = losses.item() / len(data.train_rows)
-        if not math.isfinite(train_loss):
-            raise NonFiniteLossError(
-                f"the loss of epoch {epoch} is {train_loss} at lr {hyperparameters.lr}. Try a smaller lr."
-            )
-        yield _measure(average or model, data, hyperparameters, settings, epoch, train_loss, schedule, started)
+        train_loss = _finite(losses.item() / len(data.train_rows), epoch, hyperparameters)
+        yield _measure(average or model, data, hyperparameters, settings, epoch, train_loss, lr, started)
     return Fit(model=average or model, trained_rows=trained_rows)
 
 
@@ -189,7 +186,7 @@ def _measure(
     settings: Settings,
     epoch: int,
     train_loss: float,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+    lr: float,
     started: float,
 ) -> EpochMetrics:
     """Score the fold's rows with the weights that would predict, without test-time augmentation."""
@@ -205,11 +202,19 @@ def _measure(
     targets_NC = soft_targets(
         torch.from_numpy(target), task=data.task, num_columns=data.num_columns, label_smoothing=0.0
     )
+    valid_loss = _finite(mean_loss(logits_NC, targets_NC, data.task).item(), epoch, hyperparameters)
     return EpochMetrics(
         epoch=epoch,
         train_loss=train_loss,
-        valid_loss=mean_loss(logits_NC, targets_NC, data.task).item(),
+        valid_loss=valid_loss,
         score=data.metric.score(target, probabilities(logits_NC, data.task).numpy()),
-        lr=float(schedule.get_last_lr()[0]),
+        lr=lr,
         duration_s=time.perf_counter() - started,
     )
+
+
+def _finite(loss: float, epoch: int, hyperparameters: Hyperparameters) -> float:
+    """Return ``loss``. That of validation tells of an epoch whose last step was the one that went too far."""
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(f"the loss of epoch {epoch} is {loss} at lr {hyperparameters.lr}. Try a smaller lr.")
+    return loss

@@ -20,7 +20,13 @@ def make_optimizer(model: nn.Module, hyperparameters: Hyperparameters) -> Optimi
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if hyperparameters.optimizer == "sgd":
-        return SGD(groups, lr=hyperparameters.lr, momentum=hyperparameters.momentum, nesterov=True, fused=True)
+        return SGD(
+            groups,
+            lr=hyperparameters.lr,
+            momentum=hyperparameters.momentum,
+            nesterov=hyperparameters.momentum > 0,
+            fused=True,
+        )
     betas = (hyperparameters.momentum, hyperparameters.beta2)
     return AdamW(groups, lr=hyperparameters.lr, betas=betas, fused=True)
 

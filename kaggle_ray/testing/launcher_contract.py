@@ -1,0 +1,157 @@
+"""The contract of a launcher: call ``check_launcher`` and ``check_waiting`` in a test of each implementation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.images.cache import default_cache_dir
+from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.schedule.source import Done, ListSource, Wait
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import Event, Trial, TrialResult
+
+NUM_EPOCHS = 3
+GOOD: tuple[ExperimentLike, ...] = tuple({**TINY, "epochs": NUM_EPOCHS, "lr": lr} for lr in (1e-2, 3e-3, 1e-3))
+DIVERGING = {**TINY, "epochs": NUM_EPOCHS, "lr": 1e30}
+DIVERGING_LATE = {**DIVERGING, "batch_size": 64, "schedule": "constant"}
+"""The only step of its first epoch does it, so that the training loss is finite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LauncherRun:
+    """What a launcher made of the trials of a toy run that were left."""
+
+    store: RunStore
+    results: tuple[TrialResult, ...]
+    """As the source was told of them."""
+    events: tuple[Event, ...]
+
+    def predictions(self, trial: Trial) -> tuple[bytes, bytes]:
+        """Return the bytes of the trial's valid.npy and test.npy."""
+        result = self.store.result(trial)
+        assert result is not None, f"{trial} has not ended"
+        folder = f"trials/{trial}/attempts/{result.attempt_id}"
+        valid, test = self.store.blobs.get(f"{folder}/valid.npy"), self.store.blobs.get(f"{folder}/test.npy")
+        assert valid is not None, f"{trial} has no valid.npy"
+        assert test is not None, f"{trial} has no test.npy"
+        return valid, test
+
+    def kinds(self, trial: Trial) -> list[str]:
+        """Return the kinds of the trial's events, in order."""
+        return [event.kind for event in self.events if event.trial == trial]
+
+
+def toy_plan(*, data: Path, runs: Path, experiments: Sequence[ExperimentLike], num_slots: int = 2) -> RunPlan:
+    """Return the plan of a run of the toy competition, which is begun, so that a launcher can run it."""
+    plan = make_plan(
+        RunOptions(
+            competition=TOY_FILE, experiments=experiments, data=data, runs=runs, run_id="x",
+            device="cpu", threads=1, dtype="float32", num_slots=num_slots,
+        )
+    )  # fmt: skip
+    store = RunStore(plan.run_dir)
+    store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
+    store.save_folds_csv(folds_to_csv(plan.folds))
+    return plan
+
+
+def trials_of(plan: RunPlan) -> list[Trial]:
+    """Return all trials of a plan in the order of a list."""
+    folds = range(plan.folds.num_folds)
+    return [Trial(experiment_id=e.experiment_id, fold=fold) for e in plan.experiments for fold in folds]
+
+
+def launch(
+    launcher: Launcher,
+    plan: RunPlan,
+    *,
+    make_source: type[ListSource] = ListSource,
+    on_event: Callable[[Event], None] | None = None,
+) -> LauncherRun:
+    """Run what is left of a plan; ``on_event`` is called in between, where a reporter would be."""
+    store = RunStore(plan.run_dir)
+    source = make_source(plan.experiments, plan.folds.num_folds, ended=store.result)
+    num_before = len(source.results)
+    events: list[Event] = []
+    thread = threading.get_ident()
+
+    def emit(event: Event) -> None:
+        assert threading.get_ident() == thread, "events come from the thread that called run()"
+        events.append(event)
+        if on_event is not None:
+            on_event(event)
+
+    launcher.run(source, plan.trial_context(default_cache_dir()), emit)
+    return LauncherRun(store=store, results=source.results[num_before:], events=tuple(events))
+
+
+def check_launcher(launcher: Launcher, reference: Launcher, *, data: Path, runs: Path) -> LauncherRun:
+    """Check results, events and the bytes of the predictions against another launcher's; return the run.
+
+    Raises:
+        Exception: whatever the launcher raised, or an AssertionError.
+    """
+    plan = toy_plan(data=data, runs=runs / "checked", experiments=[*GOOD[:1], DIVERGING, DIVERGING_LATE, *GOOD[1:]])
+    run = launch(launcher, plan)
+    expected = launch(reference, toy_plan(data=data, runs=runs / "reference", experiments=GOOD))
+    good = {result.trial for result in expected.results}
+    assert sorted(result.trial for result in run.results) == sorted(trials_of(plan)), "each trial is recorded once"
+    for result in run.results:
+        assert run.store.result(result.trial) == result, "what is recorded is what is committed"
+        assert result.process_id > 0
+        (_check_good if result.trial in good else _check_diverged)(run, result)
+    for trial in good:
+        assert run.predictions(trial) == expected.predictions(trial), f"{trial}: other bytes than the reference's"
+    rerun = launch(launcher, plan)
+    assert (rerun.results, rerun.events) == ((), ()), "neither a committed trial nor one that diverged is repeated"
+    return run
+
+
+def check_waiting(launcher: Launcher, *, data: Path, runs: Path) -> LauncherRun:
+    """Check that a launcher, however many slots it has, waits where the source says so; return the run."""
+    plan = toy_plan(data=data, runs=runs, experiments=GOOD[:2])
+    run = launch(launcher, plan, make_source=OneAtATime)
+    assert [result.trial for result in run.results] == trials_of(plan)
+    kinds = [event.kind for event in run.events if event.kind != "epoch"]
+    assert kinds == ["trial_started", "trial_finished"] * len(trials_of(plan))
+    return run
+
+
+class OneAtATime(ListSource):
+    """Waits for each trial to end before it hands out the next."""
+
+    _running: Trial | None = None
+
+    def next(self) -> Trial | Wait | Done:
+        """See TrialSource."""
+        if self._running is not None:
+            return Wait()
+        step = super().next()
+        self._running = step if isinstance(step, Trial) else None
+        return step
+
+    def record(self, result: TrialResult) -> None:
+        """See TrialSource."""
+        assert result.trial == self._running
+        self._running = None
+        super().record(result)
+
+
+def _check_good(run: LauncherRun, result: TrialResult) -> None:
+    assert result.status == "committed", f"{result.trial}: {result.error}"
+    assert [metrics.epoch for metrics in result.history] == list(range(1, NUM_EPOCHS + 1))
+    assert run.kinds(result.trial) == ["trial_started", *["epoch"] * NUM_EPOCHS, "trial_finished"]
+    epochs = [event.epoch for event in run.events if event.trial == result.trial and event.kind == "epoch"]
+    assert epochs == list(range(1, NUM_EPOCHS + 1))
+
+
+def _check_diverged(run: LauncherRun, result: TrialResult) -> None:
+    assert result.status == "failed"
+    assert "the loss of epoch 1 is" in (result.error or "")
+    assert run.kinds(result.trial) == ["trial_started", "trial_finished"]

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_image_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests out of the user's cache."""
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "image_cache"))
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the toy competition; nobody writes to them."""
+    from kaggle_ray.testing.toy import write_files
+
+    folder = tmp_path_factory.mktemp("toy") / "data"
+    write_files(folder)
+    return folder

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.launch.launcher import Launcher, make_launcher
+from kaggle_ray.launch.local import LocalLauncher
+from kaggle_ray.testing.crash import descendants
+from kaggle_ray.testing.launcher_contract import (
+    GOOD,
+    LauncherRun,
+    check_launcher,
+    check_waiting,
+    launch,
+    toy_plan,
+    trials_of,
+)
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import Event, Trial
+
+
+def most_at_once(run: LauncherRun) -> int:
+    running: set[Trial | None] = set()
+    most = 0
+    for event in run.events:
+        if event.kind == "trial_started":
+            running.add(event.trial)
+        if event.kind == "trial_finished":
+            running.remove(event.trial)
+        most = max(most, len(running))
+    return most
+
+
+@pytest.fixture(scope="module")
+def ray_launcher() -> Launcher:
+    return make_launcher("ray", num_slots=2)
+
+
+@pytest.mark.slow
+def test_the_local_launcher_keeps_the_contract(toy_data: Path, tmp_path: Path) -> None:
+    run = check_launcher(LocalLauncher(), LocalLauncher(), data=toy_data, runs=tmp_path)
+    assert {result.process_id for result in run.results} == {os.getpid()}
+    assert most_at_once(run) == 1
+
+
+def test_the_local_launcher_runs_one_at_a_time(toy_data: Path, tmp_path: Path) -> None:
+    check_waiting(LocalLauncher(), data=toy_data, runs=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_local_run_does_not_import_ray(toy_data: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+from kaggle_ray.driver import execute
+from kaggle_ray.schedule.plan import RunOptions
+options = RunOptions(competition={str(TOY_FILE)!r}, data={str(toy_data)!r}, runs={str(tmp_path)!r}, threads=1)
+assert execute(options, launcher="local").num_epochs_trained == 8
+print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_source_that_waits_for_nothing_is_our_own_bug(toy_data: Path, tmp_path: Path) -> None:
+    from kaggle_ray.schedule.source import ListSource, Wait
+
+    class Stuck(ListSource):
+        def next(self) -> Wait:
+            return Wait()
+
+    plan = toy_plan(data=toy_data, runs=tmp_path, experiments=GOOD[:1])
+    with pytest.raises(RuntimeError, match="waits for a trial to end, but none is running"):
+        launch(LocalLauncher(), plan, make_source=Stuck)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_ray_launcher_keeps_the_contract_two_trials_at_once_in_reused_processes(
+    ray_launcher: Launcher, toy_data: Path, tmp_path: Path
+) -> None:
+    before = set(descendants(os.getpid()))
+    run = check_launcher(ray_launcher, LocalLauncher(), data=toy_data, runs=tmp_path)
+    process_ids = [result.process_id for result in run.results]
+    assert len(set(process_ids)) < len(process_ids), "processes are reused"
+    assert os.getpid() not in process_ids
+    assert most_at_once(run) == 2
+    assert set(descendants(os.getpid())) <= before, "no process of Ray is left"
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_ray_launcher_runs_one_at_a_time_where_the_source_waits(
+    ray_launcher: Launcher, toy_data: Path, tmp_path: Path
+) -> None:
+    check_waiting(ray_launcher, data=toy_data, runs=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_trial_whose_process_dies_is_begun_again_once_then_failed_and_the_others_go_on(
+    toy_data: Path, tmp_path: Path
+) -> None:
+    long = [{**TINY, "epochs": 8, "lr": lr} for lr in (1e-2, 1e-3)]
+    plan = toy_plan(data=toy_data, runs=tmp_path / "ray", experiments=long, num_slots=1)
+    once, twice, *others = trials_of(plan)
+    kills_left = {once: 1, twice: 2}
+
+    def kill(event: Event) -> None:
+        if event.kind == "epoch" and event.epoch == 3 and event.trial and kills_left.get(event.trial):
+            kills_left[event.trial] -= 1
+            actors = [pid for pid, command in descendants(os.getpid()).items() if "FoldTrial" in command]
+            assert actors
+            for actor in actors:
+                os.kill(actor, signal.SIGKILL)
+
+    run = launch(make_launcher("ray", num_slots=1), plan, on_event=kill)
+    assert kills_left == {once: 0, twice: 0}
+    results = {result.trial: result for result in run.results}
+    assert {trial: result.status for trial, result in results.items()} == {
+        once: "committed",
+        twice: "failed",
+        **dict.fromkeys(others, "committed"),
+    }
+    assert results[twice].error
+    assert run.store.result(twice) is None, "it may do better the next time"
+    assert run.kinds(twice)[-1] == "trial_finished"
+
+    rerun = launch(LocalLauncher(), plan)
+    assert [(result.trial, result.status) for result in rerun.results] == [(twice, "committed")]
+    expected = launch(LocalLauncher(), toy_plan(data=toy_data, runs=tmp_path / "local", experiments=long))
+    for trial in trials_of(plan):
+        assert rerun.predictions(trial) == expected.predictions(trial)

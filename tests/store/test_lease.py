@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.errors import LeaseError
+from kaggle_ray.store.lease import HOLDER_FILE, lease
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def hold(run_dir: Path, ready: Connection) -> None:
+    with lease(run_dir):
+        ready.send(os.getpid())
+        time.sleep(60)
+
+
+def test_a_second_driver_is_told_who_holds_the_run_and_a_killed_holders_lease_is_free_at_once(tmp_path: Path) -> None:
+    run_dir = tmp_path / "runs" / "toy" / "x"
+    listener, ready = SPAWN.Pipe(duplex=False)
+    holder = SPAWN.Process(target=hold, args=(run_dir, ready))
+    holder.start()
+    try:
+        assert listener.poll(30)
+        pid = listener.recv()
+        with pytest.raises(LeaseError, match=rf"process {pid} on .* since .*--run-id"), lease(run_dir):
+            pass
+    finally:
+        os.kill(holder.pid or 0, signal.SIGKILL)
+        holder.join()
+    with lease(run_dir):
+        assert f'"pid": {os.getpid()}' in (run_dir / HOLDER_FILE).read_text()
+
+
+def test_a_lease_is_free_after_an_error_inside(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="inside"), lease(tmp_path):
+        raise RuntimeError("inside")
+    with lease(tmp_path):
+        pass
+
+
+def test_one_process_cannot_hold_a_run_twice(tmp_path: Path) -> None:
+    with lease(tmp_path), pytest.raises(LeaseError, match=f"process {os.getpid()} "), lease(tmp_path):
+        pass
+
+
+def test_a_holder_that_has_not_written_its_name_yet_is_no_other_error(tmp_path: Path) -> None:
+    with lease(tmp_path):
+        for text in ("", '{"host": '):
+            (tmp_path / HOLDER_FILE).write_text(text)
+            with pytest.raises(LeaseError, match="not written its name"), lease(tmp_path):
+                pass

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaggle_ray.errors import CorruptBlobError, RunMismatchError, SchemaVersionError
+from kaggle_ray.store.run import RunStore, list_runs
+from kaggle_ray.store.schema import (
+    decode,
+    encode,
+    experiment_from_json,
+    experiment_to_json,
+    lineage_from_json,
+    lineage_to_json,
+    result_from_json,
+    result_to_json,
+)
+from kaggle_ray.types import EpochMetrics, Experiment, FloatArray, Lineage, Predictions, Trial, TrialResult
+
+TRIAL = Trial(experiment_id="0123456789ab", fold=1)
+LINEAGE = Lineage(folds_digest="f" * 12, trained_rows=np.array([True, False, True]), weights_digest="w" * 64)
+IDENTITY = {
+    "competition": "toy",
+    "experiments": [{"experiment_id": "0123456789ab", "name": "a", "hyperparameters": {"lr": 0.1}}],
+    "folds_digest": "f" * 12,
+    "settings": {"threads_per_trial": 1},
+}
+
+
+def predictions(first: float) -> tuple[Predictions, Predictions]:
+    valid = Predictions(
+        sample_ids=np.array(["a", "b"]), values=np.array([[first], [0.25]], dtype=np.float32), lineage=LINEAGE
+    )
+    return valid, dataclasses.replace(valid, sample_ids=np.array(["t", "u"]))
+
+
+def committed(store: RunStore, first: float, trial: Trial = TRIAL) -> TrialResult:
+    attempt = store.attempt(trial)
+    attempt.put_predictions(*predictions(first))
+    return attempt.commit(TrialResult(trial=trial, status="committed", attempt_id="", score=first))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def attempt_files(attempt_id: str) -> list[str]:
+    return [f"attempts/{attempt_id}/{name}" for name in ("manifest.json", "test.npy", "valid.npy")]
+
+
+def test_committed_predictions_are_read_back_with_their_lineage(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    committed(store, 0.5)
+    result = store.result(TRIAL)
+    assert result is not None
+    for read, written in zip(store.predictions(result), predictions(0.5), strict=True):
+        assert read.sample_ids.tolist() == written.sample_ids.tolist()
+        assert read.values.dtype == np.float32
+        assert read.values.tobytes() == written.values.tobytes()
+        assert read.lineage is not None
+        assert lineage_to_json(read.lineage) == lineage_to_json(LINEAGE)
+
+
+def test_nothing_is_committed_before_the_commit(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.attempt(TRIAL).put_predictions(*predictions(0.5))
+    assert store.result(TRIAL) is None
+
+
+def test_of_two_attempts_the_loser_takes_the_winners_result_and_removes_its_own_files(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    first, second = store.attempt(TRIAL), store.attempt(TRIAL)
+    for attempt, value in ((first, 0.5), (second, 0.75)):
+        attempt.put_predictions(*predictions(value))
+    won = second.commit(TrialResult(trial=TRIAL, status="committed", attempt_id="", score=0.75))
+    lost = first.commit(TrialResult(trial=TRIAL, status="committed", attempt_id="", score=0.5))
+    assert won == lost == store.result(TRIAL)
+    assert won.attempt_id == second.attempt_id
+    assert store.predictions(lost)[0].values[0, 0] == 0.75
+    assert files(tmp_path / "trials" / str(TRIAL)) == [*attempt_files(second.attempt_id), "result.json"]
+
+
+def test_of_many_attempts_at_once_all_take_the_same_result(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    start = threading.Barrier(8)
+
+    def attempt(number: int) -> TrialResult:
+        start.wait()
+        return committed(store, number / 8)
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(attempt, range(8)))
+    assert {result.attempt_id for result in results} == {results[0].attempt_id}
+    assert store.predictions(results[0])[0].values[0, 0] == results[0].score
+    assert files(tmp_path / "trials" / str(TRIAL)) == [*attempt_files(results[0].attempt_id), "result.json"]
+
+
+def test_a_failure_that_was_committed_stands_against_a_later_attempt(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    failed = store.attempt(TRIAL).commit(TrialResult(trial=TRIAL, status="failed", attempt_id="", error="NaN"))
+    assert committed(store, 0.5) == failed == store.result(TRIAL)
+
+
+def test_sweep_removes_the_losers_files_only(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    other = Trial(experiment_id=TRIAL.experiment_id, fold=10)
+    store.attempt(TRIAL).put_predictions(*predictions(0.1))
+    store.attempt(other).put_predictions(*predictions(0.1))
+    result = committed(store, 0.5)
+    before = files(tmp_path / "trials" / str(other))
+    store.sweep(result)
+    assert files(tmp_path / "trials" / str(TRIAL)) == [*attempt_files(result.attempt_id), "result.json"]
+    assert files(tmp_path / "trials" / str(other)) == before
+    store.sweep(result)
+    assert store.predictions(result)
+
+
+@pytest.mark.parametrize("name", ["valid.npy", "test.npy", "manifest.json"])
+@pytest.mark.parametrize("damage", ["a flipped byte", "truncated", "empty", "gone", "another trial's"])
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, name: str, damage: str) -> None:
+    store = RunStore(tmp_path)
+    result = committed(store, 0.5)
+    path = tmp_path / "trials" / str(TRIAL) / "attempts" / result.attempt_id / name
+    data = path.read_bytes()
+    if damage == "a flipped byte":
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "truncated":
+        path.write_bytes(data[:-1])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "gone":
+        path.unlink()
+    else:
+        other = committed(store, 0.75, Trial(experiment_id=TRIAL.experiment_id, fold=2))
+        path.write_bytes((tmp_path / "trials" / str(other.trial) / "attempts" / other.attempt_id / name).read_bytes())
+        if name != "valid.npy":
+            path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(CorruptBlobError, match=f"{result.attempt_id}/{name}: expected sha256.*Remove .*{TRIAL} and"):
+        store.predictions(result)
+
+
+def test_the_way_out_of_a_damaged_file_works(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    result = committed(store, 0.5)
+    store.blobs.delete(f"trials/{TRIAL}")
+    assert store.result(TRIAL) is None
+    again = committed(store, 0.5)
+    assert again.attempt_id != result.attempt_id
+    assert store.predictions(again)
+
+
+def test_an_array_of_objects_is_refused_although_its_digest_is_right(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    attempt = store.attempt(TRIAL)
+    np.save(tmp_path / "objects.npy", np.array([{"code": "runs here"}], dtype=object), allow_pickle=True)
+    for name in ("valid.npy", "test.npy"):
+        attempt.put(name, (tmp_path / "objects.npy").read_bytes())
+    manifest = {"valid_ids": ["a"], "test_ids": ["t"], "lineage": lineage_to_json(LINEAGE)}
+    attempt.put("manifest.json", encode(manifest))
+    result = attempt.commit(TrialResult(trial=TRIAL, status="committed", attempt_id=""))
+    with pytest.raises(CorruptBlobError, match=r"valid\.npy"):
+        store.predictions(result)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("file", ["run.json", "result.json", "manifest.json"])
+def test_an_unknown_schema_version_is_refused_by_name(tmp_path: Path, file: str, version: object) -> None:
+    store = RunStore(tmp_path)
+    store.begin(IDENTITY, {})
+    result = committed(store, 0.5)
+    data = encode({**json.loads(next(tmp_path.rglob(file)).read_bytes()), "schema_version": version})
+    if file == "manifest.json":
+        attempt = store.attempt(dataclasses.replace(TRIAL, fold=0))
+        attempt.put(file, data)
+        result = attempt.commit(TrialResult(trial=attempt.trial, status="committed", attempt_id=""))
+    else:
+        next(tmp_path.rglob(file)).write_bytes(data)
+    with pytest.raises(SchemaVersionError, match=rf"{file}: expected schema_version 1, got {version!r}"):
+        store.record() if file == "run.json" else store.predictions(store.result(result.trial) or result)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b'{"schema_version": 1, "a"'])
+def test_a_text_that_is_not_json_is_named(text: bytes) -> None:
+    with pytest.raises(CorruptBlobError, match=r"folder/run\.json: is not JSON"):
+        decode(text, where="folder/run.json")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"1", b"null", b"{}"])
+def test_json_without_a_version_is_refused(text: bytes) -> None:
+    with pytest.raises(SchemaVersionError, match="got None"):
+        decode(text, where="run.json")
+
+
+def test_the_first_start_writes_run_json_and_a_resume_reads_it(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    assert store.record() is None
+    assert store.experiments() == ()
+    first = store.begin(IDENTITY, {"command": "first"})
+    assert first == {**IDENTITY, "command": "first"}
+    assert store.begin(IDENTITY, {"command": "second"}) == first
+    assert store.experiments()[0].hyperparameters == {"lr": 0.1}
+
+
+def test_a_run_folder_of_another_run_is_refused_and_every_difference_is_named(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.begin(IDENTITY, {})
+    other = {**IDENTITY, "settings": {"threads_per_trial": 2}, "experiments": []}
+    with pytest.raises(RunMismatchError) as error:
+        store.begin(other, {})
+    message = str(error.value)
+    assert "was started with other experiments, settings." in message
+    assert "settings: expected {'threads_per_trial': 1}, got {'threads_per_trial': 2}" in message
+    assert "experiments: expected [{" in message
+    assert "got []" in message
+    assert "--run-id" in message
+    assert "folds" not in message
+    assert store.record() == IDENTITY
+
+
+def test_fold_plan_and_experiments_stay_as_they_were_first_saved(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    assert store.folds_csv() is None
+    store.save_folds_csv("first")
+    store.save_folds_csv("second")
+    assert store.folds_csv() == "first"
+    experiment = Experiment(experiment_id="0123456789ab", name="first", hyperparameters={})
+    store.save_experiment(experiment)
+    store.save_experiment(dataclasses.replace(experiment, name="second"))
+    assert json.loads((tmp_path / "trials/0123456789ab/experiment.json").read_text())["name"] == "first"
+
+
+def test_ensembles_and_submissions_are_replaced(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    assert store.ensemble("mean") is None
+    assert store.submission("submission") is None
+    for value in (1.0, 2.0):
+        oof: FloatArray = np.full((3, 1), value, dtype=np.float32)
+        store.save_ensemble("mean", {"value": value}, oof=oof, test=oof)
+        path = store.save_submission("submission", f"id,label\n{value}\n", {"value": value})
+    assert store.ensemble("mean") == store.submission("submission") == {"value": 2.0}
+    assert path.read_text() == "id,label\n2.0\n"
+    assert np.load(tmp_path / "ensembles/mean/oof.npy")[0, 0] == 2.0
+
+
+def test_list_runs_finds_the_folders_that_were_begun(tmp_path: Path) -> None:
+    for name in ("toy/b", "toy/a", "digits/c"):
+        RunStore(tmp_path / name).begin(IDENTITY, {})
+    (tmp_path / "toy" / "not begun").mkdir()
+    assert [store.run_dir.relative_to(tmp_path).as_posix() for store in list_runs(tmp_path)] == [
+        "digits/c",
+        "toy/a",
+        "toy/b",
+    ]
+
+
+hex_ids = st.text("0123456789abcdef", min_size=1, max_size=12)
+numbers = st.floats()
+trials = st.builds(Trial, experiment_id=hex_ids, fold=st.integers(0, 126))
+epochs = st.builds(
+    EpochMetrics,
+    epoch=st.integers(1, 1000),
+    train_loss=numbers,
+    valid_loss=numbers,
+    score=numbers,
+    lr=st.floats(0, 1),
+    duration_s=st.floats(0, 1e6),
+)
+results = st.builds(
+    TrialResult,
+    trial=trials,
+    status=st.sampled_from(["committed", "stopped", "failed"]),
+    attempt_id=hex_ids,
+    history=st.lists(epochs, max_size=4).map(tuple),
+    blobs=st.dictionaries(st.text(max_size=8), hex_ids, max_size=3),
+    score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    duration_s=st.floats(0, 1e6),
+    error=st.none() | st.text(),
+    num_decoded=st.integers(0, 10**9),
+    process_id=st.integers(0, 2**22),
+)
+
+
+def as_read(metrics: EpochMetrics) -> list[float]:
+    return [item if math.isfinite(item) else math.nan for item in dataclasses.astuple(metrics)]
+
+
+@given(results)
+def test_a_result_survives_its_json_but_for_infinities_which_become_nan(result: TrialResult) -> None:
+    read = result_from_json(decode(encode(result_to_json(result)), where="result.json"))
+    assert dataclasses.replace(read, history=()) == dataclasses.replace(result, history=())
+    for got, written in zip(read.history, result.history, strict=True):
+        np.testing.assert_array_equal(dataclasses.astuple(got), as_read(written))
+
+
+@given(
+    trained_rows=st.lists(st.booleans(), max_size=40),
+    digests=st.tuples(hex_ids, hex_ids),
+    parents=st.lists(hex_ids, max_size=3),
+)
+def test_a_lineage_survives_its_json(trained_rows: list[bool], digests: tuple[str, str], parents: list[str]) -> None:
+    lineage = Lineage(
+        folds_digest=digests[0],
+        trained_rows=np.array(trained_rows, dtype=np.bool_),
+        parents=tuple(parents),
+        weights_digest=digests[1],
+    )
+    read = lineage_from_json(decode(encode(lineage_to_json(lineage)), where="manifest.json"))
+    assert read.trained_rows.tolist() == trained_rows
+    assert read.trained_rows.dtype == np.bool_
+    rest = [dataclasses.replace(item, trained_rows=np.zeros(0, np.bool_)) for item in (read, lineage)]
+    assert [getattr(rest[0], name) for name in ("folds_digest", "parents", "epoch_rule", "weights_digest")] == [
+        getattr(rest[1], name) for name in ("folds_digest", "parents", "epoch_rule", "weights_digest")
+    ]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(hex_ids, st.text(), st.dictionaries(st.text(), json_values, max_size=4))
+def test_an_experiment_survives_its_json(experiment_id: str, name: str, hyperparameters: dict[str, object]) -> None:
+    experiment = Experiment(experiment_id=experiment_id, name=name, hyperparameters=hyperparameters)
+    assert experiment_from_json(decode(encode(experiment_to_json(experiment)), where="here")) == experiment

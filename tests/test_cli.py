@@ -1,0 +1,327 @@
+"""The command line: what it prints where, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.cli import main
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+
+KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
+RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")]
+
+CONTRACT = {
+    "run_dir", "submission", "metric", "greater_is_better", "best_experiment", "best_score", "ensemble_score_honest",
+    "ensemble_score_in_sample", "num_experiments", "num_trials", "num_epochs_trained", "decoded_images", "seconds",
+}  # fmt: skip
+
+
+def call(words: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a search space of two tiny experiments."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "space.py").write_text(
+        "from kaggle_ray import SearchSpace\n"
+        f"SPACE = SearchSpace(base={{**{TINY!r}, 'epochs': 2}}, grid={{'lr': [1e-2, 1e-3]}})\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(toy_data: Path) -> list[str]:
+    """What follows ``kaggle-ray run``."""
+    return [
+        str(TOY_FILE), "--space", "space.py", "--data", str(toy_data), "--launcher", "local", "--device", "cpu",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(
+    folder: Path, arguments: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> subprocess.CompletedProcess[str]:
+    """``run --json`` once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAGGLE_RAY_CACHE", str(tmp_path_factory.mktemp("cli_cache")))
+        return call([*KAGGLE_RAY, "run", *arguments, "--json"], cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def run_dir(finished: subprocess.CompletedProcess[str]) -> Path:
+    return Path(json.loads(finished.stdout)["run_dir"])
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str, int]:
+    """Return stdout, stderr and exit code of the command line in this process."""
+    code = 0
+    try:
+        main(list(words))
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return out, err, code
+
+
+# Help and start-up --------------------------------------------------------------------------------------------------
+
+
+def test_help_of_the_installed_program_names_the_commands(tmp_path: Path) -> None:
+    done = call([*KAGGLE_RAY, "--help"], cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for command in ("run", "list", "board", "report"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "list", "board", "report"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err, code = said(capsys, command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    assert "--help" in out
+
+
+def test_help_and_version_import_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom kaggle_ray.cli import main\n"
+        "for words in (['--help'], ['run', '--help'], ['--version']):\n"
+        "    try:\n        main(words)\n    except SystemExit:\n        pass\n"
+        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'rich', 'sklearn', 'cv2'}\n"
+        "print('heavy:', *sorted(heavy & set(sys.modules)))\n"
+    )
+    done = call([sys.executable, "-c", program], cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "heavy:", done.stdout + done.stderr
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    out, err, code = said(capsys, "run", "toy", "--lanucher", "local")
+    assert (out, code) == ("", 2)
+    assert "Did you mean '--launcher'?" in err
+
+
+# run ----------------------------------------------------------------------------------------------------------------
+
+
+def test_json_is_one_line_with_exactly_the_contracts_keys_and_all_that_stdout_has(
+    finished: subprocess.CompletedProcess[str], folder: Path
+) -> None:
+    assert finished.returncode == 0, finished.stderr
+    (line,) = finished.stdout.splitlines()
+    summary = json.loads(line)
+    assert set(summary) == CONTRACT
+    assert Path(summary["run_dir"]).parent == folder / "runs/toy"
+    assert Path(summary["submission"]) == Path(summary["run_dir"]) / "submissions/submission.csv"
+    assert (summary["metric"], summary["greater_is_better"]) == ("log_loss", False)
+    assert (summary["num_experiments"], summary["num_trials"], summary["num_epochs_trained"]) == (2, 4, 8)
+    assert summary["decoded_images"] == 80
+    assert summary["best_experiment"].startswith("small_resnet lr=")
+    assert all(
+        isinstance(summary[key], float)
+        for key in ("best_score", "ensemble_score_honest", "ensemble_score_in_sample", "seconds")
+    )
+
+
+def test_progress_is_on_stderr_under_json(finished: subprocess.CompletedProcess[str], run_dir: Path) -> None:
+    assert "toy  run " in finished.stderr
+    assert "[4/4]" in finished.stderr
+    assert "finished in" in finished.stderr
+    assert str(run_dir / "submissions/submission.csv") in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "\x1b" not in finished.stderr
+
+
+def test_run_py_is_the_same_command_and_a_rerun_trains_nothing(
+    finished: subprocess.CompletedProcess[str], folder: Path, arguments: list[str]
+) -> None:
+    again = call([*RUN_PY, *arguments, "--json"], cwd=folder)
+    assert again.returncode == 0, again.stderr
+    first, second = json.loads(finished.stdout), json.loads(again.stdout)
+    assert (second["num_epochs_trained"], second["decoded_images"]) == (0, 0)
+    changing = {"num_epochs_trained", "decoded_images", "seconds"}
+    assert {key: first[key] for key in CONTRACT - changing} == {key: second[key] for key in CONTRACT - changing}
+    assert "4 done before" in again.stderr
+
+
+def test_without_json_the_board_and_the_paths_are_on_stdout(
+    finished: subprocess.CompletedProcess[str],
+    folder: Path,
+    arguments: list[str],
+    run_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    out, err, code = said(capsys, "run", *arguments)
+    assert (code, err) == (0, "")
+    assert "ensemble (greedy)" in out
+    assert str(run_dir / "submissions/submission.csv") in out
+    assert str(run_dir / "report.html") in out
+
+
+def test_a_dry_run_prints_the_plan_and_an_estimate_and_writes_no_run_folder(
+    folder: Path,
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    out, err, code = said(capsys, "run", *arguments, "--runs", str(tmp_path / "none"), "--slots", "2", "--dry-run")
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "none").exists()
+    assert "toy: 2 experiments x 2 folds" in out
+    assert "small_resnet lr=0.01" in out
+    assert "small_resnet lr=0.001" in out
+    assert "epochs" in out
+    text = " ".join(out.split())
+    assert "4 trials, 2 at a time on cpu" in text
+    assert "about " in text
+    assert "in all" in text
+
+
+def test_set_overrides_the_base(
+    folder: Path,
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    out, err, code = said(
+        capsys, "run", *arguments, "--runs", str(tmp_path), "--set", "epochs=1", "--set", "seed=3", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["num_epochs_trained"] == 4
+    (record,) = tmp_path.glob("*/*/run.json")
+    assert {e["hyperparameters"]["seed"] for e in json.loads(record.read_text())["experiments"]} == {3}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--budget", "soon"], "ConfigError: --budget soon: expected a duration such as 90s"),
+        (["--deadline", "25:00"], "ConfigError: --deadline 25:00: expected HH:MM"),
+        (["--deadline", "2020-01-01T00:00"], "ConfigError: --deadline 2020-01-01T00:00: is in the past"),
+        (["--set", "epochs"], "ConfigError: --set epochs: expected name=value"),
+        (["--set", "epohcs=1"], "ConfigError: --set: unknown hyperparameter 'epohcs'. Did you mean 'epochs'?"),
+        (["--space", "spcae.py"], "ConfigError: spcae.py: no such file"),
+    ],
+)
+def test_an_error_of_the_users_is_one_line_on_stderr_and_exit_code_1(
+    folder: Path,
+    arguments: list[str],
+    option: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    out, err, code = said(capsys, "run", *arguments, *option)
+    assert (out, code) == ("", 1)
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_ctrl_c_before_anything_was_started_is_quiet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kaggle_ray.driver.make_plan", interrupted)
+    out, err, code = said(capsys, "run", str(TOY_FILE))
+    assert (out, err.strip(), code) == ("", "", 130)
+
+
+# list, board, report ------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_every_run_with_its_best_and_its_honest_score(
+    folder: Path, run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out, err, code = said(capsys, "list", "--runs", str(folder / "runs"))
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if run_dir.name in line]
+    for word in ("toy", "4/4", "log_loss", "small_resnet lr="):
+        assert word in line
+
+
+def test_list_without_any_run_is_an_empty_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err, code = said(capsys, "list", "--runs", str(tmp_path / "none"))
+    assert (code, err) == (0, "")
+
+
+def test_list_names_a_run_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "toy/old").mkdir(parents=True)
+    (tmp_path / "toy/old/run.json").write_text('{"schema_version": 99}')
+    out, _, code = said(capsys, "list", "--runs", str(tmp_path))
+    assert code == 0
+    assert "old" in out
+
+
+def test_board_shows_the_experiments_the_ensembles_and_the_baseline(
+    run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out, err, code = said(capsys, "board", str(run_dir))
+    assert (code, err) == (0, "")
+    for word in ("small_resnet lr=0.01", "small_resnet lr=0.001", "ensemble (greedy)", "ensemble (mean)", "baseline"):
+        assert word in out
+
+
+def test_report_writes_the_report_anew_and_prints_where(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run_dir / "report.html").read_bytes()
+    (run_dir / "report.html").unlink()
+    out, err, code = said(capsys, "report", str(run_dir))
+    assert (code, err) == (0, "")
+    assert out == f"{run_dir / 'report.html'}\n"
+    assert (run_dir / "report.html").read_bytes() == before
+
+
+@pytest.fixture
+def in_progress(folder: Path, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A run that has its baseline, but no trial and no ensemble yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        out, err, code = said(capsys, "run", *arguments, "--runs", str(tmp_path), "--budget", "0s", "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert set(summary) == CONTRACT
+    assert summary["best_experiment"] is summary["best_score"] is summary["ensemble_score_honest"] is None
+    assert summary["submission"].endswith("baseline.csv")
+    return Path(summary["run_dir"])
+
+
+def test_list_board_and_report_work_on_a_run_in_progress(
+    in_progress: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out, err, code = said(capsys, "list", "--runs", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert "0/4" in out
+    out, err, code = said(capsys, "board", str(in_progress))
+    assert (code, err) == (0, "")
+    assert "baseline" in out
+    assert "ensemble" not in out
+    out, err, code = said(capsys, "report", str(in_progress))
+    assert (code, err) == (0, "")
+    assert "small_resnet lr=0.01" in (in_progress / "report.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["board", "report"])
+def test_a_folder_that_is_no_run_is_an_error(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err, code = said(capsys, command, str(tmp_path))
+    assert (out, code) == ("", 1)
+    assert err == f"StoreError: {tmp_path}: is no run: it has no run.json.\n"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_ray.config import (
+    HYPERPARAMETER_NAMES,
+    Hyperparameters,
+    SearchSpace,
+    make_experiments,
+    parse_hyperparameters,
+    parse_override,
+)
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.types import Experiment, JsonValue, canonical_json
+
+FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
+
+points = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["resnet18", "small_resnet"]),
+        "model_args": st.dictionaries(st.sampled_from(["width", "dropout", "blocks"]), st.integers(0, 9), max_size=3),
+        "lr": st.integers(1, 3) | st.floats(1e-6, 10),
+        "weight_decay": st.integers(0, 3) | st.floats(0, 10),
+        "mixup": st.integers(0, 3) | st.floats(0, 10),
+        "epochs": st.integers(1, 100),
+        "seed": st.integers(0, 2**31 - 1),
+        "augment": st.sampled_from(["none", "shift"]),
+        "pretrained": st.booleans(),
+    },
+)
+
+
+def experiment_of(values: dict[str, JsonValue], *, competition: str = "toy", folds: str = "0" * 12) -> Experiment:
+    point = parse_hyperparameters(values, where="here")
+    return make_experiments([point], competition=competition, folds_digest=folds)[0]
+
+
+def id_of(values: dict[str, JsonValue]) -> str:
+    return experiment_of(values).experiment_id
+
+
+# Identity -----------------------------------------------------------------------------------------------------------
+
+
+@given(values=points, random=st.randoms(use_true_random=False))
+def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: random.Random) -> None:
+    keys = list(values)
+    random.shuffle(keys)
+    shuffled = {key: values[key] for key in keys}
+    if "model_args" in shuffled:
+        shuffled["model_args"] = dict(reversed(shuffled["model_args"].items()))
+    assert id_of(shuffled) == id_of(values)
+
+
+@given(values=points)
+def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, JsonValue]) -> None:
+    as_floats = {name: float(value) if name in FLOAT_FIELDS else value for name, value in values.items()}
+    as_ints = {
+        name: int(value) if name in FLOAT_FIELDS and value == int(value) else value for name, value in values.items()
+    }
+    assert id_of(as_floats) == id_of(as_ints) == id_of(values)
+
+
+@given(values=points)
+def test_the_id_ignores_whether_a_default_is_written_out(values: dict[str, JsonValue]) -> None:
+    assert id_of({**dataclasses.asdict(Hyperparameters()), **values}) == id_of(values)
+
+
+@given(one=points, other=points)
+@settings(max_examples=60)
+def test_the_id_tells_different_hyperparameters_apart(one: dict[str, JsonValue], other: dict[str, JsonValue]) -> None:
+    same = parse_hyperparameters(one, where="") == parse_hyperparameters(other, where="")
+    assert (id_of(one) == id_of(other)) == same
+
+
+@given(values=points)
+@settings(max_examples=30)
+def test_the_id_survives_json(values: dict[str, JsonValue]) -> None:
+    experiment = experiment_of(values)
+    read = Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment))))
+    assert read == experiment
+    assert id_of(dict(read.hyperparameters)) == experiment.experiment_id
+
+
+def test_the_id_depends_on_competition_and_folds() -> None:
+    ids = {
+        experiment_of({}).experiment_id,
+        experiment_of({}, competition="other").experiment_id,
+        experiment_of({}, folds="1" * 12).experiment_id,
+    }
+    assert len(ids) == 3
+    assert all(len(experiment_id) == 12 and int(experiment_id, 16) >= 0 for experiment_id in ids)
+
+
+# Types and ranges ---------------------------------------------------------------------------------------------------
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("model", 18, "expected str, got 18"),
+    ("model_args", "wide", "expected a dictionary, got 'wide'"),
+    ("pretrained", "yes", "expected bool, got 'yes'"),
+    ("image_size", 0, "expected at least 1, got 0"),
+    ("train_size", -1, "expected from 0 to image_size, got -1"),
+    ("train_size", 65, "expected from 0 to image_size, got 65"),
+    ("start_size", 65, "expected from 0 to image_size, got 65"),
+    ("batch_size", 0, "expected at least 1, got 0"),
+    ("epochs", 0, "expected at least 1, got 0"),
+    ("epochs", 1.5, "expected int, got 1.5"),
+    ("epochs", True, "expected int, got True"),
+    ("optimizer", "lion", "expected one of adamw, sgd, got 'lion'"),
+    ("lr", 0.0, "expected more than 0, got 0.0"),
+    ("lr", -1e-3, "expected more than 0, got -0.001"),
+    ("lr", "1e-3", "expected float, got '1e-3'"),
+    ("lr", True, "expected float, got True"),
+    ("lr", math.nan, "expected a finite number, got nan"),
+    ("weight_decay", -0.1, "expected at least 0, got -0.1"),
+    ("momentum", 1.0, "expected from 0 to below 1, got 1.0"),
+    ("beta2", 1.0, "expected from 0 to below 1, got 1.0"),
+    ("schedule", "step", "expected one of one_cycle, cosine, constant, got 'step'"),
+    ("warmup", 1.0, "expected from 0 to below 1, got 1.0"),
+    ("warmup", -0.1, "expected from 0 to below 1, got -0.1"),
+    ("label_smoothing", 1.0, "expected from 0 to below 1, got 1.0"),
+    ("mixup", -1.0, "expected at least 0, got -1.0"),
+    ("ema_decay", 1.0, "expected from 0 to below 1, got 1.0"),
+    ("augment", "hevy", "got 'hevy'"),
+    ("tta", "vflip", "got 'vflip'"),
+    ("seed", -1, "expected from 0 to 2**31 - 1, got -1"),
+    ("seed", 2**31, "expected from 0 to 2**31 - 1, got 2147483648"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_a_value_of_the_wrong_type_or_range_is_named(name: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_hyperparameters({name: value}, where="experiment 3")
+    assert str(caught.value).startswith(f"experiment 3: hyperparameter {name!r}: expected ")
+    assert message in str(caught.value)
+
+
+def test_every_hyperparameter_has_a_wrong_value_above() -> None:
+    assert {name for name, *_ in WRONG} >= set(HYPERPARAMETER_NAMES)
+
+
+@pytest.mark.parametrize("name", FLOAT_FIELDS)
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_no_float_may_be_infinite_or_nan(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"hyperparameter '{name}': expected"):
+        parse_hyperparameters({name: value}, where="here")
+
+
+def test_the_defaults_are_in_range_and_plain_json() -> None:
+    assert json.loads(canonical_json(dataclasses.asdict(Hyperparameters())))["epochs"] == Hyperparameters().epochs
+
+
+# Spaces -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_expanded_in_order_the_last_key_fastest() -> None:
+    space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2, 1e-3], "seed": [0, 1, 2]})
+    assert [(point.lr, point.seed) for point in space.expand()] == [
+        (1e-2, 0), (1e-2, 1), (1e-2, 2), (1e-3, 0), (1e-3, 1), (1e-3, 2),
+    ]  # fmt: skip
+    assert {point.epochs for point in space.expand()} == {3}
+
+
+def test_each_further_experiment_is_combined_with_the_grid_which_has_the_last_word() -> None:
+    space = SearchSpace(
+        base={"lr": 1.0}, experiments=[{"model": "resnet18"}, {"model": "resnet34", "lr": 2.0}], grid={"seed": [0, 1]}
+    )
+    assert [(point.model, point.lr, point.seed) for point in space.expand()] == [
+        ("resnet18", 1.0, 0), ("resnet18", 1.0, 1), ("resnet34", 2.0, 0), ("resnet34", 2.0, 1),
+    ]  # fmt: skip
+
+
+def test_duplicates_are_removed_also_where_they_are_spelt_differently() -> None:
+    space = SearchSpace(grid={"lr": [1, 1.0, 2]}, experiments=[{}, {"seed": 0}])
+    assert [point.lr for point in space.expand()] == [1.0, 2.0]
+
+
+def test_an_empty_space_is_the_default_experiment() -> None:
+    assert SearchSpace().expand() == (Hyperparameters(),)
+
+
+def test_an_override_replaces_what_the_base_says() -> None:
+    space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2]})
+    assert [point.epochs for point in space.expand({"epochs": 5, "seed": 7})] == [5]
+    assert [point.seed for point in space.expand({"epochs": 5, "seed": 7})] == [7]
+
+
+@pytest.mark.parametrize(
+    "space", [SearchSpace(grid={"lr": [1e-2]}), SearchSpace(experiments=[{"lr": 1e-2}, {"seed": 1}])]
+)
+def test_an_override_of_what_the_space_varies_is_refused(space: SearchSpace) -> None:
+    with pytest.raises(ConfigError, match=r"--set lr: the search space varies it\. Override only what its base fixes"):
+        space.expand({"lr": 1.0})
+
+
+@pytest.mark.parametrize("grid", [{"lr": 1e-3}, {"model": "resnet18"}])
+def test_a_grid_value_that_is_no_list_is_refused(grid: dict[str, Any]) -> None:
+    (name,) = grid
+    with pytest.raises(ConfigError, match=rf"grid.*{name}.*list"):
+        SearchSpace(grid=grid)
+
+
+def test_a_bad_value_names_the_experiment() -> None:
+    with pytest.raises(ConfigError, match=r"experiment 1: hyperparameter 'lr': expected more than 0, got -1"):
+        SearchSpace(experiments=[{"lr": 1}, {"lr": -1}])
+
+
+def test_the_points_of_a_space_do_not_share_what_can_be_changed() -> None:
+    shared = {"width": 4}
+    one, other = SearchSpace(base={"model_args": shared}, grid={"seed": [0, 1]}).expand()
+    shared["width"] = 5
+    assert one.model_args == other.model_args == {"width": 4}
+
+
+# Overrides ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("x=1", 1),
+        ("x=1e-3", 1e-3),
+        ("x=true", True),
+        ("x=resnet18", "resnet18"),
+        ("x=a=b", "a=b"),
+        ('x={"width": 4}', {"width": 4}),
+        ("x=", ""),
+    ],
+)
+def test_the_value_of_an_override_is_read_as_json_or_else_as_text(text: str, value: object) -> None:
+    assert parse_override(text) == ("x", value)
+
+
+@pytest.mark.parametrize("text", ["lr", "=1", ""])
+def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected name=value"):
+        parse_override(text)
+
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+
+def names(space: SearchSpace) -> list[str]:
+    return [e.name for e in make_experiments(space.expand(), competition="toy", folds_digest="0")]
+
+
+def test_a_name_is_the_model_and_what_tells_the_experiments_apart() -> None:
+    assert names(SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2, 1e-3]})) == [
+        "resnet18 lr=0.01", "resnet18 lr=0.001",
+    ]  # fmt: skip
+    assert names(SearchSpace(experiments=[{"model": "resnet18"}, {"model": "resnet34"}])) == ["resnet18", "resnet34"]
+    assert names(SearchSpace()) == ["resnet18"]
+
+
+@given(st.lists(points, min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_names_tell_experiments_apart(experiments: list[dict[str, JsonValue]]) -> None:
+    space = SearchSpace(experiments=experiments)
+    assert len(set(names(space))) == len(space.expand())
+
+
+# Progressive sizes --------------------------------------------------------------------------------------------------
+
+
+@given(
+    image_size=st.integers(1, 16).map(lambda number: 16 * number),
+    start=st.integers(9, 256),
+    epochs=st.integers(2, 60),
+)
+def test_the_training_size_only_grows_and_ends_at_the_size_that_is_predicted(
+    image_size: int, start: int, epochs: int
+) -> None:
+    point = Hyperparameters(image_size=image_size, start_size=min(start, image_size), epochs=epochs)
+    sizes = [point.size_at(epoch) for epoch in range(1, epochs + 1)]
+    assert sizes == sorted(sizes)
+    assert all(1 <= size <= image_size for size in sizes)
+    assert sizes[-1] == point.predict_size
+
+
+def test_no_training_size_is_zero() -> None:
+    assert Hyperparameters(image_size=64, start_size=8).size_at(1) >= 1
+
+
+def test_a_training_size_that_is_no_multiple_of_16_is_reached_too() -> None:
+    assert Hyperparameters(image_size=72, start_size=32, epochs=10).size_at(10) == 72

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.data.competition import read_samples
+from kaggle_ray.data.folds import make_folds
+from kaggle_ray.errors import ConfigError, NonFiniteLossError
+from kaggle_ray.images.cache import cached_images
+from kaggle_ray.settings import Settings
+from kaggle_ray.testing.toy import COMPETITION, TINY
+from kaggle_ray.train import loop
+from kaggle_ray.train.loop import EpochBatches, Fit, FitData, fit
+from kaggle_ray.types import EpochMetrics, IntArray
+
+SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
+POINT = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
+
+
+@pytest.fixture(scope="module")
+def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FitData]:
+    """The toy competition's data for each of its folds; row 5 is train-only."""
+    samples = read_samples(COMPETITION, toy_data)
+    train_only = np.arange(len(samples.train_ids)) == 5
+    folds = make_folds(
+        COMPETITION.folds,
+        sample_ids=samples.train_ids,
+        target=samples.target,
+        train_only=train_only,
+        test_ids=samples.test_ids,
+        class_names=COMPETITION.classes,
+    )
+    pixels = cached_images(samples.train_paths, POINT.image_size, tmp_path_factory.mktemp("cache")).pixels
+    return [
+        FitData(
+            pixels=pixels,
+            target=samples.target,
+            train_rows=folds.train_rows(fold),
+            valid_rows=folds.valid_rows(fold),
+            task=COMPETITION.task,
+            num_columns=1,
+            metric=COMPETITION.metric,
+            fold=fold,
+        )
+        for fold in range(folds.num_folds)
+    ]
+
+
+@pytest.fixture
+def data(folds_data: list[FitData]) -> FitData:
+    return folds_data[0]
+
+
+def fitted(
+    data: FitData, point: Hyperparameters = POINT, settings: Settings = SETTINGS
+) -> tuple[list[EpochMetrics], Fit]:
+    return finish(fit(data, point, settings))
+
+
+def finish(epochs: Generator[EpochMetrics, None, Fit]) -> tuple[list[EpochMetrics], Fit]:
+    history: list[EpochMetrics] = []
+    while True:
+        try:
+            history.append(next(epochs))
+        except StopIteration as stop:
+            value: Fit = stop.value
+            return history, value
+
+
+def weights(of: Fit) -> bytes:
+    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in of.model.state_dict().values())
+
+
+def losses(history: list[EpochMetrics]) -> list[tuple[float, float, float]]:
+    return [(epoch.train_loss, epoch.valid_loss, epoch.score) for epoch in history]
+
+
+def changed(point: Hyperparameters = POINT, **values: object) -> Hyperparameters:
+    return dataclasses.replace(point, **values)  # type: ignore[arg-type]
+
+
+# The same bits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        POINT,
+        changed(augment="heavy", mixup=0.4, ema_decay=0.9, label_smoothing=0.1),
+        changed(optimizer="sgd", schedule="cosine", augment="shift"),
+        changed(model_args={"width": 4, "blocks": [1], "dropout": 0.5}),
+    ],
+)
+def test_two_fits_in_one_process_give_the_same_bits(data: FitData, point: Hyperparameters) -> None:
+    first_history, first = fitted(data, point)
+    torch.rand(7), np.random.rand(7), random.random()
+    second_history, second = fitted(data, point)
+    assert losses(first_history) == losses(second_history)
+    assert weights(first) == weights(second)
+
+
+def test_what_another_fit_does_in_between_does_not_matter(folds_data: list[FitData]) -> None:
+    _, alone = fitted(folds_data[0])
+    one, other = fit(folds_data[0], POINT, SETTINGS), fit(folds_data[1], POINT, SETTINGS)
+    next(other)
+    other.close()
+    assert weights(finish(one)[1]) == weights(alone)
+
+
+def test_another_seed_or_fold_gives_other_weights(folds_data: list[FitData]) -> None:
+    # Fold 0's rows under another number: what differs is the fold's share in the seeds alone.
+    renamed = dataclasses.replace(folds_data[0], fold=1)
+    found = {
+        weights(fitted(folds_data[0])[1]),
+        weights(fitted(folds_data[0], changed(seed=1))[1]),
+        weights(fitted(folds_data[1])[1]),
+        weights(fitted(renamed)[1]),
+    }
+    assert len(found) == 4
+
+
+def test_bfloat16_is_deterministic_and_near(data: FitData) -> None:
+    half = Settings(device="cpu", threads_per_trial=1, dtype="bfloat16")
+    history, first = fitted(data, POINT, half)
+    _, second = fitted(data, POINT, half)
+    assert weights(first) == weights(second)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in first.model.state_dict().values())
+    assert [epoch.train_loss for epoch in history] == pytest.approx(
+        [epoch.train_loss for epoch in fitted(data)[0]], abs=0.05
+    )
+
+
+# Which rows ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def yielded(monkeypatch: pytest.MonkeyPatch) -> list[list[IntArray]]:
+    """The rows of every batch that was really loaded, per epoch."""
+    epochs: list[list[IntArray]] = []
+    init, load = EpochBatches.__init__, EpochBatches.load
+
+    def recording_init(self: EpochBatches, *arguments: object) -> None:
+        epochs.append([])
+        init(self, *arguments)  # type: ignore[arg-type]
+
+    def recording_load(self: EpochBatches, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+        epochs[-1].append(rows)
+        return load(self, rows)
+
+    monkeypatch.setattr(loop.EpochBatches, "__init__", recording_init)
+    monkeypatch.setattr(loop.EpochBatches, "load", recording_load)
+    return epochs
+
+
+@pytest.mark.parametrize("batch_size", [7, 16, 30, 1000])
+def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_row(
+    folds_data: list[FitData], yielded: list[list[IntArray]], batch_size: int
+) -> None:
+    for data in folds_data:
+        yielded.clear()
+        _, done = fitted(data, changed(batch_size=batch_size))
+        assert len(yielded) == POINT.epochs
+        for batches in yielded:
+            assert sorted(np.concatenate(batches).tolist()) == data.train_rows.tolist()
+            assert all(1 <= len(batch) <= batch_size for batch in batches)
+            assert max(map(len, batches)) - min(map(len, batches)) <= 1
+        assert np.flatnonzero(done.trained_rows).tolist() == data.train_rows.tolist()
+        assert not done.trained_rows[data.valid_rows].any()
+        assert len(done.trained_rows) == len(data.target)
+
+
+def test_each_epoch_has_an_order_of_its_own(data: FitData, yielded: list[list[IntArray]]) -> None:
+    fitted(data)
+    orders = {tuple(np.concatenate(batches).tolist()) for batches in yielded}
+    assert len(orders) == POINT.epochs
+
+
+def test_a_rows_augmentation_does_not_depend_on_the_batch_that_it_comes_in(data: FitData) -> None:
+    batches = EpochBatches(data, changed(augment="heavy"), 1, 2, torch.device("cpu"))
+    rows = data.train_rows[:6]
+    together, _ = batches.load(rows)
+    alone = torch.cat([batches.load(rows[[position]])[0] for position in range(6)])
+    assert torch.allclose(together, alone, atol=1e-6)
+    later, _ = EpochBatches(data, changed(augment="heavy"), 2, 2, torch.device("cpu")).load(rows)
+    assert not torch.allclose(together, later, atol=1e-2)
+
+
+def test_rows_of_the_fold_that_are_scored_do_not_reach_the_weights(data: FitData) -> None:
+    spoilt = data.pixels.copy()
+    spoilt[data.valid_rows] = 0
+    target = data.target.copy()
+    target[data.valid_rows] = 1 - target[data.valid_rows]
+    _, clean = fitted(data)
+    _, other = fitted(dataclasses.replace(data, pixels=spoilt, target=target))
+    assert weights(clean) == weights(other)
+
+
+# Epochs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_epochs", [0, 1, 2])
+def test_a_fit_can_be_closed_after_any_epoch_and_done_again(data: FitData, num_epochs: int) -> None:
+    epochs = fit(data, POINT, SETTINGS)
+    seen = [next(epochs) for _ in range(num_epochs)]
+    epochs.close()
+    history, _ = fitted(data)
+    assert losses(seen) == losses(history)[:num_epochs]
+
+
+def test_every_epoch_is_measured(data: FitData) -> None:
+    history, _ = fitted(data)
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    assert all(epoch.duration_s > 0 and epoch.lr > 0 for epoch in history)
+    assert all(np.isfinite([epoch.train_loss, epoch.valid_loss, epoch.score]).all() for epoch in history)
+    # The toy's metric is the very log loss that is trained on, without smoothing and augmentation.
+    assert [epoch.valid_loss for epoch in history] == pytest.approx([epoch.score for epoch in history], rel=1e-4)
+
+
+def test_the_loss_falls(data: FitData) -> None:
+    history, _ = fitted(data, changed(epochs=15))
+    assert history[-1].train_loss < 0.6 * history[0].train_loss
+    assert history[-1].score < 0.4
+
+
+def test_the_moving_average_predicts_where_it_is_asked_for(data: FitData) -> None:
+    _, last = fitted(data, changed(epochs=5))
+    _, averaged = fitted(data, changed(epochs=5, ema_decay=0.9))
+    assert weights(last) != weights(averaged)
+
+
+def test_a_growing_size_is_trained_at(data: FitData, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    load = EpochBatches.load
+
+    def recording(self: EpochBatches, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+        images_NCHW, targets_NC = load(self, rows)
+        sides.append(images_NCHW.shape[-1])
+        return images_NCHW, targets_NC
+
+    monkeypatch.setattr(loop.EpochBatches, "load", recording)
+    larger = dataclasses.replace(data, pixels=data.pixels.repeat(6, axis=1).repeat(6, axis=2))
+    fitted(larger, changed(image_size=48, start_size=16, epochs=6, batch_size=100))
+    assert sides == sorted(sides)
+    assert (sides[0], sides[-1]) == (16, 48)
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit_with_the_next_step(data: FitData) -> None:
+    with pytest.raises(NonFiniteLossError, match=r"the loss of epoch \d is (nan|inf) at lr 1e\+35\. Try a smaller lr"):
+        fitted(data, changed(lr=1e35, optimizer="sgd"))
+
+
+@pytest.fixture
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_settings_for_a_gpu_that_torch_does_not_see_are_an_error(data: FitData) -> None:
+    gpu = Settings(device="cuda", threads_per_trial=1, dtype="float32")
+    with pytest.raises(ConfigError, match=r"torch sees no GPU in this process\. Use --device cpu"):
+        next(fit(data, POINT, gpu))
