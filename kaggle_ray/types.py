@@ -99,7 +99,8 @@ class EpochMetrics:
     valid_loss: float
     """Mean of the loss over the fold's scored rows."""
     score: float
-    """The competition's metric on the fold's scored rows."""
+    """The competition's metric on the fold's scored rows, predicted as the epoch was trained: at its image size, and
+    without test-time augmentation."""
     lr: float
     """Learning rate of the epoch's last step."""
     duration_s: float

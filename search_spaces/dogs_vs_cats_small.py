@@ -21,7 +21,7 @@ SPACE = SearchSpace(
         "tta": "hflip_sizes",
     },
     experiments=[
-        {"train_size": 96, "epochs": 28},
-        {"train_size": 80, "epochs": 30},
+        {"train_size": 96, "epochs": 34},
+        {"train_size": 80, "epochs": 32},
     ],
 )

@@ -189,12 +189,12 @@ def _measure(
     lr: float,
     started: float,
 ) -> EpochMetrics:
-    """Score the fold's rows with the weights that would predict, without test-time augmentation."""
+    """Score the fold's rows with the weights that would predict, at the epoch's size and without test-time views."""
     logits_NC = predict_logits(
         model,
         data.pixels,
         data.valid_rows,
-        size=hyperparameters.predict_size,
+        size=hyperparameters.size_at(epoch),
         batch_size=hyperparameters.batch_size,
         settings=settings,
     )

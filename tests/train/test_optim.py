@@ -73,8 +73,10 @@ def test_the_optimizers_are_torchs_with_the_hyperparameters() -> None:
 def test_sgd_without_momentum_works_too(momentum: float) -> None:
     model = network()
     optimizer = make_optimizer(model, Hyperparameters(optimizer="sgd", momentum=momentum))
+    before = [parameter.detach().clone() for parameter in model.parameters()]
     model(torch.ones(2, 3, 3, 3)).sum().backward()
     optimizer.step()
+    assert any((old != new).any() for old, new in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
