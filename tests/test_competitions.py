@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kaggle_ray import SearchSpace
+from kaggle_ray.config import make_experiments
+from kaggle_ray.data.competition import load_competition, read_samples
+from kaggle_ray.loading import load_attribute
+from kaggle_ray.settings import Machine
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"
+MACHINES = [Machine(num_cpus=2, num_gpus=0), Machine(num_cpus=16, num_gpus=1)]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "competitions").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("machine", MACHINES, ids=["cpu", "gpu"])
+def test_every_competition_has_a_default_space_for_the_machine(path: Path, machine: Machine) -> None:
+    competition, _ = load_competition(path)
+    points = competition.default_space(machine.settings()).expand()
+    assert competition.name == path.stem
+    assert make_experiments(points, competition=competition.name, folds_digest="0" * 12)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
+def test_every_search_space_expands_to_experiments_of_different_names(path: Path) -> None:
+    points = load_attribute(path, "SPACE", SearchSpace).expand()
+    names = [point.name for point in make_experiments(points, competition="x", folds_digest="0" * 12)]
+    assert len(set(names)) == len(names) > 0
+
+
+def test_digits_are_all_there_once(tmp_path: Path) -> None:
+    competition, _ = load_competition("digits")
+    samples = read_samples(competition, tmp_path / "digits")
+    assert (len(samples.train_ids), len(samples.test_ids)) == (1437, 360)
+    assert np.bincount(samples.target).min() > 100
+    assert "label" not in (tmp_path / "digits" / "sample_submission.csv").read_text()
+
+
+@pytest.mark.skipif(not DOGS.is_dir(), reason="the Dogs vs. Cats photographs are not here")
+def test_dogs_vs_cats_reads_the_download() -> None:
+    competition, _ = load_competition("dogs_vs_cats")
+    samples = read_samples(competition, DOGS)
+    assert (len(samples.train_ids), len(samples.test_ids)) == (2000, 1000)
+    assert samples.train_ids[0].startswith("cat.")
+    assert samples.target[0] == 0
+    assert samples.test_ids[:2].tolist() == ["1", "2"]
+    assert [path.stem for path in samples.test_paths[:2]] == ["1", "2"]
