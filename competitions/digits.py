@@ -11,6 +11,7 @@ import numpy as np
 
 from kaggle_ray import (
     Competition,
+    Head,
     Samples,
     SearchSpace,
     Settings,
@@ -81,9 +82,7 @@ def default_space(settings: Settings) -> SearchSpace:
 
 COMPETITION = Competition(
     name="digits",
-    task="multiclass",
-    classes=CLASSES,
-    metric=metric_by_name("log_loss"),
+    heads=(Head(task="multiclass", classes=CLASSES, metric=metric_by_name("log_loss")),),
     read=read,
     prepare=prepare,
     submission=SubmissionFormat(id_column="id", columns=COLUMNS),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kaggle_ray import (
     Competition,
+    Head,
     Samples,
     SearchSpace,
     Settings,
@@ -56,9 +57,7 @@ def default_space(settings: Settings) -> SearchSpace:
 
 COMPETITION = Competition(
     name="dogs_vs_cats",
-    task="binary",
-    classes=CLASSES,
-    metric=metric_by_name("log_loss"),
+    heads=(Head(task="binary", classes=CLASSES, metric=metric_by_name("log_loss")),),
     read=read,
     submission=SubmissionFormat(id_column="id", columns=("label",)),
     default_space=default_space,

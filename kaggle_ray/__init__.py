@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters as Hyperparameters
     from kaggle_ray.config import SearchSpace as SearchSpace
     from kaggle_ray.data.competition import Competition as Competition
+    from kaggle_ray.data.competition import MaskSize as MaskSize
     from kaggle_ray.data.competition import Samples as Samples
     from kaggle_ray.data.files import as_ids as as_ids
     from kaggle_ray.data.files import encode_labels as encode_labels
+    from kaggle_ray.data.files import encode_tags as encode_tags
     from kaggle_ray.data.files import join_images as join_images
     from kaggle_ray.data.files import list_images as list_images
     from kaggle_ray.data.files import read_table as read_table
+    from kaggle_ray.data.files import rle_coverage as rle_coverage
     from kaggle_ray.data.folds import FoldScheme as FoldScheme
+    from kaggle_ray.data.head import Head as Head
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
+    from kaggle_ray.data.table import Table as Table
+    from kaggle_ray.data.table import read_numbers as read_numbers
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
+    from kaggle_ray.images.compose import register_augmentation as register_augmentation
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
     from kaggle_ray.models import register_model as register_model
@@ -35,15 +42,22 @@ _HOME = {
     "Hyperparameters": "kaggle_ray.config",
     "SearchSpace": "kaggle_ray.config",
     "Competition": "kaggle_ray.data.competition",
+    "MaskSize": "kaggle_ray.data.competition",
     "Samples": "kaggle_ray.data.competition",
     "as_ids": "kaggle_ray.data.files",
     "encode_labels": "kaggle_ray.data.files",
+    "encode_tags": "kaggle_ray.data.files",
     "join_images": "kaggle_ray.data.files",
     "list_images": "kaggle_ray.data.files",
+    "read_numbers": "kaggle_ray.data.table",
     "read_table": "kaggle_ray.data.files",
+    "rle_coverage": "kaggle_ray.data.files",
     "FoldScheme": "kaggle_ray.data.folds",
+    "Head": "kaggle_ray.data.head",
     "SubmissionFormat": "kaggle_ray.data.submission_format",
+    "Table": "kaggle_ray.data.table",
     "KaggleRayError": "kaggle_ray.errors",
+    "register_augmentation": "kaggle_ray.images.compose",
     "Metric": "kaggle_ray.metrics",
     "metric_by_name": "kaggle_ray.metrics",
     "register_model": "kaggle_ray.models",

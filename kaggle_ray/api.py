@@ -27,6 +27,7 @@ def run(
     space: SearchSpace | str | Path | None = None,
     overrides: Mapping[str, JsonValue] | None = None,
     data: str | Path | None = None,
+    skip_unreadable: bool = False,
     runs: str | Path = "runs",
     run_id: str | None = None,
     launcher: LauncherName = "ray",
@@ -34,6 +35,7 @@ def run(
     device: Device | None = None,
     threads: int | None = None,
     dtype: Dtype | None = None,
+    loader_workers: int | None = None,
     num_slots: int | None = None,
     budget: str | None = None,
     deadline: str | None = None,
@@ -47,7 +49,8 @@ def run(
         space: instead of experiments: a search space, its name in ``search_spaces/``, or its path. Where neither is
             given, the competition's default space is used.
         overrides: hyperparameters that replace the space's base.
-        data: the folder of the competition's files; ``data/<competition>``.
+        data: the folder of the competition's files, or an s3:// or file:// URI; ``data/<competition>``.
+        skip_unreadable: leave out training images that do not decode, and list them in the run's unreadable.json.
         runs: where run folders are made.
         run_id: the run's name; a digest of what it computes, so that the same call resumes its own run.
         launcher: ``ray`` runs several trials at once; ``local`` runs them in this process, where breakpoints work.
@@ -55,6 +58,7 @@ def run(
         device: ``cpu`` or ``cuda``; a GPU where there is one.
         threads: CPU threads per trial.
         dtype: of the forward and backward pass.
+        loader_workers: processes beside each trial's own that read and augment its batches; none.
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
         deadline: the same as a time such as ``23:30``.
@@ -69,11 +73,13 @@ def run(
         space=space,
         overrides=overrides or {},
         data=data,
+        skip_unreadable=skip_unreadable,
         runs=runs,
         run_id=run_id,
         device=device,
         threads=threads,
         dtype=dtype,
+        loader_workers=loader_workers,
         num_slots=num_slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),

@@ -15,6 +15,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 RUNS = click.option(
     "--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder of the run folders."
 )
+DATA = click.option("--data", help="The competition's files: a folder, or an s3:// or file:// URI. [data/COMPETITION]")
+SKIP_UNREADABLE = click.option(
+    "--skip-unreadable", is_flag=True, help="Leave out training images that do not decode, and list them."
+)
 RUN = click.argument("run", type=click.Path(path_type=Path))
 EXIT_INTERRUPTED = 130
 
@@ -46,7 +50,8 @@ def _run_options(command: Command) -> Command:
     options = [
         click.option("--space", help="Search space: a name in search_spaces/ or a path. [the competition's default]"),
         click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override the space's base."),
-        click.option("--data", type=click.Path(path_type=Path), help="The competition's files. [data/COMPETITION]"),
+        DATA,
+        SKIP_UNREADABLE,
         RUNS,
         click.option("--run-id", help="Name of the run. [a digest of what it computes; the same command resumes]"),
         click.option(
@@ -64,6 +69,7 @@ def _run_options(command: Command) -> Command:
             type=click.Choice(["float32", "bfloat16", "float16"]),
             help="Of forward and backward pass. [bfloat16 where the hardware has it]",
         ),
+        click.option("--loader-workers", type=click.IntRange(min=0), help="Processes that read for a trial. [0]"),
         click.option("--slots", type=click.IntRange(min=1), help="Trials at once. [one per core or GPU]"),
         click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
         click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),
@@ -82,7 +88,8 @@ def run(
     competition: str,
     space: str | None,
     overrides: tuple[str, ...],
-    data: Path | None,
+    data: str | None,
+    skip_unreadable: bool,
     runs: Path,
     run_id: str | None,
     launcher: str,
@@ -90,6 +97,7 @@ def run(
     device: str | None,
     threads: int | None,
     dtype: str | None,
+    loader_workers: int | None,
     slots: int | None,
     budget: str | None,
     deadline: str | None,
@@ -110,11 +118,13 @@ def run(
         space=space,
         overrides=dict(parse_override(text) for text in overrides),
         data=data,
+        skip_unreadable=skip_unreadable,
         runs=runs,
         run_id=run_id,
         device=cast("Any", device),
         threads=threads,
         dtype=cast("Any", dtype),
+        loader_workers=loader_workers,
         num_slots=slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
@@ -128,7 +138,7 @@ def run(
         seconds = {
             experiment.experiment_id: seconds_per_trial(
                 plan.competition,
-                len(plan.samples.train_ids),
+                plan.samples,
                 parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
                 plan.settings,
             )
@@ -184,6 +194,42 @@ def report(run: Path) -> None:
 
     store = RunStore(run)
     click.echo(store.save_report(render_report(report_of(store))))
+
+
+@commands.command()
+@click.argument("competition")
+@DATA
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets. [show/COMPETITION]")
+@click.option("--augment", multiple=True, metavar="RECIPE", help="Show this recipe's variants. [all recipes]")
+def show(competition: str, data: str | None, out: Path | None, augment: tuple[str, ...]) -> None:
+    """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test."""
+    from kaggle_ray.data.competition import load_competition, open_competition
+    from kaggle_ray.data.staging import stage_data
+    from kaggle_ray.images.cache import default_cache_dir
+    from kaggle_ray.report.show import contact_sheets
+
+    declared, _ = load_competition(competition)
+    data_dir = stage_data(data or str(Path("data") / declared.name), cache_dir=default_cache_dir())
+    opened, samples = open_competition(declared, data_dir)
+    click.echo(contact_sheets(opened, samples, out=out or Path("show") / opened.name, recipes=augment or None))
+
+
+@commands.command()
+@click.option("--keep", type=click.FloatRange(min=0), metavar="GIB", help="Remove the least recently used above this.")
+@click.option("--clear", is_flag=True, help="Remove everything that no running process uses.")
+def cache(keep: float | None, clear: bool) -> None:
+    """List what is decoded and staged on this machine; make room."""
+    from rich.console import Console
+
+    from kaggle_ray.images.cache import default_cache_dir
+    from kaggle_ray.images.evict import evict
+    from kaggle_ray.report.cache import cache_table
+
+    folder = default_cache_dir()
+    if clear or keep is not None:
+        removed = evict(folder, keep_bytes=0 if clear else int((keep or 0) * 2**30))
+        click.echo(f"removed {len(removed)} entries, {sum(entry.num_bytes for entry in removed) / 2**20:,.0f} MiB")
+    Console().print(cache_table(folder))
 
 
 def _command_words() -> list[str]:

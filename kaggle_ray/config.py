@@ -15,7 +15,6 @@ from kaggle_ray.types import Experiment, JsonValue, short_digest
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["one_cycle", "cosine", "constant"]
-Augment = Literal["none", "shift", "light", "heavy"]
 TestTimeAugmentation = Literal["none", "hflip", "hflip_sizes"]
 
 _SIZE_STEP = 16
@@ -32,11 +31,19 @@ class Hyperparameters:
     pretrained: bool = False
     """Start from the library's own weights (downloaded by it at the first use)."""
     image_size: int = 64
-    """Side of the square, in pixels, that images are decoded to."""
+    """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise."""
+    aspect: float = 1.0
+    """Width of a decoded image over its height."""
     train_size: int = 0
-    """Side in pixels that batches are trained and predicted at; 0 is image_size."""
+    """Height in pixels that batches are trained and predicted at; 0 is image_size."""
     start_size: int = 0
-    """Side in pixels in the first epoch, growing to train_size in steps of 16 over the run; 0 is train_size."""
+    """Height in pixels in the first epoch, growing to train_size in steps of 16 over the run; 0 is train_size."""
+    tile: int = 0
+    """Side in pixels of the overlapping tiles that larger images are predicted in, for segmentation; 0 predicts
+    whole."""
+    init_from: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Start from the weights, of the same fold, of the same experiment with these values instead, such as
+    ``{"image_size": 64}``: that experiment is run first. Empty starts afresh."""
     batch_size: int = 64
     """Samples per optimizer step."""
     epochs: int = 10
@@ -57,10 +64,14 @@ class Hyperparameters:
     """0 to 1: how much of a target goes to the other classes."""
     mixup: float = 0.0
     """Alpha of the Beta distribution that mixes pairs within a batch (Zhang et al., ICLR 2018); 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of the Beta distribution of the area that each image of a batch gets from another (Yun et al., ICCV 2019);
+    0 is off."""
     ema_decay: float = 0.0
     """Decay per step of the exponential moving average of the weights that predict; 0 is off."""
-    augment: Augment = "none"
-    """A recipe of ``kaggle_ray.images.augment``."""
+    augment: str = "none"
+    """A recipe of ``kaggle_ray.images.augment``: none, shift, light, heavy, medium, dihedral, segmentation, or one that
+    the competition's file registers."""
     tta: TestTimeAugmentation = "none"
     """Test-time augmentation. hflip: the mean over the image and its mirror image; hflip_sizes: over both, each at
     train_size and a quarter larger, at most image_size."""
@@ -80,7 +91,10 @@ class Hyperparameters:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        _require(self.mixup >= 0, "mixup", "at least 0", self.mixup)
+        for name in ("mixup", "cutmix", "tile"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        _require(0.1 <= self.aspect <= 10, "aspect", "from 0.1 to 10", self.aspect)
+        check_names(self.init_from, where="init_from")
         for name in ("train_size", "start_size"):
             _require(0 <= getattr(self, name) <= self.image_size, name, "from 0 to image_size", getattr(self, name))
         for name in ("warmup", "label_smoothing", "momentum", "beta2", "ema_decay"):
@@ -89,11 +103,29 @@ class Hyperparameters:
 
     @property
     def predict_size(self) -> int:
-        """Side in pixels that images are predicted at, and trained at in the end."""
+        """Height in pixels that images are predicted at, and trained at in the end."""
         return self.train_size or self.image_size
 
+    def sides(self, height: int) -> tuple[int, int]:
+        """Return height and width in pixels of an image of ``height``."""
+        return height, max(1, round(height * self.aspect))
+
+    @property
+    def parent(self) -> Hyperparameters | None:
+        """The experiment whose weights this one starts from, None where it starts afresh.
+
+        Raises:
+            ConfigError: ``init_from`` changes nothing, or has a bad value.
+        """
+        if not self.init_from:
+            return None
+        ancestor = dataclasses.replace(self, **{"init_from": {}, **self.init_from})
+        if ancestor == dataclasses.replace(self, init_from={}):
+            raise ConfigError(f"hyperparameter 'init_from': expected values that differ, got {dict(self.init_from)}.")
+        return ancestor
+
     def size_at(self, epoch: int) -> int:
-        """Return the side in pixels that ``epoch``, 1 for the first, is trained at.
+        """Return the height in pixels that ``epoch``, 1 for the first, is trained at.
 
         It grows linearly, in steps of 16, and has reached its end for the last tenth of the epochs.
         Source: Tan and Le, "EfficientNetV2", ICML 2021 (progressive learning).
@@ -192,11 +224,16 @@ class SearchSpace:
             check_names(extra, where=f"experiments[{number}]")
             for product in products:
                 point = parse_hyperparameters({**base, **extra, **product}, where=f"experiment {len(points)}")
-                if point not in points:
-                    points.append(point)
+                points += [known for known in _lineage_of(point) if known not in points]
         if not points:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(points)
+
+
+def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:
+    """Return ``point`` after the experiments that it starts from, the first ancestor first."""
+    ancestors = [] if point.parent is None else _lineage_of(point.parent)
+    return [*ancestors, point]
 
 
 def parse_override(text: str) -> tuple[str, JsonValue]:
@@ -217,22 +254,28 @@ def parse_override(text: str) -> tuple[str, JsonValue]:
 def make_experiments(
     points: Sequence[Hyperparameters], *, competition: str, folds_digest: str
 ) -> tuple[Experiment, ...]:
-    """Return the experiments of ``points``, named by what tells them apart.
-
-    The id is the 12 first hex digits of sha256 over the canonical JSON of competition, hyperparameters and folds.
-    """
+    """Return the experiments of ``points``, named by what tells them apart."""
     dicts = [dataclasses.asdict(point) for point in points]
     flat = [_flatten(values) for values in dicts]
     keys = sorted({key for values in flat for key in values} - {"model"})
     varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
     return tuple(
         Experiment(
-            experiment_id=short_digest({"competition": competition, "hyperparameters": values, "folds": folds_digest}),
+            experiment_id=make_experiment_id(point, competition=competition, folds_digest=folds_digest),
             name=" ".join([str(values["model"]), *(f"{key}={known[key]}" for key in varying if key in known)]),
             hyperparameters=values,
+            parent_id=None
+            if point.parent is None
+            else make_experiment_id(point.parent, competition=competition, folds_digest=folds_digest),
         )
-        for values, known in zip(dicts, flat, strict=True)
+        for point, values, known in zip(points, dicts, flat, strict=True)
     )
+
+
+def make_experiment_id(point: Hyperparameters, *, competition: str, folds_digest: str) -> str:
+    """Return 12 hex digits of sha256 over the canonical JSON of competition, hyperparameters and folds."""
+    values = dataclasses.asdict(point)
+    return short_digest({"competition": competition, "hyperparameters": values, "folds": folds_digest})
 
 
 def _flatten(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.ensemble import Ensemble, Method, select
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.gather import Pool, gather, missing_folds
-from kaggle_ray.images.cache import cached_images, default_cache_dir
+from kaggle_ray.images.cache import default_cache_dir
+from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.launcher import LauncherName, make_launcher
-from kaggle_ray.metrics import check_direction, confusion_matrix
+from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.provenance import provenance
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of, report_of
@@ -28,8 +30,9 @@ from kaggle_ray.schedule.plan import RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import DeadlineSource, ListSource
 from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
-from kaggle_ray.types import Event, TrialResult
+from kaggle_ray.types import Event, Target, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -76,17 +79,18 @@ def execute(
     """
     started = time.monotonic()
     plan = make_plan(options)
-    check_direction(plan.competition.metric, plan.samples.target, plan.competition.num_columns)
+    target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
+    check_directions(plan.competition.heads, target)
     _check_models(plan)
     with lease(plan.run_dir), _told(plan, reporters) as tell:
         store = _begin(plan, command)
         trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
         num_resumed = len(trials.results)
         tell.emit(_run_started(plan, launcher, trials.results))
-        baseline, baseline_score = submit_baseline(plan, store)
+        baseline, baseline_score = submit_baseline(plan, store, target)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
         try:
-            num_decoded = _train(plan, trials, launcher, tell)
+            num_decoded += _train(plan, trials, launcher, tell)
         except KeyboardInterrupt:
             tell.emit(_interrupted("ctrl-c", plan, store, command))
             raise
@@ -95,7 +99,7 @@ def execute(
         pool = gather(store, plan.folds, trials.admitted(), plan.samples.test_ids)
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(trials.results, baseline))
-        ensemble = _ensemble(plan, store, pool, method, tell) if pool.oof else None
+        ensemble = _ensemble(plan, store, pool, target, method, tell) if pool.oof else None
         submission = submit_ensemble(plan, store, ensemble, pool) if ensemble else baseline
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
@@ -123,10 +127,20 @@ def _check_models(plan: RunPlan) -> None:
     """
     if RunStore(plan.run_dir).record() is not None:
         return
-    from kaggle_ray.models import check_model
+    from kaggle_ray.images.augment import check_recipe
+    from kaggle_ray.models import Shapes, check_model
 
+    table = plan.samples.train_table
+    shapes = Shapes(
+        num_outputs=sum(head.num_outputs for head in plan.competition.heads),
+        num_channels=plan.competition.channels,
+        num_views=plan.samples.num_views,
+        num_table_columns=len(table.columns) if table else 0,
+        segments=plan.competition.is_segmentation,
+    )
     for experiment in plan.experiments:
-        check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"])
+        check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"], shapes)
+        check_recipe(experiment.hyperparameters["augment"])
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
@@ -143,12 +157,18 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         "greater_is_better": plan.competition.metric.greater_is_better,
         "num_folds": plan.folds.num_folds,
         "competition_file": str(plan.competition_file),
-        "data_dir": str(plan.data_dir),
+        "data": plan.data,
         **provenance(command),
     }
     record = store.begin(plan.identity, facts)
     if record["code"] != facts["code"]:
         logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
+    if plan.unreadable:
+        store.save_unreadable(plan.unreadable)
+        names = ", ".join(list(plan.unreadable)[:5])
+        logger.warning(
+            "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
+        )
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
@@ -161,31 +181,37 @@ def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Repo
         return 0
     source = trials if plan.stop_at is None else DeadlineSource(trials, stop_at=plan.stop_at, num_slots=plan.num_slots)
     cache_dir = default_cache_dir()
-    num_decoded = sum(
-        cached_images(paths, size, cache_dir).num_decoded
-        for size in plan.image_sizes
-        for paths in (plan.samples.train_paths, plan.samples.test_paths)
-    )
+    opened = [
+        images
+        for sides in plan.image_sides
+        for open_images in (open_train, open_test, open_masks)
+        if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
+    ]
     make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(cache_dir), tell.emit)
-    return num_decoded
+    return sum(images.num_decoded for images in opened)
 
 
-def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, method: Method, tell: Reporter) -> Ensemble:
+def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Target, method: Method, tell: Reporter) -> Ensemble:
     """Save the ensemble of every method, for the board; return the one that is asked for."""
     rows = plan.folds.scored_rows()
-    target, metric = plan.samples.target[rows], plan.competition.metric
-    scores = {experiment_id: metric.score(target, values) for experiment_id, values in pool.oof.items()}
+    fold_of, metric = plan.folds.fold_of[rows], plan.competition.metric
+    singles = {name: select({name: values}, target[rows], fold_of, metric, "mean") for name, values in pool.oof.items()}
     ensembles: dict[Method, Ensemble] = {}
+    full_size: float | None = None
     for name in get_args(Method):
-        ensembles[name] = select(pool.oof, target, plan.folds.fold_of[rows], metric, name)
+        ensembles[name] = select(pool.oof, target[rows], fold_of, metric, name)
+        if name == method:
+            full_size = full_size_score(plan, ensembles[name])
         description = {
             "method": name,
             "chosen": name == method,
             "weights": dict(ensembles[name].weights),
+            "decision": ensembles[name].decision.to_json(),
             "score_honest": ensembles[name].score_honest,
             "score_in_sample": ensembles[name].score_in_sample,
-            "experiment_scores": scores,
-            "confusion": confusion_matrix(target, ensembles[name].oof, len(plan.competition.classes)).tolist(),
+            "score_full_size": full_size if name == method else None,
+            "experiment_scores": {name: single.score_honest for name, single in singles.items()},
+            "confusion": _confusion(plan, target[rows], ensembles[name]),
         }
         store.save_ensemble(name, description, oof=ensembles[name].oof, test=ensembles[name].apply(pool.test))
     chosen = ensembles[method]
@@ -196,9 +222,18 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, method: Method, tell: 
             weights={names[experiment_id]: weight for experiment_id, weight in chosen.weights.items()},
             score_honest=chosen.score_honest,
             score_in_sample=chosen.score_in_sample,
+            score_full_size=full_size,
         )
     )
     return chosen
+
+
+def _confusion(plan: RunPlan, target: Target, ensemble: Ensemble) -> list[list[int]] | None:
+    """Return the counts of truth x answer, None where a row has not one class of several."""
+    if plan.competition.task not in ("binary", "multiclass"):
+        return None
+    counts: list[list[int]] = confusion_matrix(target, ensemble.oof, len(plan.competition.classes)).tolist()
+    return counts
 
 
 def _sweep(store: RunStore, results: Sequence[TrialResult]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.ledger import check_lineage, rows_in
+from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment, FloatArray, Folds, Predictions, StrArray, Trial, TrialResult
 
@@ -78,9 +79,9 @@ def gather_experiment(
         expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
         rows_in(valid.sample_ids, expected_ids, where=str(trial))
         parts.append(valid)
-        tests.append(test.values[rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")])
+        tests.append(as_floats(test.values)[rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")])
     ids = np.concatenate([part.sample_ids for part in parts])
-    values = np.concatenate([part.values for part in parts])
+    values = np.concatenate([as_floats(part.values) for part in parts])
     wanted = folds.sample_ids[folds.scored_rows()]
     oof = values[rows_in(ids, wanted, where=experiment.name)]
     return oof, np.asarray(np.mean(np.stack(tests), axis=0, dtype=np.float64), dtype=np.float32)

@@ -26,6 +26,9 @@ class Settings:
     """Of the forward and backward pass; weights and predictions are float32."""
     world_size: int = 1
     """Processes per trial."""
+    loader_workers: int = 0
+    """Processes beside a trial's own that read and augment its batches, which are the same for any number. Reading from
+    the decode-once cache takes so little that 0 is fastest on most machines."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError where a value is out of range."""

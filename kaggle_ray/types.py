@@ -1,6 +1,7 @@
 """The nouns that every room shares. All are frozen: change one with ``dataclasses.replace``.
 
-Shape legend: N rows, C columns of a prediction (1 for binary: P(classes[1]); the number of classes for multi-class).
+Shape legend: N rows, C columns of a prediction (1 for binary: P(classes[1]); the number of classes for multi-class; the
+labels of multi-label; the pixels of a mask, flattened, for segmentation), T columns of a target.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Task = Literal["binary", "multiclass"]
+Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
 TrialStatus = Literal["committed", "stopped", "failed"]
 JsonValue = Any
 
+ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 StrArray = npt.NDArray[np.str_]
+StoredValues = npt.NDArray[Any]
+"""Predictions as they are kept: float32, or those of masks as uint8."""
+Target = npt.NDArray[Any]
+"""What is to be predicted: (N,) class numbers or values, (N, T) labels of 0 and 1, the flattened pixels of masks as
+class numbers, or the targets of several heads side by side."""
 
 TRAIN_ONLY = -1
 """The fold of a row that is trained on but never scored."""
@@ -49,7 +56,9 @@ class Folds:
     num_folds: int
     seed: int
     digest: str
-    """12 hex digits over ids, folds, labels, groups and test ids."""
+    """12 hex digits over ids, folds, labels, groups, times and test ids."""
+    forward: bool = False
+    """Whether folds follow each other in time: a fold's model is trained on the rows of earlier folds only."""
 
     def valid_rows(self, fold: int) -> IntArray:
         """Return the positions of the rows that ``fold`` scores, ascending."""
@@ -57,7 +66,8 @@ class Folds:
 
     def train_rows(self, fold: int) -> IntArray:
         """Return the positions of the rows that the trial of ``fold`` may train on, ascending."""
-        return np.flatnonzero(self.fold_of != fold).astype(np.int64)
+        rows = self.fold_of < fold if self.forward else self.fold_of != fold
+        return np.flatnonzero(rows).astype(np.int64)
 
     def scored_rows(self) -> IntArray:
         """Return the positions of the rows that some fold scores, ascending."""
@@ -74,6 +84,8 @@ class Experiment:
     """What a person calls it: for tables and plots; not part of the id."""
     hyperparameters: Mapping[str, JsonValue]
     """All of them, defaults filled in, seed included."""
+    parent_id: str | None = None
+    """The experiment from whose weights, of the same fold, its trials start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -147,8 +159,8 @@ class Predictions:
 
     sample_ids: StrArray
     """(N,) unique."""
-    values: FloatArray
-    """(N, C) probabilities; usually a read-only memory map."""
+    values: StoredValues
+    """(N, C) probabilities or values, usually a read-only memory map; those of masks are quantised, 255 being 1."""
     lineage: Lineage | None = None
     """None where no model was trained (a constant baseline)."""
 

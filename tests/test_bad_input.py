@@ -108,7 +108,7 @@ def test_an_image_that_does_not_decode_is_named(
     with pytest.raises(DataError) as caught:
         run(tmp_path / "runs", data)
     assert f"{path}: does not decode as an image ({size} bytes)." in str(caught.value)
-    assert "Replace them, or remove them and their rows." in str(caught.value)
+    assert "Replace them, or leave them out with --skip-unreadable." in str(caught.value)
     assert list((tmp_path / "runs").rglob("baseline.csv"))
 
     write_files_again(data)
@@ -471,7 +471,8 @@ def test_a_metric_that_is_declared_upside_down_is_noticed_before_training(tmp_pa
     file.write_text(
         "import dataclasses\nfrom kaggle_ray.testing import toy\n"
         "metric = dataclasses.replace(toy.COMPETITION.metric, greater_is_better=True)\n"
-        "COMPETITION = dataclasses.replace(toy.COMPETITION, metric=metric)\n"
+        "head = dataclasses.replace(toy.COMPETITION.heads[0], metric=metric)\n"
+        "COMPETITION = dataclasses.replace(toy.COMPETITION, heads=(head,))\n"
     )
     with pytest.raises(ConfigError, match=r"Declare greater_is_better=False"):
         run(tmp_path / "runs", toy_data, competition=file)

@@ -48,4 +48,4 @@ def test_dogs_vs_cats_reads_the_download() -> None:
     assert samples.train_ids[0].startswith("cat.")
     assert samples.target[0] == 0
     assert samples.test_ids[:2].tolist() == ["1", "2"]
-    assert [path.stem for path in samples.test_paths[:2]] == ["1", "2"]
+    assert samples.test_paths[:2] == (DOGS / "test" / "1.jpg", DOGS / "test" / "2.jpg")

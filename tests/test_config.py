@@ -130,7 +130,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("label_smoothing", 1.0, "expected from 0 to below 1, got 1.0"),
     ("mixup", -1.0, "expected at least 0, got -1.0"),
     ("ema_decay", 1.0, "expected from 0 to below 1, got 1.0"),
-    ("augment", "hevy", "got 'hevy'"),
+    ("augment", 1, "expected str, got 1"),
+    ("aspect", 0.0, "expected from 0.1 to 10, got 0.0"),
+    ("cutmix", -1.0, "expected at least 0, got -1.0"),
+    ("tile", -1, "expected at least 0, got -1"),
+    ("init_from", "resnet18", "expected a dictionary, got 'resnet18'"),
     ("tta", "vflip", "got 'vflip'"),
     ("seed", -1, "expected from 0 to 2**31 - 1, got -1"),
     ("seed", 2**31, "expected from 0 to 2**31 - 1, got 2147483648"),
@@ -293,3 +297,38 @@ def test_no_training_size_is_zero() -> None:
 
 def test_a_training_size_that_is_no_multiple_of_16_is_reached_too() -> None:
     assert Hyperparameters(image_size=72, start_size=32, epochs=10).size_at(10) == 72
+
+
+# Where weights come from ----------------------------------------------------------------------------------------------
+
+
+def test_a_space_has_the_parents_before_their_children() -> None:
+    space = SearchSpace(
+        base={"image_size": 128}, experiments=[{"init_from": {"image_size": 64, "init_from": {"image_size": 32}}}, {}]
+    )
+    points = space.expand()
+    assert [point.image_size for point in points] == [32, 64, 128, 128]
+    assert points[1].parent == points[0]
+    assert points[2].parent == points[1]
+    assert points[3].parent is None
+    experiments = make_experiments(points, competition="x", folds_digest="0")
+    assert [experiment.parent_id for experiment in experiments] == [
+        None, experiments[0].experiment_id, experiments[1].experiment_id, None,
+    ]  # fmt: skip
+
+
+def test_children_share_a_parent() -> None:
+    space = SearchSpace(base={"init_from": {"lr": 1e-2}}, grid={"lr": [1e-3, 1e-4]})
+    assert [point.lr for point in space.expand()] == [1e-2, 1e-3, 1e-4]
+
+
+def test_init_from_is_checked() -> None:
+    with pytest.raises(ConfigError, match="init_from: unknown hyperparameter 'image_sise'"):
+        SearchSpace(base={"init_from": {"image_sise": 64}})
+    with pytest.raises(ConfigError, match="expected values that differ"):
+        SearchSpace(base={"lr": 0.5, "init_from": {"lr": 0.5}})
+
+
+def test_sides_follow_the_aspect() -> None:
+    assert parse_hyperparameters({"aspect": 1.5}, where="x").sides(128) == (128, 192)
+    assert parse_hyperparameters({}, where="x").sides(101) == (101, 101)

@@ -24,9 +24,10 @@ from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.schedule.plan import RunOptions
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.write import read_submission, render_submission
+from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.write import render_submission
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
-from kaggle_ray.types import Event, FloatArray, JsonValue, Predictions, StrArray, Trial
+from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
 
 KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
 NUM_IMAGES = NUM_TRAIN + NUM_TEST
@@ -99,12 +100,12 @@ def store_of(outcome: Outcome) -> RunStore:
 
 def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> FloatArray:
     """Return what a judge would read who is sent ``values`` in the competition's own format."""
-    fmt = COMPETITION.submission
     path = folder / "written.csv"
-    path.write_text(render_submission(Predictions(sample_ids=ids, values=values), fmt, order=np.sort(ids)))
-    read = read_submission(path, fmt)
-    row_of = {sample_id: row for row, sample_id in enumerate(read.sample_ids.tolist())}
-    return read.values[[row_of[sample_id] for sample_id in ids.tolist()]]
+    cells = [tuple(row) for row in values.astype(np.float64).tolist()]
+    path.write_text(render_submission(ids, cells, COMPETITION.submission, order=np.sort(ids)))
+    table = read_cells(path)
+    row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
+    return parse_values(table)[[row_of[sample_id] for sample_id in ids.tolist()]]
 
 
 def scored_target(outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -164,11 +165,10 @@ def test_the_submission_has_the_samples_ids_in_its_order_and_the_ensembles_value
 ) -> None:
     outcome = finished.outcome
     assert outcome.ensemble is not None
-    read = read_submission(outcome.submission, COMPETITION.submission)
-    sample = read_submission(toy_data / "sample_submission.csv", COMPETITION.submission)
-    assert read.sample_ids.tolist() == sample.sample_ids.tolist()
-    assert read.values.tobytes() == outcome.ensemble.apply(outcome.pool.test).tobytes()
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION.submission)
+    read, sample = read_cells(outcome.submission), read_cells(toy_data / "sample_submission.csv")
+    assert read.ids == sample.ids
+    assert parse_values(read).tobytes() == outcome.ensemble.apply(outcome.pool.test).tobytes()
+    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert outcome.submission.name == "submission.csv"
 
 
@@ -215,7 +215,7 @@ def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: F
     assert row.score == pytest.approx(math.log(2), abs=1e-12)
     assert finished.recorder.one("baseline").values["score"] == row.score
     path = finished.outcome.plan.run_dir / "submissions/baseline.csv"
-    assert set(read_submission(path, COMPETITION.submission).values.ravel().tolist()) == {0.5}
+    assert set(parse_values(read_cells(path)).ravel().tolist()) == {0.5}
 
 
 def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> None:
@@ -339,7 +339,7 @@ def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_dat
     assert outcome.submission.name == "baseline.csv"
     assert outcome.num_epochs_trained == 0
     assert set(outcome.pool.missing_folds.values()) == {(0, 1)}
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION.submission)
+    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert recorder.kinds == ["run_started", "baseline", "interrupted", "run_finished"]
     stopped = recorder.one("interrupted").values
     assert (stopped["reason"], stopped["num_committed"], stopped["num_trials"]) == ("deadline", 0, 6)
@@ -366,7 +366,7 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
     assert dict(outcome.pool.missing_folds) == {incomplete: (0, 1)}
     assert outcome.submission.name == "submission.csv"
     assert outcome.num_epochs_trained == 0
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION.submission)
+    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert [row.folds_done for row in outcome.board.rows if row.kind == "experiment"] == [2, 0]
 
 
@@ -386,7 +386,7 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
     assert recorder.one("interrupted").values["num_committed"] == 2
     assert outcome.ensemble is not None
     assert outcome.num_epochs_trained > 6
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION.submission)
+    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert outcome.seconds < 30
 
 

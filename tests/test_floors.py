@@ -28,7 +28,8 @@ FLOORS: list[set[str]] = [
     {"models"},
     {"images"},
     {"store", "data"},
-    {"decide", "metrics"},
+    {"decide"},
+    {"metrics"},
     {"loading", "config", "settings", "provenance"},
     {"types"},
     {"errors"},
@@ -148,6 +149,14 @@ def test_torch_is_imported_only_in_train_models_and_images() -> None:
     assert not outside, f"{outside} import torch or what belongs to it."
 
 
+def test_the_client_of_s3_is_imported_in_one_file() -> None:
+    assert len(importers({"boto3", "botocore"})) <= 1, importers({"boto3", "botocore"})
+
+
+def test_albumentations_is_imported_only_in_images() -> None:
+    assert all(path.startswith("images/") for path in importers({"albumentations"}))
+
+
 def test_the_package_never_imports_competitions_or_search_spaces() -> None:
     assert not importers({"competitions", "search_spaces", "tests"})
 
@@ -174,11 +183,21 @@ def imported_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["kaggle_ray", "kaggle_ray.cli"])
 def test_start_up_imports_nothing_heavy(module: str) -> None:
-    assert not imported_by(f"import {module}") & {"torch", "ray", "pandas", "numpy", "rich", "sklearn", "cv2"}
+    assert not imported_by(f"import {module}") & {
+        "torch",
+        "ray",
+        "pandas",
+        "numpy",
+        "rich",
+        "sklearn",
+        "cv2",
+        "albumentations",
+        "boto3",
+    }
 
 
 def test_the_driver_imports_neither_torch_nor_ray() -> None:
-    assert not imported_by("import kaggle_ray.driver") & {"torch", "ray"}
+    assert not imported_by("import kaggle_ray.driver") & {"torch", "ray", "albumentations", "boto3"}
 
 
 def test_the_training_core_and_the_local_launcher_do_not_import_ray() -> None:

@@ -196,7 +196,7 @@ def test_a_row_of_another_fold_is_not_predicted_a_second_time(store: RunStore, p
 @pytest.mark.parametrize("values", [np.zeros((29, 1)), np.zeros(30), np.zeros((31, 1))])
 def test_values_that_are_not_one_row_per_id_are_refused(store: RunStore, plan: RunPlan, values: FloatArray) -> None:
     forge(store, first_trial(plan), lambda valid, test: (with_rows(valid, valid.sample_ids, values), test))
-    with pytest.raises(CorruptBlobError, match=r"valid\.npy: expected \(30, C\) float32, got"):
+    with pytest.raises(CorruptBlobError, match=r"valid\.npy: expected \(30, C\) float32 or uint8, got"):
         gathered(store, plan)
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.data.folds import FoldScheme
+from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
 from kaggle_ray.data.submission_format import SubmissionFormat
+from kaggle_ray.data.table import Table
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.loading import find_file, load_attribute
 from kaggle_ray.metrics import Metric
 from kaggle_ray.settings import Settings
-from kaggle_ray.types import BoolArray, IntArray, StrArray, Task
+from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target, Task
+
+ImagePaths = Path | tuple[Path, ...]
+"""A sample's image, or its several images in a fixed order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,16 +31,44 @@ class Samples:
 
     train_ids: StrArray
     """(N,) unique."""
-    train_paths: tuple[Path, ...]
-    """(N,) image files."""
-    target: IntArray
-    """(N,) 0..num_classes-1."""
+    train_paths: tuple[ImagePaths, ...]
+    """(N,) image files: one for each sample, or for each the same number of them."""
+    target: Target
+    """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
+    share of foreground, by which rows are dealt to folds; zeros where it is not known."""
     test_ids: StrArray
     """(T,) unique, in the order of the sample submission."""
-    test_paths: tuple[Path, ...]
-    """(T,) image files."""
+    test_paths: tuple[ImagePaths, ...]
+    """(T,) image files, as many for each sample as in train."""
+    train_masks: tuple[Path, ...] | None = None
+    """(N,) mask files, for segmentation."""
+    train_table: Table | None = None
+    test_table: Table | None = None
+    """With the same columns as ``train_table``."""
     train_only: BoolArray | None = None
-    """(N,) rows that are never scored; None is none."""
+    """(N,) rows that are never scored, such as external data; None is none."""
+    groups: StrArray | None = None
+    """(N,) rows that belong together, such as photographs of one car."""
+    times: Float64Array | None = None
+    """(N,) when each row was taken, for folds by time."""
+
+    @property
+    def num_views(self) -> int:
+        """Images per sample."""
+        first = self.train_paths[0]
+        return 1 if isinstance(first, Path) else len(first)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskSize:
+    """Sides of a segmentation competition's masks, in pixels."""
+
+    full_height: int
+    full_width: int
+    """Of the mask files and of the submission."""
+    height: int
+    width: int
+    """At which probabilities are kept, blended and scored; the submission enlarges them before they are cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +76,8 @@ class Competition:
     """One image competition, declared in one file as ``COMPETITION = Competition(...)``."""
 
     name: str
-    task: Task
-    classes: tuple[str, ...]
-    """In the order of the target's numbers; for binary the second is the positive one."""
-    metric: Metric
+    heads: tuple[Head, ...]
+    """What is to be predicted, and how it is scored; empty where ``resolve`` finds it out."""
     read: Callable[[Path], Samples]
     """Reads the rows from the data folder; raises DataError where files are missing or contradict each other."""
     submission: SubmissionFormat
@@ -55,21 +86,61 @@ class Competition:
     folds: FoldScheme = field(default_factory=FoldScheme)
     prepare: Callable[[Path], None] | None = None
     """Writes the files into an empty folder, for a competition that carries them with it."""
+    channels: int = 3
+    """Of an image: 3 are red, green and blue; another number is taken from the file as it is."""
+    mask: MaskSize | None = None
+    """For segmentation."""
+    resolve: Callable[[Competition, Path], Competition] | None = None
+    """Returns the competition with what only its data folder tells, such as the names of the classes; see
+    ``open_competition``. None where all is declared."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError where classes and task or submission columns disagree."""
-        if self.task == "binary" and len(self.classes) != 2:
-            raise ConfigError(f"{self.name}: a binary task has 2 classes, got {len(self.classes)}.")
-        if len(self.submission.columns) != self.num_columns:
+        """Raise ConfigError where heads, mask and submission contradict each other, once nothing is left to resolve."""
+        if self.resolve is not None:
+            return
+        check_heads(self.heads, where=self.name)
+        if (self.mask is not None) != self.is_segmentation:
+            raise ConfigError(f"{self.name}: a segmentation head and a mask size belong together, got one of them.")
+        cells, num_outputs = self.submission.cells, sum(head.num_outputs for head in self.heads)
+        expected = {"label": 1, "tags": 1, "rle": max(1, num_outputs - 1)}.get(cells, num_outputs)
+        if len(self.submission.columns) != expected:
             raise ConfigError(
-                f"{self.name}: expected {self.num_columns} submission columns for task {self.task!r} "
-                f"with {len(self.classes)} classes, got {len(self.submission.columns)}."
+                f"{self.name}: expected {expected} submission columns for the heads "
+                f"{', '.join(f'{head.name} ({head.task})' for head in self.heads)}, got {len(self.submission.columns)}."
+            )
+        fitting: dict[str, tuple[Task, ...]] = {
+            "label": ("binary", "multiclass"), "tags": ("multilabel",), "rle": ("segmentation",),
+        }  # fmt: skip
+        if cells in fitting and (len(self.heads) != 1 or self.heads[0].task not in fitting[cells]):
+            raise ConfigError(
+                f"{self.name}: cells of kind {cells!r} need one head of task {' or '.join(fitting[cells])}."
             )
 
     @property
+    def is_segmentation(self) -> bool:
+        """Whether masks are to be predicted."""
+        return self.heads[0].task == "segmentation"
+
+    @property
+    def task(self) -> Task | None:
+        """The task of the only head; None where there are several."""
+        return self.heads[0].task if len(self.heads) == 1 else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the only head; empty where there are several."""
+        return self.heads[0].classes if len(self.heads) == 1 else ()
+
+    @property
+    def metric(self) -> Metric:
+        """What a whole prediction is scored by."""
+        return metric_of(self.heads)
+
+    @property
     def num_columns(self) -> int:
-        """C of a prediction: 1 for binary, else the number of classes."""
-        return 1 if self.task == "binary" else len(self.classes)
+        """C of a prediction."""
+        num_outputs = sum(head.num_outputs for head in self.heads)
+        return num_outputs if self.mask is None else num_outputs * self.mask.height * self.mask.width
 
 
 def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
@@ -82,12 +153,30 @@ def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
     return load_attribute(path, "COMPETITION", Competition), path
 
 
-def read_samples(competition: Competition, data_dir: Path) -> Samples:
-    """Return the competition's rows from ``data_dir``, which is first prepared where the competition carries its files.
+def open_competition(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:
+    """Return the competition with nothing left to resolve, and its rows from ``data_dir``.
+
+    The folder is first prepared where the competition carries its files.
 
     Raises:
         DataError: the folder is missing, or its files contradict each other.
+        ConfigError: what the files tell contradicts the declaration.
     """
+    _find_data(competition, data_dir)
+    if competition.resolve is not None:
+        competition = replace(competition.resolve(competition, data_dir), resolve=None)
+    samples = competition.read(data_dir)
+    _check_samples(competition, samples, where=str(data_dir))
+    return competition, samples
+
+
+def read_samples(competition: Competition, data_dir: Path) -> Samples:
+    """Return the rows of ``open_competition``, which says what is raised."""
+    return open_competition(competition, data_dir)[1]
+
+
+def _find_data(competition: Competition, data_dir: Path) -> None:
+    """Prepare the data folder where the competition carries its files. Raise DataError where there is none."""
     if competition.prepare is not None and not data_dir.exists():
         _prepare(competition.prepare, data_dir)
     if not data_dir.is_dir():
@@ -95,9 +184,6 @@ def read_samples(competition: Competition, data_dir: Path) -> Samples:
             f"{competition.name}: no data folder {data_dir}. Download the competition's files there, "
             f"or name their folder with --data."
         )
-    samples = competition.read(data_dir)
-    _check_samples(competition, samples, data_dir)
-    return samples
 
 
 def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
@@ -115,19 +201,44 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_samples(competition: Competition, samples: Samples, data_dir: Path) -> None:
-    lengths = {len(samples.train_ids), len(samples.train_paths), len(samples.target)}
-    if len(lengths) != 1 or len(samples.test_ids) != len(samples.test_paths):
-        raise DataError(f"{competition.name}: ids, images and targets differ in number in {data_dir}.")
-    if not len(samples.train_ids) or not len(samples.test_ids):
+def _check_samples(competition: Competition, samples: Samples, where: str) -> None:
+    """Raise DataError where arrays differ in length, an input of the task is missing or a label is out of range."""
+    num_train, num_test = len(samples.train_ids), len(samples.test_ids)
+    if not num_train or not num_test:
         raise DataError(
-            f"{competition.name}: found {len(samples.train_ids)} training and {len(samples.test_ids)} test images "
-            f"in {data_dir}. Is it the right folder?"
+            f"{competition.name}: found {num_train} training and {num_test} test images in {where}. "
+            f"Is it the right folder?"
         )
-    outside = (samples.target < 0) | (samples.target >= len(competition.classes))
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise DataError(
-            f"{competition.name}: sample {samples.train_ids[row]!r} has the label {samples.target[row]}, "
-            f"expected 0..{len(competition.classes) - 1}."
-        )
+    of_train = (samples.train_paths, samples.target, samples.train_masks, samples.groups, samples.times)
+    tables = (samples.train_table, samples.test_table)
+    lengths = {num_train, *(len(values) for values in of_train if values is not None)}
+    lengths |= {len(tables[0].values)} if tables[0] else set()
+    of_test = {num_test, len(samples.test_paths)} | ({len(tables[1].values)} if tables[1] else set())
+    if len(lengths) != 1 or len(of_test) != 1:
+        raise DataError(f"{competition.name}: ids, images and targets differ in number in {where}.")
+    if (tables[0].columns if tables[0] else None) != (tables[1].columns if tables[1] else None):
+        raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
+    if competition.is_segmentation and samples.train_masks is None:
+        raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
+    _check_target(competition, samples)
+
+
+def _check_target(competition: Competition, samples: Samples) -> None:
+    """Raise DataError for the first sample whose target is no number, or no class of its head."""
+    target = samples.target.reshape(len(samples.target), -1)
+    num_columns = sum(head.num_target_columns for head in competition.heads)
+    if target.shape[1] != num_columns:
+        raise DataError(f"{competition.name}: expected {num_columns} target columns, got {target.shape[1]}.")
+    for place in place_heads(competition.heads):
+        of_head, task = target[:, place.targets], place.head.task
+        highest = {"multilabel": 1, "binary": 1, "multiclass": len(place.head.classes) - 1}.get(task)
+        wrong = ~np.isfinite(of_head)
+        if highest is not None:
+            wrong |= (of_head < 0) | (of_head > highest) | (of_head != np.floor(of_head))
+        if wrong.any():
+            row, column = (int(position) for position in np.argwhere(wrong)[0])
+            expected = "a finite number" if highest is None else f"0..{highest}"
+            raise DataError(
+                f"{competition.name}: sample {samples.train_ids[row]!r} has the label {of_head[row, column]}, "
+                f"expected {expected}."
+            )

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.types import IntArray, StrArray
+from kaggle_ray.types import Float64Array, IntArray, StrArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
 def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
@@ -47,19 +47,58 @@ def list_images(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
 
-def join_images(ids: Sequence[str], folder: Path, *, table: Path) -> tuple[Path, ...]:
-    """Return the image of each id, in the ids' order; the id is the file's name without its ending.
+def join_images(
+    ids: Sequence[str], folder: Path, *, table: Path, name: str = "{}", shared: bool = False
+) -> tuple[Path, ...]:
+    """Return the image of each id, in the ids' order.
+
+    Args:
+        ids: as the table has them.
+        folder: of the images.
+        table: where the ids are from, for messages.
+        name: an image's name without its ending, where {} is the id without its ending, such as ``{}_mask``.
+        shared: whether the folder may hold images of other tables, too.
 
     Raises:
         DataError: an id is there twice, has no image, or an image has no id.
     """
     check_unique(ids, where=str(table))
     images = list_images(folder)
-    if missing := [sample_id for sample_id in ids if sample_id not in images]:
+    stems = [name.format(_without_ending(sample_id)) for sample_id in ids]
+    if missing := [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]:
         raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.")
-    if extra := sorted(set(images) - set(ids)):
+    if not shared and (extra := sorted(set(images) - set(stems))):
         raise DataError(f"{folder}: {len(extra)} images have no row in {table}: {_few(extra)}.")
-    return tuple(images[sample_id] for sample_id in ids)
+    return tuple(images[stem] for stem in stems)
+
+
+def _without_ending(sample_id: str) -> str:
+    """Return an id without the ending of an image's name, where it has one."""
+    stem, dot, ending = sample_id.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in IMAGE_SUFFIXES else sample_id
+
+
+def encode_tags(texts: Sequence[str], classes: Sequence[str], *, ids: Sequence[str], where: str) -> IntArray:
+    """Return (N, L) 1 where a row's text, names separated by spaces, has the label.
+
+    Raises:
+        DataError: a name is not among the classes; the sample is named.
+    """
+    positions = {name: number for number, name in enumerate(classes)}
+    target = np.zeros((len(texts), len(classes)), dtype=np.int64)
+    for row, (sample_id, text) in enumerate(zip(ids, texts, strict=True)):
+        if unknown := sorted(set(text.split()) - positions.keys()):
+            raise DataError(
+                f"{where}: sample {sample_id!r} has the tag {unknown[0]!r}, expected some of {list(classes)}."
+            )
+        target[row, [positions[name] for name in text.split()]] = 1
+    return target
+
+
+def rle_coverage(texts: Sequence[str], num_pixels: int) -> Float64Array:
+    """Return (N,) the share of foreground of masks that are given as run lengths, ``start length start length ...``."""
+    lengths = [sum(int(length) for length in text.split()[1::2]) for text in texts]
+    return np.array(lengths, dtype=np.float64) / num_pixels
 
 
 def encode_labels(labels: Sequence[str], classes: Sequence[str], *, ids: Sequence[str], where: str) -> IntArray:

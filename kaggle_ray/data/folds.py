@@ -6,16 +6,15 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.data.deal import FoldKind, deal
 from kaggle_ray.data.files import check_unique
 from kaggle_ray.errors import DataError, FoldsError, suggest
-from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray, short_digest
-
-FoldKind = Literal["stratified", "kfold"]
+from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target, short_digest
 
 _MAX_FOLDS = 127
 """A row's fold is kept as int8."""
@@ -31,9 +30,14 @@ class FoldScheme:
     """
 
     kind: FoldKind = "stratified"
-    """``stratified`` keeps the class frequencies in every fold; ``kfold`` only shuffles."""
+    """``stratified`` keeps the class frequencies in every fold, or the quantiles of a number; ``kfold`` only shuffles;
+    ``multilabel`` keeps the frequency of every label; ``group`` and ``stratified_group`` keep the rows of a group
+    together, as do the others where the samples have groups; ``time`` scores each span of time by models of earlier
+    ones."""
     num_folds: int = 5
     seed: int = 0
+    holdout: bool = False
+    """Score the first fold only; the other folds' rows are trained on. Five times as fast, and as much less certain."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -49,33 +53,54 @@ def make_folds(
     scheme: FoldScheme,
     *,
     sample_ids: StrArray,
-    target: IntArray,
+    target: Target,
     train_only: BoolArray | None,
     test_ids: StrArray,
     class_names: Sequence[str],
+    groups: StrArray | None = None,
+    times: Float64Array | None = None,
+    twins: StrArray | None = None,
 ) -> Folds:
     """Return the folds of a competition's rows; a row's fold does not depend on the order of the rows.
 
     Args:
         scheme: kind, number and seed of the folds.
         sample_ids: (N,) the training rows.
-        target: (N,) 0..len(class_names)-1.
+        target: (N,) or (N, T).
         train_only: (N,) rows that are trained on and never scored; None is none.
         test_ids: (T,) the rows to predict.
-        class_names: for messages, in the order of the target's numbers.
+        class_names: of a target of class numbers, in their order; empty for any other.
+        groups: (N,) which rows belong together; None is none.
+        times: (N,) for kind time.
+        twins: (N,) the groups, those that share near-duplicates merged; they are dealt together. None is ``groups``.
 
     Raises:
         DataError: ids repeat, are in train and test, or the arrays differ in length.
-        FoldsError: there are fewer scored rows than folds, or a fold would miss a class.
+        FoldsError: there are fewer scored rows than folds, a fold would miss a class, or a row that is only trained on
+            belongs to a group that is scored.
     """
     _check_ids(sample_ids, target, train_only, test_ids)
     by_id = np.argsort(sample_ids)
     scored = by_id if train_only is None else by_id[~train_only[by_id]]
     _check_enough_rows(scheme.num_folds, target, scored, class_names)
+    dealt_by = groups if twins is None else twins
+    _check_external(dealt_by, train_only)
     fold_of = np.full(len(sample_ids), TRAIN_ONLY, dtype=np.int8)
-    fold_of[scored] = _deal(scheme, target[scored])
-    _check_classes(scheme, fold_of, target, class_names)
-    return _folds(scheme, sample_ids, fold_of, target, test_ids)
+    fold_of[scored] = deal(
+        scheme.kind,
+        scheme.num_folds,
+        scheme.seed,
+        target=target[scored],
+        groups=None if dealt_by is None else dealt_by[scored],
+        times=None if times is None else times[scored],
+    )
+    if not scheme.holdout:
+        _check_classes(scheme, fold_of, target, class_names)
+    elif scheme.kind != "time":
+        fold_of[fold_of != 0] = TRAIN_ONLY
+    else:
+        fold_of[fold_of >= 0] = np.where(fold_of[fold_of >= 0] == scheme.num_folds - 1, 0, TRAIN_ONLY)
+    return _folds(scheme, sample_ids, fold_of, target, test_ids, groups, times)
 
 
 def folds_digest(
@@ -84,8 +109,10 @@ def folds_digest(
     fold_of: npt.NDArray[np.signedinteger[Any]],
     num_folds: int,
     seed: int,
-    target: IntArray,
+    target: Target,
     test_ids: StrArray,
+    groups: StrArray | None = None,
+    times: Float64Array | None = None,
 ) -> str:
     """Return 12 hex digits over all that makes two runs' scores comparable, whatever the order of the rows."""
     by_id = np.argsort(sample_ids)
@@ -97,6 +124,8 @@ def folds_digest(
             "seed": seed,
             "labels": target[by_id].tolist(),
             "test_ids": np.sort(test_ids).tolist(),
+            **({} if groups is None else {"groups": groups[by_id].tolist()}),
+            **({} if times is None else {"times": times[by_id].tolist()}),
         }
     )
 
@@ -117,9 +146,11 @@ def folds_from_csv(
     expected_digest: str,
     scheme: FoldScheme,
     sample_ids: StrArray,
-    target: IntArray,
+    target: Target,
     train_only: BoolArray | None,
     test_ids: StrArray,
+    groups: StrArray | None = None,
+    times: Float64Array | None = None,
 ) -> Folds:
     """Return the folds that a run was started with, in the order of ``sample_ids``, if the data is still the same.
 
@@ -128,9 +159,11 @@ def folds_from_csv(
         expected_digest: what ``make_folds`` gave when the run was started.
         scheme: of the competition as it is now.
         sample_ids: (N,) the training rows as they are now.
-        target: (N,) their labels.
+        target: (N,) or (N, T) their labels.
         train_only: (N,) the rows that are never scored; None is none.
         test_ids: (T,) the rows to predict.
+        groups: (N,) which rows belong together; None is none.
+        times: (N,) for kind time.
 
     Raises:
         DataError: ids repeat, are in train and test, or the arrays differ in length.
@@ -140,45 +173,62 @@ def folds_from_csv(
     fold_by_id = _parse_csv(text)
     _check_same_rows(fold_by_id, sample_ids)
     fold_of = np.array([fold_by_id[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int8)
-    folds = _folds(scheme, sample_ids, fold_of, target, test_ids)
+    folds = _folds(scheme, sample_ids, fold_of, target, test_ids, groups, times)
     if folds.digest != expected_digest:
         raise _changed(
             f"the labels, the test ids or the fold scheme: expected the digest {expected_digest}, got {folds.digest}"
         )
     now_train_only = np.zeros(len(sample_ids), dtype=np.bool_) if train_only is None else train_only
-    if changed := sample_ids[(fold_of == TRAIN_ONLY) != now_train_only].tolist():
+    # Folds by time, and a holdout, have rows of their own that are never scored.
+    differs = (fold_of == TRAIN_ONLY) != now_train_only
+    only_more = scheme.kind == "time" or scheme.holdout
+    if changed := sample_ids[differs & (now_train_only | (not only_more))].tolist():
         raise _changed(f"which rows are train-only: {len(changed)} of them, such as {changed[:5]}")
     return folds
 
 
 def _folds(
-    scheme: FoldScheme, sample_ids: StrArray, fold_of: npt.NDArray[np.int8], target: IntArray, test_ids: StrArray
+    scheme: FoldScheme,
+    sample_ids: StrArray,
+    fold_of: npt.NDArray[np.int8],
+    target: Target,
+    test_ids: StrArray,
+    groups: StrArray | None,
+    times: Float64Array | None,
 ) -> Folds:
+    num_folds = 1 if scheme.holdout else scheme.num_folds
     digest = folds_digest(
         sample_ids=sample_ids,
         fold_of=fold_of,
-        num_folds=scheme.num_folds,
+        num_folds=num_folds,
         seed=scheme.seed,
         target=target,
         test_ids=test_ids,
+        groups=groups,
+        times=times,
     )
-    return Folds(sample_ids=sample_ids, fold_of=fold_of, num_folds=scheme.num_folds, seed=scheme.seed, digest=digest)
-
-
-def _deal(scheme: FoldScheme, target: IntArray) -> npt.NDArray[np.int8]:
-    """Return (N,) the fold of each row."""
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    splitter = (StratifiedKFold if scheme.kind == "stratified" else KFold)(
-        scheme.num_folds, shuffle=True, random_state=scheme.seed
+    return Folds(
+        sample_ids=sample_ids,
+        fold_of=fold_of,
+        num_folds=num_folds,
+        seed=scheme.seed,
+        digest=digest,
+        forward=scheme.kind == "time",
     )
-    fold_of = np.empty(len(target), dtype=np.int8)
-    for fold, (_, rows) in enumerate(splitter.split(np.zeros(len(target)), target)):
-        fold_of[rows] = fold
-    return fold_of
 
 
-def _check_ids(sample_ids: StrArray, target: IntArray, train_only: BoolArray | None, test_ids: StrArray) -> None:
+def _check_external(groups: StrArray | None, train_only: BoolArray | None) -> None:
+    """Raise FoldsError where a row that every fold trains on belongs to a group that some fold scores."""
+    if groups is None or train_only is None:
+        return
+    if shared := np.intersect1d(groups[train_only], groups[~train_only]).tolist():
+        raise FoldsError(
+            f"{len(shared)} groups have rows that are scored and rows that every fold trains on, such as {shared[:5]}. "
+            f"Leave the train-only rows of those groups out, or let them be scored."
+        )
+
+
+def _check_ids(sample_ids: StrArray, target: Target, train_only: BoolArray | None, test_ids: StrArray) -> None:
     lengths = {len(sample_ids), len(target), len(sample_ids if train_only is None else train_only)}
     if len(lengths) != 1:
         raise DataError(f"ids, labels and train-only marks differ in number: {sorted(lengths)}.")
@@ -191,9 +241,11 @@ def _check_ids(sample_ids: StrArray, target: IntArray, train_only: BoolArray | N
         )
 
 
-def _check_enough_rows(num_folds: int, target: IntArray, scored: IntArray, class_names: Sequence[str]) -> None:
+def _check_enough_rows(num_folds: int, target: Target, scored: IntArray, class_names: Sequence[str]) -> None:
     if len(scored) < num_folds:
         raise FoldsError(f"expected at least one scored row for each of {num_folds} folds, got {len(scored)} rows.")
+    if not class_names or target.ndim != 1 or target.dtype.kind not in "iu":
+        return
     all_counts = np.bincount(target, minlength=len(class_names))
     scored_counts = np.bincount(target[scored], minlength=len(class_names))
     for name, num_rows, num_scored in zip(class_names, all_counts.tolist(), scored_counts.tolist(), strict=True):
@@ -209,12 +261,14 @@ def _check_enough_rows(num_folds: int, target: IntArray, scored: IntArray, class
 
 
 def _check_classes(
-    scheme: FoldScheme, fold_of: npt.NDArray[np.int8], target: IntArray, class_names: Sequence[str]
+    scheme: FoldScheme, fold_of: npt.NDArray[np.int8], target: Target, class_names: Sequence[str]
 ) -> None:
     """Raise FoldsError where a fold scores no row of a class that others score.
 
     With two folds or more, what every fold scores is in every fold's training rows too.
     """
+    if not class_names or target.ndim != 1 or target.dtype.kind not in "iu" or scheme.kind == "time":
+        return
     scored_classes = np.unique(target[fold_of != TRAIN_ONLY])
     for fold in range(scheme.num_folds):
         missing = np.setdiff1d(scored_classes, target[fold_of == fold])

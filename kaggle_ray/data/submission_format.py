@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+from kaggle_ray.errors import ConfigError, suggest
+
+CellKind = Literal["probabilities", "numbers", "label", "tags", "rle"]
+PixelOrder = Literal["rows", "columns"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmissionFormat:
-    """A CSV file with one row per test id and one probability per column."""
+    """A CSV file with one row per test id.
+
+    Raises:
+        ConfigError: on creation, where kind and columns contradict each other.
+    """
 
     id_column: str
     columns: tuple[str, ...]
-    """(C,) names of the value columns, in the order of a prediction's columns."""
+    """Names of the other columns. For probabilities and numbers, in the order of a prediction's columns."""
+    cells: CellKind = "probabilities"
+    """``probabilities`` and ``numbers``: a number per column; ``label``: the name of the most probable class; ``tags``:
+    the names of the decided labels, separated by spaces; ``rle``: a mask as run lengths, of each class but the
+    background where there are several."""
+    pixel_order: PixelOrder = "rows"
+    """For rle: whether pixels are counted along rows or down columns."""
     sample_file: str = "sample_submission.csv"
     """The competition's example, relative to its data folder: ids, their order and the header are taken from it."""
+
+    def __post_init__(self) -> None:
+        """Check the kind, and that words have one column."""
+        if self.cells not in get_args(CellKind):
+            raise ConfigError(f"submission: there are no cells {self.cells!r}{suggest(self.cells, get_args(CellKind))}")
+        if self.cells in ("label", "tags") and len(self.columns) != 1:
+            raise ConfigError(f"submission: cells of kind {self.cells!r} have 1 column, got {len(self.columns)}.")
 
     @property
     def header(self) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.decide import Decision
 from kaggle_ray.ensemble.methods import Method, blend
-from kaggle_ray.ensemble.nested import nested_score
+from kaggle_ray.ensemble.nested import Blend, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import FloatArray, IntArray
+from kaggle_ray.types import FloatArray, Target
 
 __all__ = ["Ensemble", "Method", "select"]
 
@@ -32,7 +33,11 @@ class Ensemble:
     optimism: float
     """By how much the in-sample score flatters, in the metric's units; positive where it does."""
     oof: FloatArray
-    """(N, C) each scored row blended with weights that never saw its fold."""
+    """(N, C) each scored row blended with weights that never saw its fold; not yet decided."""
+    decision: Decision
+    """Turns a blend into an answer; fitted, like the weights, on all scored rows."""
+    by_fold: Mapping[int, Blend]
+    """What the honest score of a fold's rows was made with."""
 
     def apply(self, predictions: Mapping[str, FloatArray]) -> FloatArray:
         """Return (T, C) the blend of the members' predictions, given by experiment id; others are left out.
@@ -53,7 +58,7 @@ class Ensemble:
 
 def select(
     members: Mapping[str, FloatArray],
-    target: IntArray,
+    target: Target,
     fold_of: npt.NDArray[np.signedinteger[Any]],
     metric: Metric,
     method: Method = "greedy",
@@ -62,7 +67,7 @@ def select(
 
     Args:
         members: experiment id -> out-of-fold predictions (N, C) of the scored rows.
-        target: (N,) what they predict.
+        target: (N,) or (N, T) what they predict.
         fold_of: (N,) the fold of each scored row.
         metric: what the weights are fitted and scored by.
         method: how they are fitted.
@@ -80,13 +85,15 @@ def select(
         method=method,
         weights={
             experiment_id: weight
-            for experiment_id, weight in zip(ids, nested.weights.tolist(), strict=True)
+            for experiment_id, weight in zip(ids, nested.final.weights.tolist(), strict=True)
             if weight > 0
         },
         score_honest=nested.honest,
         score_in_sample=nested.in_sample,
         optimism=nested.optimism,
         oof=nested.oof,
+        decision=nested.final.decision,
+        by_fold=nested.by_fold,
     )
 
 

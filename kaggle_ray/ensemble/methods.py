@@ -12,12 +12,12 @@ import numpy as np
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import Float64Array, FloatArray, IntArray
+from kaggle_ray.types import Float64Array, FloatArray, Target
 
 Method = Literal["mean", "greedy"]
 
 
-def fit_weights(method: Method, members: Sequence[FloatArray], target: IntArray, metric: Metric) -> Float64Array:
+def fit_weights(method: Method, members: Sequence[FloatArray], target: Target, metric: Metric) -> Float64Array:
     """Return (M,) the weights that ``method`` gives to ``members``, each (N, C); they sum to 1.
 
     Raises:
@@ -36,7 +36,7 @@ def mean_weights(num_members: int) -> Float64Array:
 
 
 def greedy_weights(
-    members: Sequence[FloatArray], target: IntArray, metric: Metric, *, max_steps: int = 25
+    members: Sequence[FloatArray], target: Target, metric: Metric, *, max_steps: int = 25
 ) -> Float64Array:
     """Return (M,) the weights of forward selection with replacement, the best prefix of its path.
 
@@ -45,7 +45,7 @@ def greedy_weights(
 
     Args:
         members: M predictions, each (N, C).
-        target: (N,) what they predict.
+        target: (N,) or (N, T) what they predict.
         metric: decides; greater or smaller is better.
         max_steps: length of the path, at least 1.
 
@@ -64,7 +64,7 @@ def greedy_weights(
 
 
 def _best_addition(
-    running_sum: Float64Array, length: int, members: Sequence[FloatArray], target: IntArray, metric: Metric
+    running_sum: Float64Array, length: int, members: Sequence[FloatArray], target: Target, metric: Metric
 ) -> tuple[int, float]:
     """Return the member whose addition makes the best mean of ``length`` members, and that mean's score."""
     best_index, best_score = -1, float("nan")

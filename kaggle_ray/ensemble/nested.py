@@ -1,20 +1,32 @@
-"""The honest score of an ensemble: weights are fitted on the other folds than they are scored on.
+"""The honest score of an ensemble: weights and decision are fitted on the other folds than they are scored on.
 
 Shape legend: M members, N scored rows, C columns of a prediction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.ensemble.methods import Method, blend, fit_weights
-from kaggle_ray.metrics import Metric
-from kaggle_ray.types import Float64Array, FloatArray, IntArray
+from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
+from kaggle_ray.ensemble.methods import Method, blend, fit_weights, mean_weights
+from kaggle_ray.metrics import Metric, over_folds
+from kaggle_ray.types import Float64Array, FloatArray, Target
+
+FoldOf = npt.NDArray[np.signedinteger[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blend:
+    """Weights, and the rule that turns what they blend into an answer."""
+
+    weights: Float64Array
+    """(M,)"""
+    decision: Decision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,14 +34,16 @@ class NestedScore:
     """What an ensemble is worth, and what it seems to be worth."""
 
     honest: float
-    """Score of ``oof``."""
+    """Score of ``oof``, each row decided by the rule that never saw its fold."""
     in_sample: float
-    """Score of ``weights`` on the rows that they were fitted on."""
+    """Score of ``final`` on the rows that it was fitted on."""
     greater_is_better: bool
     oof: FloatArray
-    """(N, C) each row blended with weights that never saw its fold."""
-    weights: Float64Array
-    """(M,) fitted on all rows: those to predict the test set with."""
+    """(N, C) each row blended with weights that never saw its fold; not yet decided."""
+    final: Blend
+    """Fitted on all rows: what to predict the test set with."""
+    by_fold: Mapping[int, Blend]
+    """Fitted on the other folds than this one."""
 
     @property
     def optimism(self) -> float:
@@ -39,32 +53,50 @@ class NestedScore:
 
 
 def nested_score(
-    method: Method,
-    members: Sequence[FloatArray],
-    target: IntArray,
-    fold_of_scored: npt.NDArray[np.signedinteger[Any]],
-    metric: Metric,
+    method: Method, members: Sequence[FloatArray], target: Target, fold_of_scored: FoldOf, metric: Metric
 ) -> NestedScore:
     """Return the honest and the in-sample score of ``members`` combined by ``method``.
 
     Args:
         method: how weights are fitted.
         members: M out-of-fold predictions, each (N, C).
-        target: (N,) what they predict.
-        fold_of_scored: (N,) the fold of each row, two or more of them, none train-only.
-        metric: scores the pooled rows once.
+        target: (N,) or (N, T) what they predict.
+        fold_of_scored: (N,) the fold of each row, none train-only. Where there is one only, there are no other folds to
+            fit on: the honest score is that of equal weights and the metric's default rule.
+        metric: scores the pooled rows once, or each fold.
     """
     assert fold_of_scored.min() >= 0, "only scored rows belong here"
     oof = np.empty_like(members[0], dtype=np.float32)
-    for fold in np.unique(fold_of_scored):
+    answers = np.empty_like(oof)
+    by_fold: dict[int, Blend] = {}
+    for fold in np.unique(fold_of_scored).tolist():
         held_out = fold_of_scored == fold
-        weights = fit_weights(method, [member[~held_out] for member in members], target[~held_out], metric)
-        oof[held_out] = blend([member[held_out] for member in members], weights)
-    weights = fit_weights(method, members, target, metric)
+        others = [member[~held_out] for member in members]
+        by_fold[fold] = _fit(method, others, target[~held_out], fold_of_scored[~held_out], metric)
+        oof[held_out] = blend([member[held_out] for member in members], by_fold[fold].weights)
+        answers[held_out] = by_fold[fold].decision.apply(oof[held_out])
+    final = _fit(method, members, target, fold_of_scored, metric)
+    scorer = over_folds(metric, fold_of_scored)
     return NestedScore(
-        honest=metric.score(target, oof),
-        in_sample=metric.score(target, blend(members, weights)),
+        honest=scorer.score(target, answers),
+        in_sample=scorer.score(target, final.decision.apply(blend(members, final.weights))),
         greater_is_better=metric.greater_is_better,
         oof=oof,
-        weights=weights,
+        final=final,
+        by_fold=by_fold,
     )
+
+
+def _fit(method: Method, members: Sequence[FloatArray], target: Target, fold_of: FoldOf, metric: Metric) -> Blend:
+    """Fit weights under the rule that suits the members' mean, then the rule to what the weights blend.
+
+    A rule that is fitted anew at each step of the weights' search gained nothing.
+    """
+    equal = mean_weights(len(members))
+    if not len(target):
+        return Blend(weights=equal, decision=default_decision(metric, members[0].shape[1]))
+    weights = equal
+    if len(members) > 1:
+        rule = fit_decision(metric, target, blend(members, equal))
+        weights = fit_weights(method, members, target, over_folds(decided(metric, rule), fold_of))
+    return Blend(weights=weights, decision=fit_decision(metric, target, blend(members, weights)))

@@ -1,36 +1,104 @@
-"""Decodes each image once per machine and size: a memory map that all folds, trials and epochs share."""
+"""Decodes each image once per machine and size: a memory map that all folds, trials, epochs and processes share.
+
+Shape legend: N rows, U unique contents, H and W pixels, C channels.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from kaggle_ray.errors import DataError, StoreError
-from kaggle_ray.images.decode import Pixels, decode_image
+from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
+from kaggle_ray.images.evict import hold, make_room
+from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.types import IntArray
 
-_FORMAT = 1
+logger = logging.getLogger(__name__)
+
+_FORMAT = 2
 _NUM_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CachedImages:
-    """A set of decoded images."""
+class Layout:
+    """How a set of images is decoded."""
 
-    pixels: Pixels
-    """(N, size, size, 3) uint8 RGB, a read-only memory map."""
-    num_decoded: int
-    """How many images this call had to decode: N, or 0 where the cache had them."""
+    height: int
+    width: int
+    kind: PixelKind = "image"
+    channels: int = 3
+
+    def decode(self, path: Path) -> Pixels:
+        """Return (H, W, C) the pixels of a file."""
+        return decode_image(path, self.height, self.width, kind=self.kind, channels=self.channels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """A set of decoded images, or of images that are decoded whenever they are read."""
+
+    slots: IntArray
+    """(N,) the position in ``pixels`` of each row: rows of equal content share one."""
+    pixels: Pixels | None
+    """(U, H, W, C) read-only, usually a memory map; None where there was no room for it."""
+    num_built: int = 0
+    """Images that had to be decoded to open the set: U, or 0 where the cache had them."""
+    paths: tuple[Path, ...] = ()
+    """(U,) where they are decoded on the fly."""
+    layout: Layout | None = None
+    """Where they are decoded on the fly."""
+    held: IO[bytes] | None = None
+    """Keeps the entry from being evicted."""
+    num_read: list[int] = field(default_factory=lambda: [0])
+    """One number that grows with each image that is decoded on the fly."""
+
+    @staticmethod
+    def of_array(pixels: Pixels) -> Images:
+        """Return a set of images that are in memory."""
+        return Images(slots=np.arange(len(pixels)), pixels=pixels)
+
+    @property
+    def num_decoded(self) -> int:
+        """How many images this process has decoded for the set."""
+        return self.num_built + self.num_read[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """N, H, W and C."""
+        if self.pixels is not None:
+            _, height, width, channels = self.pixels.shape
+            return len(self.slots), height, width, channels
+        assert self.layout is not None, "what is not in memory is decoded"
+        channels = self.layout.channels if self.layout.kind == "image" else 1
+        return len(self.slots), self.layout.height, self.layout.width, channels
+
+    def read(self, rows: IntArray) -> Pixels:
+        """Return (n, H, W, C) the pixels of ``rows`` (n,), in their order: a copy.
+
+        Raises:
+            DataError: an image that is decoded on the fly does not decode any more.
+        """
+        if self.pixels is not None:
+            return self.pixels[self.slots[rows]]
+        assert self.layout is not None, "what is not in memory is decoded"
+        self.num_read[0] += len(rows)
+        with ThreadPoolExecutor(_num_threads()) as pool:
+            return np.stack(list(pool.map(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]])))
 
 
 def default_cache_dir() -> Path:
@@ -39,75 +107,141 @@ def default_cache_dir() -> Path:
     return Path(named) if named else user_cache_path("kaggle_ray")
 
 
-def cached_images(paths: Sequence[Path], size: int, cache_dir: Path) -> CachedImages:
-    """Return the pixels of ``paths`` in their order, decoding them where no process of this machine has yet.
+def open_images(
+    paths: Sequence[Path],
+    *,
+    height: int,
+    width: int,
+    kind: PixelKind = "image",
+    channels: int = 3,
+    cache_dir: Path,
+    budget_bytes: int | None = None,
+) -> Images:
+    """Return the images of ``paths`` in their order, decoding those that no process of this machine has decoded yet.
 
-    The entry's name is a digest over size and each file's path, length and time of change, so a changed file is decoded
-    anew. It is built under a lock, in a temporary file that is renamed when it is whole.
+    An entry's name is a digest over the contents of its files and its layout. It is built under a lock, by a thread per
+    core, in a temporary file that is renamed when it is whole. Where it has no room even after what is unused has been
+    evicted, the images are decoded on the fly, with a warning.
+
+    Args:
+        paths: (N,) files.
+        height: in pixels.
+        width: in pixels.
+        kind: see ``decode_image``.
+        channels: of an image.
+        cache_dir: where entries are.
+        budget_bytes: that all entries together may take; see ``evict.budget_of``.
 
     Raises:
         DataError: files are missing or do not decode; the first few are named.
         StoreError: the cache folder cannot be written.
     """
-    entry = cache_dir / f"{_digest(paths, size)}-{size}px.npy"
+    layout = Layout(height=height, width=width, kind=kind, channels=channels)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock")):
-            num_decoded = 0 if entry.exists() else _build(paths, size, entry)
+        digests = content_digests(paths, cache_dir)
+        unique = sorted(set(digests))
+        position = {digest: slot for slot, digest in enumerate(unique)}
+        slots = np.array([position[digest] for digest in digests], dtype=np.int64)
+        of_digest = dict(zip(reversed(digests), reversed(paths), strict=True))
+        return _open(tuple(of_digest[digest] for digest in unique), slots, layout, unique, cache_dir, budget_bytes)
     except OSError as error:
         raise StoreError(
             f"{cache_dir}: the image cache cannot be written: {error.strerror or error}. "
             f"Name another folder in the environment variable KAGGLE_RAY_CACHE."
         ) from error
-    return CachedImages(pixels=np.load(entry, mmap_mode="r", allow_pickle=False), num_decoded=num_decoded)
 
 
-def _digest(paths: Sequence[Path], size: int) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {size}\n".encode())
-    missing: list[str] = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError:
-            missing.append(str(path))
-            continue
-        digest.update(json.dumps([str(path.resolve()), status.st_size, status.st_mtime_ns]).encode())
-    if missing:
-        raise DataError(f"{len(missing)} images are missing: {', '.join(missing[:_NUM_NAMED])}.")
-    return digest.hexdigest()[:16]
+def _open(
+    paths: tuple[Path, ...],
+    slots: IntArray,
+    layout: Layout,
+    digests: Sequence[str],
+    cache_dir: Path,
+    budget_bytes: int | None,
+) -> Images:
+    described = f"{_FORMAT} {layout} {' '.join(digests)}"
+    key = hashlib.sha256(described.encode()).hexdigest()[:16]
+    entry = cache_dir / f"{key}.npy"
+    held = hold(cache_dir, key)
+    num_built = 0
+    with FileLock(cache_dir / f"{key}.lock"):
+        if not entry.exists():
+            first = _decode_all(paths[:1], layout)[0]
+            num_bytes = first.nbytes * len(paths)
+            if not make_room(cache_dir, num_bytes, budget_bytes):
+                held.close()
+                logger.warning(
+                    "%d images of %d x %d pixels need %.1f GiB, which the cache in %s has no room for: they are "
+                    "decoded anew each time. KAGGLE_RAY_CACHE names another folder, KAGGLE_RAY_CACHE_GIB another limit",
+                    len(paths), layout.height, layout.width, num_bytes / 2**30, cache_dir,
+                )  # fmt: skip
+                return Images(slots=slots, pixels=None, paths=paths, layout=layout)
+            _build(paths, layout, first, entry)
+            num_built = len(paths)
+        os.utime(entry.with_suffix(".json"))
+    pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+    return Images(slots=slots, pixels=pixels, num_built=num_built, held=held)
 
 
-def _build(paths: Sequence[Path], size: int, entry: Path) -> int:
-    """Decode ``paths`` with one thread per core into ``entry``; return their number."""
-    shape = (len(paths), size, size, 3)
-    _require_space(int(np.prod(shape)), entry.parent)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=entry.parent) as folder:
+def _build(paths: Sequence[Path], layout: Layout, first: Pixels, entry: Path) -> None:
+    """Decode ``paths`` into ``entry``; what a build that was killed has left behind is removed."""
+    for leftover in entry.parent.glob(f".building-{entry.stem}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shape = (len(paths), *first.shape)
+    with tempfile.TemporaryDirectory(prefix=f".building-{entry.stem}-", dir=entry.parent) as folder:
         building = Path(folder) / entry.name
-        pixels = np.lib.format.open_memmap(building, mode="w+", dtype=np.uint8, shape=shape)
-
-        def fill(row: int) -> str | None:
-            try:
-                pixels[row] = decode_image(paths[row], size)
-            except DataError as error:
-                return str(error)
-            return None
-
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            errors = [error for error in pool.map(fill, range(len(paths))) if error]
-        if errors:
-            raise DataError(
-                f"{len(errors)} of {len(paths)} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
-                f"Replace them, or remove them and their rows."
-            )
+        pixels = np.lib.format.open_memmap(building, mode="w+", dtype=first.dtype, shape=shape)
+        _reserve(building)
+        _decode_all(paths, layout, into=pixels)
         pixels.flush()
+        description = {
+            "source": str(paths[0].parent),
+            "kind": layout.kind,
+            "num_images": len(paths),
+            "height": layout.height,
+            "width": layout.width,
+            "num_bytes": building.stat().st_size,
+        }
+        entry.with_suffix(".json").write_text(json.dumps(description))
         building.rename(entry)
-    return len(paths)
 
 
-def _require_space(num_bytes: int, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if num_bytes > free:
-        raise StoreError(
-            f"{folder}: decoded images need {num_bytes / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free. "
-            f"Free some space, use a smaller image_size, or name another folder in KAGGLE_RAY_CACHE."
+def _reserve(file: Path) -> None:
+    """Claim the whole file's blocks: on a full disk that is an error, but writing to a map kills the process."""
+    with file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+
+
+def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = None) -> Pixels:
+    """Return (n, H, W, C) the pixels of ``paths``, written to ``into`` where it is given; bad files are a DataError."""
+
+    def fill(row: int) -> Pixels | str:
+        try:
+            pixels = layout.decode(paths[row])
+        except DataError as error:
+            return str(error)
+        if into is None:
+            return pixels
+        if pixels.dtype != into.dtype:
+            return f"{paths[row]}: expected {into.dtype} pixels like those of the other images, got {pixels.dtype}."
+        into[row] = pixels
+        return pixels
+
+    with ThreadPoolExecutor(_num_threads()) as pool:
+        done = list(pool.map(fill, range(len(paths))))
+    errors = [item for item in done if isinstance(item, str)]
+    if errors:
+        raise DataError(
+            f"{len(errors)} of {len(paths)} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
+            f"Replace them, or leave them out with --skip-unreadable."
         )
+    return np.stack([item for item in done if not isinstance(item, str)]) if into is None else into
+
+
+def _num_threads() -> int:
+    return len(os.sched_getaffinity(0))

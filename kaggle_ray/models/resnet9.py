@@ -26,10 +26,12 @@ class ResNet9(nn.Module):
     Source: D. Page, "How to train your ResNet", 2018 (the DAWNBench network), with a strided stem for larger images.
     """
 
-    def __init__(self, num_outputs: int, width: int = 32, stem_stride: int = 2, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_outputs: int, width: int = 32, stem_stride: int = 2, dropout: float = 0.0, num_channels: int = 3
+    ) -> None:
         """Channels are ``width`` times 1, 2, 4, 8; images need a side of at least 8 times ``stem_stride``."""
         super().__init__()
-        self.stem = convolution(3, width, size=3 if stem_stride == 1 else 5, stride=stem_stride)
+        self.stem = convolution(num_channels, width, size=3 if stem_stride == 1 else 5, stride=stem_stride)
         self.stage1 = convolution(width, 2 * width, pool=True)
         self.residual1 = nn.Sequential(convolution(2 * width, 2 * width), convolution(2 * width, 2 * width))
         self.stage2 = convolution(2 * width, 4 * width, pool=True)

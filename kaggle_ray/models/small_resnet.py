@@ -46,11 +46,12 @@ class SmallResNet(nn.Module):
         blocks: Sequence[int] = (1, 1, 1, 1),
         stem_stride: int = 2,
         dropout: float = 0.0,
+        num_channels: int = 3,
     ) -> None:
         """Channels are ``width`` times 1, 2, 4, ...; each stage but the first halves the sides."""
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+            nn.Conv2d(num_channels, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
         stages: list[nn.Module] = []
         channels = width

@@ -64,7 +64,7 @@ def report_of(store: RunStore) -> ReportData:
             ]
             for experiment in experiments
         },
-        confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen else None,
+        confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen and chosen["confusion"] else None,
         class_names=record["classes"],
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
         facts=_facts(record),
@@ -118,5 +118,5 @@ def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:
         "Packages": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
         "Python": record["python"],
         "Code": f"{(code['commit'] or 'unknown')[:12]}{' with local changes' if code['diff'] else ''}",
-        "Data": record["data_dir"],
+        "Data": record["data"],
     }

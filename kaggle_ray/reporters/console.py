@@ -102,9 +102,9 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     if event.kind == "ensemble":
         members = ", ".join(f"{name} {weight:.3f}" for name, weight in values["weights"].items() if weight)
         honest, in_sample = _known(values["score_honest"]), _known(values["score_in_sample"])
-        return [
-            Text(f"ensemble {values['method']}  {progress.metric} {honest} (in-sample {in_sample})  {members}".rstrip())
-        ]
+        full = values.get("score_full_size")
+        scores = f"{honest} (in-sample {in_sample})" + (f"; at full size {_known(full)}" if full is not None else "")
+        return [Text(f"ensemble {values['method']}  {progress.metric} {scores}  {members}".rstrip())]
     if event.kind == "interrupted":
         return [
             Text(

@@ -142,6 +142,7 @@ def ensemble(
     weights: Mapping[str, float],
     score_honest: float | None,
     score_in_sample: float | None,
+    score_full_size: float | None = None,
     time: float | None = None,
 ) -> Event:
     """An ensemble was chosen.
@@ -151,6 +152,7 @@ def ensemble(
         weights: Experiment name -> weight.
         score_honest: The nested score: the figure to believe.
         score_in_sample: The score on the rows that chose it: only good for the optimism.
+        score_full_size: The honest score of masks at the size of the files, where they are predicted smaller.
         time: When.
     """
     values = {
@@ -158,6 +160,7 @@ def ensemble(
         "weights": weights,
         "score_honest": score_honest,
         "score_in_sample": score_in_sample,
+        "score_full_size": score_full_size,
     }
     return _event("ensemble", values, time=time)
 

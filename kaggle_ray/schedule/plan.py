@@ -11,9 +11,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
-from kaggle_ray.data.competition import Competition, Samples, load_competition, read_samples
+from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv, make_folds
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.images.cache import default_cache_dir
+from kaggle_ray.images.opened import flat_paths
+from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.loading import find_file, load_attribute
 from kaggle_ray.settings import Device, Dtype, Machine, Settings
 from kaggle_ray.store.run import RunStore
@@ -38,7 +43,11 @@ class RunOptions:
     overrides: Mapping[str, JsonValue] = dataclasses.field(default_factory=dict)
     """Hyperparameters that replace the space's base."""
     data: str | Path | None = None
-    """The folder of the competition's files; ``data/<competition>``."""
+    """The folder of the competition's files, or an s3:// or file:// URI to stage them from; ``data/<competition>``."""
+    skip_unreadable: bool = False
+    """Leave out training rows whose files cannot be read; a test row is then predicted from an even grey image."""
+    loader_workers: int | None = None
+    """Processes beside each trial's own that read and augment; 0."""
     runs: str | Path = "runs"
     run_id: str | None = None
     """A digest of experiments, folds and settings: the same command resumes its own run."""
@@ -62,7 +71,12 @@ class RunPlan:
 
     competition: Competition
     competition_file: Path
+    data: str
+    """The folder or URI that the user named."""
     data_dir: Path
+    """Where the files are on this machine."""
+    unreadable: Mapping[str, str]
+    """Files that are left out, relative to ``data_dir`` -> why."""
     samples: Samples
     folds: Folds
     experiments: tuple[Experiment, ...]
@@ -87,7 +101,7 @@ class RunPlan:
         """Return what a trial's process needs to know of the run."""
         return TrialContext(
             competition_file=self.competition_file,
-            data_dir=self.data_dir,
+            data=self.data,
             run_dir=self.run_dir,
             cache_dir=cache_dir,
             settings=self.settings,
@@ -100,9 +114,10 @@ class RunPlan:
         return len(self.experiments) * self.folds.num_folds
 
     @property
-    def image_sizes(self) -> tuple[int, ...]:
-        """The sizes that images are decoded to, ascending."""
-        return tuple(sorted({int(experiment.hyperparameters["image_size"]) for experiment in self.experiments}))
+    def image_sides(self) -> tuple[tuple[int, int], ...]:
+        """The heights and widths in pixels that images are decoded to, ascending."""
+        points = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
+        return tuple(sorted({point.sides(point.image_size) for point in points}))
 
 
 def make_plan(options: RunOptions) -> RunPlan:
@@ -115,14 +130,20 @@ def make_plan(options: RunOptions) -> RunPlan:
         DataError: the competition's files are missing or contradict each other.
         FoldsError: the rows cannot be dealt to folds, or are not those that the run was started with.
     """
-    competition, competition_file = load_competition(options.competition)
-    data_dir = Path(options.data or Path("data") / competition.name).absolute()
-    samples = read_samples(competition, data_dir)
+    declared, competition_file = load_competition(options.competition)
+    data = str(options.data or Path("data") / declared.name)
+    data = data if "://" in data else str(Path(data).absolute())
+    data_dir = stage_data(data, cache_dir=default_cache_dir())
+    competition, samples = open_competition(declared, data_dir)
     machine = Machine.here()
     started = None
     if options.run_id is not None:
         started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
     record = started.record() if started else None
+    unreadable = _unreadable(options, competition, samples, data_dir, started)
+    if unreadable:
+        placeholder = placeholder_image(default_cache_dir())
+        samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
     settings = _settings(options, machine, record)
     folds = _folds(competition, samples, started, record)
     experiments = _experiments(options, competition, settings, folds, record)
@@ -132,7 +153,9 @@ def make_plan(options: RunOptions) -> RunPlan:
     return RunPlan(
         competition=competition,
         competition_file=competition_file,
+        data=data,
         data_dir=data_dir,
+        unreadable=unreadable,
         samples=samples,
         folds=folds,
         experiments=experiments,
@@ -150,11 +173,28 @@ def _checked_run_id(run_id: str) -> str:
     return run_id
 
 
+def _unreadable(
+    options: RunOptions, competition: Competition, samples: Samples, data_dir: Path, started: RunStore | None
+) -> Mapping[str, str]:
+    """Return the files to leave out and why: those that the run was started without, else those that are found now."""
+    if started is not None and started.record() is not None:
+        return started.unreadable()
+    if not options.skip_unreadable:
+        return {}
+    images = (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths))
+    found = unreadable_files(images, channels=competition.channels)
+    if samples.train_masks is not None:
+        found |= unreadable_files(samples.train_masks, kind="mask")
+    return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
+
+
 def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
     """Return the run's settings: those it was started with, save for what the user names."""
     if record is None:
-        return machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
-    named = {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
+        settings = machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
+        return dataclasses.replace(settings, loader_workers=options.loader_workers or 0)
+    named = {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype,
+             "loader_workers": options.loader_workers}  # fmt: skip
     settings = Settings(**{**record["settings"], **{name: value for name, value in named.items() if value is not None}})
     if settings.device == "cuda" and not machine.num_gpus:
         raise ConfigError(
@@ -177,6 +217,8 @@ def _folds(
             target=samples.target,
             train_only=samples.train_only,
             test_ids=samples.test_ids,
+            groups=samples.groups,
+            times=samples.times,
         )
     return make_folds(
         competition.folds,
@@ -185,6 +227,8 @@ def _folds(
         train_only=samples.train_only,
         test_ids=samples.test_ids,
         class_names=competition.classes,
+        groups=samples.groups,
+        times=samples.times,
     )
 
 

@@ -44,8 +44,12 @@ class ListSource:
     def __init__(
         self, experiments: Sequence[Experiment], num_folds: int, ended: Callable[[Trial], TrialResult | None]
     ) -> None:
-        """Leave out the trials that ``ended`` knows a result of: a rerun is a resume."""
+        """Leave out the trials that ``ended`` knows a result of: a rerun is a resume.
+
+        A trial that starts from another's weights waits until that one has ended.
+        """
         self._experiments = tuple(experiments)
+        self._parents = {experiment.experiment_id: experiment.parent_id for experiment in experiments}
         self._results: list[TrialResult] = []
         self._pending: list[Trial] = []
         for experiment in experiments:
@@ -69,7 +73,19 @@ class ListSource:
 
     def next(self) -> Trial | Wait | Done:
         """See TrialSource."""
-        return self._pending.pop(0) if self._pending else Done()
+        trial = self.peek()
+        if isinstance(trial, Trial):
+            self._pending.remove(trial)
+        return trial
+
+    def peek(self) -> Trial | Wait | Done:
+        """Return what ``next`` would."""
+        ended = {result.trial for result in self._results}
+        for trial in self._pending:
+            parent_id = self._parents[trial.experiment_id]
+            if parent_id is None or Trial(experiment_id=parent_id, fold=trial.fold) in ended:
+                return trial
+        return Wait() if self._pending else Done()
 
     def record(self, result: TrialResult) -> None:
         """See TrialSource."""
@@ -80,8 +96,12 @@ class ListSource:
         return self._experiments
 
     def drop_experiment(self, experiment_id: str) -> None:
-        """Do not hand out the remaining trials of an experiment."""
-        self._pending = [trial for trial in self._pending if trial.experiment_id != experiment_id]
+        """Do not hand out the remaining trials of an experiment, nor of those that start from its weights."""
+        dropped = {experiment_id}
+        for child in self._experiments:  # a parent stands before its children
+            if child.parent_id in dropped:
+                dropped.add(child.experiment_id)
+        self._pending = [trial for trial in self._pending if trial.experiment_id not in dropped]
 
 
 class DeadlineSource:
@@ -101,14 +121,13 @@ class DeadlineSource:
 
     def next(self) -> Trial | Wait | Done:
         """See TrialSource."""
-        while self._trials.pending:
-            experiment_id = self._trials.pending[0].experiment_id
-            if self._fits(experiment_id):
-                self._running[experiment_id] += 1
+        while isinstance(trial := self._trials.peek(), Trial):
+            if self._fits(trial.experiment_id):
+                self._running[trial.experiment_id] += 1
                 return self._trials.next()
-            self._trials.drop_experiment(experiment_id)
-            self.dropped.append(experiment_id)
-        return Done()
+            self._trials.drop_experiment(trial.experiment_id)
+            self.dropped.append(trial.experiment_id)
+        return trial
 
     def record(self, result: TrialResult) -> None:
         """See TrialSource."""

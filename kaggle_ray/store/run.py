@@ -27,10 +27,11 @@ from kaggle_ray.store.schema import (
     result_from_json,
     result_to_json,
 )
-from kaggle_ray.types import Experiment, FloatArray, JsonValue, Predictions, Trial, TrialResult
+from kaggle_ray.types import Experiment, JsonValue, Predictions, StoredValues, Trial, TrialResult
 
 RUN_FILE = "run.json"
 FOLDS_FILE = "folds.csv"
+UNREADABLE_FILE = "unreadable.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
 WEIGHTS_FILE = "weights.safetensors"
@@ -87,6 +88,18 @@ class RunStore:
         """Save the fold plan; the first one stays."""
         self.blobs.put_if_absent(FOLDS_FILE, text.encode())
 
+    def save_unreadable(self, reasons: Mapping[str, str]) -> None:
+        """Save which of the competition's files cannot be read, and why; the first list stays."""
+        self.blobs.put_if_absent(UNREADABLE_FILE, encode({"files": dict(reasons)}))
+
+    def unreadable(self) -> dict[str, str]:
+        """Return file -> reason of what the run leaves out; empty where nothing was looked for."""
+        data = self.blobs.get(UNREADABLE_FILE)
+        if data is None:
+            return {}
+        reasons: dict[str, str] = decode(data, where=str(self.run_dir / UNREADABLE_FILE))["files"]
+        return reasons
+
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""
         self.blobs.put_if_absent(
@@ -128,6 +141,14 @@ class RunStore:
         )
         return valid, test
 
+    def weights(self, result: TrialResult) -> bytes:
+        """Return a committed trial's weights file.
+
+        Raises:
+            CorruptBlobError: the file is missing or is not the one that was committed.
+        """
+        return self._verified(result, WEIGHTS_FILE)
+
     def sweep(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``."""
         folder = f"{_folder(result.trial)}/attempts/"
@@ -146,20 +167,22 @@ class RunStore:
             )
         return data
 
-    def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> FloatArray:
+    def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
         self._verified(result, name)
         path = self.blobs.path(f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}")
         try:
-            array: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: StoredValues = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             raise CorruptBlobError(f"{path}: is not an array of numbers: {error}") from error
-        if array.dtype != np.float32 or array.ndim != 2 or len(array) != num_rows:
-            raise CorruptBlobError(f"{path}: expected ({num_rows}, C) float32, got {array.shape} {array.dtype}.")
+        if array.dtype not in (np.float32, np.uint8) or array.ndim != 2 or len(array) != num_rows:
+            raise CorruptBlobError(
+                f"{path}: expected ({num_rows}, C) float32 or uint8, got {array.shape} {array.dtype}."
+            )
         return array
 
     # What follows from the trials -----------------------------------------------------------------------------------
 
-    def save_ensemble(self, name: str, description: Mapping[str, JsonValue], **arrays: FloatArray) -> None:
+    def save_ensemble(self, name: str, description: Mapping[str, JsonValue], **arrays: StoredValues) -> None:
         """Save ``ensemble.json`` and its arrays, the description last."""
         for part, array in arrays.items():
             self.blobs.put(f"ensembles/{name}/{part}.npy", npy_bytes(array))
@@ -231,10 +254,11 @@ class Attempt:
         return result_from_json(decode(self._blobs.get(key) or b"", where=key))
 
 
-def npy_bytes(array: FloatArray) -> bytes:
-    """Return ``array`` as the bytes of a .npy file of float32 in C order."""
+def npy_bytes(array: StoredValues) -> bytes:
+    """Return ``array`` as the bytes of a .npy file in C order: uint8 as it is, all else as float32."""
     buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+    dtype = np.uint8 if array.dtype == np.uint8 else np.float32
+    np.save(buffer, np.ascontiguousarray(array, dtype=dtype), allow_pickle=False)
     return buffer.getvalue()
 
 

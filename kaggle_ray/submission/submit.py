@@ -8,35 +8,41 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.data.baseline import constant_answer
+from kaggle_ray.decide import Decision, decided, default_decision
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.gather import Pool
-from kaggle_ray.metrics import constant_predictions
+from kaggle_ray.metrics import over_folds
 from kaggle_ray.schedule.plan import RunPlan
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.write import read_submission, render_submission
-from kaggle_ray.types import FloatArray, JsonValue, Predictions
+from kaggle_ray.submission.table import read_cells
+from kaggle_ray.submission.write import render_submission
+from kaggle_ray.types import FloatArray, JsonValue, Target
 
 FINAL, BASELINE = "submission", "baseline"
 """Names of the submissions."""
 
 
-def submit_baseline(plan: RunPlan, store: RunStore) -> tuple[Path, float]:
-    """Submit the class frequencies; return the file and its score, each row's predicted without the row's own fold.
+def submit_baseline(plan: RunPlan, store: RunStore, target: Target) -> tuple[Path, float]:
+    """Submit a constant answer; return the file and its score, each row's predicted without the row's own fold.
 
     Raises:
         SubmissionError: the file is not what the sample submission asks for.
     """
-    target, folds, num_columns = plan.samples.target, plan.folds, plan.competition.num_columns
-    oof = np.empty((len(target), num_columns), dtype=np.float32)
+    competition, folds = plan.competition, plan.folds
+    oof = np.zeros((len(target), competition.num_columns), dtype=np.float32)
     for fold in range(folds.num_folds):
         rows = folds.valid_rows(fold)
-        oof[rows] = constant_predictions(target[folds.train_rows(fold)], num_columns, len(rows))
+        oof[rows] = constant_answer(competition.heads, target[folds.train_rows(fold)], len(rows))
     scored = folds.scored_rows()
-    score = plan.competition.metric.score(target[scored], oof[scored])
-    values = constant_predictions(target, num_columns, len(plan.samples.test_ids))
-    return _submit(plan, store, BASELINE, values, {"method": "constant", "score_honest": score}), score
+    decision = default_decision(competition.metric, competition.num_columns)
+    metric = over_folds(decided(competition.metric, decision), folds.fold_of[scored])
+    score = metric.score(target[scored], oof[scored])
+    values = constant_answer(competition.heads, target, len(plan.samples.test_ids))
+    return _submit(plan, store, BASELINE, values, decision, {"method": "constant", "score_honest": score}), score
 
 
 def submit_ensemble(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool) -> Path:
@@ -45,19 +51,31 @@ def submit_ensemble(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Po
     Raises:
         SubmissionError: the file is not what the sample submission asks for.
     """
-    made_of = {"method": ensemble.method, "weights": dict(ensemble.weights), "score_honest": ensemble.score_honest}
-    return _submit(plan, store, FINAL, ensemble.apply(pool.test), made_of)
+    made_of = {
+        "method": ensemble.method,
+        "weights": dict(ensemble.weights),
+        "decision": ensemble.decision.to_json(),
+        "score_honest": ensemble.score_honest,
+    }
+    return _submit(plan, store, FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 
 
-def _submit(plan: RunPlan, store: RunStore, name: str, values: FloatArray, made_of: Mapping[str, JsonValue]) -> Path:
+def _submit(
+    plan: RunPlan,
+    store: RunStore,
+    name: str,
+    values: FloatArray,
+    decision: Decision,
+    made_of: Mapping[str, JsonValue],
+) -> Path:
     """Render (T, C) test predictions, check the draft, and only then save it."""
-    fmt = plan.competition.submission
-    predictions = Predictions(sample_ids=plan.samples.test_ids, values=values)
-    csv = render_submission(predictions, fmt, order=plan.samples.test_ids)
+    fmt, test_ids = plan.competition.submission, plan.samples.test_ids
+    cells = list(to_cells(values, plan.competition, decision))
+    csv = render_submission(test_ids, cells, fmt, order=test_ids)
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         draft = Path(folder) / f"{name}.csv"
         draft.write_text(csv)
-        check_submission(draft, plan.data_dir / fmt.sample_file, fmt)
-        if not np.array_equal(read_submission(draft, fmt).values, values):
+        check_submission(draft, plan.data_dir / fmt.sample_file, plan.competition)
+        if read_cells(draft).cells != tuple(tuple(str(cell) for cell in row) for row in cells):
             raise SubmissionError(f"{name}: reads back with other values than were written.")
     return store.save_submission(name, csv, made_of)

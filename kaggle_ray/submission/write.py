@@ -1,136 +1,43 @@
-"""A submission as text, and back: what is written reads back as the very same float32 values.
-
-Shape legend: N rows, C value columns.
-"""
+"""A submission as text; a number is written so that it reads back as the very same float32."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Iterable, Sequence
 
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.errors import SubmissionError
-from kaggle_ray.types import FloatArray, Predictions, StrArray
+from kaggle_ray.submission.table import check_ids
+from kaggle_ray.types import StrArray
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubmissionTable:
-    """A submission file's cells, as text."""
+def render_submission(
+    sample_ids: StrArray, cells: Iterable[Sequence[str | float]], fmt: SubmissionFormat, *, order: StrArray
+) -> str:
+    """Return the CSV text of the rows, joined by id, one per id of ``order``.
 
-    path: Path
-    header: tuple[str, ...]
-    """The id's column first."""
-    ids: tuple[str, ...]
-    """(N,) the first column."""
-    cells: tuple[tuple[str, ...], ...]
-    """(N, C) the others; a cell that a short row lacks is empty."""
-
-
-def render_submission(predictions: Predictions, fmt: SubmissionFormat, *, order: StrArray) -> str:
-    """Return the CSV text of ``predictions``, joined by id, one row per id of ``order`` (N,).
+    Args:
+        sample_ids: (N,) the ids of the rows.
+        cells: (N, C) their cells.
+        fmt: names the columns.
+        order: (N,) the ids as the sample submission has them.
 
     Raises:
-        SubmissionError: an id of ``order`` is not predicted exactly once, or the columns are not the format's.
+        SubmissionError: an id of ``order`` is not there exactly once, or a row has not the format's number of cells.
     """
-    ids = predictions.sample_ids.tolist()
+    ids = sample_ids.tolist()
     check_ids(ids, order.tolist(), where="the predictions")
-    if predictions.values.shape != (len(ids), len(fmt.columns)):
-        raise SubmissionError(
-            f"the predictions: expected values of shape {(len(ids), len(fmt.columns))} for the columns "
-            f"{', '.join(fmt.columns)}, got {predictions.values.shape}."
-        )
-    position = {sample_id: row for row, sample_id in enumerate(ids)}
-    values = predictions.values.astype(np.float64).tolist()
+    by_id = dict(zip(ids, cells, strict=True))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(fmt.header)
-    # The csv module writes a float as its repr: the shortest text that reads back as the same float64.
-    writer.writerows([sample_id, *values[position[sample_id]]] for sample_id in order.tolist())
+    for sample_id in order.tolist():
+        if len(by_id[sample_id]) != len(fmt.columns):
+            raise SubmissionError(
+                f"the predictions: row {sample_id!r}: expected {len(fmt.columns)} cells for the columns "
+                f"{', '.join(fmt.columns)}, got {len(by_id[sample_id])}."
+            )
+        # The csv module writes a float as its repr: the shortest text that reads back as the same float64.
+        writer.writerow([sample_id, *by_id[sample_id]])
     return text.getvalue()
-
-
-def read_submission(path: Path, fmt: SubmissionFormat) -> Predictions:
-    """Return the rows of a submission in the file's order, ids as they stand there ('007' stays '007').
-
-    Raises:
-        SubmissionError: the file is missing or no CSV, its header is not the format's, or a cell is no finite number.
-    """
-    table = read_cells(path)
-    check_header(table.header, fmt.header, where=str(path))
-    return Predictions(sample_ids=np.array(table.ids, dtype=np.str_), values=parse_values(table))
-
-
-def read_cells(path: Path) -> SubmissionTable:
-    """Return the cells of a submission file.
-
-    Raises:
-        SubmissionError: the file is missing or no CSV.
-    """
-    import pandas as pd
-
-    try:
-        # Without a header, since pandas would rename a column that is there twice.
-        rows = pd.read_csv(path, header=None, index_col=False, dtype=str, keep_default_na=False).to_numpy().tolist()
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{path}: expected a CSV file; {error}.") from error
-    header, *body = rows
-    return SubmissionTable(
-        path=path,
-        header=tuple(header),
-        ids=tuple(row[0] for row in body),
-        cells=tuple(tuple(row[1:]) for row in body),
-    )
-
-
-def parse_values(table: SubmissionTable) -> FloatArray:
-    """Return (N, C) the values of a submission.
-
-    Raises:
-        SubmissionError: a cell is empty, not a number, NaN or infinite; row and column are named.
-    """
-    values = np.array([[_number(cell) for cell in row] for row in table.cells], dtype=np.float64)
-    values = values.reshape(len(table.cells), len(table.header) - 1)
-    if not (finite := np.isfinite(values)).all():
-        row, column = (int(position) for position in np.argwhere(~finite)[0])
-        raise SubmissionError(
-            f"{table.path}: row {table.ids[row]!r}, column {table.header[column + 1]!r}: expected a finite number, "
-            f"got {table.cells[row][column]!r}; {np.count_nonzero(~finite)} cells are like that."
-        )
-    return values.astype(np.float32)
-
-
-def check_header(header: Sequence[str], expected: Sequence[str], *, where: str) -> None:
-    """Raise SubmissionError where the column names or their order differ."""
-    if tuple(header) != tuple(expected):
-        raise SubmissionError(f"{where}: expected the header {','.join(expected)!r}, got {','.join(header)!r}.")
-
-
-def check_ids(ids: Sequence[str], expected: Sequence[str], *, where: str) -> None:
-    """Raise SubmissionError where ``ids`` are not the ``expected`` ones, each once, in any order."""
-    wanted = set(expected)
-    problems = {
-        "are expected more than once": _repeated(expected),
-        "are there more than once": _repeated(ids),
-        "are missing": sorted(wanted.difference(ids)),
-        "are not in the sample submission": sorted(set(ids) - wanted),
-    }
-    if found := [f"{len(names)} ids {problem}, such as {names[:5]}" for problem, names in problems.items() if names]:
-        raise SubmissionError(f"{where}: expected {len(expected)} ids, got {len(ids)}; {'; '.join(found)}.")
-
-
-def _repeated(ids: Sequence[str]) -> list[str]:
-    return [sample_id for sample_id, count in Counter(ids).items() if count > 1]
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan

@@ -11,6 +11,7 @@ from kaggle_ray.config import SearchSpace
 from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.data.files import as_ids, encode_labels, join_images, read_table
 from kaggle_ray.data.folds import FoldScheme
+from kaggle_ray.data.head import Head
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.settings import Settings
@@ -59,9 +60,7 @@ def default_space(settings: Settings) -> SearchSpace:
 
 COMPETITION = Competition(
     name="toy",
-    task="binary",
-    classes=CLASSES,
-    metric=LOG_LOSS,
+    heads=(Head(task="binary", classes=CLASSES, metric=LOG_LOSS),),
     read=read,
     prepare=write_files,
     submission=SubmissionFormat(id_column="id", columns=("label",)),

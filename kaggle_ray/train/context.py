@@ -13,7 +13,8 @@ class TrialContext:
     """Where a trial's process finds everything; small, so that it travels to every actor."""
 
     competition_file: Path
-    data_dir: Path
+    data: str
+    """The folder of the competition's files, or the URI that each machine stages them from."""
     run_dir: Path
     cache_dir: Path
     settings: Settings

@@ -8,39 +8,56 @@ import time
 import numpy as np
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.images.cache import Images
 from kaggle_ray.settings import Settings
-from kaggle_ray.train.loop import FitData, fit
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loop import fit
 
 _NUM_BATCHES = 4
 
 
 def seconds_per_trial(
-    competition: Competition, num_rows: int, hyperparameters: Hyperparameters, settings: Settings
+    competition: Competition, samples: Samples, hyperparameters: Hyperparameters, settings: Settings
 ) -> float:
-    """Return the estimated seconds of one trial over ``num_rows`` rows, from the second of two short epochs.
+    """Return the estimated seconds of one trial over all training rows, from the second of two short epochs.
 
     An epoch of training and scoring takes as long per image as the measured one; decoding, start-up and the prediction
     of the test set come on top.
     """
-    size, batch = hyperparameters.image_size, hyperparameters.batch_size
-    num_train, num_valid = batch * _NUM_BATCHES, batch
-    rng = np.random.default_rng(0)
-    rows = np.arange(num_train + num_valid)
-    data = FitData(
-        pixels=rng.integers(0, 256, (len(rows), size, size, 3), dtype=np.uint8),
-        target=rows % len(competition.classes),
-        train_rows=rows[:num_train],
-        valid_rows=rows[num_train:],
-        task=competition.task,
-        num_columns=competition.num_columns,
-        metric=competition.metric,
-        fold=0,
-    )
-    epochs = fit(data, dataclasses.replace(hyperparameters, epochs=2), settings)
+    data = made_up_data(competition, samples, hyperparameters)
+    epochs = fit(data, dataclasses.replace(hyperparameters, epochs=2, init_from={}), settings)
     next(epochs)
     started = time.perf_counter()
     next(epochs)
-    per_image = (time.perf_counter() - started) / len(rows)
+    num_rows = len(data.train_rows) + len(data.valid_rows)
+    per_image = (time.perf_counter() - started) / num_rows
     epochs.close()
-    return per_image * num_rows * hyperparameters.epochs
+    return per_image * len(samples.train_ids) * hyperparameters.epochs
+
+
+def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:
+    """Return a few batches of noise in the shapes of the competition, with the targets and tables of real rows."""
+    batch, num_views = hyperparameters.batch_size, samples.num_views
+    rows = np.arange(batch * (_NUM_BATCHES + 1))
+    real = rows % len(samples.train_ids)
+    height, width = hyperparameters.sides(hyperparameters.image_size)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (len(rows) * num_views, height, width, competition.channels), dtype=np.uint8)
+    mask, table = competition.mask, samples.train_table
+    masks = noise[..., :1] % max(2, len(competition.heads[0].classes))
+    kept = None if mask is None else (mask.height, mask.width)
+    return FitData(
+        inputs=Inputs(
+            images=Images.of_array(noise), num_views=num_views, table=None if table is None else table.values[real]
+        ),
+        target=samples.target[real] if kept is None else np.zeros((len(rows), kept[0] * kept[1]), dtype=np.uint8),
+        heads=competition.heads,
+        metric=competition.metric,
+        train_rows=rows[: batch * _NUM_BATCHES],
+        valid_rows=rows[batch * _NUM_BATCHES :],
+        fold=0,
+        id_hashes=np.arange(len(rows) * num_views, dtype=np.uint64),
+        masks=None if kept is None else Images.of_array(masks),
+        mask_size=kept,
+    )

@@ -1,17 +1,27 @@
-"""Predicts rows of decoded images, in a fixed order and in fixed batches."""
+"""Predicts rows of decoded images, in a fixed order and in fixed batches.
+
+Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H and W pixels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
-from kaggle_ray.config import TestTimeAugmentation
-from kaggle_ray.images.augment import resize_batch, to_float
-from kaggle_ray.images.decode import Pixels
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.images.augment import resize_pixels, to_float
+from kaggle_ray.images.tiles import predict_tiled
+from kaggle_ray.models import Model
 from kaggle_ray.settings import Settings
-from kaggle_ray.train.losses import probabilities
-from kaggle_ray.types import FloatArray, IntArray, Task
+from kaggle_ray.store.predictions import quantised
+from kaggle_ray.train.batches import split_views, table_of, to_device
+from kaggle_ray.train.inputs import Inputs
+from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
 
 def autocast(settings: Settings) -> torch.autocast:
@@ -21,63 +31,99 @@ def autocast(settings: Settings) -> torch.autocast:
     return torch.autocast(settings.device, dtype=dtype, enabled=enabled)
 
 
-@torch.inference_mode()
-def predict_logits(
-    model: nn.Module,
-    pixels: Pixels,
-    rows: IntArray,
-    *,
-    size: int,
-    batch_size: int,
-    settings: Settings,
-    mirrored: bool = False,
-) -> Tensor:
-    """Return (N, C) float32 logits of ``rows``, on the CPU; the model is left in evaluation mode.
+class Predictor:
+    """A model with all that it takes to predict rows: the same in every epoch and for the test set."""
 
-    Args:
-        model: takes (N, 3, size, size) values 0..1.
-        pixels: (M, H, W, 3) uint8.
-        rows: (N,) positions in ``pixels``, predicted in their order.
-        size: side in pixels to predict at.
-        batch_size: images at a time.
-        settings: the device and dtype of the forward pass.
-        mirrored: whether to predict the mirror images.
-    """
-    model.eval()
-    device = torch.device(settings.device)
-    batches: list[Tensor] = []
-    for start in range(0, len(rows), batch_size):
-        resized = resize_batch(pixels, rows[start : start + batch_size], size)
-        images_NCHW = to_float(torch.from_numpy(resized).to(device, non_blocking=True))
-        with autocast(settings):
-            logits_NC = model(images_NCHW.flip(3) if mirrored else images_NCHW)
-        batches.append(logits_NC.float().cpu())
-    return torch.cat(batches)
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        outputs: Outputs | PixelOutputs,
+        hyperparameters: Hyperparameters,
+        settings: Settings,
+        *,
+        mask_size: tuple[int, int] | None,
+    ) -> None:
+        """Predict masks at ``mask_size``, height and width in pixels."""
+        self._model = model
+        self._outputs = outputs
+        self._hyperparameters = hyperparameters
+        self._settings = settings
+        self._mask_size = mask_size
+        self._device = torch.device(settings.device)
+
+    def logits(
+        self, inputs: Inputs, rows: IntArray, *, height: int, mirrored: bool = False
+    ) -> Iterator[tuple[IntArray, Tensor]]:
+        """Yield batches of ``rows`` and their logits (n, C), float32 on the device, or (n, K, H, W) of masks.
+
+        Args:
+            inputs: of all rows.
+            rows: (N,) predicted in their order.
+            height: in pixels, to predict at.
+            mirrored: whether to predict the mirror images; masks come back as the images lie.
+        """
+        self._model.eval()
+        sides = self._hyperparameters.sides(height)
+        uses_images = uses_images_of(self._model)
+        for batch in self._batches(rows):
+            table_ND = table_of(inputs.table, batch, self._device)
+            with torch.inference_mode(), autocast(self._settings):
+                images_NCHW = self._images(inputs, batch, sides if uses_images else (1, 1))
+                logits = self._forward(images_NCHW.flip(-1) if mirrored else images_NCHW, table_ND).float()
+            yield batch, logits.flip(-1) if mirrored and logits.ndim == 4 else logits
+
+    def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
+        """Return (N, C) float32 the mean over the views that ``tta`` names; of masks bytes, 255 being 1.
+
+        Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training
+        images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
+        """
+        height, tta = self._hyperparameters.predict_size, self._hyperparameters.tta
+        larger = min(height * 5 // 4, self._hyperparameters.image_size)
+        heights = sorted({height, larger}) if tta == "hflip_sizes" else [height]
+        views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
+        parts: list[StoredValues] = []
+        for batch in self._batches(rows):
+            of_views = [
+                self.read(logits)
+                for side, mirrored in views
+                for _, logits in self.logits(inputs, batch, height=side, mirrored=mirrored)
+            ]
+            mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
+            parts.append(mean if self._mask_size is None else quantised(mean))
+        return np.concatenate(parts)
+
+    def read(self, logits: Tensor) -> FloatArray:
+        """Return (n, C) what ``logits`` say; masks at the size that they are kept at, flattened."""
+        values = self._outputs.values(logits)
+        if self._mask_size is not None:
+            shrinks = values.shape[2] > self._mask_size[0]
+            values = functional.interpolate(
+                values, self._mask_size, mode="bilinear", align_corners=False, antialias=shrinks
+            ).flatten(1)
+        return np.asarray(values.cpu().numpy(), dtype=np.float32)
+
+    def _batches(self, rows: IntArray) -> Iterator[IntArray]:
+        size = self._hyperparameters.batch_size
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int]) -> Tensor:
+        if sides == (1, 1):
+            pixels = np.zeros((len(rows) * inputs.num_views, 1, 1, inputs.images.shape[3]), dtype=np.uint8)
+        else:
+            pixels = resize_pixels(inputs.read(rows), *sides)
+        return split_views(to_float(to_device(pixels, self._device)), inputs.num_views)
+
+    def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Tensor:
+        tile = self._hyperparameters.tile
+        if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
+            logits: Tensor = self._model(images_NCHW, table_ND)
+            return logits
+        return predict_tiled(lambda tiles: self._model(tiles, table_ND).float(), images_NCHW, tile, tile // 4)
 
 
-def predict_probabilities(
-    model: nn.Module,
-    pixels: Pixels,
-    rows: IntArray,
-    *,
-    task: Task,
-    tta: TestTimeAugmentation,
-    size: int,
-    batch_size: int,
-    settings: Settings,
-) -> FloatArray:
-    """Return (N, C) float32 probabilities of ``rows``: the mean over the views that ``tta`` names.
-
-    Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training images.
-    Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
-    """
-    larger = min(size * 5 // 4, pixels.shape[1])
-    sizes = sorted({size, larger}) if tta == "hflip_sizes" else [size]
-    mirrorings = [False] if tta == "none" else [False, True]
-    views = [
-        predict_logits(model, pixels, rows, size=side, batch_size=batch_size, settings=settings, mirrored=mirrored)
-        for side in sizes
-        for mirrored in mirrorings
-    ]
-    views_NC = np.stack([probabilities(logits_NC, task).numpy() for logits_NC in views])
-    return np.asarray(np.mean(views_NC, axis=0, dtype=np.float64), dtype=np.float32)
+def uses_images_of(model: torch.nn.Module) -> bool:
+    """Return whether ``model``, or the model whose weights it averages, looks at images at all."""
+    inner = getattr(model, "module", model)
+    assert isinstance(inner, Model)
+    return inner.uses_images

@@ -5,24 +5,63 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from safetensors.torch import save
+import numpy.typing as npt
+from safetensors.torch import load, save
+from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
-from kaggle_ray.data.competition import Competition, Samples, load_competition, read_samples
+from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.staging import stage_data
+from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError, StoreError
-from kaggle_ray.images.cache import CachedImages, cached_images
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
+from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.run import WEIGHTS_FILE, Attempt, RunStore
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.loop import Fit, FitData, fit
-from kaggle_ray.train.predict import predict_probabilities
-from kaggle_ray.types import EpochMetrics, FloatArray, Folds, IntArray, Lineage, Predictions, Trial, TrialResult
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loop import Fit, fit
+from kaggle_ray.types import (
+    BoolArray,
+    EpochMetrics,
+    Experiment,
+    Folds,
+    Lineage,
+    Predictions,
+    Target,
+    Trial,
+    TrialResult,
+)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OpenedImages:
+    """A competition's images at one size."""
+
+    train: Inputs
+    test: Inputs
+    masks: Images | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parent:
+    """What a trial inherits."""
+
+    experiment_ids: tuple[str, ...]
+    """The first ancestor first."""
+    weights: Mapping[str, Tensor]
+    trained_rows: BoolArray
 
 
 class TrialRunner:
@@ -32,15 +71,35 @@ class TrialRunner:
         """Nothing is loaded before the first trial."""
         self._context = context
         self._store = RunStore(context.run_dir)
-        self._images: dict[int, tuple[CachedImages, CachedImages]] = {}
+        self._opened: dict[tuple[int, int], _OpenedImages] = {}
 
     @cached_property
+    def _competition_and_samples(self) -> tuple[Competition, Samples]:
+        declared, _ = load_competition(self._context.competition_file)
+        data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
+        competition, samples = open_competition(declared, data_dir)
+        unreadable = [data_dir / name for name in self._store.unreadable()]
+        return competition, without_unreadable(
+            samples, unreadable, placeholder=placeholder_image(self._context.cache_dir)
+        )
+
+    @property
     def _competition(self) -> Competition:
-        return load_competition(self._context.competition_file)[0]
+        return self._competition_and_samples[0]
+
+    @property
+    def _samples(self) -> Samples:
+        return self._competition_and_samples[1]
 
     @cached_property
-    def _samples(self) -> Samples:
-        return read_samples(self._competition, self._context.data_dir)
+    def _target(self) -> Target:
+        return open_target(self._competition, self._samples, self._context.cache_dir)[0]
+
+    @cached_property
+    def _id_hashes(self) -> npt.NDArray[np.uint64]:
+        ids = self._samples.train_ids.tolist()
+        views = range(self._samples.num_views)
+        return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
 
     @cached_property
     def _folds(self) -> Folds:
@@ -55,6 +114,8 @@ class TrialRunner:
             target=self._samples.target,
             train_only=self._samples.train_only,
             test_ids=self._samples.test_ids,
+            groups=self._samples.groups,
+            times=self._samples.times,
         )
 
     def run(self, trial: Trial) -> Generator[EpochMetrics, None, TrialResult]:
@@ -86,10 +147,13 @@ class TrialRunner:
     def _run(
         self, trial: Trial, attempt: Attempt, history: list[EpochMetrics], started: float
     ) -> Generator[EpochMetrics, None, TrialResult]:
-        hyperparameters = self._hyperparameters(trial)
-        (train_images, test_images), num_decoded = self._open_images(hyperparameters.image_size)
-        data = self._fit_data(trial.fold, train_images)
-        epochs = fit(data, hyperparameters, self._context.settings)
+        experiment = self._experiment(trial)
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        opened, num_decoded = self._open(hyperparameters)
+        data = self._fit_data(trial.fold, opened)
+        parent = self._parent(trial, experiment.parent_id)
+        initial_weights = None if parent is None else parent.weights
+        epochs = fit(data, hyperparameters, self._context.settings, initial_weights=initial_weights)
         while True:
             if history and self._is_late():
                 return TrialResult(
@@ -102,73 +166,89 @@ class TrialRunner:
                 fitted: Fit = stop.value
                 break
             yield history[-1]
-        valid, test = self._predict(data, fitted, hyperparameters, test_images, attempt)
-        attempt.put_predictions(valid, test)
+        lineage = Lineage(
+            folds_digest=self._folds.digest,
+            trained_rows=fitted.trained_rows if parent is None else fitted.trained_rows | parent.trained_rows,
+            parents=() if parent is None else parent.experiment_ids,
+            weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fitted.weights))),
+        )
+        valid_values = fitted.predictor.values(data.inputs, data.valid_rows)
+        test_values = fitted.predictor.values(opened.test, np.arange(len(self._samples.test_ids)))
+        attempt.put_predictions(
+            Predictions(sample_ids=self._samples.train_ids[data.valid_rows], values=valid_values, lineage=lineage),
+            Predictions(sample_ids=self._samples.test_ids, values=test_values, lineage=lineage),
+        )
         return attempt.commit(
             TrialResult(
                 trial=trial,
                 status="committed",
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
-                score=data.metric.score(data.target[data.valid_rows], valid.values),
+                score=default_score(data.metric, data.target[data.valid_rows], as_floats(valid_values)),
                 duration_s=time.perf_counter() - started,
                 num_decoded=num_decoded,
                 process_id=os.getpid(),
             )
         )
 
-    def _hyperparameters(self, trial: Trial) -> Hyperparameters:
+    def _experiment(self, trial: Trial) -> Experiment:
         for experiment in self._store.experiments():
             if experiment.experiment_id == trial.experiment_id:
-                return parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+                return experiment
         raise StoreError(f"{self._context.run_dir}: has no experiment {trial.experiment_id}.")
 
-    def _open_images(self, size: int) -> tuple[tuple[CachedImages, CachedImages], int]:
-        """Return the training and the test images, and how many of them had to be decoded now."""
-        if size in self._images:
-            return self._images[size], 0
-        train = cached_images(self._samples.train_paths, size, self._context.cache_dir)
-        test = cached_images(self._samples.test_paths, size, self._context.cache_dir)
-        self._images[size] = (train, test)
-        return self._images[size], train.num_decoded + test.num_decoded
+    def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
+        """Return the images at the experiment's size, and how many of them had to be decoded now."""
+        sides = hyperparameters.sides(hyperparameters.image_size)
+        if sides in self._opened:
+            return self._opened[sides], 0
+        of_run = (self._competition, self._samples, sides, self._context.cache_dir)
+        train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
+        num_views = self._samples.num_views
+        tables = [
+            None if table is None else table.values for table in (self._samples.train_table, self._samples.test_table)
+        ]
+        self._opened[sides] = _OpenedImages(
+            train=Inputs(images=train, num_views=num_views, table=tables[0]),
+            test=Inputs(images=test, num_views=num_views, table=tables[1]),
+            masks=masks,
+        )
+        return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
 
-    def _fit_data(self, fold: int, images: CachedImages) -> FitData:
+    def _fit_data(self, fold: int, opened: _OpenedImages) -> FitData:
         """Return the fold's data; the fold plan is in the order of the competition's samples."""
+        mask = self._competition.mask
         return FitData(
-            pixels=images.pixels,
-            target=self._samples.target,
+            inputs=opened.train,
+            target=self._target,
+            heads=self._competition.heads,
+            metric=self._competition.metric,
             train_rows=self._folds.train_rows(fold),
             valid_rows=self._folds.valid_rows(fold),
-            task=self._competition.task,
-            num_columns=self._competition.num_columns,
-            metric=self._competition.metric,
             fold=fold,
+            id_hashes=self._id_hashes,
+            masks=opened.masks,
+            mask_size=None if mask is None else (mask.height, mask.width),
         )
 
-    def _predict(
-        self, data: FitData, fitted: Fit, hyperparameters: Hyperparameters, test_images: CachedImages, attempt: Attempt
-    ) -> tuple[Predictions, Predictions]:
-        """Write the weights; return the predictions of the fold's rows and of the test rows."""
-        weights = {name: tensor.contiguous() for name, tensor in fitted.model.state_dict().items()}
-        lineage = Lineage(
-            folds_digest=self._folds.digest,
-            trained_rows=fitted.trained_rows,
-            weights_digest=attempt.put(WEIGHTS_FILE, save(weights)),
-        )
-        samples = self._samples
+    def _parent(self, trial: Trial, experiment_id: str | None) -> _Parent | None:
+        """Return what the trial inherits from the same fold of the experiment that it starts from.
 
-        def predict(images: CachedImages, rows: IntArray) -> FloatArray:
-            return predict_probabilities(
-                fitted.model, images.pixels, rows, task=data.task, tta=hyperparameters.tta,
-                size=hyperparameters.predict_size,
-                batch_size=hyperparameters.batch_size, settings=self._context.settings,
-            )  # fmt: skip
-
-        valid = predict(CachedImages(pixels=data.pixels, num_decoded=0), data.valid_rows)
-        test = predict(test_images, np.arange(len(samples.test_ids)))
-        return (
-            Predictions(sample_ids=samples.train_ids[data.valid_rows], values=valid, lineage=lineage),
-            Predictions(sample_ids=samples.test_ids, values=test, lineage=lineage),
+        Raises:
+            StoreError: that trial is not committed.
+        """
+        if experiment_id is None:
+            return None
+        of_parent = Trial(experiment_id=experiment_id, fold=trial.fold)
+        result = self._store.result(of_parent)
+        if result is None or result.status != "committed":
+            raise StoreError(f"{trial}: starts from the weights of {of_parent}, which is not committed.")
+        lineage = self._store.predictions(result)[0].lineage
+        assert lineage is not None, "a committed trial has a lineage"
+        return _Parent(
+            experiment_ids=(*lineage.parents, experiment_id),
+            weights=load(self._store.weights(result)),
+            trained_rows=lineage.trained_rows,
         )
 
     def _is_late(self) -> bool:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaggle_ray.decide import default_decision
 from kaggle_ray.ensemble import Ensemble, Method, select
 from kaggle_ray.ensemble.methods import blend, greedy_weights
-from kaggle_ray.ensemble.nested import NestedScore, nested_score
+from kaggle_ray.ensemble.nested import Blend, NestedScore, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS, Metric
 from kaggle_ray.types import FloatArray, IntArray
@@ -52,7 +53,7 @@ def test_in_sample_flatters_a_selection_among_60_noise_members(metric: Metric) -
 def test_honest_score_of_skilful_members_is_near_the_score_on_new_rows() -> None:
     members, target, fold_of = noisy_members(1, num_members=60, num_rows=2000)
     nested = nested_score("greedy", [member[:400] for member in members], target[:400], fold_of[:400], LOG_LOSS)
-    on_new_rows = LOG_LOSS.score(target[400:], blend([member[400:] for member in members], nested.weights))
+    on_new_rows = LOG_LOSS.score(target[400:], blend([member[400:] for member in members], nested.final.weights))
     assert abs(nested.honest - on_new_rows) < abs(nested.in_sample - on_new_rows)
 
 
@@ -74,7 +75,8 @@ def test_optimism_is_positive_where_in_sample_looks_better() -> None:
             in_sample=in_sample,
             greater_is_better=greater_is_better,
             oof=members[0],
-            weights=np.ones(1),
+            final=Blend(weights=np.ones(1), decision=default_decision(LOG_LOSS, 1)),
+            by_fold={},
         ).optimism
 
     assert optimism(0.5, 0.25, greater_is_better=False) == 0.25
@@ -135,6 +137,8 @@ def test_applying_without_a_member_names_it() -> None:
         score_in_sample=0.0,
         optimism=0.0,
         oof=members[0],
+        decision=default_decision(LOG_LOSS, 1),
+        by_fold={},
     )
     with pytest.raises(IncompleteFoldsError, match=r"missing \['b'\]"):
         ensemble.apply({"a": members[0]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images import cache
-from kaggle_ray.images.cache import cached_images, default_cache_dir
+from kaggle_ray.images.cache import Images, default_cache_dir, open_images
 from kaggle_ray.images.decode import Pixels, decode_image
 
 SIZE = 8
@@ -33,86 +34,152 @@ def paths(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def test_pixels_are_in_the_order_of_the_paths_and_read_only(tmp_path: Path, paths: list[Path]) -> None:
-    images = cached_images(paths, SIZE, tmp_path / "cache")
-    assert images.pixels.shape == (6, SIZE, SIZE, 3)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def opened(paths: list[Path], folder: Path, size: int = SIZE, **options: object) -> Images:
+    return open_images(paths, height=size, width=size, cache_dir=folder, **options)  # type: ignore[arg-type]
+
+
+def everything(images: Images) -> Pixels:
+    return images.read(np.arange(images.shape[0]))
+
+
+def decoded(path: Path) -> Pixels:
+    return decode_image(path, SIZE, SIZE)
+
+
+def test_pixels_are_in_the_order_of_the_paths_and_read_only(folder: Path, paths: list[Path]) -> None:
+    images = opened(paths, folder)
+    assert images.shape == (6, SIZE, SIZE, 3)
     assert images.num_decoded == 6
-    for row, path in enumerate(paths):
-        assert np.array_equal(images.pixels[row], decode_image(path, SIZE))
+    assert np.array_equal(everything(images), np.stack([decoded(path) for path in paths]))
+    assert images.pixels is not None
     with pytest.raises(ValueError, match="read-only"):
         images.pixels[0] = 0
-    backwards = cached_images(paths[::-1], SIZE, tmp_path / "cache")
-    assert np.array_equal(backwards.pixels, images.pixels[::-1])
+    rows = np.array([4, 0, 4])
+    assert np.array_equal(images.read(rows), everything(images)[rows])
 
 
-def test_the_second_time_nothing_is_decoded(tmp_path: Path, paths: list[Path]) -> None:
-    first = cached_images(paths, SIZE, tmp_path / "cache")
+def test_what_is_read_may_be_changed_without_harm(folder: Path, paths: list[Path]) -> None:
+    images = opened(paths, folder)
+    before = everything(images)
+    images.read(np.array([0]))[:] = 0
+    assert np.array_equal(everything(images), before)
+
+
+def test_the_second_time_nothing_is_decoded_in_whatever_order(folder: Path, paths: list[Path]) -> None:
+    first = opened(paths, folder)
     with patch.object(cache, "decode_image", side_effect=AssertionError("decoded again")):
-        second = cached_images(paths, SIZE, tmp_path / "cache")
+        second = opened(paths[::-1], folder)
     assert second.num_decoded == 0
-    assert np.array_equal(first.pixels, second.pixels)
+    assert np.array_equal(everything(first), everything(second)[::-1])
 
 
-def test_another_size_is_another_entry(tmp_path: Path, paths: list[Path]) -> None:
-    cached_images(paths, SIZE, tmp_path / "cache")
-    assert cached_images(paths, 4, tmp_path / "cache").pixels.shape == (6, 4, 4, 3)
-    assert cached_images(paths, SIZE, tmp_path / "cache").num_decoded == 0
+def test_files_of_the_same_content_are_decoded_once_wherever_they_lie(
+    folder: Path, paths: list[Path], tmp_path: Path
+) -> None:
+    copies = [tmp_path / f"copy{number}.png" for number in range(6)]
+    for path, copy in zip(paths, copies, strict=True):
+        copy.write_bytes(path.read_bytes())
+    together = opened([*paths, *copies], folder)
+    assert together.num_decoded == 6
+    assert together.shape[0] == 12
+    assert np.array_equal(everything(together)[:6], everything(together)[6:])
+    moved = opened(copies, folder)
+    assert moved.num_decoded == 0
+    assert np.array_equal(everything(moved), everything(together)[:6])
 
 
-def test_a_changed_file_is_decoded_anew(tmp_path: Path, paths: list[Path]) -> None:
-    cached_images(paths, SIZE, tmp_path / "cache")
+def test_another_size_or_kind_is_another_entry(folder: Path, paths: list[Path]) -> None:
+    opened(paths, folder)
+    assert opened(paths, folder, 4).shape == (6, 4, 4, 3)
+    assert open_images(paths, height=4, width=6, cache_dir=folder).shape == (6, 4, 6, 3)
+    masks = opened(paths, folder, kind="mask")
+    assert masks.shape == (6, SIZE, SIZE, 1)
+    assert masks.num_decoded == 6
+    assert opened(paths, folder).num_decoded == 0
+
+
+def test_deep_images_stay_deep(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), 1000, dtype=np.uint16))
+    images = opened([path], folder)
+    assert everything(images).dtype == np.uint16
+    assert np.all(everything(images) == 1000)
+
+
+def test_images_of_different_depth_are_named(folder: Path, paths: list[Path]) -> None:
+    cv2.imwrite(str(paths[3]), np.full((SIZE, SIZE, 3), 1000, dtype=np.uint16))
+    with pytest.raises(DataError, match=r"expected uint(8|16) pixels like those of the other images, got uint"):
+        opened(paths, folder)
+
+
+def test_a_changed_file_is_decoded_anew(folder: Path, paths: list[Path]) -> None:
+    opened(paths, folder)
     cv2.imwrite(str(paths[2]), np.full((SIZE, SIZE, 3), 9, dtype=np.uint8))
-    images = cached_images(paths, SIZE, tmp_path / "cache")
+    images = opened(paths, folder)
     assert images.num_decoded == 6
-    assert np.all(images.pixels[2] == 9)
+    assert np.all(everything(images)[2] == 9)
 
 
-def test_a_file_of_the_same_length_changed_later_is_decoded_anew(tmp_path: Path, paths: list[Path]) -> None:
-    cached_images(paths, SIZE, tmp_path / "cache")
+def test_a_file_that_was_only_touched_is_not_decoded_anew(folder: Path, paths: list[Path]) -> None:
+    opened(paths, folder)
     status = paths[0].stat()
     os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert cached_images(paths, SIZE, tmp_path / "cache").num_decoded == 6
+    assert opened(paths, folder).num_decoded == 0
 
 
-def test_missing_files_are_named(tmp_path: Path, paths: list[Path]) -> None:
+def test_unchanged_files_are_not_even_read_again(folder: Path, paths: list[Path]) -> None:
+    opened(paths, folder)
+    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+        opened(paths, folder)
+
+
+def test_missing_files_are_named(folder: Path, paths: list[Path]) -> None:
     paths[1].unlink()
     with pytest.raises(DataError, match=rf"1 images are missing: {paths[1]}\."):
-        cached_images(paths, SIZE, tmp_path / "cache")
+        opened(paths, folder)
 
 
-def test_files_that_do_not_decode_are_counted_and_the_first_are_named(tmp_path: Path, paths: list[Path]) -> None:
+def test_files_that_do_not_decode_are_counted_and_the_first_are_named(folder: Path, paths: list[Path]) -> None:
     paths[1].write_bytes(b"")
     paths[4].write_bytes(b"text")
     with pytest.raises(DataError) as caught:
-        cached_images(paths, SIZE, tmp_path / "cache")
-    assert str(caught.value).startswith("2 of 6 images cannot be decoded: ")
-    assert f"{paths[1]}: does not decode" in str(caught.value)
-    assert f"{paths[4]}: does not decode" in str(caught.value)
-    assert not list((tmp_path / "cache").glob("**/*.npy"))
+        opened(paths, folder)
+    assert "images cannot be decoded: " in str(caught.value)
+    assert "does not decode" in str(caught.value)
+    assert "--skip-unreadable" in str(caught.value)
+    assert not list(folder.glob("**/*.npy"))
 
 
-def test_a_repaired_file_is_all_it_takes(tmp_path: Path, paths: list[Path]) -> None:
+def test_a_repaired_file_is_all_it_takes(folder: Path, paths: list[Path]) -> None:
     good = paths[1].read_bytes()
     paths[1].write_bytes(good[:20])
     with pytest.raises(DataError):
-        cached_images(paths, SIZE, tmp_path / "cache")
+        opened(paths, folder)
     paths[1].write_bytes(good)
-    assert cached_images(paths, SIZE, tmp_path / "cache").num_decoded == 6
+    assert opened(paths, folder).num_decoded == 6
 
 
-def test_too_little_space_is_named_before_anything_is_decoded(tmp_path: Path, paths: list[Path]) -> None:
-    usage = type("Usage", (), {"free": 100})
+def test_a_disk_that_fills_up_is_named_and_nothing_is_left(folder: Path, paths: list[Path]) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
     with (
-        patch("shutil.disk_usage", return_value=usage),
-        pytest.raises(StoreError, match=r"decoded images need 0 MiB, 0 MiB are free\. .*KAGGLE_RAY_CACHE"),
+        patch("os.posix_fallocate", side_effect=full),
+        pytest.raises(StoreError, match=r"cannot be written: No space left on device\. .*KAGGLE_RAY_CACHE"),
     ):
-        cached_images(paths, SIZE, tmp_path / "cache")
+        opened(paths, folder)
+    assert not list(folder.glob("**/*.npy"))
+    assert not list(folder.glob(".building*"))
+    assert opened(paths, folder).num_decoded == 6
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, paths: list[Path]) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file/cache: the image cache cannot be written: .*KAGGLE_RAY_CACHE"):
-        cached_images(paths, SIZE, tmp_path / "file/cache")
+        opened(paths, tmp_path / "file/cache")
 
 
 def test_the_folder_is_the_one_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,22 +189,42 @@ def test_the_folder_is_the_one_that_the_environment_names(monkeypatch: pytest.Mo
     assert default_cache_dir().name == "kaggle_ray"
 
 
+# No room ------------------------------------------------------------------------------------------------------------
+
+
+def test_without_room_images_are_decoded_on_the_fly_to_the_same_pixels(
+    folder: Path, paths: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = everything(opened(paths, folder / "roomy"))
+    images = opened(paths, folder, budget_bytes=0)
+    assert images.pixels is None
+    assert images.shape == (6, SIZE, SIZE, 3)
+    assert images.num_decoded == 0
+    assert np.array_equal(everything(images), expected)
+    assert np.array_equal(images.read(np.array([3, 3])), expected[[3, 3]])
+    assert images.num_decoded == 8
+    assert not list(folder.glob("*.npy"))
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "decoded anew each time" in message
+    assert "KAGGLE_RAY_CACHE_GIB" in message
+
+
 # Several processes --------------------------------------------------------------------------------------------------
 
 
-def _slowly(path: Path, size: int) -> Pixels:
+def _slowly(path: Path, height: int, width: int, **options: object) -> Pixels:
     time.sleep(0.1)
-    return decode_image(path, size)
+    return decode_image(path, height, width, **options)  # type: ignore[arg-type]
 
 
 def _count_decoded(paths: list[Path], folder: Path, counted: multiprocessing.Queue[int]) -> None:
     with patch.object(cache, "decode_image", _slowly):
-        counted.put(cached_images(paths, SIZE, folder).num_decoded)
+        counted.put(opened(paths, folder).num_decoded)
 
 
-def test_processes_that_build_at_once_decode_once_in_total(tmp_path: Path, paths: list[Path]) -> None:
+def test_processes_that_build_at_once_decode_once_in_total(folder: Path, paths: list[Path]) -> None:
     counted: multiprocessing.Queue[int] = FORK.Queue()
-    processes = [FORK.Process(target=_count_decoded, args=(paths, tmp_path / "cache", counted)) for _ in range(3)]
+    processes = [FORK.Process(target=_count_decoded, args=(paths, folder, counted)) for _ in range(3)]
     for process in processes:
         process.start()
     numbers = sorted(counted.get(timeout=60) for _ in processes)
@@ -146,15 +233,15 @@ def test_processes_that_build_at_once_decode_once_in_total(tmp_path: Path, paths
     assert numbers == [0, 0, 6]
 
 
-def _hang_at_the_fourth(paths: list[Path], folder: Path, reached: Path) -> None:
-    def decode(path: Path, size: int) -> Pixels:
-        if path == paths[3]:
+def _hang_at_the_last(paths: list[Path], folder: Path, reached: Path) -> None:
+    def decode(path: Path, height: int, width: int, **options: object) -> Pixels:
+        if path == paths[5] and list(folder.glob(".building*")):
             reached.write_text("")
             time.sleep(600)
-        return decode_image(path, size)
+        return decode_image(path, height, width, **options)  # type: ignore[arg-type]
 
     with patch.object(cache, "decode_image", decode):
-        cached_images(paths, SIZE, folder)
+        opened(paths, folder)
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
@@ -164,14 +251,18 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_what_a_killed_process_built_is_not_taken_for_whole(tmp_path: Path, paths: list[Path]) -> None:
+def test_what_a_killed_process_built_is_not_taken_for_whole_and_is_cleared_away(
+    folder: Path, paths: list[Path], tmp_path: Path
+) -> None:
     reached = tmp_path / "reached"
-    process = FORK.Process(target=_hang_at_the_fourth, args=(paths, tmp_path / "cache", reached))
+    process = FORK.Process(target=_hang_at_the_last, args=(paths, folder, reached))
     process.start()
     _wait_for(reached.exists)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(timeout=60)
-    images = cached_images(paths, SIZE, tmp_path / "cache")
+    assert list(folder.glob(".building*"))
+    images = opened(paths, folder)
     assert images.num_decoded == 6
-    assert all(np.array_equal(images.pixels[row], decode_image(path, SIZE)) for row, path in enumerate(paths))
+    assert np.array_equal(everything(images), np.stack([decoded(path) for path in paths]))
+    assert not list(folder.glob(".building*"))

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.models import build_model, check_model_name, register_model, registry
+from kaggle_ray.models import Shapes, build_model, check_model_name, register_model, registry
 from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD, replace_last_linear
 
 
@@ -29,7 +29,7 @@ from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD, replace_last
 def test_a_model_maps_images_to_as_many_logits_as_asked_for(
     name: str, size: int, arguments: dict[str, Any], num_outputs: int
 ) -> None:
-    model = build_model(name, num_outputs=num_outputs, model_args=arguments).eval()
+    model = build_model(name, Shapes(num_outputs=num_outputs), model_args=arguments).eval()
     logits_NC = model(torch.rand(2, 3, size, size))
     assert logits_NC.shape == (2, num_outputs)
     assert torch.isfinite(logits_NC).all()
@@ -38,14 +38,14 @@ def test_a_model_maps_images_to_as_many_logits_as_asked_for(
 def test_weights_come_from_the_global_generator() -> None:
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return next(build_model("small_resnet", num_outputs=1).parameters()).detach()
+        return next(build_model("small_resnet", Shapes(num_outputs=1)).parameters()).detach()
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
 
 
 def test_the_input_is_normalised_and_the_statistics_are_no_weights() -> None:
-    model = registry.Model(nn.Identity())
+    model = registry.Model(nn.Identity(), Shapes(num_outputs=1))
     mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
     assert torch.allclose(model(mean), torch.zeros(1, 3, 2, 2))
@@ -81,7 +81,7 @@ def test_a_pretrained_torchvision_model_has_the_librarys_backbone_and_a_fresh_he
 ) -> None:
     pretrained = stand_in_for_the_download(name, monkeypatch)
     torch.manual_seed(0)
-    model = build_model(name, num_outputs=num_outputs, pretrained=True)
+    model = build_model(name, Shapes(num_outputs=num_outputs), pretrained=True)
     built = model.network.state_dict()
     assert built.keys() == pretrained.keys()
     for key, tensor in built.items():
@@ -91,7 +91,7 @@ def test_a_pretrained_torchvision_model_has_the_librarys_backbone_and_a_fresh_he
             assert torch.equal(tensor, pretrained[key]), key
     assert model.eval()(torch.rand(2, 3, 64, 64)).shape == (2, num_outputs)
     torch.manual_seed(0)
-    again = build_model(name, num_outputs=num_outputs, pretrained=True).network.state_dict()
+    again = build_model(name, Shapes(num_outputs=num_outputs), pretrained=True).network.state_dict()
     assert all(torch.equal(tensor, again[key]) for key, tensor in built.items())
 
 
@@ -103,7 +103,7 @@ def test_a_pretrained_timm_model_has_the_checkpoints_backbone_and_a_fresh_head(t
     save_file(source.state_dict(), file)
     model = build_model(
         "timm/resnet18",
-        num_outputs=5,
+        Shapes(num_outputs=5),
         pretrained=True,
         model_args={"pretrained_cfg_overlay": {"file": str(file)}},
     )
@@ -116,14 +116,14 @@ def test_a_pretrained_timm_model_has_the_checkpoints_backbone_and_a_fresh_head(t
 
 def test_a_timm_model_is_normalised_as_timm_says() -> None:
     pytest.importorskip("timm")
-    model = build_model("timm/inception_v4", num_outputs=1)
+    model = build_model("timm/inception_v4", Shapes(num_outputs=1))
     assert model.mean.ravel().tolist() == [0.5, 0.5, 0.5]
     assert model.std.ravel().tolist() == [0.5, 0.5, 0.5]
 
 
 def test_our_own_models_have_no_pretrained_weights() -> None:
     with pytest.raises(ConfigError, match=r"model 'small_resnet': there are no pretrained weights\. Set pretrained to"):
-        build_model("small_resnet", num_outputs=1, pretrained=True)
+        build_model("small_resnet", Shapes(num_outputs=1), pretrained=True)
 
 
 def test_the_last_linear_layer_is_replaced_wherever_it_is() -> None:
@@ -160,7 +160,7 @@ def test_a_misspelt_model_is_answered_with_the_nearest(name: str, nearest: str) 
     with pytest.raises(ConfigError, match=rf"unknown model '{name}'\. Did you mean '{nearest}'\? timm's models"):
         check_model_name(name)
     with pytest.raises(ConfigError, match=f"'{nearest}'"):
-        build_model(name, num_outputs=1)
+        build_model(name, Shapes(num_outputs=1))
 
 
 def test_a_misspelt_timm_model_is_answered_with_the_nearest() -> None:
@@ -179,7 +179,7 @@ def test_models_that_do_not_classify_images_are_not_offered(name: str) -> None:
 @pytest.mark.parametrize("name", ["small_resnet", "resnet9", "resnet18"])
 def test_an_unknown_argument_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"model '{name}' with model_args .*widht"):
-        build_model(name, num_outputs=1, model_args={"widht": 4})
+        build_model(name, Shapes(num_outputs=1), model_args={"widht": 4})
 
 
 def test_a_newcomers_model_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,4 +190,4 @@ def test_a_newcomers_model_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch)
         return nn.Sequential(nn.Flatten(), nn.Linear(3 * side * side, num_outputs))
 
     check_model_name("flat")
-    assert build_model("flat", num_outputs=2, model_args={"side": 2})(torch.rand(5, 3, 2, 2)).shape == (5, 2)
+    assert build_model("flat", Shapes(num_outputs=2), model_args={"side": 2})(torch.rand(5, 3, 2, 2)).shape == (5, 2)

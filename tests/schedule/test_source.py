@@ -76,6 +76,42 @@ def test_a_dropped_experiment_is_not_handed_out_but_stays_admitted() -> None:
     assert source.admitted() == EXPERIMENTS
 
 
+# Parents ----------------------------------------------------------------------------------------------------------
+
+CHILD = Experiment(experiment_id="d" * 12, name="d", hyperparameters={}, parent_id=LONG.experiment_id)
+FAMILY = (LONG, CHILD, SHORT)
+
+
+def test_a_child_waits_for_the_same_fold_of_its_parent_and_others_go_ahead() -> None:
+    source = list_source(experiments=FAMILY)
+    first, second = source.next(), source.next()
+    assert (first, second) == (trial(LONG, 0), trial(LONG, 1))
+    source.record(result(trial(LONG, 1)))
+    assert source.next() == trial(CHILD, 1)
+    assert [source.next(), source.next()] == [trial(SHORT, 0), trial(SHORT, 1)]
+    assert isinstance(source.next(), Wait)
+    source.record(result(trial(LONG, 0)))
+    assert source.next() == trial(CHILD, 0)
+    assert isinstance(source.next(), Done)
+
+
+def test_a_child_is_tried_after_its_parent_failed_so_that_the_failure_is_told() -> None:
+    source = list_source(result(trial(LONG, 0), status="failed"), experiments=FAMILY)
+    assert trial(CHILD, 0) in drain(source)
+
+
+def test_a_dropped_parent_takes_its_children_along() -> None:
+    source = list_source(experiments=FAMILY)
+    source.drop_experiment(LONG.experiment_id)
+    assert drain(source) == [trial(SHORT, 0), trial(SHORT, 1)]
+
+
+def test_a_deadline_waits_for_parents_too() -> None:
+    source = deadline(list_source(experiments=(LONG, CHILD)), Clock(), seconds=100, slots=4)
+    assert [source.next(), source.next()] == [trial(LONG, 0), trial(LONG, 1)]
+    assert isinstance(source.next(), Wait)
+
+
 # A deadline -------------------------------------------------------------------------------------------------------
 
 

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.head import Head
 from kaggle_ray.data.submission_format import SubmissionFormat
+from kaggle_ray.decide import default_decision
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
+from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.write import read_submission, render_submission
-from kaggle_ray.types import Predictions
+from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.write import render_submission
+from kaggle_ray.testing import toy
+from kaggle_ray.types import FloatArray
 
 FORMAT = SubmissionFormat(id_column="id", columns=("label",))
 
@@ -21,8 +27,28 @@ ids_strategy = st.text(st.sampled_from("0179abNAé ,\"'-."), min_size=1, max_siz
 probability = st.floats(0, 1, width=32)
 
 
-def predictions(ids: list[str], values: list[float]) -> Predictions:
-    return Predictions(sample_ids=np.array(ids), values=np.array(values, dtype=np.float32).reshape(len(ids), -1))
+def competition(num_columns: int) -> Competition:
+    names = tuple(f"class {number}" for number in range(num_columns))
+    return Competition(
+        name="x",
+        heads=(
+            Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
+            if num_columns == 1
+            else Head(task="multiclass", classes=names, metric=LOG_LOSS),
+        ),
+        read=toy.read,
+        submission=SubmissionFormat(id_column="id", columns=names),
+        default_space=toy.default_space,
+    )
+
+
+def rendered(ids: list[str], values: FloatArray, order: list[str], of: Competition) -> str:
+    cells = to_cells(values, of, default_decision(LOG_LOSS, values.shape[1]))
+    return render_submission(np.array(ids), cells, of.submission, order=np.array(order))
+
+
+def column(values: list[float]) -> FloatArray:
+    return np.array(values, dtype=np.float32)[:, np.newaxis]
 
 
 @given(data=st.data(), num_columns=st.sampled_from([1, 3]))
@@ -32,36 +58,35 @@ def test_what_is_written_scores_exactly_like_what_was_predicted(data: st.DataObj
     size = len(ids) * num_columns
     values = data.draw(st.lists(probability, min_size=size, max_size=size))
     order = data.draw(st.permutations(ids))
-    fmt = SubmissionFormat(id_column="id", columns=tuple(f"class {number}" for number in range(num_columns)))
-    predicted = predictions(ids, values)
+    predicted = np.array(values, dtype=np.float32).reshape(len(ids), num_columns)
     target = np.arange(len(ids)) % max(num_columns, 2)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "submission.csv"
-        path.write_text(render_submission(predicted, fmt, order=np.array(order)), newline="")
-        check_submission(path, path, fmt)
-        read = read_submission(path, fmt)
+        path.write_text(rendered(ids, predicted, order, competition(num_columns)), newline="")
+        check_submission(path, path, competition(num_columns))
+        table = read_cells(path)
 
-    assert read.sample_ids.tolist() == order
-    row_of = {sample_id: row for row, sample_id in enumerate(read.sample_ids.tolist())}
-    aligned = read.values[[row_of[sample_id] for sample_id in ids]]
-    assert aligned.tobytes() == predicted.values.tobytes()
+    assert list(table.ids) == order
+    row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
+    aligned = parse_values(table)[[row_of[sample_id] for sample_id in ids]]
+    assert aligned.tobytes() == predicted.tobytes()
     for metric in (ACCURACY, LOG_LOSS) if num_columns > 1 else (ACCURACY, LOG_LOSS, AUC):
-        assert metric.score(target, aligned) == metric.score(target, predicted.values)
+        assert metric.score(target, aligned) == metric.score(target, predicted)
 
 
 @given(st.lists(probability, min_size=1, max_size=20))
 @settings(max_examples=40)
 def test_a_cell_read_as_float64_is_exactly_the_float32_value(values: list[float]) -> None:
     ids = [str(number) for number in range(len(values))]
-    text = render_submission(predictions(ids, values), FORMAT, order=np.array(ids))
+    text = rendered(ids, column(values), ids, competition(1))
     cells = [row.split(",")[1] for row in text.splitlines()[1:]]
     assert [float(cell) for cell in cells] == values
 
 
 def test_the_text_is_the_header_and_the_rows_in_the_wanted_order() -> None:
-    text = render_submission(predictions(["7", "007"], [0.5, 0.1]), FORMAT, order=np.array(["007", "7"]))
-    assert text == "id,label\n007,0.10000000149011612\n7,0.5\n"
+    text = rendered(["7", "007"], column([0.5, 0.1]), ["007", "7"], competition(1))
+    assert text == "id,class 0\n007,0.10000000149011612\n7,0.5\n"
 
 
 @pytest.mark.parametrize(
@@ -76,26 +101,18 @@ def test_the_text_is_the_header_and_the_rows_in_the_wanted_order() -> None:
 )
 def test_every_id_has_to_be_predicted_exactly_once(ids: list[str], order: list[str], message: str) -> None:
     with pytest.raises(SubmissionError, match=message):
-        render_submission(predictions(ids, [0.5] * len(ids)), FORMAT, order=np.array(order))
+        rendered(ids, column([0.5] * len(ids)), order, competition(1))
 
 
 def test_values_need_one_column_per_column_of_the_format() -> None:
-    with pytest.raises(SubmissionError, match=r"expected values of shape \(1, 1\) .* got \(1, 2\)"):
-        render_submission(predictions(["1"], [0.5, 0.5]), FORMAT, order=np.array(["1"]))
+    with pytest.raises(SubmissionError, match="row '1': expected 1 cells for the columns label, got 2"):
+        render_submission(np.array(["1"]), [(0.5, 0.5)], FORMAT, order=np.array(["1"]))
 
 
 def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     path.write_text("id,label\n007,1\nNA,0\n1e3,0.25\n")
-    read = read_submission(path, FORMAT)
-    assert read.sample_ids.tolist() == ["007", "NA", "1e3"]
-    assert read.values.dtype == np.float32
-    assert read.values.tolist() == [[1.0], [0.0], [0.25]]
-    assert read.lineage is None
-
-
-def test_reading_another_header_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "submission.csv"
-    path.write_text("id,probability\n1,0.5\n")
-    with pytest.raises(SubmissionError, match="expected the header 'id,label', got 'id,probability'"):
-        read_submission(path, FORMAT)
+    table = read_cells(path)
+    assert table.ids == ("007", "NA", "1e3")
+    assert parse_values(table).dtype == np.float32
+    assert parse_values(table).tolist() == [[1.0], [0.0], [0.25]]

@@ -13,11 +13,15 @@ from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import read_samples
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.errors import ConfigError, NonFiniteLossError
-from kaggle_ray.images.cache import cached_images
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.decode import Pixels
+from kaggle_ray.images.opened import open_train
 from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import COMPETITION, TINY
-from kaggle_ray.train import loop
-from kaggle_ray.train.loop import EpochBatches, Fit, FitData, fit
+from kaggle_ray.train.batches import Batch, EpochBatches, load
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loop import Fit, fit
 from kaggle_ray.types import EpochMetrics, IntArray
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
@@ -37,15 +41,16 @@ def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
         test_ids=samples.test_ids,
         class_names=COMPETITION.classes,
     )
-    pixels = cached_images(samples.train_paths, POINT.image_size, tmp_path_factory.mktemp("cache")).pixels
+    sides = POINT.sides(POINT.image_size)
+    images = open_train(COMPETITION, samples, sides, tmp_path_factory.mktemp("cache"))
     return [
         FitData(
-            pixels=pixels,
+            inputs=Inputs(images=images),
             target=samples.target,
             train_rows=folds.train_rows(fold),
             valid_rows=folds.valid_rows(fold),
-            task=COMPETITION.task,
-            num_columns=1,
+            heads=COMPETITION.heads,
+            id_hashes=id_hashes(samples.train_ids.tolist()),
             metric=COMPETITION.metric,
             fold=fold,
         )
@@ -75,7 +80,7 @@ def finish(epochs: Generator[EpochMetrics, None, Fit]) -> tuple[list[EpochMetric
 
 
 def weights(of: Fit) -> bytes:
-    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in of.model.state_dict().values())
+    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in of.weights.values())
 
 
 def losses(history: list[EpochMetrics]) -> list[tuple[float, float, float]]:
@@ -131,7 +136,7 @@ def test_bfloat16_is_deterministic_and_near(data: FitData) -> None:
     history, first = fitted(data, POINT, half)
     _, second = fitted(data, POINT, half)
     assert weights(first) == weights(second)
-    assert all(tensor.dtype != torch.bfloat16 for tensor in first.model.state_dict().values())
+    assert all(tensor.dtype != torch.bfloat16 for tensor in first.weights.values())
     assert [epoch.train_loss for epoch in history] == pytest.approx(
         [epoch.train_loss for epoch in fitted(data)[0]], abs=0.05
     )
@@ -144,18 +149,16 @@ def test_bfloat16_is_deterministic_and_near(data: FitData) -> None:
 def yielded(monkeypatch: pytest.MonkeyPatch) -> list[list[IntArray]]:
     """The rows of every batch that was really loaded, per epoch."""
     epochs: list[list[IntArray]] = []
-    init, load = EpochBatches.__init__, EpochBatches.load
+    get = EpochBatches.__getitem__
 
-    def recording_init(self: EpochBatches, *arguments: object) -> None:
-        epochs.append([])
-        init(self, *arguments)  # type: ignore[arg-type]
+    def recording(self: EpochBatches, number: int) -> Batch:
+        batch = get(self, number)
+        if number == 0:
+            epochs.append([])
+        epochs[-1].append(batch.rows)
+        return batch
 
-    def recording_load(self: EpochBatches, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
-        epochs[-1].append(rows)
-        return load(self, rows)
-
-    monkeypatch.setattr(loop.EpochBatches, "__init__", recording_init)
-    monkeypatch.setattr(loop.EpochBatches, "load", recording_load)
+    monkeypatch.setattr(EpochBatches, "__getitem__", recording)
     return epochs
 
 
@@ -183,22 +186,39 @@ def test_each_epoch_has_an_order_of_its_own(data: FitData, yielded: list[list[In
 
 
 def test_a_rows_augmentation_does_not_depend_on_the_batch_that_it_comes_in(data: FitData) -> None:
-    batches = EpochBatches(data, changed(augment="heavy"), 1, 2, torch.device("cpu"))
-    rows = data.train_rows[:6]
-    together, _ = batches.load(rows)
-    alone = torch.cat([batches.load(rows[[position]])[0] for position in range(6)])
-    assert torch.allclose(together, alone, atol=1e-6)
-    later, _ = EpochBatches(data, changed(augment="heavy"), 2, 2, torch.device("cpu")).load(rows)
-    assert not torch.allclose(together, later, atol=1e-2)
+    together = pixels_of(data, changed(augment="heavy", batch_size=100), epoch=1)
+    alone = pixels_of(data, changed(augment="heavy", batch_size=1), epoch=1)
+    assert all(np.array_equal(together[row], alone[row]) for row in data.train_rows.tolist())
+    later = pixels_of(data, changed(augment="heavy", batch_size=100), epoch=2)
+    assert not any(np.array_equal(together[row], later[row]) for row in data.train_rows.tolist())
+
+
+@pytest.mark.parametrize("recipe", ["heavy", "medium"])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_loader_workers_change_no_bit(data: FitData, recipe: str, num_workers: int) -> None:
+    batches = EpochBatches(data, changed(augment=recipe), 1, uses_images=True)
+    workers = dataclasses.replace(SETTINGS, loader_workers=num_workers)
+    for here, there in zip(load(batches, SETTINGS), load(batches, workers), strict=True):
+        assert np.array_equal(here.rows, there.rows)
+        assert np.array_equal(here.pixels, there.pixels)
+        assert np.array_equal(here.keys, there.keys)
+
+
+def pixels_of(data: FitData, point: Hyperparameters, *, epoch: int) -> dict[int, Pixels]:
+    """Return what an epoch makes of each row."""
+    batches = EpochBatches(data, point, epoch, uses_images=True)
+    return {
+        row: image for batch in load(batches, SETTINGS) for row, image in zip(batch.rows, batch.pixels, strict=True)
+    }
 
 
 def test_rows_of_the_fold_that_are_scored_do_not_reach_the_weights(data: FitData) -> None:
-    spoilt = data.pixels.copy()
+    spoilt = data.inputs.read(np.arange(len(data.target)))
     spoilt[data.valid_rows] = 0
     target = data.target.copy()
     target[data.valid_rows] = 1 - target[data.valid_rows]
     _, clean = fitted(data)
-    _, other = fitted(dataclasses.replace(data, pixels=spoilt, target=target))
+    _, other = fitted(dataclasses.replace(data, inputs=Inputs(images=Images.of_array(spoilt)), target=target))
     assert weights(clean) == weights(other)
 
 
@@ -237,15 +257,16 @@ def test_the_moving_average_predicts_where_it_is_asked_for(data: FitData) -> Non
 
 def test_a_growing_size_is_trained_at(data: FitData, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[int] = []
-    load = EpochBatches.load
+    get = EpochBatches.__getitem__
 
-    def recording(self: EpochBatches, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
-        images_NCHW, targets_NC = load(self, rows)
-        sides.append(images_NCHW.shape[-1])
-        return images_NCHW, targets_NC
+    def recording(self: EpochBatches, number: int) -> Batch:
+        batch = get(self, number)
+        sides.append(batch.pixels.shape[1])
+        return batch
 
-    monkeypatch.setattr(loop.EpochBatches, "load", recording)
-    larger = dataclasses.replace(data, pixels=data.pixels.repeat(6, axis=1).repeat(6, axis=2))
+    monkeypatch.setattr(EpochBatches, "__getitem__", recording)
+    pixels = data.inputs.read(np.arange(len(data.target))).repeat(6, axis=1).repeat(6, axis=2)
+    larger = dataclasses.replace(data, inputs=Inputs(images=Images.of_array(pixels)))
     fitted(larger, changed(image_size=48, start_size=16, epochs=6, batch_size=100))
     assert sides == sorted(sides)
     assert (sides[0], sides[-1]) == (16, 48)

@@ -6,66 +6,113 @@ import torch
 from sklearn.metrics import log_loss
 from torch.nn import functional
 
-from kaggle_ray.train.losses import mean_loss, probabilities, soft_targets
-from kaggle_ray.types import Task
+from kaggle_ray.data.head import Head
+from kaggle_ray.metrics import metric_by_name
+from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.types import Target
 
-TASKS: list[tuple[Task, int]] = [("binary", 1), ("multiclass", 4)]
-
-
-def examples(num_columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits (32, C) and labels (32,)."""
-    generator = torch.Generator().manual_seed(0)
-    return (
-        3 * torch.randn(32, num_columns, generator=generator),
-        torch.arange(32) % max(num_columns, 2),
-    )
-
-
-@pytest.mark.parametrize(("task", "num_columns"), TASKS)
-def test_the_loss_is_the_log_loss_of_the_probabilities(task: Task, num_columns: int) -> None:
-    logits_NC, labels_N = examples(num_columns)
-    targets_NC = soft_targets(labels_N, task=task, num_columns=num_columns, label_smoothing=0.0)
-    values = probabilities(logits_NC, task).double().numpy()
-    expected = log_loss(labels_N.numpy(), values[:, 0] if task == "binary" else values / values.sum(1, keepdims=True))
-    assert mean_loss(logits_NC, targets_NC, task).item() == pytest.approx(expected, rel=1e-5)
+LOG_LOSS, RMSE, DICE = (metric_by_name(name) for name in ("log_loss", "rmse", "dice"))
+BINARY = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
+CLASSES = Head(name="kind", task="multiclass", classes=tuple("abcd"), metric=LOG_LOSS)
+LABELS = Head(name="tags", task="multilabel", classes=tuple("xyz"), metric=LOG_LOSS)
+VALUE = Head(name="age", task="regression", metric=RMSE, loss_weight=3.0)
+CASES: list[tuple[Head, Target]] = [
+    (BINARY, np.arange(32) % 2),
+    (CLASSES, np.arange(32) % 4),
+    (LABELS, np.arange(96).reshape(32, 3) % 2),
+]
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
-def test_smoothed_multiclass_loss_is_torchs(label_smoothing: float) -> None:
-    logits_NC, labels_N = examples(4)
-    targets_NC = soft_targets(labels_N, task="multiclass", num_columns=4, label_smoothing=label_smoothing)
-    expected = functional.cross_entropy(logits_NC, labels_N, label_smoothing=label_smoothing)
-    assert mean_loss(logits_NC, targets_NC, "multiclass").item() == pytest.approx(expected.item(), rel=1e-6)
+def logits(num_columns: int) -> torch.Tensor:
+    return 3 * torch.randn(32, num_columns, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
-def test_smoothed_binary_loss_is_the_two_class_loss_of_torch(label_smoothing: float) -> None:
-    logits_NC, labels_N = examples(1)
-    targets_NC = soft_targets(labels_N, task="binary", num_columns=1, label_smoothing=label_smoothing)
-    as_two = torch.cat([torch.zeros_like(logits_NC), logits_NC], dim=1)
-    expected = functional.cross_entropy(as_two, labels_N, label_smoothing=label_smoothing)
-    assert mean_loss(logits_NC, targets_NC, "binary").item() == pytest.approx(expected.item(), rel=1e-6)
-
-
-@pytest.mark.parametrize(("task", "num_columns"), TASKS)
-def test_targets_are_probabilities_of_float32(task: Task, num_columns: int) -> None:
-    _, labels_N = examples(num_columns)
-    targets_NC = soft_targets(labels_N, task=task, num_columns=num_columns, label_smoothing=0.2)
-    assert targets_NC.shape == (32, num_columns)
-    assert targets_NC.dtype == torch.float32
-    if task == "multiclass":
-        assert torch.allclose(targets_NC.sum(dim=1), torch.ones(32))
-        assert torch.equal(targets_NC.argmax(dim=1), labels_N)
+@pytest.mark.parametrize(("head", "target"), CASES, ids=lambda case: getattr(case, "task", ""))
+def test_the_loss_is_the_log_loss_of_the_values(head: Head, target: Target) -> None:
+    outputs = Outputs([head], target)
+    logits_NC = logits(head.num_outputs)
+    values = outputs.values(logits_NC).double().numpy()
+    if head is CLASSES:
+        expected = log_loss(target, values / values.sum(1, keepdims=True))
     else:
-        assert torch.equal(targets_NC[:, 0] > 0.5, labels_N == 1)
-        assert np.allclose(sorted(set(targets_NC.ravel().tolist())), [0.1, 0.9])
+        columns = target.reshape(32, -1)
+        expected = np.mean([log_loss(columns[:, column], values[:, column]) for column in range(columns.shape[1])])
+    loss = outputs.mean_loss(logits_NC, outputs.soft_targets(torch.from_numpy(target)))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("task", "num_columns"), TASKS)
-def test_extreme_logits_give_finite_losses_and_probabilities(task: Task, num_columns: int) -> None:
-    logits_NC, labels_N = examples(num_columns)
-    targets_NC = soft_targets(labels_N, task=task, num_columns=num_columns, label_smoothing=0.0)
-    assert torch.isfinite(mean_loss(1e4 * logits_NC, targets_NC, task))
-    values = probabilities((1e4 * logits_NC).bfloat16(), task)
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
+def test_smoothed_losses_are_torchs(label_smoothing: float) -> None:
+    for head, target in CASES[:2]:
+        outputs = Outputs([head], target, label_smoothing=label_smoothing)
+        logits_NC = logits(head.num_outputs)
+        labels_N = torch.from_numpy(target)
+        both = logits_NC if head is CLASSES else torch.cat([torch.zeros_like(logits_NC), logits_NC], dim=1)
+        expected = functional.cross_entropy(both, labels_N, label_smoothing=label_smoothing)
+        loss = outputs.mean_loss(logits_NC, outputs.soft_targets(labels_N))
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("head", "target"), CASES, ids=lambda case: getattr(case, "task", ""))
+def test_extreme_logits_give_finite_losses_and_probabilities(head: Head, target: Target) -> None:
+    outputs = Outputs([head], target)
+    logits_NC = 1e4 * logits(head.num_outputs)
+    assert torch.isfinite(outputs.mean_loss(logits_NC, outputs.soft_targets(torch.from_numpy(target))))
+    values = outputs.values(logits_NC.bfloat16())
     assert values.dtype == torch.float32
     assert torch.all((values >= 0) & (values <= 1))
+
+
+def test_regression_is_trained_on_scaled_values_and_read_in_the_targets_units() -> None:
+    target = 1000 + 50 * np.random.default_rng(0).normal(size=32)
+    outputs = Outputs([VALUE], target)
+    scaled_N1 = outputs.soft_targets(torch.from_numpy(target))
+    assert abs(scaled_N1.mean().item()) < 1e-4
+    assert scaled_N1.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+    assert outputs.values(scaled_N1)[:, 0].numpy() == pytest.approx(target, rel=1e-5)
+    assert outputs.mean_loss(scaled_N1, scaled_N1).item() == 0
+
+
+def test_a_constant_regression_target_does_not_divide_by_zero() -> None:
+    outputs = Outputs([VALUE], np.full(32, 7.0))
+    assert torch.all(outputs.soft_targets(torch.full((32,), 7.0)) == 0)
+
+
+def test_the_loss_of_several_heads_is_their_weighted_mean() -> None:
+    rng = np.random.default_rng(0)
+    target = np.column_stack([rng.integers(4, size=32), rng.integers(2, size=(32, 3)), rng.normal(size=32)])
+    together = Outputs([CLASSES, LABELS, VALUE], target)
+    logits_NC = logits(8)
+    soft_NC = together.soft_targets(torch.from_numpy(target))
+    assert soft_NC.shape == (32, 8)
+    parts = [
+        Outputs([head], target[:, of]).mean_loss(logits_NC[:, outputs], soft_NC[:, outputs]).item()
+        for head, of, outputs in [
+            (CLASSES, slice(0, 1), slice(0, 4)),
+            (LABELS, slice(1, 4), slice(4, 7)),
+            (VALUE, slice(4, 5), slice(7, 8)),
+        ]
+    ]
+    assert together.mean_loss(logits_NC, soft_NC).item() == pytest.approx((parts[0] + parts[1] + 3 * parts[2]) / 5)
+
+
+def test_right_masks_cost_nothing_and_wrong_ones_much() -> None:
+    outputs = PixelOutputs(Head(task="segmentation", classes=("salt",), metric=DICE))
+    masks_NHW1 = torch.zeros(2, 8, 8, 1, dtype=torch.uint8)
+    masks_NHW1[0, 2:6, 2:6] = 255  # the second mask is empty
+    targets = outputs.soft_targets(masks_NHW1)
+    assert targets.shape == (2, 1, 8, 8)
+    right = outputs.mean_loss(40 * (targets - 0.5), targets).item()
+    wrong = outputs.mean_loss(-40 * (targets - 0.5), targets).item()
+    assert right < 1e-4
+    assert wrong > 10
+
+
+def test_pixels_of_several_classes_are_a_softmax() -> None:
+    outputs = PixelOutputs(Head(task="segmentation", classes=("none", "sky", "sea"), metric=DICE))
+    masks_NHW1 = torch.randint(0, 3, (2, 8, 8, 1), generator=torch.Generator().manual_seed(0)).byte()
+    targets = outputs.soft_targets(masks_NHW1)
+    assert torch.equal(targets.argmax(dim=1), masks_NHW1[..., 0].long())
+    values = outputs.values(targets * 30)
+    assert torch.allclose(values.sum(dim=1), torch.ones(2, 8, 8))
+    assert outputs.mean_loss(targets * 30, targets).item() < 1e-3

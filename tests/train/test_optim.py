@@ -10,7 +10,7 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from kaggle_ray.config import Hyperparameters, Schedule
-from kaggle_ray.models import build_model
+from kaggle_ray.models import Shapes, build_model
 from kaggle_ray.train.optim import make_optimizer, make_schedule
 
 
@@ -35,7 +35,7 @@ def rates(hyperparameters: Hyperparameters, num_steps: int) -> list[float]:
 def test_weight_decay_spares_biases_and_normalisation_and_every_parameter_is_in_one_group(
     optimizer: str, model: str
 ) -> None:
-    built = build_model(model, num_outputs=2)
+    built = build_model(model, Shapes(num_outputs=2))
     hyperparameters = Hyperparameters(optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
     decayed, spared = make_optimizer(built, hyperparameters).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)

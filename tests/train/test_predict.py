@@ -6,18 +6,32 @@ import numpy as np
 import pytest
 import torch
 
+from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config import TestTimeAugmentation as Views
+from kaggle_ray.data.head import Head
+from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
-from kaggle_ray.models import Model, build_model
+from kaggle_ray.metrics import metric_by_name
+from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.settings import Settings
-from kaggle_ray.train.predict import predict_logits, predict_probabilities
-from kaggle_ray.types import FloatArray, IntArray, Task
+from kaggle_ray.store.predictions import as_floats
+from kaggle_ray.train.inputs import Inputs
+from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.predict import Predictor
+from kaggle_ray.types import FloatArray, IntArray
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 SIZE = 16
 ALL = np.arange(23)
+BINARY = Head(task="binary", classes=("no", "yes"), metric=metric_by_name("log_loss"))
+CLASSES = Head(task="multiclass", classes=("a", "b", "c"), metric=metric_by_name("log_loss"))
+MASK = Head(task="segmentation", classes=("car",), metric=metric_by_name("dice"))
 
 Predict = Callable[..., FloatArray]
+
+
+def inputs_of(pixels: Pixels) -> Inputs:
+    return Inputs(images=Images.of_array(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +39,36 @@ def pixels() -> Pixels:
     return np.random.default_rng(0).integers(0, 256, (len(ALL), SIZE, SIZE, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module", params=["binary", "multiclass"])
-def task(request: pytest.FixtureRequest) -> Task:
-    chosen: Task = request.param
+@pytest.fixture(scope="module", params=[BINARY, CLASSES], ids=["binary", "multiclass"])
+def head(request: pytest.FixtureRequest) -> Head:
+    chosen: Head = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def model(task: Task) -> Model:
+def model(head: Head) -> Model:
     torch.manual_seed(0)
-    return build_model("small_resnet", num_outputs=1 if task == "binary" else 3, model_args={"width": 8})
+    return build_model("small_resnet", Shapes(num_outputs=head.num_outputs), model_args={"width": 8})
+
+
+def predictor(model: Model, head: Head, settings: Settings = SETTINGS, **values: object) -> Predictor:
+    point = Hyperparameters(**{"image_size": SIZE, "batch_size": 8, **values})  # type: ignore[arg-type]
+    return Predictor(model, Outputs([head], ALL % 2), point, settings, mask_size=None)
 
 
 @pytest.fixture
-def predict(model: Model, task: Task, pixels: Pixels) -> Predict:
+def predict(model: Model, head: Head, pixels: Pixels) -> Predict:
     def predict(
         rows: IntArray = ALL, *, tta: Views = "none", batch_size: int = 8, size: int = SIZE, of: Pixels = pixels
     ) -> FloatArray:
-        return predict_probabilities(
-            model, of, rows, task=task, tta=tta, size=size, batch_size=batch_size, settings=SETTINGS
-        )
+        return predictor(model, head, tta=tta, batch_size=batch_size, train_size=size).values(inputs_of(of), rows)
 
     return predict
+
+
+def logits(model: Model, head: Head, pixels: Pixels, settings: Settings = SETTINGS) -> torch.Tensor:
+    batches = predictor(model, head, settings).logits(inputs_of(pixels), ALL, height=SIZE)
+    return torch.cat([of_batch for _, of_batch in batches])
 
 
 def test_a_row_is_predicted_alike_wherever_it_comes(predict: Predict) -> None:
@@ -87,26 +109,65 @@ def test_hflip_sizes_goes_no_larger_than_the_images(predict: Predict) -> None:
     assert np.array_equal(predict(tta="hflip_sizes"), predict(tta="hflip"))
 
 
-def test_values_are_probabilities(predict: Predict, task: Task) -> None:
+def test_values_are_probabilities(predict: Predict, head: Head) -> None:
     values = predict(tta="hflip")
     assert np.all((values >= 0) & (values <= 1))
-    if task == "multiclass":
+    if head is CLASSES:
         assert np.abs(values.sum(axis=1) - 1).max() < 1e-6
 
 
-def test_the_model_is_left_in_evaluation_mode_and_unchanged(model: Model, pixels: Pixels) -> None:
+def test_the_model_is_left_in_evaluation_mode_and_unchanged(model: Model, head: Head, pixels: Pixels) -> None:
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    logits_NC = predict_logits(model, pixels, ALL, size=SIZE, batch_size=8, settings=SETTINGS)
+    logits_NC = logits(model, head, pixels)
     assert not model.training
     assert not logits_NC.requires_grad
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_bfloat16_is_near_and_comes_back_as_float32(model: Model, pixels: Pixels) -> None:
+def test_bfloat16_is_near_and_comes_back_as_float32(model: Model, head: Head, pixels: Pixels) -> None:
     half = Settings(device="cpu", threads_per_trial=1, dtype="bfloat16")
-    exact = predict_logits(model, pixels, ALL, size=SIZE, batch_size=8, settings=SETTINGS)
-    rough = predict_logits(model, pixels, ALL, size=SIZE, batch_size=8, settings=half)
+    exact, rough = logits(model, head, pixels), logits(model, head, pixels, half)
     assert rough.dtype == torch.float32
     assert torch.allclose(rough, exact, atol=0.1)
     assert not torch.equal(rough, exact)
+
+
+# Masks --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Model:
+    torch.manual_seed(0)
+    return build_model("unet", Shapes(num_outputs=1, segments=True), model_args={"width": 4, "depth": 2})
+
+
+def predict_masks(
+    model: Model, pixels: Pixels, *, mask_size: tuple[int, int] = (SIZE, SIZE), **values: object
+) -> FloatArray:
+    point = Hyperparameters(**{"image_size": pixels.shape[1], "batch_size": 8, **values})
+    by = Predictor(model, PixelOutputs(MASK), point, SETTINGS, mask_size=mask_size)
+    return as_floats(by.values(inputs_of(pixels), np.arange(len(pixels))))
+
+
+def test_the_mask_of_a_mirror_image_is_mirrored_back(segmenter: Model, pixels: Pixels) -> None:
+    plain = predict_masks(segmenter, pixels, tta="hflip").reshape(-1, SIZE, SIZE)
+    mirrored = predict_masks(segmenter, np.ascontiguousarray(pixels[:, :, ::-1]), tta="hflip").reshape(-1, SIZE, SIZE)
+    assert np.abs(plain - mirrored[:, :, ::-1]).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("mask_size", [(8, 8), (16, 16), (24, 40)])
+def test_masks_come_at_the_size_that_they_are_kept_at(
+    segmenter: Model, pixels: Pixels, mask_size: tuple[int, int]
+) -> None:
+    values = predict_masks(segmenter, pixels, mask_size=mask_size)
+    assert values.shape == (len(ALL), mask_size[0] * mask_size[1])
+    assert np.all((values >= 0) & (values <= 1))
+
+
+def test_tiles_agree_with_the_whole_far_from_their_borders(segmenter: Model) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    whole = predict_masks(segmenter, large, mask_size=(96, 96)).reshape(2, 96, 96)
+    tiled = predict_masks(segmenter, large, mask_size=(96, 96), tile=64).reshape(2, 96, 96)
+    assert np.abs(whole - tiled)[:, :24, :24].max() <= 1 / 255
+    assert not np.array_equal(whole, tiled)

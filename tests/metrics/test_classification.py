@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss, recall_score, roc_auc_score
 
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import (
     ACCURACY,
     AUC,
     LOG_LOSS,
+    MACRO_RECALL,
     METRICS,
     Metric,
-    check_direction,
-    constant_predictions,
     metric_by_name,
 )
 from kaggle_ray.types import FloatArray, IntArray
@@ -134,17 +131,25 @@ def test_a_misspelt_metric_gets_a_suggestion() -> None:
         metric_by_name("logloss")
 
 
-def test_constant_predictions_are_the_class_frequencies() -> None:
-    assert constant_predictions(labels(0, 1, 1, 1), 1, 2).tolist() == [[0.75], [0.75]]
-    assert constant_predictions(labels(0, 2, 2, 2), 4, 1).tolist() == [[0.25, 0.0, 0.75, 0.0]]
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_macro_recall_agrees_with_scikit_learn(seed: int) -> None:
+    target, values = random_case(seed, 4)
+    expected = recall_score(target, values.argmax(axis=1), average="macro")
+    assert MACRO_RECALL.score(target, values) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("metric", "num_columns"), [(ACCURACY, 1), (ACCURACY, 3), (LOG_LOSS, 1), (LOG_LOSS, 3), (AUC, 1)]
-)
-def test_a_wrongly_declared_direction_is_caught(metric: Metric, num_columns: int) -> None:
-    target, _ = random_case(0, num_columns)
-    check_direction(metric, target, num_columns)
-    wrong = dataclasses.replace(metric, greater_is_better=not metric.greater_is_better)
-    with pytest.raises(ConfigError, match=f"{metric.name}.*Declare greater_is_better={metric.greater_is_better}"):
-        check_direction(wrong, target, num_columns)
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_log_loss_and_auc_of_labels_are_the_means_over_the_labels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = rng.permuted(np.tile(np.arange(20)[:, np.newaxis] % 2, (1, 3)), axis=0)
+    values = (rng.integers(1, 9, (20, 3)) / 9).astype(np.float32)
+    losses = [log_loss(target[:, label], values[:, label].astype(np.float64)) for label in range(3)]
+    assert LOG_LOSS.score(target, values) == pytest.approx(np.mean(losses), rel=1e-6)
+    assert AUC.score(target, values) == pytest.approx(roc_auc_score(target, values, average="macro"))
+
+
+def test_labels_need_a_column_each() -> None:
+    with pytest.raises(DataError, match=r"one shape \(N, labels\), got \(2, 3\) and \(2, 1\)"):
+        LOG_LOSS.score(np.zeros((2, 3), dtype=np.int64), column(0.1, 0.2))

@@ -1,0 +1,74 @@
+"""CIFAR-10 (Kaggle, 2013): which of ten things a 32 x 32 image shows. Accuracy.
+
+The download, unpacked, holds train/N.png (or .jpg), trainLabels.csv (id,label), test/N.png and sampleSubmission.csv.
+Train and test count from 1 each, so the ids of the training images get a prefix.
+Source: https://www.kaggle.com/competitions/cifar-10
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kaggle_ray import (
+    Competition,
+    Head,
+    Samples,
+    SearchSpace,
+    Settings,
+    SubmissionFormat,
+    as_ids,
+    encode_labels,
+    join_images,
+    metric_by_name,
+    read_table,
+)
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PREFIX = "train_"
+
+
+def read(folder: Path) -> Samples:
+    """Read ids and labels from the tables, and join the images by id."""
+    train_file, sample_file = folder / "trainLabels.csv", folder / "sampleSubmission.csv"
+    train = read_table(train_file, columns=["id", "label"])
+    numbers, test_ids = train["id"].tolist(), read_table(sample_file, columns=["id", "label"])["id"].tolist()
+    train_ids = [f"{PREFIX}{number}" for number in numbers]
+    return Samples(
+        train_ids=as_ids(train_ids),
+        train_paths=join_images(numbers, folder / "train", table=train_file),
+        target=encode_labels(train["label"].tolist(), CLASSES, ids=train_ids, where=str(train_file)),
+        test_ids=as_ids(test_ids),
+        test_paths=join_images(test_ids, folder / "test", table=sample_file),
+    )
+
+
+def default_space(settings: Settings) -> SearchSpace:
+    """A small residual network from scratch; a wider one on a GPU."""
+    width, epochs = (64, 60) if settings.device == "cuda" else (32, 40)
+    return SearchSpace(
+        base={
+            "model": "resnet9",
+            "model_args": {"width": width, "stem_stride": 1},
+            "image_size": 32,
+            "batch_size": 32,
+            "epochs": epochs,
+            "lr": 3e-3,
+            "beta2": 0.99,
+            "schedule": "cosine",
+            "warmup": 0.15,
+            "label_smoothing": 0.1,
+            "mixup": 0.2,
+            "ema_decay": 0.998,
+            "augment": "light",
+            "tta": "hflip",
+        }
+    )
+
+
+COMPETITION = Competition(
+    name="cifar10",
+    heads=(Head(task="multiclass", classes=CLASSES, metric=metric_by_name("accuracy")),),
+    read=read,
+    submission=SubmissionFormat(id_column="id", columns=("label",), cells="label", sample_file="sampleSubmission.csv"),
+    default_space=default_space,
+)

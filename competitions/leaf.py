@@ -1,0 +1,93 @@
+"""Leaf Classification (Kaggle, 2016): which species a leaf is of. Log loss.
+
+The download holds images/N.jpg of all leaves, train.csv (id,species, 192 numbers of shape, texture and margin) and
+test.csv.
+Source: https://www.kaggle.com/competitions/leaf-classification
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from kaggle_ray import (
+    Competition,
+    FoldScheme,
+    Head,
+    Samples,
+    SearchSpace,
+    Settings,
+    SubmissionFormat,
+    as_ids,
+    encode_labels,
+    join_images,
+    metric_by_name,
+    read_numbers,
+    read_table,
+)
+
+SAMPLE = "sample_submission.csv"
+KINDS, NUM_NUMBERS = ("margin", "shape", "texture"), 64
+NUMBERS = [f"{kind}{number}" for kind in KINDS for number in range(1, NUM_NUMBERS + 1)]
+
+
+def species_of(folder: Path) -> tuple[str, ...]:
+    """Return the species in the order of the submission's columns."""
+    return tuple(read_table(folder / SAMPLE, columns=["id"]).columns[1:])
+
+
+def resolve(competition: Competition, folder: Path) -> Competition:
+    """Return the competition with the species of the sample submission."""
+    species = species_of(folder)
+    return replace(
+        competition,
+        heads=(replace(competition.heads[0], classes=species),),
+        submission=replace(competition.submission, columns=species),
+    )
+
+
+def read(folder: Path) -> Samples:
+    """Read the tables, and join the images of both from the one folder."""
+    train_file, test_file = folder / "train.csv", folder / "test.csv"
+    train = read_table(train_file, columns=["id", "species", *NUMBERS])
+    test = read_table(test_file, columns=["id", *NUMBERS])
+    train_ids, test_ids = train["id"].tolist(), test["id"].tolist()
+    return Samples(
+        train_ids=as_ids(train_ids),
+        train_paths=join_images(train_ids, folder / "images", table=train_file, shared=True),
+        train_table=read_numbers(train, NUMBERS, where=str(train_file)),
+        target=encode_labels(train["species"].tolist(), species_of(folder), ids=train_ids, where=str(train_file)),
+        test_ids=as_ids(test_ids),
+        test_paths=join_images(test_ids, folder / "images", table=test_file, shared=True),
+        test_table=read_numbers(test, NUMBERS, where=str(test_file)),
+    )
+
+
+def default_space(settings: Settings) -> SearchSpace:
+    """The numbers alone, and the image beside them."""
+    return SearchSpace(
+        base={"image_size": 64, "batch_size": 32, "schedule": "cosine", "warmup": 0.1, "lr": 1e-2},
+        experiments=[
+            {"model": "table_linear", "epochs": 150, "weight_decay": 0.02},
+            {"model": "table_mlp", "model_args": {"hidden": [128], "dropout": 0.3}, "epochs": 100, "weight_decay": 0.1},
+            {
+                "model": "resnet9",
+                "model_args": {"width": 8, "table_width": 128, "table_dropout": 0.3, "embedding": 32},
+                "epochs": 60,
+                "lr": 3e-3,
+                "augment": "light",
+                "tta": "hflip",
+            },
+        ],
+    )
+
+
+COMPETITION = Competition(
+    name="leaf",
+    heads=(Head(task="multiclass", classes=("a", "b"), metric=metric_by_name("log_loss")),),
+    read=read,
+    resolve=resolve,
+    submission=SubmissionFormat(id_column="id", columns=("a", "b"), sample_file=SAMPLE),
+    default_space=default_space,
+    folds=FoldScheme(num_folds=5),
+)

@@ -1,0 +1,111 @@
+"""What a model has to answer: one head per question, its columns side by side in a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.metrics import Metric, combine_metrics
+from kaggle_ray.types import Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """One question about a sample, with its own loss and metric.
+
+    Raises:
+        ConfigError: on creation, where task and classes contradict each other.
+    """
+
+    task: Task
+    metric: Metric
+    classes: tuple[str, ...] = ()
+    """In the order of the target's numbers: two for binary (the second is the positive one), the labels of multi-label.
+    Segmentation: one is the foreground of a binary mask; several are the classes of a pixel, the background first.
+    Regression has none."""
+    name: str = "target"
+    loss_weight: float = 1.0
+    """Share of the loss that is trained on, relative to the other heads."""
+    score_weight: float = 1.0
+    """Share of the competition's score, relative to the other heads."""
+
+    def __post_init__(self) -> None:
+        """Check the number of classes."""
+        if self.task not in get_args(Task):
+            raise ConfigError(f"head {self.name!r}: there is no task {self.task!r}{suggest(self.task, get_args(Task))}")
+        expected = {
+            "binary": len(self.classes) == 2,
+            "multiclass": len(self.classes) >= 2,
+            "multilabel": len(self.classes) >= 1,
+            "regression": not self.classes,
+            "segmentation": len(self.classes) >= 1,
+        }
+        if not expected[self.task]:
+            number = {"binary": "2 classes", "multiclass": "2 or more classes", "regression": "no classes"}
+            raise ConfigError(
+                f"head {self.name!r}: a {self.task} task has {number.get(self.task, '1 or more classes')}, "
+                f"got {len(self.classes)}."
+            )
+        if self.loss_weight <= 0 or self.score_weight < 0:
+            raise ConfigError(
+                f"head {self.name!r}: expected a loss_weight above 0 and a score_weight of at least 0, "
+                f"got {self.loss_weight} and {self.score_weight}."
+            )
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the model: columns of a prediction, or of each pixel's."""
+        return 1 if self.task in ("binary", "regression") else len(self.classes)
+
+    @property
+    def num_target_columns(self) -> int:
+        """Columns of the target, where it stands beside those of other heads."""
+        return len(self.classes) if self.task == "multilabel" else 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedHead:
+    """A head and where its columns are."""
+
+    head: Head
+    outputs: slice
+    """Its columns in a prediction (N, C)."""
+    targets: slice
+    """Its columns in a target (N, T)."""
+
+
+def place_heads(heads: Sequence[Head]) -> tuple[PlacedHead, ...]:
+    """Return the heads with their columns, which lie side by side in the heads' order."""
+    placed: list[PlacedHead] = []
+    output = target = 0
+    for head in heads:
+        outputs = slice(output, output + head.num_outputs)
+        targets = slice(target, target + head.num_target_columns)
+        placed.append(PlacedHead(head=head, outputs=outputs, targets=targets))
+        output, target = outputs.stop, targets.stop
+    return tuple(placed)
+
+
+def metric_of(heads: Sequence[Head]) -> Metric:
+    """Return what predictions of all ``heads`` together are scored by: of several, the mean by ``score_weight``.
+
+    Raises:
+        ConfigError: the heads' metrics have different directions, or no head counts.
+    """
+    if len(heads) == 1:
+        return heads[0].metric
+    return combine_metrics(
+        [(place.head.metric, place.targets, place.outputs, place.head.score_weight) for place in place_heads(heads)]
+    )
+
+
+def check_heads(heads: Sequence[Head], *, where: str) -> None:
+    """Raise ConfigError where there is no head, names repeat, or masks stand beside other heads."""
+    names = [head.name for head in heads]
+    if not heads or len(set(names)) != len(names):
+        raise ConfigError(f"{where}: expected one head or more, each with a name of its own, got {names}.")
+    if len(heads) > 1 and any(head.task == "segmentation" for head in heads):
+        raise ConfigError(f"{where}: a segmentation head stands alone, got the heads {names}.")
+    metric_of(heads)

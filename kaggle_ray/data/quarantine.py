@@ -1,0 +1,64 @@
+"""Leaves out rows whose files cannot be read, where the user asks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_ray.data.competition import ImagePaths, Samples
+from kaggle_ray.data.table import Table
+from kaggle_ray.errors import DataError
+from kaggle_ray.types import BoolArray
+
+
+def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeholder: Path) -> Samples:
+    """Return the samples without the training rows that need one of the ``unreadable`` files.
+
+    A test row cannot be left out, since the submission needs it: the ``placeholder``, an even grey image, stands in for
+    its file.
+
+    Raises:
+        DataError: no training row is left.
+    """
+    if not unreadable:
+        return samples
+    bad = set(unreadable)
+    masks = samples.train_masks
+    keep = np.array(
+        [
+            not (bad & set(_files(paths))) and (masks is None or masks[row] not in bad)
+            for row, paths in enumerate(samples.train_paths)
+        ]
+    )
+    if not keep.any():
+        raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
+    kept = np.flatnonzero(keep).tolist()
+    return dataclasses.replace(
+        samples,
+        train_ids=samples.train_ids[keep],
+        train_paths=tuple(samples.train_paths[row] for row in kept),
+        target=samples.target[keep],
+        train_masks=None if masks is None else tuple(masks[row] for row in kept),
+        train_table=_kept(samples.train_table, keep),
+        train_only=None if samples.train_only is None else samples.train_only[keep],
+        groups=None if samples.groups is None else samples.groups[keep],
+        times=None if samples.times is None else samples.times[keep],
+        test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths),
+    )
+
+
+def _files(paths: ImagePaths) -> tuple[Path, ...]:
+    return (paths,) if isinstance(paths, Path) else paths
+
+
+def _replaced(paths: ImagePaths, bad: set[Path], placeholder: Path) -> ImagePaths:
+    if isinstance(paths, Path):
+        return placeholder if paths in bad else paths
+    return tuple(placeholder if path in bad else path for path in paths)
+
+
+def _kept(table: Table | None, keep: BoolArray) -> Table | None:
+    return None if table is None else Table(columns=table.columns, values=table.values[keep])

@@ -1,0 +1,88 @@
+"""Files of an S3 bucket, as a source to stage from. The only module that knows boto3."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from kaggle_ray.data.staging import RemoteFile
+from kaggle_ray.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Bucket:
+    """The objects below ``s3://bucket/prefix``."""
+
+    def __init__(self, uri: str) -> None:
+        """Connect with boto3's own configuration: environment, ~/.aws, or the machine's role.
+
+        Raises:
+            ConfigError: boto3 is not installed.
+        """
+        parsed = urlparse(uri)
+        self._uri = uri
+        self._bucket = parsed.netloc
+        prefix = parsed.path.strip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._client = _client()
+
+    def list(self) -> list[RemoteFile]:
+        """See Source."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+            return [
+                RemoteFile(
+                    name=each["Key"].removeprefix(self._prefix),
+                    num_bytes=each["Size"],
+                    stamp=each["ETag"].strip('"'),
+                )
+                for page in pages
+                for each in page.get("Contents", [])
+                if not each["Key"].endswith("/")
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise DataError(f"{self._uri}: cannot be listed: {error}. Check the name and your credentials.") from error
+
+    def fetch(self, file: RemoteFile, path: Path) -> None:
+        """See Source. The content is held to the ETag: MD5, or of an upload in parts, MD5 of the parts' MD5."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            part_size = self._part_size(file)
+            self._client.download_file(self._bucket, self._prefix + file.name, str(path))
+        except (BotoCoreError, ClientError) as error:
+            raise DataError(f"{self._uri}: {file.name}: cannot be read: {error}.") from error
+        if (got := etag_of(path, part_size)) != file.stamp:
+            raise DataError(f"{self._uri}: {file.name}: expected the checksum {file.stamp}, got {got}.")
+
+    def _part_size(self, file: RemoteFile) -> int | None:
+        """Return the bytes of a part of an upload in parts, None where there was one part."""
+        if "-" not in file.stamp:
+            return None
+        head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + file.name, PartNumber=1)
+        num_bytes: int = head["ContentLength"]
+        return num_bytes
+
+
+def etag_of(path: Path, part_size: int | None) -> str:
+    """Return the ETag that S3 gives to the content of ``path``, uploaded at once or in parts of ``part_size`` bytes."""
+    with path.open("rb") as file:
+        if part_size is None:
+            return hashlib.file_digest(file, "md5").hexdigest()
+        digests = [hashlib.md5(part).digest() for part in iter(lambda: file.read(part_size), b"")]
+    return f"{hashlib.md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+
+
+def _client() -> S3Client:
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise ConfigError("data on S3 needs the extra: pip install 'kaggle-ray[s3]'.") from error
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32))

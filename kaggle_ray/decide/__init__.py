@@ -1,0 +1,6 @@
+"""Rules that turn predictions into the answers that a metric scores: fitted on some rows, applied to others."""
+
+from kaggle_ray.decide.decision import Decision, decided, default_decision, default_score
+from kaggle_ray.decide.fit import fit_decision
+
+__all__ = ["Decision", "decided", "default_decision", "default_score", "fit_decision"]

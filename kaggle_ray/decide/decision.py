@@ -1,0 +1,77 @@
+"""The decision noun: a rule and its parameters.
+
+Shape legend: N rows, C columns of a prediction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kaggle_ray.metrics import DecisionKind, Metric
+from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
+
+_DEFAULT_THRESHOLD = {"f2": 0.2}
+"""Of a label; 0.5 for other metrics. Where recall counts more than precision, an uncertain label is worth naming."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """A rule that makes answers of predictions, a function of one row at a time."""
+
+    kind: DecisionKind
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    """none: empty; label_thresholds: ``thresholds``, one a label; mask: ``threshold``, and ``min_pixels`` below which a
+    mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending."""
+
+    def apply(self, values: FloatArray | Float64Array) -> FloatArray:
+        """Return (N, C) the answers: 0 or 1, or a class number; the values where nothing is to be decided."""
+        if self.kind == "label_thresholds":
+            return np.asarray(values > np.asarray(self.parameters["thresholds"]), dtype=np.float32)
+        if self.kind == "mask":
+            masks = values > self.parameters["threshold"]
+            masks[np.count_nonzero(masks, axis=1) < self.parameters["min_pixels"]] = False
+            return np.asarray(masks, dtype=np.float32)
+        if self.kind == "cutpoints" and values.shape[1] == 1:
+            return np.asarray(np.searchsorted(np.asarray(self.parameters["cuts"]), values), dtype=np.float32)
+        return np.asarray(values, dtype=np.float32)
+
+    def enlarged(self, times: float) -> Decision:
+        """Return the same rule for masks of ``times`` as many pixels."""
+        if self.kind != "mask":
+            return self
+        min_pixels = round(self.parameters["min_pixels"] * times)
+        return dataclasses.replace(self, parameters={**self.parameters, "min_pixels": min_pixels})
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the decision as JSON."""
+        return {"kind": self.kind, **self.parameters}
+
+
+def default_decision(metric: Metric, num_columns: int) -> Decision:
+    """Return the rule that needs no fitting, for predictions of ``num_columns`` columns."""
+    if metric.decision == "label_thresholds":
+        threshold = _DEFAULT_THRESHOLD.get(metric.name, 0.5)
+        return Decision(kind="label_thresholds", parameters={"thresholds": [threshold] * num_columns})
+    if metric.decision == "mask":
+        return Decision(kind="mask", parameters={"threshold": 0.5, "min_pixels": 0})
+    return Decision(kind="none")
+
+
+def decided(metric: Metric, decision: Decision) -> Metric:
+    """Return the metric of undecided values: the score of what ``decision`` makes of them."""
+    if decision.kind == "none":
+        return metric
+
+    def score_of_answers(target: Target, values: Float64Array) -> float:
+        return metric.score_fn(target, decision.apply(values).astype(values.dtype))
+
+    return dataclasses.replace(metric, score_fn=score_of_answers)
+
+
+def default_score(metric: Metric, target: Target, values: FloatArray) -> float:
+    """Return the score of ``values`` (N, C) under the rule that needs no fitting."""
+    return decided(metric, default_decision(metric, values.shape[1])).score(target, values)

@@ -1,0 +1,42 @@
+"""Finds image files that do not decode, and the picture that stands in for one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kaggle_ray.errors import DataError
+from kaggle_ray.images.decode import PixelKind, decode_image
+
+_SIZE = 16
+_GREY = 128
+
+
+def unreadable_files(paths: Sequence[Path], *, kind: PixelKind = "image", channels: int = 3) -> dict[Path, str]:
+    """Return the files that do not decode, with the reasons; all are decoded once, by a thread per core."""
+
+    def reason(path: Path) -> str | None:
+        try:
+            decode_image(path, _SIZE, _SIZE, kind=kind, channels=channels)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found}
+
+
+def placeholder_image(cache_dir: Path, *, channels: int = 3) -> Path:
+    """Return an even grey image that stands in for a test image that does not decode; written where absent."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    path = cache_dir / f"placeholder-{channels}.png"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}.png")
+        cv2.imwrite(str(partial), np.full((_SIZE, _SIZE, channels), _GREY, dtype=np.uint8))
+        partial.replace(path)
+    return path

@@ -1,0 +1,131 @@
+"""The metric noun: one number for a set of predictions, which way is up, and how answers are made of predictions.
+
+Shape legend: N rows, C columns of a prediction, T columns of a target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kaggle_ray.errors import ConfigError, DataError
+from kaggle_ray.types import FloatArray, Target
+
+Values = npt.NDArray[Any]
+"""Float64, but those of masks float32."""
+
+DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One number for a set of predictions."""
+
+    name: str
+    score_fn: Callable[[Target, Values], float]
+    """Scores target (N,) or (N, T) and values (N, C) in float64; those of masks stay float32."""
+    greater_is_better: bool
+    decision: DecisionKind = "none"
+    """What kind of rule turns values into the answer that is scored. Answers are 0 and 1 (or numbers, with cutpoints),
+    and ``score_fn`` cuts at 0.5, so that it scores undecided values as well."""
+    pooled: bool = True
+    """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
+
+    def score(self, target: Target, values: FloatArray) -> float:
+        """Return the score of ``values`` (N, C) against ``target`` (N,) or (N, T).
+
+        Raises:
+            DataError: the shapes do not match, there are no rows, a value is not finite or a label out of range.
+            ConfigError: ``score_fn`` returned NaN or an infinity.
+        """
+        if len(target) != len(values) or values.ndim != 2 or not values.size:
+            raise DataError(
+                f"metric {self.name!r}: expected target (N,) and values (N, C) with N and C at least 1, "
+                f"got {target.shape} and {values.shape}."
+            )
+        if not (finite := np.isfinite(values)).all():
+            row, column = (int(position) for position in np.argwhere(~finite)[0])
+            raise DataError(
+                f"metric {self.name!r}: expected finite values, got {values[row, column]} in row {row}, "
+                f"column {column}. Look for a model that diverged."
+            )
+        score = float(self.score_fn(target, values if target.dtype == np.uint8 else values.astype(np.float64)))
+        if not math.isfinite(score):
+            raise ConfigError(f"metric {self.name!r}: expected a finite score, got {score}. Check its score_fn.")
+        return score
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Return whether the score ``a`` is strictly better than ``b``."""
+        return a > b if self.greater_is_better else a < b
+
+
+def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> Metric:
+    """Return the metric for exactly these rows: itself where it is pooled, else the mean of the folds' scores.
+
+    Args:
+        metric: of the competition.
+        fold_of: (N,) the fold of each row that will be scored.
+    """
+    if metric.pooled:
+        return metric
+
+    def mean_over_folds(target: Target, values: Values) -> float:
+        folds = [fold_of == fold for fold in np.unique(fold_of)]
+        return float(np.mean([metric.score_fn(target[rows], values[rows]) for rows in folds]))
+
+    return dataclasses.replace(metric, score_fn=mean_over_folds)
+
+
+def per_fold(metric: Metric) -> Metric:
+    """Return the metric scored fold by fold, for competitions whose models are not comparable across folds (AUC)."""
+    return dataclasses.replace(metric, name=f"{metric.name}_per_fold", pooled=False)
+
+
+def combine_metrics(parts: Sequence[tuple[Metric, slice, slice, float]]) -> Metric:
+    """Return the weighted mean of metrics, each of its own columns.
+
+    Args:
+        parts: metric, its columns in the target (N, T), its columns in the values (N, C), its weight.
+
+    Raises:
+        ConfigError: the metrics' directions differ, or no weight is above 0.
+    """
+    metrics = [metric for metric, *_ in parts]
+    if len({metric.greater_is_better for metric in metrics}) > 1:
+        raise ConfigError(
+            f"heads with metrics of different direction have no common score: "
+            f"{', '.join(f'{metric.name} ({_direction(metric)})' for metric in metrics)}."
+        )
+    total = sum(weight for *_, weight in parts)
+    if total <= 0:
+        raise ConfigError("no head counts: expected a score_weight above 0.")
+
+    def mean_of_heads(target: Target, values: Values) -> float:
+        scores = [
+            weight * metric.score_fn(_own_columns(target, columns), values[:, outputs])
+            for metric, columns, outputs, weight in parts
+        ]
+        return sum(scores) / total
+
+    return Metric(
+        name="+".join(dict.fromkeys(metric.name for metric in metrics)),
+        score_fn=mean_of_heads,
+        greater_is_better=metrics[0].greater_is_better,
+    )
+
+
+def _own_columns(target: Target, columns: slice) -> Target:
+    """Return one head's target: (N,) where it is one column, integers where all are."""
+    own = target[:, columns]
+    own = own.astype(np.int64) if (own == np.floor(own)).all() else own
+    return own[:, 0] if own.shape[1] == 1 else own
+
+
+def _direction(metric: Metric) -> str:
+    return "greater is better" if metric.greater_is_better else "smaller is better"

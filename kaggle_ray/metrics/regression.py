@@ -1,0 +1,60 @@
+"""Metrics of numbers, pooled over the rows.
+
+Shape legend: N rows, C columns: 1 for a number; for kappa of an ordered class also the classes' probabilities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaggle_ray.metrics.metric import Metric
+from kaggle_ray.types import Float64Array, Target
+
+
+def _errors(target: Target, values: Float64Array) -> Float64Array:
+    difference: Float64Array = target.reshape(values.shape).astype(np.float64) - values
+    return difference
+
+
+def _rmse(target: Target, values: Float64Array) -> float:
+    return float(np.sqrt(np.mean(_errors(target, values) ** 2)))
+
+
+def _mae(target: Target, values: Float64Array) -> float:
+    return float(np.mean(np.abs(_errors(target, values))))
+
+
+def _r2(target: Target, values: Float64Array) -> float:
+    spread = float(np.sum((target - target.mean()) ** 2))
+    return 1.0 - float(np.sum(_errors(target, values) ** 2)) / spread if spread else 0.0
+
+
+def _quadratic_kappa(target: Target, values: Float64Array) -> float:
+    ratings = values.argmax(axis=1) if values.shape[1] > 1 else np.rint(values[:, 0])
+    expected = _mean_square(target, ratings)
+    return 1.0 - float(np.mean((target - ratings) ** 2) / expected) if expected else 1.0
+
+
+def _mean_square(first: Target, second: Target) -> float:
+    """Return the mean of (a - b)**2 over all pairs of one of the first and one of the second."""
+    return float(np.mean(first.astype(np.float64) ** 2) + np.mean(second**2) - 2 * np.mean(first) * np.mean(second))
+
+
+RMSE = Metric(name="rmse", score_fn=_rmse, greater_is_better=False)
+"""Root of the mean squared error."""
+
+MAE = Metric(name="mae", score_fn=_mae, greater_is_better=False)
+"""Mean absolute error."""
+
+R2 = Metric(name="r2", score_fn=_r2, greater_is_better=True)
+"""Share of the target's variance that is explained: 1 - squared error / squared distance from the mean; 0 for a
+constant target."""
+
+QUADRATIC_KAPPA = Metric(
+    name="quadratic_kappa", score_fn=_quadratic_kappa, greater_is_better=True, decision="cutpoints"
+)
+"""Agreement of ordered classes 0, 1, ... beyond chance, disagreement counting by its square. Values are probabilities
+of the classes, or one number that is cut into classes.
+
+Source: Cohen, Psychological Bulletin 1968 (weighted kappa).
+"""

@@ -1,0 +1,99 @@
+"""The table as an input: normalised by the training rows, alone or joined to an image network.
+
+Shape suffixes: N samples, D columns of the table, E features.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TableNorm(nn.Module):
+    """Standardises columns; what is missing becomes the mean, and says so in a column of its own."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_columns: int) -> None:
+        """Leave the values as they are until ``fit`` has seen some."""
+        super().__init__()
+        self.num_columns = num_columns
+        self.register_buffer("mean", torch.zeros(num_columns))
+        self.register_buffer("std", torch.ones(num_columns))
+
+    @property
+    def num_features(self) -> int:
+        """Columns of what comes out: each column's value, and whether it is missing."""
+        return 2 * self.num_columns
+
+    def fit(self, table_ND: Tensor) -> None:
+        """Take mean and deviation of each column from the training rows, NaN left out."""
+        num_known = table_ND.isfinite().sum(dim=0).clamp_min(1)
+        known = torch.nan_to_num(table_ND)
+        self.mean = known.sum(dim=0) / num_known
+        squares = torch.nan_to_num(table_ND - self.mean).square().sum(dim=0)
+        self.std = (squares / num_known).sqrt()
+        self.std[self.std < 1e-12] = 1.0
+
+    def forward(self, table_ND: Tensor) -> Tensor:
+        """Return (N, 2 D) features."""
+        is_missing = table_ND.isnan()
+        scaled = torch.nan_to_num((table_ND - self.mean) / self.std)
+        return torch.cat([scaled.clamp(-10, 10), is_missing.float()], dim=1)
+
+
+class NormedTable(nn.Module):
+    """A network of images and of a table's normalised features."""
+
+    def __init__(self, network: nn.Module, norm: TableNorm) -> None:
+        """Put ``norm`` before ``network``."""
+        super().__init__()
+        self.network = network
+        self.norm = norm
+
+    def forward(self, images_NCHW: Tensor, table_ND: Tensor) -> Tensor:
+        """Return the network's logits."""
+        logits: Tensor = self.network(images_NCHW, self.norm(table_ND))
+        return logits
+
+
+class JoinedTable(nn.Module):
+    """The features of an image network beside those of a table, under one linear layer."""
+
+    def __init__(
+        self, network: nn.Module, norm: TableNorm, num_outputs: int, *, num_features: int, width: int, dropout: float
+    ) -> None:
+        """Join ``network``, which gives (N, num_features), with ``width`` features of the table."""
+        super().__init__()
+        self.network = network
+        self.norm = norm
+        self.of_table = nn.Sequential(nn.Linear(norm.num_features, width), nn.ReLU(), nn.Dropout(dropout))
+        self.head = nn.Linear(num_features + width, num_outputs)
+
+    def forward(self, images_NCHW: Tensor, table_ND: Tensor) -> Tensor:
+        """Return (N, num_outputs) logits."""
+        features_NE = torch.cat([torch.relu(self.network(images_NCHW)), self.of_table(self.norm(table_ND))], dim=1)
+        logits: Tensor = self.head(features_NE)
+        return logits
+
+
+class TableOnly(nn.Module):
+    """The table alone: linear, or with hidden layers."""
+
+    def __init__(self, norm: TableNorm, num_outputs: int, hidden: tuple[int, ...] = (), dropout: float = 0.0) -> None:
+        """Put a layer of each width of ``hidden`` between the table and the outputs."""
+        super().__init__()
+        self.norm = norm
+        layers: list[nn.Module] = []
+        num_features = norm.num_features
+        for width in hidden:
+            layers += [nn.Linear(num_features, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+            num_features = width
+        self.layers = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
+
+    def forward(self, table_ND: Tensor) -> Tensor:
+        """Return (N, num_outputs) logits."""
+        with torch.autocast(table_ND.device.type, enabled=False):  # a small product gains nothing by rounding
+            logits: Tensor = self.layers(self.norm(table_ND))
+        return logits

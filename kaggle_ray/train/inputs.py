@@ -1,0 +1,70 @@
+"""What a fit sees of the competition: images, a table beside them, and targets, all by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kaggle_ray.data.head import Head
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.decode import Pixels
+from kaggle_ray.metrics import Metric
+from kaggle_ray.models import Shapes
+from kaggle_ray.types import FloatArray, IntArray, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inputs:
+    """What a model looks at, for N rows."""
+
+    images: Images
+    """(N * V) decoded images, the V views of a row one after the other."""
+    num_views: int = 1
+    table: FloatArray | None = None
+    """(N, D); NaN where a value is missing."""
+
+    def views(self, rows: IntArray) -> IntArray:
+        """Return (n * V,) the positions in ``images`` of the views of ``rows`` (n,)."""
+        if self.num_views == 1:
+            return rows
+        return np.asarray((rows[:, np.newaxis] * self.num_views + np.arange(self.num_views)).ravel(), dtype=np.int64)
+
+    def read(self, rows: IntArray) -> Pixels:
+        """Return (n * V, H, W, C) the pixels of ``rows`` (n,)."""
+        return self.images.read(self.views(rows))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitData:
+    """One fold of a competition, ready to be trained on."""
+
+    inputs: Inputs
+    """Of all N training rows."""
+    target: Target
+    """(N,) or (N, T); for segmentation (N, h * w), the flattened masks at the size that predictions are kept at."""
+    heads: tuple[Head, ...]
+    metric: Metric
+    train_rows: IntArray
+    """Positions of the rows to train on."""
+    valid_rows: IntArray
+    """Positions of the rows to score; never trained on."""
+    fold: int
+    id_hashes: npt.NDArray[np.uint64]
+    """(N * V,) of the samples' ids: what augmentation is a function of, beside seed, fold and epoch."""
+    masks: Images | None = None
+    """(N,) for segmentation, at the size that images are decoded to."""
+    mask_size: tuple[int, int] | None = None
+    """Height and width in pixels at which masks are predicted, for segmentation."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """What the model has to take and give."""
+        return Shapes(
+            num_outputs=sum(head.num_outputs for head in self.heads),
+            num_channels=self.inputs.images.shape[3],
+            num_views=self.inputs.num_views,
+            num_table_columns=0 if self.inputs.table is None else self.inputs.table.shape[1],
+            segments=self.masks is not None,
+        )

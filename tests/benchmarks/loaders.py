@@ -1,0 +1,193 @@
+"""Our loader against torchvision's and timm's: CPU seconds and wall seconds of an epoch, side by side in one process.
+
+    python tests/benchmarks/loaders.py PHOTOGRAPHS [MORE ...] --size 64 --rounds 3
+
+Each loader gives float32 batches of the same size, randomly cropped (60 to 100% of the area), mirrored and normalised.
+All read with the workers that are asked for; a round runs each once, in turn. The first epoch of ours decodes into an
+empty cache; those of the others are like all their epochs. A ratio is theirs over ours in CPU seconds, with its spread
+over the rounds.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.files import list_images
+from kaggle_ray.data.head import Head
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import open_images
+from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.batches import EpochBatches, Finisher, load
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.losses import Outputs
+
+BATCH_SIZE = 32
+AREA, ASPECT = (0.6, 1.0), (3 / 4, 4 / 3)
+CPU = torch.device("cpu")
+SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
+
+Epoch = Callable[[int], Iterator[Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """Seconds of an epoch."""
+
+    wall_s: float
+    cpu_s: float
+    """Of this process and of its workers."""
+
+
+def measured(batches: Iterator[Tensor], expected: int) -> Cost:
+    """Return what it costs to take all batches; they hold ``expected`` images."""
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    num_images = sum(len(batch) for batch in batches)
+    assert num_images == expected, (num_images, expected)
+    return Cost(wall_s=time.perf_counter() - wall, cpu_s=_cpu_seconds() - cpu)
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+class Ours:
+    """The decode-once cache and the batches of the training loop."""
+
+    def __init__(self, paths: list[Path], size: int, num_workers: int, cache_dir: Path) -> None:
+        """Decode nothing before the first epoch."""
+        self._paths, self._size, self._cache_dir = paths, size, cache_dir
+        self._settings = replace(SETTINGS, loader_workers=num_workers)
+        self._std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+        self._mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        """Yield the batches of an epoch, opening the cache first as a new process would."""
+        decoded = self._size * 5 // 4
+        images = open_images(self._paths, height=decoded, width=decoded, cache_dir=self._cache_dir)
+        rows = np.arange(len(self._paths))
+        head = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
+        data = FitData(
+            inputs=Inputs(images=images),
+            target=rows % 2,
+            heads=(head,),
+            metric=LOG_LOSS,
+            train_rows=rows,
+            valid_rows=rows[:0],
+            fold=0,
+            id_hashes=id_hashes([path.stem for path in self._paths]),
+        )
+        point = Hyperparameters(image_size=decoded, train_size=self._size, batch_size=BATCH_SIZE, augment="light")
+        finish = Finisher(data, Outputs([head], data.target), point, number, CPU)
+        for batch in load(EpochBatches(data, point, number, uses_images=True), self._settings):
+            images_NCHW, _, _ = finish(batch)
+            yield (images_NCHW - self._mean) / self._std
+
+
+def torchvision_epoch(folder: Path, size: int, num_workers: int) -> Epoch:
+    """Return ImageFolder behind a DataLoader."""
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=AREA, ratio=ASPECT, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    dataset = ImageFolder(str(folder), transform)
+    return lambda _: (images for images, _ in DataLoader(dataset, BATCH_SIZE, shuffle=True, num_workers=num_workers))
+
+
+def timm_epoch(folder: Path, size: int, num_workers: int) -> Epoch:
+    """Return timm's own loader over its own data set."""
+    from timm.data import create_dataset, create_loader
+
+    dataset = create_dataset("", root=str(folder))
+
+    def epoch(_: int) -> Iterator[Tensor]:
+        loader = create_loader(
+            dataset, input_size=(3, size, size), batch_size=BATCH_SIZE, is_training=True, scale=AREA, ratio=ASPECT,
+            hflip=0.5, color_jitter=None, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD,
+            num_workers=num_workers, use_prefetcher=False, persistent_workers=False, device=CPU, drop_last=False,
+        )  # fmt: skip
+        loader_batches = iter(loader)
+        yield from (images for images, _ in loader_batches)
+
+    return epoch
+
+
+def compare(folder: Path, size: int, num_workers: int, rounds: int) -> Table:
+    """Return the table of one folder of images."""
+    paths = list(list_images(folder).values())
+    costs: dict[str, list[Cost]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        as_class = Path(scratch) / "images" / "all"
+        as_class.mkdir(parents=True)
+        for path in paths:
+            (as_class / path.name).symlink_to(path.resolve())
+        others = {
+            "torchvision": torchvision_epoch(as_class.parent, size, num_workers),
+            "timm": timm_epoch(as_class.parent, size, num_workers),
+        }
+        for epoch in others.values():
+            next(epoch(0))  # lazy imports
+        for number in range(1, rounds + 1):
+            ours = Ours(paths, size, num_workers, Path(scratch) / f"cache{number}")
+            for name, batches in [
+                ("ours, first epoch", ours.epoch(1)),
+                ("ours, later epochs", ours.epoch(2)),
+                *((name, epoch(number)) for name, epoch in others.items()),
+            ]:
+                costs.setdefault(name, []).append(measured(batches, len(paths)))
+    return _table(f"{folder.name}: {len(paths)} images to {size} px, {num_workers} workers", costs)
+
+
+def _table(title: str, costs: dict[str, list[Cost]]) -> Table:
+    table = Table("loader", "wall s", "CPU s", "CPU: ours first", "CPU: ours later", title=title)
+    for name, rounds in costs.items():
+        wall, cpu = (float(np.median([getattr(cost, field) for cost in rounds])) for field in ("wall_s", "cpu_s"))
+        ratios = [""] * 2 if name.startswith("ours") else [
+            _ratio(rounds, costs[of]) for of in ("ours, first epoch", "ours, later epochs")
+        ]  # fmt: skip
+        table.add_row(name, f"{wall:.2f}", f"{cpu:.2f}", *ratios)
+    return table
+
+
+def _ratio(theirs: list[Cost], ours: list[Cost]) -> str:
+    ratios = sorted(their.cpu_s / our.cpu_s for their, our in zip(theirs, ours, strict=True))
+    return f"{np.median(ratios):.1f}x ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--size", default=64, show_default=True, help="Side in pixels of a batch's images.")
+@click.option("--workers", default=0, show_default=True, help="Worker processes of every loader.")
+@click.option("--rounds", default=3, show_default=True)
+def main(folders: tuple[Path, ...], size: int, workers: int, rounds: int) -> None:
+    """Print a table for each of FOLDERS, which hold images."""
+    torch.set_num_threads(1)
+    for folder in folders:
+        Console(width=120).print(compare(folder, size, workers, rounds))
+
+
+if __name__ == "__main__":
+    main()

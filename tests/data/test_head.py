@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kaggle_ray.data.baseline import check_directions, constant_answer, target_of
+from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.metrics import ACCURACY, LOG_LOSS, Metric, metric_by_name
+from kaggle_ray.types import Task
+
+RMSE = metric_by_name("rmse")
+KIND = Head(name="kind", task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
+TAGS = Head(name="tags", task="multilabel", classes=("x", "y"), metric=LOG_LOSS)
+AGE = Head(name="age", task="regression", metric=RMSE, score_weight=3.0)
+TARGET = np.array([[0, 1, 0, 10.0], [2, 1, 1, 20.0], [2, 0, 0, 30.0], [1, 0, 1, 40.0]])
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "message"),
+    [
+        ("binary", ("a",), "a binary task has 2 classes, got 1"),
+        ("binary", ("a", "b", "c"), "a binary task has 2 classes, got 3"),
+        ("multiclass", ("a",), "a multiclass task has 2 or more classes, got 1"),
+        ("multilabel", (), "a multilabel task has 1 or more classes, got 0"),
+        ("regression", ("a",), "a regression task has no classes, got 1"),
+        ("segmentation", (), "a segmentation task has 1 or more classes, got 0"),
+        ("segmentatoin", ("a",), "there is no task 'segmentatoin'. Did you mean 'segmentation'?"),
+    ],
+)
+def test_a_heads_classes_have_to_suit_its_task(task: Task, classes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?").replace(".", r"\.")):
+        Head(task=task, classes=classes, metric=LOG_LOSS)
+
+
+def test_heads_lie_side_by_side() -> None:
+    placed = place_heads([KIND, TAGS, AGE])
+    assert [(place.outputs.start, place.outputs.stop) for place in placed] == [(0, 3), (3, 5), (5, 6)]
+    assert [(place.targets.start, place.targets.stop) for place in placed] == [(0, 1), (1, 3), (3, 4)]
+    assert target_of(placed[0], TARGET).tolist() == [0, 2, 2, 1]
+    assert target_of(placed[0], TARGET).dtype == np.int64
+    assert target_of(placed[1], TARGET).tolist() == [[1, 0], [1, 1], [0, 0], [0, 1]]
+    assert target_of(placed[2], TARGET).tolist() == [10, 20, 30, 40]
+
+
+def test_the_score_of_several_heads_is_their_weighted_mean() -> None:
+    values = np.random.default_rng(0).random((4, 6)).astype(np.float32)
+    placed = place_heads([KIND, TAGS, AGE])
+    parts = [place.head.metric.score(target_of(place, TARGET), values[:, place.outputs]) for place in placed]
+    assert metric_of([KIND, TAGS, AGE]).score(TARGET, values) == pytest.approx((parts[0] + parts[1] + 3 * parts[2]) / 5)
+
+
+def test_heads_of_opposite_directions_have_no_common_score() -> None:
+    other = Head(name="other", task="multiclass", classes=("a", "b"), metric=ACCURACY)
+    with pytest.raises(ConfigError, match="direction"):
+        check_heads([KIND, other], where="x")
+
+
+def test_names_of_heads_differ_and_masks_stand_alone() -> None:
+    with pytest.raises(ConfigError, match="each with a name of its own"):
+        check_heads([KIND, KIND], where="x")
+    mask = Head(name="mask", task="segmentation", classes=("car",), metric=metric_by_name("dice"))
+    with pytest.raises(ConfigError, match="a segmentation head stands alone"):
+        check_heads([mask, AGE], where="x")
+
+
+def test_the_constant_answer_is_frequencies_and_means() -> None:
+    answer = constant_answer([KIND, TAGS, AGE], TARGET, 2)
+    assert answer.tolist() == [[0.25, 0.25, 0.5, 0.5, 0.5, 25.0]] * 2
+
+
+def test_a_wrongly_declared_direction_is_caught_in_any_head() -> None:
+    check_directions([KIND, TAGS, AGE], TARGET)
+    upside_down = Metric(name="rmse", score_fn=RMSE.score_fn, greater_is_better=True)
+    wrong = Head(name="age", task="regression", metric=upside_down)
+    with pytest.raises(ConfigError, match="greater_is_better=False"):
+        check_directions([wrong], TARGET[:, 3])

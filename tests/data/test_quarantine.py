@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kaggle_ray.data.competition import Samples
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.table import Table
+from kaggle_ray.errors import DataError
+
+GREY = Path("grey.png")
+
+
+@pytest.fixture
+def samples() -> Samples:
+    return Samples(
+        train_ids=np.array(["a", "b", "c"]),
+        train_paths=(Path("a.jpg"), Path("b.jpg"), Path("c.jpg")),
+        target=np.array([0, 1, 2]),
+        test_ids=np.array(["d", "e"]),
+        test_paths=(Path("d.jpg"), Path("e.jpg")),
+        train_masks=(Path("a.gif"), Path("b.gif"), Path("c.gif")),
+        train_table=Table(columns=("z",), values=np.array([[1.0], [2.0], [3.0]], dtype=np.float32)),
+        test_table=Table(columns=("z",), values=np.array([[4.0], [5.0]], dtype=np.float32)),
+        train_only=np.array([False, False, True]),
+        groups=np.array(["x", "y", "z"]),
+        times=np.array([1.0, 2.0, 3.0]),
+    )
+
+
+@pytest.mark.parametrize("bad", ["b.jpg", "b.gif"])
+def test_a_training_row_goes_with_its_image_or_mask(samples: Samples, bad: str) -> None:
+    kept = without_unreadable(samples, {Path(bad)}, placeholder=GREY)
+    assert kept.train_ids.tolist() == ["a", "c"]
+    assert kept.train_paths == (Path("a.jpg"), Path("c.jpg"))
+    assert kept.train_masks == (Path("a.gif"), Path("c.gif"))
+    assert kept.target.tolist() == [0, 2]
+    assert kept.train_table is not None
+    assert kept.train_table.values.tolist() == [[1.0], [3.0]]
+    assert kept.train_only is not None
+    assert kept.train_only.tolist() == [False, True]
+    assert kept.groups is not None
+    assert kept.groups.tolist() == ["x", "z"]
+    assert kept.times is not None
+    assert kept.times.tolist() == [1.0, 3.0]
+
+
+def test_a_test_row_stays_with_the_placeholder(samples: Samples) -> None:
+    kept = without_unreadable(samples, {Path("e.jpg")}, placeholder=GREY)
+    assert kept.test_ids.tolist() == ["d", "e"]
+    assert kept.test_paths == (Path("d.jpg"), GREY)
+
+
+def test_a_sample_of_several_images_goes_with_any_of_them(samples: Samples) -> None:
+    two = dataclasses.replace(
+        samples,
+        train_paths=tuple((Path(f"{name}1.jpg"), Path(f"{name}2.jpg")) for name in "abc"),
+        test_paths=tuple((Path(f"{name}1.jpg"), Path(f"{name}2.jpg")) for name in "de"),
+    )
+    kept = without_unreadable(two, {Path("a2.jpg"), Path("d1.jpg")}, placeholder=GREY)
+    assert kept.train_ids.tolist() == ["b", "c"]
+    assert kept.test_paths[0] == (GREY, Path("d2.jpg"))
+
+
+def test_nothing_to_leave_out_changes_nothing(samples: Samples) -> None:
+    assert without_unreadable(samples, set(), placeholder=GREY) is samples
+
+
+def test_no_row_left_is_an_error(samples: Samples) -> None:
+    with pytest.raises(DataError, match="none of the 3 training rows can be read"):
+        without_unreadable(samples, set(samples.train_paths), placeholder=GREY)  # type: ignore[arg-type]

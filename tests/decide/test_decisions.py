@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_ray.decide import Decision, decided, default_decision, default_score, fit_decision
+from kaggle_ray.metrics import ACCURACY, DICE, F2, LOG_LOSS, MEAN_AP_IOU, QUADRATIC_KAPPA, Metric
+from kaggle_ray.types import FloatArray, Target
+
+SEEDS = st.integers(0, 10**6)
+
+
+def noisy_labels(seed: int, num_rows: int = 600) -> tuple[Target, FloatArray]:
+    """Return labels of different frequency, and probabilities that know something of them."""
+    rng = np.random.default_rng(seed)
+    target = (rng.random((num_rows, 5)) < np.array([0.05, 0.2, 0.4, 0.6, 0.9])).astype(np.int64)
+    logits = 1.5 * (2 * target - 1) + 1.5 * rng.normal(size=target.shape)
+    return target, (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def noisy_masks(seed: int) -> tuple[Target, FloatArray]:
+    """Return masks, a third of them empty, with specks of foreground in the probabilities; those are a little low."""
+    rng = np.random.default_rng(seed)
+    target = np.zeros((60, 400), dtype=np.uint8)
+    for row in range(40):
+        start = rng.integers(0, 300)
+        target[row, start : start + rng.integers(50, 100)] = 1
+    values = 0.45 * target + rng.uniform(0, 0.3, target.shape)
+    values[40:, :2] = 0.9
+    return target, values.astype(np.float32)
+
+
+CASES: list[tuple[Metric, Target, FloatArray]] = [
+    (F2, *noisy_labels(0)),
+    (DICE, *noisy_masks(0)),
+    (MEAN_AP_IOU, *noisy_masks(0)),
+]
+
+
+@pytest.mark.parametrize(("metric", "target", "values"), CASES)
+def test_a_fitted_rule_beats_the_default_on_its_own_rows(metric: Metric, target: Target, values: FloatArray) -> None:
+    fitted = fit_decision(metric, target, values)
+    assert metric.score(target, fitted.apply(values)) > default_score(metric, target, values)
+
+
+@pytest.mark.parametrize(("metric", "target", "values"), CASES)
+def test_a_rule_does_not_depend_on_the_order_of_the_rows(metric: Metric, target: Target, values: FloatArray) -> None:
+    order = np.random.default_rng(1).permutation(len(target))
+    fitted, other = fit_decision(metric, target, values), fit_decision(metric, target[order], values[order])
+    assert fitted.kind == other.kind
+    for name, parameter in fitted.parameters.items():
+        assert other.parameters[name] == pytest.approx(parameter)
+
+
+@pytest.mark.parametrize(("metric", "target", "values"), CASES)
+def test_answers_are_decided_once_and_for_all(metric: Metric, target: Target, values: FloatArray) -> None:
+    answers = fit_decision(metric, target, values).apply(values)
+    assert set(np.unique(answers).tolist()) <= {0.0, 1.0}
+    assert metric.score(target, default_decision(metric, values.shape[1]).apply(answers)) == metric.score(
+        target, answers
+    )
+
+
+def test_thresholds_hold_on_new_rows() -> None:
+    target, values = noisy_labels(0, 4000)
+    fitted = fit_decision(F2, target[:600], values[:600])
+    new = target[600:], values[600:]
+    assert F2.score(new[0], fitted.apply(new[1])) > default_score(F2, *new)
+
+
+def test_few_rows_share_one_threshold() -> None:
+    target, values = noisy_labels(0, 15)
+    thresholds = fit_decision(F2, target, values).parameters["thresholds"]
+    assert len(set(thresholds)) == 1
+
+
+@given(SEEDS)
+@settings(max_examples=10, deadline=None)
+def test_own_thresholds_are_no_worse_than_a_common_one_on_many_rows(seed: int) -> None:
+    target, values = noisy_labels(seed, 3000)
+    fitted = fit_decision(F2, target, values)
+    best_common = max(F2.score(target, (values > cut).astype(np.float32)) for cut in np.arange(0.02, 0.9, 0.01))
+    assert F2.score(target, fitted.apply(values)) >= best_common - 1e-3
+
+
+def test_a_speck_is_an_empty_mask() -> None:
+    target, values = noisy_masks(0)
+    fitted = fit_decision(MEAN_AP_IOU, target, values)
+    assert fitted.parameters["min_pixels"] >= 3
+    assert not fitted.apply(values)[40:].any()
+    larger = fitted.enlarged(4.0)
+    assert larger.parameters["min_pixels"] == 4 * fitted.parameters["min_pixels"]
+    assert larger.parameters["threshold"] == fitted.parameters["threshold"]
+
+
+def test_cuts_turn_numbers_into_ordered_classes() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 300)
+    values = (0.5 * target + 0.3 + rng.normal(0, 0.1, 300))[:, np.newaxis].astype(np.float32)
+    fitted = fit_decision(QUADRATIC_KAPPA, target, values)
+    assert fitted.parameters["cuts"] == sorted(fitted.parameters["cuts"])
+    assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > 0.95
+    assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > QUADRATIC_KAPPA.score(target, values)
+
+
+@pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY])
+def test_what_needs_no_decision_stays_as_it_is(metric: Metric) -> None:
+    values = np.array([[0.2], [0.7]], dtype=np.float32)
+    fitted = fit_decision(metric, np.array([0, 1]), values)
+    assert fitted == Decision(kind="none")
+    assert fitted.apply(values).tolist() == values.tolist()
+    assert decided(metric, fitted) is metric
+
+
+@pytest.mark.parametrize(("metric", "target", "values"), CASES)
+def test_a_decision_is_json(metric: Metric, target: Target, values: FloatArray) -> None:
+    fitted = fit_decision(metric, target, values)
+    read = json.loads(json.dumps(fitted.to_json()))
+    again = Decision(kind=read.pop("kind"), parameters=read)
+    assert np.array_equal(again.apply(values), fitted.apply(values))

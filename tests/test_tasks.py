@@ -1,0 +1,110 @@
+"""Every kind of task and input, from its files to a checked submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kaggle_ray
+from kaggle_ray.result import RunResult
+from kaggle_ray.submission.table import read_cells
+from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
+
+TRUTH_IS_CLOSE: dict[ToyTask, float] = {"multilabel": 0.9, "masks": 0.85, "mask_classes": 0.75}
+"""Scores that a model has to reach; for the others, a share of the baseline's error."""
+HALF_OF_THE_ERROR = 0.7
+
+
+def run_toy(task: ToyTask, folder: Path, **options: object) -> RunResult:
+    folder.mkdir(exist_ok=True)
+    file = folder / f"toy_{task}.py"
+    file.write_text(f"from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of({task!r})\n")
+    return kaggle_ray.run(
+        file,
+        data=folder / "data",
+        runs=folder / "runs",
+        launcher="local",
+        reporters=[],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def scores(result: RunResult) -> tuple[float, float]:
+    """Return the honest score and the baseline's."""
+    by_kind = {row.kind: row.score for row in result.board.rows}
+    honest, baseline = by_kind["ensemble"], by_kind["baseline"]
+    assert honest is not None
+    assert baseline is not None
+    return honest, baseline
+
+
+@pytest.mark.parametrize("task", TOY_TASKS)
+def test_a_task_is_learnt_and_submitted(task: ToyTask, tmp_path: Path) -> None:
+    result = run_toy(task, tmp_path)
+    honest, baseline = scores(result)
+    if task in TRUTH_IS_CLOSE:
+        assert honest > TRUTH_IS_CLOSE[task] > baseline
+    else:
+        assert honest < HALF_OF_THE_ERROR * baseline
+    assert len(read_cells(result.submission).ids) == NUM_TEST
+
+
+def test_a_rerun_trains_nothing_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    first = run_toy("masks", tmp_path)
+    before = first.submission.read_bytes()
+    again = run_toy("masks", tmp_path)
+    assert again.outcome.num_epochs_trained == 0
+    assert again.outcome.decoded_images == 0
+    assert again.submission.read_bytes() == before
+
+
+def test_tags_are_the_labels_above_their_thresholds(tmp_path: Path) -> None:
+    result = run_toy("multilabel", tmp_path)
+    assert result.ensemble is not None
+    decided = result.ensemble.decision.apply(result.ensemble.apply(result.pool.test)) > 0.5
+    for cells, chosen in zip(read_cells(result.submission).cells, decided, strict=True):
+        assert cells[0].split() == [label for label, is_there in zip(LABELS, chosen, strict=True) if is_there]
+
+
+def test_a_child_starts_from_the_weights_of_its_parents_same_fold(tmp_path: Path) -> None:
+    point = {**_base("regression"), "epochs": 3, "image_size": 16, "init_from": {"image_size": 8, "epochs": 12}}
+    result = run_toy("regression", tmp_path, experiments=[point])
+    parent, child = result.outcome.plan.experiments
+    assert child.parent_id == parent.experiment_id
+    assert result.outcome.num_epochs_trained == 2 * (12 + 3)
+    honest, baseline = scores(result)
+    assert honest < HALF_OF_THE_ERROR * baseline
+    alone = run_toy("regression", tmp_path / "alone", experiments=[{**point, "init_from": {}}])
+    first_of = {name: _first_loss(of) for name, of in (("child", result), ("alone", alone))}
+    assert first_of["child"] < first_of["alone"]
+
+
+def test_images_and_masks_are_decoded_once_for_all_folds_experiments_and_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
+    experiments = [{**_base("masks"), "lr": lr, "epochs": 2} for lr in (1e-2, 1e-3)]
+    result = run_toy("masks", tmp_path, experiments=experiments)
+    num_train, num_test = 64, NUM_TEST
+    unique_masks = 2  # a square on the left or on the right
+    assert result.outcome.decoded_images == num_train + num_test + unique_masks
+
+
+def _base(task: ToyTask) -> dict[str, object]:
+    from kaggle_ray.settings import Machine
+    from kaggle_ray.testing.tasks import toy_of
+
+    return dict(toy_of(task).default_space(Machine(num_cpus=1, num_gpus=0).settings()).base)
+
+
+def _first_loss(result: RunResult) -> float:
+    """Return the mean training loss of the first epoch of the last experiment's trials."""
+    from kaggle_ray.store.run import RunStore
+    from kaggle_ray.types import Trial
+
+    experiment = result.outcome.plan.experiments[-1]
+    store = RunStore(result.run_dir)
+    found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
+    return float(np.mean([of.history[0].train_loss for of in found if of is not None]))
