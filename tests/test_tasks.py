@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kaggle_ray
+from kaggle_ray.errors import DataError
 from kaggle_ray.result import RunResult
 from kaggle_ray.submission.table import read_cells
 from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
@@ -108,3 +110,18 @@ def _first_loss(result: RunResult) -> float:
     store = RunStore(result.run_dir)
     found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
     return float(np.mean([of.history[0].train_loss for of in found if of is not None]))
+
+
+def test_unreadable_files_are_left_out_and_listed_where_the_user_asks_for_it(tmp_path: Path) -> None:
+    run_toy("regression", tmp_path)
+    for name in ("a003", "b064"):
+        (tmp_path / f"data/images/{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot be decoded.*--skip-unreadable"):
+        run_toy("regression", tmp_path, run_id="strict")
+    result = run_toy("regression", tmp_path, run_id="lenient", skip_unreadable=True)
+    left_out = json.loads((result.run_dir / "unreadable.json").read_text())["files"]
+    assert sorted(left_out) == ["images/a003.png", "images/b064.png"]
+    assert "a003" not in result.pool.scored_ids.tolist()
+    assert len(read_cells(result.submission).ids) == NUM_TEST
+    again = run_toy("regression", tmp_path, run_id="lenient")
+    assert again.outcome.num_epochs_trained == 0

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.data.competition import open_competition
+from kaggle_ray.report.show import contact_sheets
+from kaggle_ray.testing.tasks import ToyTask, toy_of
+
+
+@pytest.mark.parametrize("task", ["masks", "mask_classes", "heads", "multilabel", "views"])
+def test_a_page_of_its_own_shows_every_kind_of_task(task: ToyTask, tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of(task), tmp_path / "data")
+    page = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["light"])
+    html = page.read_text()
+    assert {path.name for path in page.parent.iterdir()} == {"show.html", "samples.png", "augment-light.png"}
+    assert html.count("data:image/png;base64,") == 2
+    assert "http://" not in html
+    assert "https://" not in html
+    assert f"toy_{task}" in html
+    assert "<p>None.</p>" in html
+
+
+def test_a_file_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of("regression"), tmp_path / "data")
+    bad = tmp_path / "data/images/a003.png"
+    bad.write_bytes(b"")
+    html = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["none"]).read_text()
+    assert f"{bad}: does not decode" in html
+    assert "--skip-unreadable" in html
+
+
+def test_channels_that_differ_between_train_and_test_are_marked(tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    competition, samples = open_competition(toy_of("regression"), tmp_path / "data")
+    assert "differs" not in contact_sheets(competition, samples, out=tmp_path / "a", recipes=["none"]).read_text()
+    for path in (tmp_path / "data/images").glob("b*.png"):
+        cv2.imwrite(str(path), np.full((32, 32, 3), 250, dtype=np.uint8))
+    assert "differs" in contact_sheets(competition, samples, out=tmp_path / "b", recipes=["none"]).read_text()
