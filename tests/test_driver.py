@@ -445,6 +445,8 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
     process = subprocess.Popen(
         command("stopped"), cwd=folder, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background has them ignore Ctrl-C, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         run_dir = await_event(folder / "stopped", "trial_finished", process)

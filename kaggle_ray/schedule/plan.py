@@ -142,7 +142,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     record = started.record() if started else None
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     if unreadable:
-        placeholder = placeholder_image(default_cache_dir())
+        placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
         samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
     settings = _settings(options, machine, record)
     folds = _folds(competition, samples, started, record)

@@ -79,9 +79,10 @@ class TrialRunner:
         data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
         competition, samples = open_competition(declared, data_dir)
         unreadable = [data_dir / name for name in self._store.unreadable()]
-        return competition, without_unreadable(
-            samples, unreadable, placeholder=placeholder_image(self._context.cache_dir)
-        )
+        if unreadable:
+            placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
+            samples = without_unreadable(samples, unreadable, placeholder=placeholder)
+        return competition, samples
 
     @property
     def _competition(self) -> Competition:
