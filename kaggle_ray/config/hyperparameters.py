@@ -1,20 +1,30 @@
-"""What an experiment is: hyperparameters from plain dictionaries, and search spaces that expand to lists of them."""
+"""What an experiment is: hyperparameters from plain dictionaries, with every value's type and range checked."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.types import Experiment, JsonValue, short_digest
+from kaggle_ray.types import JsonValue
 
-Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["one_cycle", "cosine", "constant"]
+Optimizer = Literal["adamw", "sgd", "adam", "nadam", "radam", "rmsprop", "adagrad"]
+Schedule = Literal[
+    "one_cycle",
+    "cosine",
+    "constant",
+    "linear",
+    "step",
+    "exponential",
+    "cyclical",
+    "snapshot",
+    "plateau",
+    "by_epoch",
+]
+EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
 TestTimeAugmentation = Literal["none", "hflip", "hflip_sizes"]
 
 _SIZE_STEP = 16
@@ -28,8 +38,13 @@ class Hyperparameters:
     """A name of ``kaggle_ray.models``: our own, torchvision's, or ``timm/<name>``."""
     model_args: Mapping[str, JsonValue] = field(default_factory=dict)
     """Keyword arguments of the model's builder, such as ``{"width": 24}``."""
+    head: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
+    "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
     pretrained: bool = False
     """Start from the library's own weights (downloaded by it at the first use)."""
+    freeze_epochs: int = 0
+    """First epochs in which only what is not pretrained is trained: the head, or a U-Net's decoder."""
     image_size: int = 64
     """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise."""
     aspect: float = 1.0
@@ -45,9 +60,22 @@ class Hyperparameters:
     """Start from the weights, of the same fold, of the same experiment with these values instead, such as
     ``{"image_size": 64}``: that experiment is run first. Empty starts afresh."""
     batch_size: int = 64
-    """Samples per optimizer step."""
+    """Samples per optimizer step, those of all processes together."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, where it does not fit into memory at once."""
     epochs: int = 10
-    """Passes over the training rows: the fixed budget, of which the last weights are used."""
+    """Passes over the training rows."""
+    epoch_rule: EpochRule = "last"
+    """Which epoch's weights predict. ``last``: the budget's end; ``inner``: the best on an inner split of the training
+    rows, which is not trained on; ``other_folds``: for each fold the epoch that is best on the others' rows;
+    ``scored_fold``: the best on the very rows that are scored, which is a selection and gets no honest score."""
+    inner_share: float = 0.1
+    """Share of the training rows that ``epoch_rule`` inner holds out."""
+    patience: int = 0
+    """Evaluations without a better one after which training ends early, for ``epoch_rule`` inner and scored_fold; 0
+    trains for all epochs."""
+    evaluate_every: int = 1
+    """Epochs from one evaluation to the next; the last epoch is always evaluated."""
     optimizer: Optimizer = "adamw"
     lr: float = 1e-3
     """Peak learning rate."""
@@ -57,9 +85,21 @@ class Hyperparameters:
     """For sgd; the first beta of adamw."""
     beta2: float = 0.999
     """For adamw: decay per step of the second moment."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each stage of the model to the one below it; 1 is the same for all.
+    Source: Clark et al., "ELECTRA", ICLR 2020."""
+    clip_norm: float = 0.0
+    """Norm that the gradient of all weights together is scaled down to where it is larger; 0 is off."""
     schedule: Schedule = "one_cycle"
+    schedule_args: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
     warmup: float = 0.25
     """Fraction of all steps in which the learning rate rises; not for constant."""
+    loss: str = "default"
+    """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
+    plus Dice."""
+    loss_args: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Of the loss, such as ``{"gamma": 2.0}`` for focal."""
     label_smoothing: float = 0.0
     """0 to 1: how much of a target goes to the other classes."""
     mixup: float = 0.0
@@ -87,13 +127,15 @@ class Hyperparameters:
         for spec in dataclasses.fields(self):
             value = _checked_type(spec.name, getattr(self, spec.name), hints[spec.name])
             object.__setattr__(self, spec.name, value)
-        for name in ("image_size", "batch_size", "epochs"):
+        for name in ("image_size", "batch_size", "epochs", "accumulate", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        for name in ("mixup", "cutmix", "tile"):
+        for name in ("mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         _require(0.1 <= self.aspect <= 10, "aspect", "from 0.1 to 10", self.aspect)
+        _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
+        _require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
         check_names(self.init_from, where="init_from")
         for name in ("train_size", "start_size"):
             _require(0 <= getattr(self, name) <= self.image_size, name, "from 0 to image_size", getattr(self, name))
@@ -182,104 +224,3 @@ def parse_hyperparameters(values: Mapping[str, JsonValue] | Hyperparameters, *, 
         return Hyperparameters(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SearchSpace:
-    """Which experiments to run: every point of ``grid`` and every one of ``experiments``, over ``base``.
-
-    A key that is no hyperparameter raises ConfigError at once, on import of the file that defines the space.
-    """
-
-    base: Mapping[str, JsonValue] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[JsonValue]] = field(default_factory=dict)
-    """Values per hyperparameter; their product is taken, the last key fastest."""
-    experiments: Sequence[Mapping[str, JsonValue]] = ()
-    """Further points, each a dictionary; with a grid, each is combined with every point of it."""
-
-    def __post_init__(self) -> None:
-        """Check every point. Raises ConfigError."""
-        self.expand()
-
-    def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
-        """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
-
-        Raises:
-            ConfigError: an unknown or misspelt hyperparameter, a bad value, or an override that the space varies.
-        """
-        overrides = overrides or {}
-        check_names(overrides, where="--set")
-        varied = {*self.grid, *(key for point in self.experiments for key in point)}
-        if fixed := sorted(varied & set(overrides)):
-            raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
-        base = {**self.base, **overrides}
-        check_names(base, where="base")
-        check_names(self.grid, where="grid")
-        for name, values in self.grid.items():
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
-        products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-        points: list[Hyperparameters] = []
-        for number, extra in enumerate(self.experiments or [{}]):
-            check_names(extra, where=f"experiments[{number}]")
-            for product in products:
-                point = parse_hyperparameters({**base, **extra, **product}, where=f"experiment {len(points)}")
-                points += [known for known in _lineage_of(point) if known not in points]
-        if not points:
-            raise ConfigError("the search space is empty: a key of the grid has no values.")
-        return tuple(points)
-
-
-def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:
-    """Return ``point`` after the experiments that it starts from, the first ancestor first."""
-    ancestors = [] if point.parent is None else _lineage_of(point.parent)
-    return [*ancestors, point]
-
-
-def parse_override(text: str) -> tuple[str, JsonValue]:
-    """Return the name and value of ``name=value``; the value is read as JSON, else taken as text.
-
-    Raises:
-        ConfigError: there is no ``=``.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"--set {text}: expected name=value, such as --set lr=3e-4.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
-def make_experiments(
-    points: Sequence[Hyperparameters], *, competition: str, folds_digest: str
-) -> tuple[Experiment, ...]:
-    """Return the experiments of ``points``, named by what tells them apart."""
-    dicts = [dataclasses.asdict(point) for point in points]
-    flat = [_flatten(values) for values in dicts]
-    keys = sorted({key for values in flat for key in values} - {"model"})
-    varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
-    return tuple(
-        Experiment(
-            experiment_id=make_experiment_id(point, competition=competition, folds_digest=folds_digest),
-            name=" ".join([str(values["model"]), *(f"{key}={known[key]}" for key in varying if key in known)]),
-            hyperparameters=values,
-            parent_id=None
-            if point.parent is None
-            else make_experiment_id(point.parent, competition=competition, folds_digest=folds_digest),
-        )
-        for point, values, known in zip(points, dicts, flat, strict=True)
-    )
-
-
-def make_experiment_id(point: Hyperparameters, *, competition: str, folds_digest: str) -> str:
-    """Return 12 hex digits of sha256 over the canonical JSON of competition, hyperparameters and folds."""
-    values = dataclasses.asdict(point)
-    return short_digest({"competition": competition, "hyperparameters": values, "folds": folds_digest})
-
-
-def _flatten(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return hyperparameters with the model's arguments among them; one of a hyperparameter's name gets a prefix."""
-    arguments = values["model_args"].items()
-    named = {f"model_args.{name}" if name in HYPERPARAMETER_NAMES else name: value for name, value in arguments}
-    return {**{name: value for name, value in values.items() if name != "model_args"}, **named}

@@ -1,0 +1,29 @@
+"""What an experiment is: hyperparameters from plain dictionaries, and search spaces that expand to lists of them."""
+
+from kaggle_ray.config.experiments import make_experiment_id, make_experiments
+from kaggle_ray.config.hyperparameters import (
+    HYPERPARAMETER_NAMES,
+    EpochRule,
+    Hyperparameters,
+    Optimizer,
+    Schedule,
+    TestTimeAugmentation,
+    check_names,
+    parse_hyperparameters,
+)
+from kaggle_ray.config.space import SearchSpace, parse_override
+
+__all__ = [
+    "HYPERPARAMETER_NAMES",
+    "EpochRule",
+    "Hyperparameters",
+    "Optimizer",
+    "Schedule",
+    "SearchSpace",
+    "TestTimeAugmentation",
+    "check_names",
+    "make_experiment_id",
+    "make_experiments",
+    "parse_hyperparameters",
+    "parse_override",
+]

@@ -1,0 +1,79 @@
+"""Search spaces: plain dictionaries that expand to lists of hyperparameters."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kaggle_ray.config.hyperparameters import Hyperparameters, check_names, parse_hyperparameters
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.types import JsonValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpace:
+    """Which experiments to run: every point of ``grid`` and every one of ``experiments``, over ``base``.
+
+    A key that is no hyperparameter raises ConfigError at once, on import of the file that defines the space.
+    """
+
+    base: Mapping[str, JsonValue] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[JsonValue]] = field(default_factory=dict)
+    """Values per hyperparameter; their product is taken, the last key fastest."""
+    experiments: Sequence[Mapping[str, JsonValue]] = ()
+    """Further points, each a dictionary; with a grid, each is combined with every point of it."""
+
+    def __post_init__(self) -> None:
+        """Check every point. Raises ConfigError."""
+        self.expand()
+
+    def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
+        """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
+
+        Raises:
+            ConfigError: an unknown or misspelt hyperparameter, a bad value, or an override that the space varies.
+        """
+        overrides = overrides or {}
+        check_names(overrides, where="--set")
+        varied = {*self.grid, *(key for point in self.experiments for key in point)}
+        if fixed := sorted(varied & set(overrides)):
+            raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
+        base = {**self.base, **overrides}
+        check_names(base, where="base")
+        check_names(self.grid, where="grid")
+        for name, values in self.grid.items():
+            if not isinstance(values, list | tuple):
+                raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
+        products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+        points: list[Hyperparameters] = []
+        for number, extra in enumerate(self.experiments or [{}]):
+            check_names(extra, where=f"experiments[{number}]")
+            for product in products:
+                point = parse_hyperparameters({**base, **extra, **product}, where=f"experiment {len(points)}")
+                points += [known for known in _lineage_of(point) if known not in points]
+        if not points:
+            raise ConfigError("the search space is empty: a key of the grid has no values.")
+        return tuple(points)
+
+
+def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:
+    """Return ``point`` after the experiments that it starts from, the first ancestor first."""
+    ancestors = [] if point.parent is None else _lineage_of(point.parent)
+    return [*ancestors, point]
+
+
+def parse_override(text: str) -> tuple[str, JsonValue]:
+    """Return the name and value of ``name=value``; the value is read as JSON, else taken as text.
+
+    Raises:
+        ConfigError: there is no ``=``.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--set {text}: expected name=value, such as --set lr=3e-4.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
