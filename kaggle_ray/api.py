@@ -36,6 +36,9 @@ def run(
     threads: int | None = None,
     dtype: Dtype | None = None,
     loader_workers: int | None = None,
+    processes: int | None = None,
+    compile: bool | None = None,
+    checkpoint_every_s: float = 30.0,
     num_slots: int | None = None,
     budget: str | None = None,
     deadline: str | None = None,
@@ -59,6 +62,9 @@ def run(
         threads: CPU threads per trial.
         dtype: of the forward and backward pass.
         loader_workers: processes beside each trial's own that read and augment its batches; none.
+        processes: that train a trial together, each with its own threads or GPU; 1.
+        compile: whether models are compiled by torch.compile, which takes minutes at first.
+        checkpoint_every_s: seconds from one checkpoint of a trial to the next, at least.
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
         deadline: the same as a time such as ``23:30``.
@@ -80,6 +86,9 @@ def run(
         threads=threads,
         dtype=dtype,
         loader_workers=loader_workers,
+        processes=processes,
+        compile=compile,
+        checkpoint_every_s=checkpoint_every_s,
         num_slots=num_slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),

@@ -114,7 +114,7 @@ def execute(
         board=board,
         pool=pool,
         ensemble=ensemble,
-        num_epochs_trained=sum(len(result.history) for result in new_results),
+        num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
         decoded_images=num_decoded + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )

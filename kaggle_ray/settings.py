@@ -21,17 +21,21 @@ class Settings:
 
     device: Device
     threads_per_trial: int
-    """CPU threads of one trial."""
+    """CPU threads of one process of a trial."""
     dtype: Dtype
     """Of the forward and backward pass; weights and predictions are float32."""
     world_size: int = 1
-    """Processes per trial."""
+    """Processes that train a trial together, each with its own threads, or its own GPU."""
+    compile: bool = False
+    """Whether models are compiled by torch.compile: minutes at first, then faster steps."""
     loader_workers: int = 0
     """Processes beside a trial's own that read and augment its batches, which are the same for any number. Reading from
     the decode-once cache takes so little that 0 is fastest on most machines."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError where a value is out of range."""
+        if self.world_size < 1:
+            raise ConfigError(f"processes per trial: expected at least 1, got {self.world_size}.")
         if self.threads_per_trial < 1:
             raise ConfigError(f"threads per trial: expected at least 1, got {self.threads_per_trial}.")
         if self.dtype == "float16" and self.device == "cpu":
@@ -73,8 +77,9 @@ class Machine:
 
     def num_slots(self, settings: Settings) -> int:
         """Return how many trials run at once under ``settings``; at least 1."""
-        by_cpu = max(1, self.num_cpus // settings.threads_per_trial)
-        return min(by_cpu, self.num_gpus) if settings.device == "cuda" else by_cpu
+        by_cpu = max(1, self.num_cpus // (settings.threads_per_trial * settings.world_size))
+        by_gpu = max(1, self.num_gpus // settings.world_size)
+        return min(by_cpu, by_gpu) if settings.device == "cuda" else by_cpu
 
 
 def _cpu_has_bfloat16() -> bool:

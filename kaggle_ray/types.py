@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -109,13 +110,15 @@ class EpochMetrics:
     train_loss: float
     """Mean over the epoch's training samples, augmented and in train mode."""
     valid_loss: float
-    """Mean of the loss over the fold's scored rows."""
+    """Mean of the loss over the fold's scored rows; NaN where the epoch was not evaluated."""
     score: float
     """The competition's metric on the fold's scored rows, predicted as the epoch was trained: at its image size, and
-    without test-time augmentation."""
+    without test-time augmentation; NaN where the epoch was not evaluated."""
     lr: float
     """Learning rate of the epoch's last step."""
     duration_s: float
+    inner_score: float = math.nan
+    """The same on the inner split of the training rows, by which the epoch is chosen; NaN where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +129,8 @@ class TrialResult:
     status: TrialStatus
     attempt_id: str
     history: tuple[EpochMetrics, ...] = ()
+    num_resumed: int = 0
+    """Epochs of the history that an earlier attempt had trained: this one went on from its checkpoint."""
     blobs: Mapping[str, str] = field(default_factory=dict)
     """File name in the attempt's folder -> sha256 (64 hex digits)."""
     score: float | None = None

@@ -1,72 +1,90 @@
-"""Mixes a batch with itself in another order, on the device.
+"""Mixes the samples of a batch with each other, on the device.
 
-Shape suffixes: N samples, C channels, H height, W width.
+What is mixed with what is drawn for the whole batch; a process that computes a part of the batch applies its part.
+
+Shape suffixes: N samples, C channels, K outputs per pixel, H height, W width.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kaggle_ray.types import IntArray
 
-def mixup(images_NCHW: Tensor, targets: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return weighted means of pairs of images, and of their targets.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mix:
+    """How a batch is mixed."""
+
+    kind: Literal["mixup", "cutmix"]
+    kept: float
+    """Share that each sample keeps of itself, 0 to 1; of a cut, the area before what lies outside is cut off."""
+    row: float
+    column: float
+    """Centre of a cut, as fractions of the sides."""
+    partners: IntArray
+    """(N,) which sample each is mixed with."""
+
+    def part(self, positions: slice, partners: IntArray) -> Mix:
+        """Return the mix of the samples at ``positions``, whose partners are found at ``partners`` of what is read."""
+        assert len(partners) == len(self.partners[positions])
+        return dataclasses.replace(self, partners=partners)
+
+
+def draw_mix(mixup_alpha: float, cutmix_alpha: float, num_samples: int, generator: np.random.Generator) -> Mix | None:
+    """Return how a batch is mixed, None where neither kind is asked for; where both are, one of them by chance.
 
     Args:
-        images_NCHW: a batch.
-        targets: (N, ...) float, soft targets or masks.
-        alpha: the weight's distribution is Beta(alpha, alpha); above 0.
-        generator: draws the weight and the pairs, one each for the batch.
-
-    Source: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
+        mixup_alpha: the share's distribution is Beta(alpha, alpha); 0 is off.
+        cutmix_alpha: the same for cuts.
+        num_samples: N of the whole batch.
+        generator: draws all of it.
     """
-    share = float(generator.beta(alpha, alpha))
-    partners = _partners(images_NCHW, generator)
-    return _blend(images_NCHW, images_NCHW[partners], share), _blend(targets, targets[partners], share)
+    if not mixup_alpha and not cutmix_alpha:
+        return None
+    mixes = generator.random() < 0.5 if mixup_alpha and cutmix_alpha else mixup_alpha > 0
+    alpha = mixup_alpha if mixes else cutmix_alpha
+    kept = float(generator.beta(alpha, alpha))
+    row, column = generator.random(2).tolist()
+    return Mix(
+        kind="mixup" if mixes else "cutmix", kept=kept, row=row, column=column,
+        partners=generator.permutation(num_samples),
+    )  # fmt: skip
 
 
-def cutmix(images_NCHW: Tensor, targets: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return images with a rectangle of another, and targets mixed by the area that it has in the end.
-
-    Masks, targets of (N, K, H, W), are cut as the images are.
+def mix_batch(images_NCHW: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+    """Return the first N samples, mixed with their partners among all that were read, and their targets.
 
     Args:
-        images_NCHW: a batch.
-        targets: (N, ...) float, soft targets or masks.
-        alpha: the distribution of the share that an image keeps is Beta(alpha, alpha); above 0.
-        generator: draws the rectangle and the pairs, one each for the batch.
+        images_NCHW: N samples, or more where partners were read beside them.
+        targets: (N or more, ...) float, soft targets or masks.
+        mix: of N samples.
 
-    Source: Yun et al., "CutMix: regularization strategy to train strong classifiers with localizable features",
-    ICCV 2019.
+    Sources: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. Yun et al., "CutMix: regularization
+    strategy to train strong classifiers with localizable features", ICCV 2019.
     """
+    num = len(mix.partners)
+    partners = torch.from_numpy(mix.partners).to(images_NCHW.device)
+    own, others = images_NCHW[:num], images_NCHW[partners]
+    own_targets, other_targets = targets[:num], targets[partners]
+    if mix.kind == "mixup":
+        return torch.lerp(others, own, mix.kept), torch.lerp(other_targets, own_targets, mix.kept)
     height, width = images_NCHW.shape[2:]
-    rows, columns = _rectangle(float(generator.beta(alpha, alpha)), height, width, generator)
-    partners = _partners(images_NCHW, generator)
-    images = _paste(images_NCHW, partners, rows, columns)
+    extent = math.sqrt(1 - mix.kept)
+    rows, columns = _interval(mix.row, extent, height), _interval(mix.column, extent, width)
+    images = _pasted(own, others, rows, columns)
     if targets.ndim == 4:
         assert targets.shape[2:] == images_NCHW.shape[2:], f"masks {targets.shape} of images {images_NCHW.shape}"
-        return images, _paste(targets, partners, rows, columns)
+        return images, _pasted(own_targets, other_targets, rows, columns)
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return images, _blend(targets, targets[partners], 1 - pasted)
-
-
-def _partners(images_NCHW: Tensor, generator: np.random.Generator) -> Tensor:
-    return torch.from_numpy(generator.permutation(len(images_NCHW))).to(images_NCHW.device)
-
-
-def _blend(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Return ``share`` of the first and the rest of the second."""
-    return torch.lerp(second, first, share)
-
-
-def _rectangle(kept: float, height: int, width: int, generator: np.random.Generator) -> tuple[slice, slice]:
-    """Return rows and columns about a point anywhere in the image, of 1 - ``kept`` of its area where not cut off."""
-    extent = math.sqrt(1 - kept)
-    row, column = generator.random(2)
-    return _interval(row, extent, height), _interval(column, extent, width)
+    return images, torch.lerp(other_targets, own_targets, 1 - pasted)
 
 
 def _interval(centre: float, extent: float, side: int) -> slice:
@@ -75,7 +93,7 @@ def _interval(centre: float, extent: float, side: int) -> slice:
     return slice(max(start, 0), min(stop, side))
 
 
-def _paste(images_NCHW: Tensor, partners: Tensor, rows: slice, columns: slice) -> Tensor:
-    pasted = images_NCHW.clone()
-    pasted[:, :, rows, columns] = images_NCHW[partners][:, :, rows, columns]
+def _pasted(own_NCHW: Tensor, others_NCHW: Tensor, rows: slice, columns: slice) -> Tensor:
+    pasted = own_NCHW.clone()
+    pasted[:, :, rows, columns] = others_NCHW[:, :, rows, columns]
     return pasted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 
 from kaggle_ray.launch.launcher import Emit, Launcher, finished
 from kaggle_ray.reporters import events
@@ -17,17 +18,17 @@ class LocalLauncher:
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """See Launcher."""
-        runner = TrialRunner(context)
-        while True:
-            step = source.next()
-            if isinstance(step, Done):
-                return
-            if isinstance(step, Wait):
-                raise RuntimeError("the source waits for a trial to end, but none is running")
-            emit(events.trial_started(step))
-            result = _drain(step, runner.run(step), emit)
-            source.record(result)
-            emit(finished(result))
+        with closing(TrialRunner(context)) as runner:
+            while True:
+                step = source.next()
+                if isinstance(step, Done):
+                    return
+                if isinstance(step, Wait):
+                    raise RuntimeError("the source waits for a trial to end, but none is running")
+                emit(events.trial_started(step))
+                result = _drain(step, runner.run(step), emit)
+                source.record(result)
+                emit(finished(result))
 
 
 def _drain(trial: Trial, epochs: Generator[EpochMetrics, None, TrialResult], emit: Emit) -> TrialResult:

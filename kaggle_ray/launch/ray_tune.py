@@ -68,8 +68,8 @@ def _start_ray(settings: Settings, num_slots: int) -> None:
         return
     ray.init(
         address="local",
-        num_cpus=num_slots * settings.threads_per_trial,
-        num_gpus=num_slots if settings.device == "cuda" else 0,
+        num_cpus=num_slots * settings.threads_per_trial * settings.world_size,
+        num_gpus=num_slots * settings.world_size if settings.device == "cuda" else 0,
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         **quiet,
@@ -78,7 +78,10 @@ def _start_ray(settings: Settings, num_slots: int) -> None:
 
 def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: str) -> tune.Tuner:
     settings = context.settings
-    resources = {"cpu": settings.threads_per_trial, "gpu": 1 if settings.device == "cuda" else 0}
+    resources = {
+        "cpu": settings.threads_per_trial * settings.world_size,
+        "gpu": settings.world_size if settings.device == "cuda" else 0,
+    }
     bridge = SourceBridge(source, emit)
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(FoldTrial, context=context), resources),
@@ -118,6 +121,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     def cleanup(self) -> None:
         """Stop the trial where it is."""
         self._epochs.close()
+        self._runner.close()
 
 
 class SourceBridge(Searcher):  # type: ignore[misc]

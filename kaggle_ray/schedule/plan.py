@@ -48,6 +48,12 @@ class RunOptions:
     """Leave out training rows whose files cannot be read; a test row is then predicted from an even grey image."""
     loader_workers: int | None = None
     """Processes beside each trial's own that read and augment; 0."""
+    processes: int | None = None
+    """That train a trial together, each with its own threads or GPU; 1."""
+    compile: bool | None = None
+    """Whether models are compiled by torch.compile; not."""
+    checkpoint_every_s: float = 30.0
+    """Seconds from one checkpoint of a trial to the next, at least."""
     runs: str | Path = "runs"
     run_id: str | None = None
     """A digest of experiments, folds and settings: the same command resumes its own run."""
@@ -86,6 +92,7 @@ class RunPlan:
     run_dir: Path
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
+    checkpoint_every_s: float
 
     @property
     def identity(self) -> dict[str, JsonValue]:
@@ -106,6 +113,7 @@ class RunPlan:
             cache_dir=cache_dir,
             settings=self.settings,
             stop_at=self.stop_at,
+            checkpoint_every_s=self.checkpoint_every_s,
         )
 
     @property
@@ -164,6 +172,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         run_id=run_id,
         run_dir=Path(options.runs).absolute() / competition.name / run_id,
         stop_at=_stop_at(options, now=time.time()),
+        checkpoint_every_s=options.checkpoint_every_s,
     )
 
 
@@ -190,11 +199,15 @@ def _unreadable(
 
 def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
     """Return the run's settings: those it was started with, save for what the user names."""
+    named = {
+        "loader_workers": options.loader_workers,
+        "world_size": options.processes,
+        "compile": options.compile,
+    }
     if record is None:
         settings = machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
-        return dataclasses.replace(settings, loader_workers=options.loader_workers or 0)
-    named = {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype,
-             "loader_workers": options.loader_workers}  # fmt: skip
+        return dataclasses.replace(settings, **{name: value for name, value in named.items() if value is not None})
+    named |= {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
     settings = Settings(**{**record["settings"], **{name: value for name, value in named.items() if value is not None}})
     if settings.device == "cuda" and not machine.num_gpus:
         raise ConfigError(

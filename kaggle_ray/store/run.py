@@ -123,6 +123,14 @@ class RunStore:
         data = self.blobs.get(key)
         return None if data is None else result_from_json(decode(data, where=str(self.run_dir / key)))
 
+    def checkpoint(self, trial: Trial) -> bytes | None:
+        """Return the last checkpoint of a trial that has not ended, None where there is none."""
+        return self.blobs.get(_checkpoint_key(trial))
+
+    def save_checkpoint(self, trial: Trial, data: bytes) -> None:
+        """Replace the trial's checkpoint."""
+        self.blobs.put(_checkpoint_key(trial), data)
+
     def predictions(self, result: TrialResult) -> tuple[Predictions, Predictions]:
         """Return a committed trial's predictions of its fold's rows and of the test rows.
 
@@ -150,7 +158,8 @@ class RunStore:
         return self._verified(result, WEIGHTS_FILE)
 
     def sweep(self, result: TrialResult) -> None:
-        """Remove the files of the trial's attempts that did not become ``result``."""
+        """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""
+        self.blobs.delete(_checkpoint_folder(result.trial))
         folder = f"{_folder(result.trial)}/attempts/"
         attempts = {key.removeprefix(folder).partition("/")[0] for key in self.blobs.list(folder)}
         for attempt_id in attempts - {result.attempt_id}:
@@ -249,6 +258,7 @@ class Attempt:
         mine = dataclasses.replace(result, attempt_id=self.attempt_id, blobs=dict(self._digests))
         key = _result_key(self.trial)
         if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
+            self._blobs.delete(_checkpoint_folder(self.trial))
             return mine
         self._blobs.delete(f"{_folder(self.trial)}/attempts/{self.attempt_id}")
         return result_from_json(decode(self._blobs.get(key) or b"", where=key))
@@ -269,6 +279,14 @@ def list_runs(root: Path) -> list[RunStore]:
 
 def _folder(trial: Trial) -> str:
     return f"trials/{trial.experiment_id}/fold{trial.fold}"
+
+
+def _checkpoint_folder(trial: Trial) -> str:
+    return f"{_folder(trial)}/checkpoint"
+
+
+def _checkpoint_key(trial: Trial) -> str:
+    return f"{_checkpoint_folder(trial)}/state.safetensors"
 
 
 def _result_key(trial: Trial) -> str:

@@ -1,6 +1,10 @@
 """The batches of one epoch: read and augmented in this process or in workers, then finished on the device.
 
-Shape suffixes: N samples of a batch, V views of a sample, H and W pixels, C channels or columns, T of the target.
+A step's batch is the same whatever the number of processes: each takes a part of it, and computes that in as many
+pieces as ``accumulate`` says.
+
+Shape suffixes: N samples of a piece, M samples that are read for it, V views of a sample, H and W pixels, C channels or
+columns, T of the target.
 """
 
 from __future__ import annotations
@@ -12,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, sample_keys, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
-from kaggle_ray.images.mix import cutmix, mixup
+from kaggle_ray.images.mix import Mix, draw_mix, mix_batch
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
@@ -28,50 +33,114 @@ from kaggle_ray.types import IntArray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What a loader hands over: still on the CPU, and still bytes."""
+    """What a loader hands over, one piece of a step's batch: still on the CPU, and still bytes."""
 
+    step: int
+    """Of the epoch, 0 for the first."""
+    ends_step: bool
+    """Whether it is this process's last piece of the step."""
+    num_in_step: int
+    """Samples of the whole step, those of all processes and pieces."""
     rows: IntArray
-    """(N,) positions of the rows."""
+    """(N,) positions of the rows that are trained on."""
+    read_rows: IntArray
+    """(M,) positions of the rows that were read: ``rows``, then partners that they are mixed with and that are not
+    among them."""
     pixels: Pixels
-    """(N * V, H, W, C) uint8 or uint16."""
+    """(M * V, H, W, C) uint8 or uint16."""
     target: npt.NDArray[np.generic]
-    """(N,) or (N, T); for segmentation (N, H, W, 1) masks."""
+    """(M,) or (M, T); for segmentation (M, H, W, 1) masks."""
     keys: npt.NDArray[np.uint64]
-    """(N * V,) what the colours' randomness is a function of."""
+    """(M * V,) what the colours' randomness is a function of."""
+    mix: Mix | None = None
+    """How ``rows`` are mixed with what was read."""
 
 
 class EpochBatches(Dataset[Batch]):
     """Each training row once, in an order of the epoch's own, in nearly equal batches."""
 
-    def __init__(self, data: FitData, hyperparameters: Hyperparameters, epoch: int, *, uses_images: bool) -> None:
-        """Draw the epoch's order; with no use for images none is read."""
+    def __init__(
+        self,
+        data: FitData,
+        hyperparameters: Hyperparameters,
+        epoch: int,
+        *,
+        uses_images: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Draw the epoch's order; with no use for images none is read.
+
+        Raises:
+            ConfigError: a batch has fewer rows than there are processes and pieces.
+        """
         self._data = data
-        self._recipe = hyperparameters.augment
+        self._hyperparameters = hyperparameters
         self._sides = hyperparameters.sides(hyperparameters.size_at(epoch))
         self._uses_images = uses_images
         self._mask_kind: MaskKind = "mask" if len(data.heads[0].classes) == 1 else "labels"
-        seeds = (hyperparameters.seed, data.fold, epoch)
-        order = np.random.default_rng(derive_seed("order", *seeds)).permutation(data.train_rows)
+        self._seeds = (hyperparameters.seed, data.fold, epoch)
+        order = np.random.default_rng(derive_seed("order", *self._seeds)).permutation(data.train_rows)
         self._rows: list[IntArray] = np.array_split(order, num_steps_of(data, hyperparameters))
-        self._keys = sample_keys(*seeds, data.id_hashes)
+        self._keys = sample_keys(*self._seeds, data.id_hashes)
+        self._first_piece = rank * hyperparameters.accumulate
+        self._num_pieces = world_size * hyperparameters.accumulate
+        if self._num_pieces > len(self._rows[-1]):
+            raise ConfigError(
+                f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
+                f"{hyperparameters.accumulate} pieces each. Use a larger batch_size, or fewer of them."
+            )
+        self._can_mix = data.inputs.table is None and data.inputs.num_views == 1
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return len(self._rows)
+        """Return the number of this process's pieces."""
+        return len(self._rows) * self._hyperparameters.accumulate
 
     def __getitem__(self, number: int) -> Batch:
-        """Return a batch; the same in every process."""
-        rows = self._rows[number]
-        views = self._data.inputs.views(rows)
-        keys = self._keys[views]
-        if not self._uses_images:
-            nothing = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
-            return Batch(rows=rows, pixels=nothing, target=self._data.target[rows], keys=keys)
-        masks = None if self._data.masks is None else self._data.masks.read(rows)
-        pixels, masks = augment_batch(
-            self._data.inputs.read(rows), masks, keys, self._recipe, *self._sides, mask_kind=self._mask_kind
+        """Return a piece; the same in every process."""
+        step, piece = divmod(number, self._hyperparameters.accumulate)
+        in_step = self._rows[step]
+        bounds = np.linspace(0, len(in_step), self._num_pieces + 1).round().astype(np.int64)
+        own = slice(*bounds[self._first_piece + piece : self._first_piece + piece + 2].tolist())
+        positions, mix = self._mixed(step, own, len(in_step))
+        read_rows = in_step[positions]
+        views = self._data.inputs.views(read_rows)
+        keys, target = self._keys[views], self._data.target[read_rows]
+        if self._uses_images:
+            masks = None if self._data.masks is None else self._data.masks.read(read_rows)
+            pixels, masks = augment_batch(
+                self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.augment, *self._sides,
+                mask_kind=self._mask_kind,
+            )  # fmt: skip
+            target = target if masks is None else masks
+        else:
+            pixels = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
+        return Batch(
+            step=step,
+            ends_step=piece == self._hyperparameters.accumulate - 1,
+            num_in_step=len(in_step),
+            rows=in_step[own],
+            read_rows=read_rows,
+            pixels=pixels,
+            target=target,
+            keys=keys,
+            mix=mix,
         )
-        return Batch(rows=rows, pixels=pixels, target=self._data.target[rows] if masks is None else masks, keys=keys)
+
+    def _mixed(self, step: int, own: slice, num_in_step: int) -> tuple[IntArray, Mix | None]:
+        """Return which of the step's samples to read, the piece's own first, and how they are mixed."""
+        positions = np.arange(own.start, own.stop)
+        if not self._can_mix:
+            return positions, None
+        generator = np.random.default_rng(derive_seed("mix", *self._seeds, step))
+        mix = draw_mix(self._hyperparameters.mixup, self._hyperparameters.cutmix, num_in_step, generator)
+        if mix is None:
+            return positions, None
+        partners = mix.partners[own]
+        positions = np.concatenate([positions, np.setdiff1d(partners, positions)])
+        place = np.empty(num_in_step, dtype=np.int64)
+        place[positions] = np.arange(len(positions))
+        return positions, mix.part(own, place[partners])
 
 
 def num_steps_of(data: FitData, hyperparameters: Hyperparameters) -> int:
@@ -79,51 +148,36 @@ def num_steps_of(data: FitData, hyperparameters: Hyperparameters) -> int:
     return -(-len(data.train_rows) // hyperparameters.batch_size)
 
 
-def load(batches: EpochBatches, settings: Settings) -> Iterator[Batch]:
-    """Yield the batches in their order; they are the same for any number of workers."""
+def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
+    """Yield the pieces in their order from the piece ``first`` on; they are the same for any number of workers."""
+    numbers = range(first, len(batches))
     if not settings.loader_workers:
-        yield from (batches[number] for number in range(len(batches)))
+        yield from (batches[number] for number in numbers)
         return
-    yield from DataLoader(batches, batch_size=None, num_workers=settings.loader_workers, shuffle=False)
+    yield from DataLoader(Subset(batches, numbers), batch_size=None, num_workers=settings.loader_workers, shuffle=False)
 
 
 class Finisher:
-    """Takes an epoch's batches to the device: floats, colours, soft targets, mixtures."""
+    """Takes a piece to the device: floats, colours, soft targets, mixtures."""
 
     def __init__(
-        self,
-        data: FitData,
-        outputs: Outputs | PixelOutputs,
-        hyperparameters: Hyperparameters,
-        epoch: int,
-        device: torch.device,
+        self, data: FitData, outputs: Outputs | PixelOutputs, hyperparameters: Hyperparameters, device: torch.device
     ) -> None:
-        """Draw mixtures from the epoch's own generator."""
+        """Nothing is drawn here: a piece brings its randomness with it."""
         self._inputs = data.inputs
         self._outputs = outputs
-        self._hyperparameters = hyperparameters
+        self._recipe = hyperparameters.augment
         self._device = device
-        self._mixing = np.random.default_rng(derive_seed("mixup", hyperparameters.seed, data.fold, epoch))
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the soft targets."""
         images_NCHW = to_float(to_device(batch.pixels, self._device))
-        images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._hyperparameters.augment)
+        images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
         targets = self._outputs.soft_targets(to_device(batch.target, self._device))
+        if batch.mix is not None:
+            images_NCHW, targets = mix_batch(images_NCHW, targets, batch.mix)
         table_ND = table_of(self._inputs.table, batch.rows, self._device)
-        if table_ND is None and self._inputs.num_views == 1:
-            images_NCHW, targets = self._mix(images_NCHW, targets)
         return split_views(images_NCHW, self._inputs.num_views), table_ND, targets
-
-    def _mix(self, images_NCHW: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix the batch with itself in another order; where both kinds are asked for, one of them by chance."""
-        alphas = self._hyperparameters.mixup, self._hyperparameters.cutmix
-        if not any(alphas):
-            return images_NCHW, targets
-        mixes = self._mixing.random() < 0.5 if all(alphas) else alphas[0] > 0
-        if mixes:
-            return mixup(images_NCHW, targets, alphas[0], self._mixing)
-        return cutmix(images_NCHW, targets, alphas[1], self._mixing)
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

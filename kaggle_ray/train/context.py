@@ -20,3 +20,5 @@ class TrialContext:
     settings: Settings
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
+    checkpoint_every_s: float = 30.0
+    """Seconds from one checkpoint of a trial to the next, at least."""

@@ -12,7 +12,7 @@ from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.images.cache import Images
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.loop import fit
+from kaggle_ray.train.loop import Fit
 
 _NUM_BATCHES = 4
 
@@ -26,13 +26,13 @@ def seconds_per_trial(
     of the test set come on top.
     """
     data = made_up_data(competition, samples, hyperparameters)
-    epochs = fit(data, dataclasses.replace(hyperparameters, epochs=2, init_from={}), settings)
+    alone = dataclasses.replace(settings, world_size=1)
+    epochs = Fit(data, dataclasses.replace(hyperparameters, epochs=2, init_from={}), alone).epochs()
     next(epochs)
     started = time.perf_counter()
     next(epochs)
     num_rows = len(data.train_rows) + len(data.valid_rows)
     per_image = (time.perf_counter() - started) / num_rows
-    epochs.close()
     return per_image * len(samples.train_ids) * hyperparameters.epochs
 
 

@@ -12,7 +12,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Shapes
-from kaggle_ray.types import FloatArray, IntArray, Target
+from kaggle_ray.types import FloatArray, IntArray, StrArray, Target
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +57,10 @@ class FitData:
     """(N,) for segmentation, at the size that images are decoded to."""
     mask_size: tuple[int, int] | None = None
     """Height and width in pixels at which masks are predicted, for segmentation."""
+    inner_rows: IntArray | None = None
+    """Positions of rows, neither trained on nor scored, by which the epoch is chosen; None where it is not."""
+    sample_ids: StrArray | None = None
+    """(N,) by which rows are named in messages; None names their positions."""
 
     @property
     def shapes(self) -> Shapes:

@@ -1,206 +1,307 @@
 """The training loop: one experiment on one fold's training rows, an epoch at a time.
 
+``Fit.epochs`` is the loop; ``_compute`` and ``_step`` are what happens to a batch. All that a fit changes as it goes is
+in its attributes, and ``_state`` and ``_load`` name each of them: a fit that was killed goes on from its last
+checkpoint and ends with the same bits.
+
 Shape suffixes: N samples, C columns of the prediction, D of a table.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.decide import default_score
-from kaggle_ray.errors import ConfigError, NonFiniteLossError
-from kaggle_ray.images.augment import resize_masks
-from kaggle_ray.models import Model, build_model
+from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.settings import Settings
-from kaggle_ray.train.batches import EpochBatches, Finisher, load, num_steps_of, to_device
+from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_steps_of
+from kaggle_ray.train.checkpoint import (
+    Cadence,
+    Checkpoints,
+    NoCheckpoints,
+    below_prefix,
+    load_optimizer,
+    optimizer_state,
+    pack,
+    unpack,
+    with_prefix,
+)
+from kaggle_ray.train.choice import EpochChoice
+from kaggle_ray.train.compiled import Compiled
+from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.losses import Outputs
 from kaggle_ray.train.optim import make_optimizer, make_schedule
 from kaggle_ray.train.predict import Predictor, autocast
-from kaggle_ray.train.process import derive_seed, prepare_process
-from kaggle_ray.types import BoolArray, EpochMetrics
+from kaggle_ray.train.preemption import Terminated, sigterm_noticed
+from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
+from kaggle_ray.train.ranks import ALONE, Ranks
+from kaggle_ray.train.start import make_average, make_model, make_outputs
+from kaggle_ray.train.watch import LossWatch
+from kaggle_ray.types import EpochMetrics
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
+_NO_CHECKPOINTS = NoCheckpoints()
+_ASK_EVERY = 8
+"""Steps after which several ranks ask the first whether a checkpoint is due: asking takes a message to each."""
 
-_AVERAGED = "module."
-"""Prefix of the names of averaged weights."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """A model at the end of its budget."""
+    """One experiment being trained on one fold. The result is a function of the arguments.
 
-    predictor: Predictor
-    """With the weights that predict: the last ones, or their moving average."""
-    weights: Mapping[str, Tensor]
-    """Those weights, and the scale of the outputs."""
-    trained_rows: BoolArray
-    """(N,) the rows that batches were really made of."""
-
-
-def fit(
-    data: FitData,
-    hyperparameters: Hyperparameters,
-    settings: Settings,
-    *,
-    initial_weights: Mapping[str, Tensor] | None = None,
-) -> Generator[EpochMetrics, None, Fit]:
-    """Train for the fixed budget of epochs, yielding what each measured; the generator's value is the fit.
-
-    Whoever iterates may stop after any epoch by closing the generator. The result is a function of the arguments: the
-    batches' order and all randomness derive from (seed, fold, epoch, sample id).
-
-    Args:
-        data: the fold.
-        hyperparameters: of the experiment.
-        settings: how it runs.
-        initial_weights: ``Fit.weights`` to start from, of a parent experiment's same fold; None starts afresh.
-
-    Raises:
-        NonFiniteLossError: an epoch's loss, in training or validation, is NaN or infinite.
-        ConfigError: the initial weights are those of another architecture.
+    With several ranks each of them makes a fit of the same arguments and does all that the others do.
     """
-    device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
-    model = make_model(data, hyperparameters, device, initial_weights)
-    average = _make_average(model, hyperparameters)
-    outputs = make_outputs(data, hyperparameters)
-    optimizer = make_optimizer(model, hyperparameters)
-    schedule = make_schedule(optimizer, hyperparameters, num_steps_of(data, hyperparameters) * hyperparameters.epochs)
-    scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-    predictor = Predictor(average or model, outputs, hyperparameters, settings, mask_size=data.mask_size)
-    trained_rows = np.zeros(len(data.target), dtype=np.bool_)
 
-    for epoch in range(1, hyperparameters.epochs + 1):
-        started = time.perf_counter()
-        model.train()
-        losses = torch.zeros((), device=device)
-        batches = EpochBatches(data, hyperparameters, epoch, uses_images=model.uses_images)
-        finish = Finisher(data, outputs, hyperparameters, epoch, device)
-        for batch in load(batches, settings):
-            images, table_ND, targets = finish(batch)
-            trained_rows[batch.rows] = True
-            with autocast(settings):
-                logits = model(images, table_ND)
-            loss = outputs.mean_loss(logits.float(), targets)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
-            lr = float(schedule.get_last_lr()[0])
-            schedule.step()
-            if average is not None:
-                average.update_parameters(model)
-            losses += loss.detach() * len(batch.rows)
-        train_loss = _finite(losses.item() / len(data.train_rows), epoch, hyperparameters)
-        yield _measure(predictor, outputs, data, hyperparameters, epoch, train_loss, lr, started)
-    return Fit(predictor=predictor, weights=_weights(average or model, outputs), trained_rows=trained_rows)
+    def __init__(
+        self,
+        data: FitData,
+        hyperparameters: Hyperparameters,
+        settings: Settings,
+        *,
+        initial_weights: Mapping[str, Tensor] | None = None,
+        ranks: Ranks = ALONE,
+        checkpoints: Checkpoints = _NO_CHECKPOINTS,
+        cadence: Cadence | None = None,
+    ) -> None:
+        """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
+        Args:
+            data: one fold.
+            hyperparameters: of the experiment.
+            settings: of the run.
+            initial_weights: ``Fit.weights`` to start from, of a parent experiment's same fold; None starts afresh.
+            ranks: this process among those that train together.
+            checkpoints: where rank 0 saves all of the state, and goes on from.
+            cadence: when; None every 30 seconds.
 
-def make_model(
-    data: FitData,
-    hyperparameters: Hyperparameters,
-    device: torch.device,
-    initial_weights: Mapping[str, Tensor] | None = None,
-) -> Model:
-    """Return the experiment's model on the device, its convolutions laid out channels last."""
-    model = build_model(
-        hyperparameters.model,
-        data.shapes,
-        pretrained=hyperparameters.pretrained and initial_weights is None,
-        model_args=hyperparameters.model_args,
-    )
-    if data.inputs.table is not None:
-        model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
-    if initial_weights is not None:
-        own = {name.removeprefix(_AVERAGED): tensor for name, tensor in initial_weights.items()}
-        try:
-            model.load_state_dict({name: own[name] for name in model.state_dict()})
-        except (KeyError, RuntimeError) as error:
-            raise ConfigError(
-                f"init_from: the parent's weights do not fit {hyperparameters.model}: {error}. "
-                f"Let init_from change what leaves the architecture as it is, such as image_size."
-            ) from error
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        Raises:
+            ConfigError: the initial weights are those of another architecture.
+        """
+        self._device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
+        self._data, self._point, self._settings = data, hyperparameters, settings
+        self._ranks, self._checkpoints = ranks, checkpoints
+        self._cadence = cadence or Cadence(30.0)
+        self._outputs = make_outputs(data, hyperparameters)
+        self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
+        self._steps_per_epoch = num_steps_of(data, hyperparameters)
+        self._must_end: Callable[[], bool] = lambda: False
+        self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
+        # All that changes, and so has to be in a checkpoint:
+        self._model = make_model(data, hyperparameters, self._device, initial_weights)
+        self._average = make_average(self._model, hyperparameters)
+        self._optimizer = make_optimizer(self._model, hyperparameters)
+        self._schedule = make_schedule(self._optimizer, hyperparameters, self._steps_per_epoch * hyperparameters.epochs)
+        self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
+        self._choice = EpochChoice(hyperparameters, data.metric)
+        self.history: list[EpochMetrics] = []
+        """Of the epochs that have ended."""
+        self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
+        """(N,) the rows that batches were really made of."""
+        self._lr = 0.0
+        self._step_of_epoch = 0
+        self._loss_of_epoch = 0.0
+        self._seconds_of_epoch = 0.0
 
-def make_outputs(data: FitData, hyperparameters: Hyperparameters) -> Outputs | PixelOutputs:
-    """Return how the fold's heads are trained on; regression targets are scaled by the training rows."""
-    if data.masks is not None:
-        return PixelOutputs(data.heads[0])
-    return Outputs(data.heads, data.target[data.train_rows], label_smoothing=hyperparameters.label_smoothing)
+        self._parallel = ranks.parallel(self._model)
+        self._forward = Compiled(self._parallel) if settings.compile else self._parallel
+        self.predictor = Predictor(
+            self._average or self._model,
+            self._outputs,
+            hyperparameters,
+            settings,
+            mask_size=data.mask_size,
+            ranks=ranks,
+        )
+        """With the weights that predict: the last ones, their moving average, or those of the chosen epoch."""
+        self._evaluator = Evaluator(
+            predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks
+        )
+        self._load()
+        self.num_resumed = len(self.history)
+        """Epochs that were trained before, and that a checkpoint brought along."""
 
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights that predict, on the CPU, and the scale of the outputs."""
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.predictor.model.state_dict().items()}
+        if isinstance(self._outputs, Outputs):
+            weights |= {"outputs.mean": self._outputs.mean, "outputs.std": self._outputs.std}
+        return weights
 
-def _weights(model: nn.Module, outputs: Outputs | PixelOutputs) -> dict[str, Tensor]:
-    weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    if isinstance(outputs, Outputs):
-        weights |= {"outputs.mean": outputs.mean, "outputs.std": outputs.std}
-    return weights
+    def epochs(self) -> Iterator[EpochMetrics]:
+        """Train to the end, yielding what each epoch measured; those of a checkpoint come first, at once.
 
+        Whoever iterates may stop after any epoch. At the end ``predictor`` and ``weights`` are what the trial predicts
+        with.
 
-def _make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
-    if not hyperparameters.ema_decay:
-        return None
-    return AveragedModel(model, multi_avg_fn=_moving_average(hyperparameters.ema_decay), use_buffers=True)
+        Raises:
+            NonFiniteLossError: a loss, in training or validation, is NaN or infinite.
+            Terminated: SIGTERM came; a checkpoint of this very step is saved.
+        """
+        yield from list(self.history)
+        with sigterm_noticed() as self._must_end:
+            while len(self.history) < self._point.epochs and not self._choice.is_over:
+                yield self._run_epoch()
+        if self._choice.weights is not None:
+            self.predictor.model.load_state_dict(self._choice.weights)
 
+    def _run_epoch(self) -> EpochMetrics:
+        epoch, started = len(self.history) + 1, time.perf_counter() - self._seconds_of_epoch
+        self._train(epoch, started)
+        scored = inner = NOT_MEASURED
+        if epoch % self._point.evaluate_every == 0 or epoch == self._point.epochs:
+            scored = self._evaluator.measure(self._data.valid_rows, epoch) if len(self._data.valid_rows) else scored
+            self._check_finite(epoch, scored.loss)
+            if self._data.inner_rows is not None:
+                inner = self._evaluator.measure(self._data.inner_rows, epoch)
+                self._check_finite(epoch, inner.loss)
+            chosen_by = scored if self._data.inner_rows is None else inner
+            self._choice.see(epoch, chosen_by.score, self.predictor.model.state_dict)
+        self.history.append(
+            EpochMetrics(
+                epoch=epoch,
+                train_loss=self._loss_of_epoch / len(self._data.train_rows),
+                valid_loss=scored.loss,
+                score=scored.score,
+                inner_score=inner.score,
+                lr=self._lr,
+                duration_s=time.perf_counter() - started,
+            )
+        )
+        self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0
+        self._save_where(self._what_is_due())
+        return self.history[-1]
 
-def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Return an exponential moving average that forgets its first, random weights sooner than ``decay`` would."""
+    def _train(self, epoch: int, started: float) -> None:
+        """Do the steps of an epoch that are left."""
+        self._model.train()
+        batches = EpochBatches(
+            self._data, self._point, epoch, uses_images=self._model.uses_images,
+            rank=self._ranks.rank, world_size=self._ranks.world_size,
+        )  # fmt: skip
+        watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._point.lr, device=self._device)
+        watch.total = self._loss_of_epoch
+        for batch in load(batches, self._settings, first=self._step_of_epoch * self._point.accumulate):
+            self._compute(batch, epoch, watch)
+            if not batch.ends_step:
+                continue
+            self._step()
+            self._step_of_epoch += 1
+            if self._step_of_epoch % self._ask_every == 0 and (due := self._what_is_due()):
+                self._settle(watch)
+                self._seconds_of_epoch = time.perf_counter() - started
+                self._save_where(due)
+        self._settle(watch)
 
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
-        num = int(num_averaged)
-        share = 1 - min(decay, (1 + num) / (10 + num))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, share)
-        else:
-            torch._foreach_copy_(averaged, current)
+    def _settle(self, watch: LossWatch) -> None:
+        """Bring what each rank has noted together on rank 0."""
+        watch.look()
+        self._loss_of_epoch = self._ranks.sum(watch.total)
+        watch.total = self._loss_of_epoch if self._ranks.rank == 0 else 0.0
+        self.trained_rows = np.logical_or.reduce([self.trained_rows, *self._ranks.gather(self.trained_rows)])
 
-    return update
+    def _compute(self, batch: Batch, epoch: int, watch: LossWatch) -> None:
+        """Add the gradients of a piece's share of the step's mean loss."""
+        seed_step(self._device, self._point.seed, self._data.fold, epoch, batch.step, batch.rows[0].item())
+        self.trained_rows[batch.rows] = True
+        images, table_ND, targets = self._finish(batch)
+        with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
+            with autocast(self._settings):
+                logits = self._forward(images, table_ND)
+            losses_N = self._outputs.sample_losses(logits.float(), targets)
+            watch.add(batch.step, batch.rows, losses_N)
+            # The ranks' gradients are averaged, so each counts as if the step were its own.
+            share = losses_N.sum() * (self._ranks.world_size / batch.num_in_step)
+            self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
 
+    def _step(self) -> None:
+        """Move the weights along the step's gradient."""
+        if self._point.clip_norm:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._point.clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._lr = float(self._schedule.get_last_lr()[0])
+        self._schedule.step()
+        if self._average is not None:
+            self._average.update_parameters(self._model)
 
-def _measure(
-    predictor: Predictor,
-    outputs: Outputs | PixelOutputs,
-    data: FitData,
-    hyperparameters: Hyperparameters,
-    epoch: int,
-    train_loss: float,
-    lr: float,
-    started: float,
-) -> EpochMetrics:
-    """Score the fold's rows with the weights that would predict, at the epoch's size and without test-time views."""
-    height = hyperparameters.size_at(epoch)
-    total, values = 0.0, []
-    for rows, logits in predictor.logits(data.inputs, data.valid_rows, height=height):
-        if data.masks is None:
-            of_rows = to_device(data.target[rows], logits.device)
-        else:
-            masks = resize_masks(data.masks.read(rows), *hyperparameters.sides(height), nearest=logits.shape[1] > 1)
-            of_rows = to_device(masks, logits.device)
-        total += outputs.mean_loss(logits, outputs.soft_targets(of_rows)).item() * len(rows)
-        values.append(predictor.read(logits))
-    values_NC = np.concatenate(values)
-    return EpochMetrics(
-        epoch=epoch,
-        train_loss=train_loss,
-        valid_loss=_finite(total / len(data.valid_rows), epoch, hyperparameters),
-        score=default_score(data.metric, data.target[data.valid_rows], values_NC),
-        lr=lr,
-        duration_s=time.perf_counter() - started,
-    )
+    def _check_finite(self, epoch: int, loss: float) -> None:
+        """Raise NonFiniteLossError: validation tells of an epoch whose last step was the one that went too far."""
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(
+                f"the loss of epoch {epoch} is {loss} at lr {self._point.lr}, on rows that were not trained on. "
+                f"Try a smaller lr."
+            )
 
+    # Checkpoints ------------------------------------------------------------------------------------------------------
 
-def _finite(loss: float, epoch: int, hyperparameters: Hyperparameters) -> float:
-    """Return ``loss``. That of validation tells of an epoch whose last step was the one that went too far."""
-    if not math.isfinite(loss):
-        raise NonFiniteLossError(f"the loss of epoch {epoch} is {loss} at lr {hyperparameters.lr}. Try a smaller lr.")
-    return loss
+    def save(self) -> None:
+        """Save a checkpoint now; to be called between epochs, on rank 0."""
+        self._cadence.save(lambda: self._checkpoints.save(self._state()))
+
+    def _what_is_due(self) -> Literal["", "save", "save and end"]:
+        """Return rank 0's word, on every rank."""
+        if self._must_end():
+            return self._ranks.of_first("save and end")
+        return self._ranks.of_first("save" if self._cadence.is_due() else "")
+
+    def _save_where(self, due: Literal["", "save", "save and end"]) -> None:
+        """Save the state where it is time, or where the process has to end, and then end it."""
+        if due and self._ranks.rank == 0:
+            self.save()
+        if due == "save and end":
+            raise Terminated("SIGTERM: the trial's checkpoint is saved, and the same command goes on from it.")
+
+    def _state(self) -> bytes:
+        """Return all that has changed since the fit began."""
+        of_optimizer, optimizer_values = optimizer_state(self._optimizer)
+        of_choice, choice_values = self._choice.state()
+        tensors = {
+            **with_prefix("model", self._model.state_dict()),
+            **with_prefix("average", {} if self._average is None else self._average.state_dict()),
+            **with_prefix("optimizer", of_optimizer),
+            **with_prefix("chosen", of_choice),
+            "trained_rows": torch.from_numpy(self.trained_rows),
+        }
+        values = {
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "lr": self._lr,
+            "step_of_epoch": self._step_of_epoch,
+            "loss_of_epoch": self._loss_of_epoch,
+            "seconds_of_epoch": self._seconds_of_epoch,
+            "optimizer": optimizer_values,
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "choice": choice_values,
+        }
+        return pack(tensors, values)
+
+    def _load(self) -> None:
+        """Take the state of the last checkpoint that rank 0 finds, if there is one."""
+        data = self._ranks.of_first(self._checkpoints.load() if self._ranks.rank == 0 else None)
+        if data is None:
+            return
+        tensors, values = unpack(data, where="checkpoint")
+        self._model.load_state_dict(below_prefix("model", tensors))
+        if self._average is not None:
+            self._average.load_state_dict(below_prefix("average", tensors))
+        load_optimizer(self._optimizer, below_prefix("optimizer", tensors), values["optimizer"])
+        self._schedule.load_state_dict(values["schedule"])
+        self._scaler.load_state_dict(values["scaler"])
+        self._choice.load(below_prefix("chosen", tensors), values["choice"])
+        self.history = [EpochMetrics(**epoch) for epoch in values["history"]]
+        self.trained_rows = tensors["trained_rows"].numpy().copy()
+        self._lr = values["lr"]
+        self._step_of_epoch, self._seconds_of_epoch = values["step_of_epoch"], values["seconds_of_epoch"]
+        self._loss_of_epoch = values["loss_of_epoch"] if self._ranks.rank == 0 else 0.0

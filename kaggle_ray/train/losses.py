@@ -59,6 +59,20 @@ class Outputs:
             return (of_head.float() - mean) / std
         return of_head.float() * (1 - self._smoothing) + self._smoothing / 2
 
+    def sample_losses(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
+        total = sum(place.head.loss_weight for place in self._placed)
+        parts = []
+        for place in self._placed:
+            l, t = logits_NC[:, place.outputs], targets_NC[:, place.outputs]
+            if place.head.task == "multiclass":
+                x = functional.cross_entropy(l, t, reduction="none")
+            elif place.head.task == "regression":
+                x = functional.mse_loss(l, t, reduction="none").mean(1)
+            else:
+                x = functional.binary_cross_entropy_with_logits(l, t, reduction="none").mean(1)
+            parts.append(place.head.loss_weight / total * x)
+        return torch.stack(parts).sum(0)
+
     def mean_loss(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
         """Return the mean loss over the batch, a scalar: cross entropy, or the squared error of scaled values."""
         total = sum(place.head.loss_weight for place in self._placed)
@@ -117,6 +131,18 @@ class PixelOutputs:
         overlap = (values_NKHW * targets_NKHW).sum(dim=(2, 3))
         both = values_NKHW.sum(dim=(2, 3)) + targets_NKHW.sum(dim=(2, 3))
         return entropy + 1 - ((2 * overlap + 1) / (both + 1)).mean()
+
+    def sample_losses(self, logits_NKHW: Tensor, targets_NKHW: Tensor) -> Tensor:
+        if self._num_classes == 1:
+            entropy = functional.binary_cross_entropy_with_logits(logits_NKHW, targets_NKHW, reduction="none").mean(
+                (1, 2, 3)
+            )
+        else:
+            entropy = functional.cross_entropy(logits_NKHW, targets_NKHW, reduction="none").mean((1, 2))
+        values_NKHW = self.values(logits_NKHW)
+        overlap = (values_NKHW * targets_NKHW).sum(dim=(2, 3))
+        both = values_NKHW.sum(dim=(2, 3)) + targets_NKHW.sum(dim=(2, 3))
+        return entropy + 1 - ((2 * overlap + 1) / (both + 1)).mean(1)
 
     def values(self, logits_NKHW: Tensor) -> Tensor:
         """Return (N, K, H, W) float32 probabilities."""

@@ -1,4 +1,4 @@
-"""Predicts rows of decoded images, in a fixed order and in fixed batches.
+"""Predicts rows of decoded images, in a fixed order and in fixed batches, which the ranks of a trial take in turns.
 
 Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H and W pixels.
 """
@@ -21,6 +21,7 @@ from kaggle_ray.store.predictions import quantised
 from kaggle_ray.train.batches import split_views, table_of, to_device
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
 
@@ -42,14 +43,16 @@ class Predictor:
         settings: Settings,
         *,
         mask_size: tuple[int, int] | None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Predict masks at ``mask_size``, height and width in pixels."""
-        self._model = model
+        self.model = model
         self._outputs = outputs
         self._hyperparameters = hyperparameters
         self._settings = settings
         self._mask_size = mask_size
         self._device = torch.device(settings.device)
+        self._ranks = ranks
 
     def logits(
         self, inputs: Inputs, rows: IntArray, *, height: int, mirrored: bool = False
@@ -62,10 +65,10 @@ class Predictor:
             height: in pixels, to predict at.
             mirrored: whether to predict the mirror images; masks come back as the images lie.
         """
-        self._model.eval()
+        self.model.eval()
         sides = self._hyperparameters.sides(height)
-        uses_images = uses_images_of(self._model)
-        for batch in self._batches(rows):
+        uses_images = uses_images_of(self.model)
+        for batch in self.batches(rows):
             table_ND = table_of(inputs.table, batch, self._device)
             with torch.inference_mode(), autocast(self._settings):
                 images_NCHW = self._images(inputs, batch, sides if uses_images else (1, 1))
@@ -73,25 +76,32 @@ class Predictor:
             yield batch, logits.flip(-1) if mirrored and logits.ndim == 4 else logits
 
     def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
-        """Return (N, C) float32 the mean over the views that ``tta`` names; of masks bytes, 255 being 1.
+        """Return (N, C) all that ``value_blocks`` yields, on rank 0."""
+        return np.concatenate(list(self.value_blocks(inputs, rows)))
+
+    def value_blocks(self, inputs: Inputs, rows: IntArray) -> Iterator[StoredValues]:
+        """Yield (n, C) float32 the means over the views that ``tta`` names; of masks bytes, 255 being 1.
+
+        A block is a batch of ``rows``, in their order. With several ranks all have to iterate; rank 0 gets the blocks.
 
         Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training
         images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
         """
+        self._ranks.share_buffers(self.model)
+        return in_turns(self._ranks, self.batches(rows), lambda batch: self._mean_of_views(inputs, batch))
+
+    def _mean_of_views(self, inputs: Inputs, batch: IntArray) -> StoredValues:
         height, tta = self._hyperparameters.predict_size, self._hyperparameters.tta
         larger = min(height * 5 // 4, self._hyperparameters.image_size)
         heights = sorted({height, larger}) if tta == "hflip_sizes" else [height]
         views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
-        parts: list[StoredValues] = []
-        for batch in self._batches(rows):
-            of_views = [
-                self.read(logits)
-                for side, mirrored in views
-                for _, logits in self.logits(inputs, batch, height=side, mirrored=mirrored)
-            ]
-            mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
-            parts.append(mean if self._mask_size is None else quantised(mean))
-        return np.concatenate(parts)
+        of_views = [
+            self.read(logits)
+            for side, mirrored in views
+            for _, logits in self.logits(inputs, batch, height=side, mirrored=mirrored)
+        ]
+        mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
+        return mean if self._mask_size is None else quantised(mean)
 
     def read(self, logits: Tensor) -> FloatArray:
         """Return (n, C) what ``logits`` say; masks at the size that they are kept at, flattened."""
@@ -103,9 +113,10 @@ class Predictor:
             ).flatten(1)
         return np.asarray(values.cpu().numpy(), dtype=np.float32)
 
-    def _batches(self, rows: IntArray) -> Iterator[IntArray]:
+    def batches(self, rows: IntArray) -> list[IntArray]:
+        """Return ``rows`` in batches of a fixed size, so that results do not depend on who predicts which batch."""
         size = self._hyperparameters.batch_size
-        yield from (rows[start : start + size] for start in range(0, len(rows), size))
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int]) -> Tensor:
         if sides == (1, 1):
@@ -117,9 +128,9 @@ class Predictor:
     def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Tensor:
         tile = self._hyperparameters.tile
         if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
-            logits: Tensor = self._model(images_NCHW, table_ND)
+            logits: Tensor = self.model(images_NCHW, table_ND)
             return logits
-        return predict_tiled(lambda tiles: self._model(tiles, table_ND).float(), images_NCHW, tile, tile // 4)
+        return predict_tiled(lambda tiles: self.model(tiles, table_ND).float(), images_NCHW, tile, tile // 4)
 
 
 def uses_images_of(model: torch.nn.Module) -> bool:

@@ -38,3 +38,11 @@ def prepare_process(settings: Settings, seed: int) -> torch.device:
 def derive_seed(*parts: int | str) -> int:
     """Return a seed of 63 bits that is a pure function of ``parts``, such as seed, fold and epoch."""
     return int(short_digest(list(parts), num_hex=16), 16) >> 1
+
+
+def seed_step(device: torch.device, *parts: int | str) -> None:
+    """Let what a model draws in a step, such as dropout, be a function of ``parts``, whatever was drawn before."""
+    seed = derive_seed(*parts)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

@@ -5,119 +5,52 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Generator
 
 import numpy as np
-import numpy.typing as npt
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.torch import save
 
-from kaggle_ray.config import Hyperparameters, parse_hyperparameters
-from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
-from kaggle_ray.data.folds import folds_from_csv
-from kaggle_ray.data.quarantine import without_unreadable
-from kaggle_ray.data.staging import stage_data
 from kaggle_ray.decide import default_score
-from kaggle_ray.errors import NonFiniteLossError, StoreError
-from kaggle_ray.images.augment import id_hashes
-from kaggle_ray.images.cache import Images
-from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
-from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.run import WEIGHTS_FILE, Attempt, RunStore
+from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.loop import Fit, fit
-from kaggle_ray.types import (
-    BoolArray,
-    EpochMetrics,
-    Experiment,
-    Folds,
-    Lineage,
-    Predictions,
-    Target,
-    Trial,
-    TrialResult,
-)
+from kaggle_ray.train.loop import Fit
+from kaggle_ray.train.peers import Peers
+from kaggle_ray.train.ranks import ALONE, Ranks
+from kaggle_ray.train.run_data import RunData, TrialData
+from kaggle_ray.types import EpochMetrics, Lineage, Predictions, Trial, TrialResult
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _OpenedImages:
-    """A competition's images at one size."""
+class StoredCheckpoints:
+    """The checkpoint of a trial in the run's store."""
 
-    train: Inputs
-    test: Inputs
-    masks: Images | None
+    def __init__(self, store: RunStore, trial: Trial) -> None:
+        """See Checkpoints."""
+        self._store = store
+        self._trial = trial
 
+    def load(self) -> bytes | None:
+        """See Checkpoints."""
+        return self._store.checkpoint(self._trial)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Parent:
-    """What a trial inherits."""
-
-    experiment_ids: tuple[str, ...]
-    """The first ancestor first."""
-    weights: Mapping[str, Tensor]
-    trained_rows: BoolArray
+    def save(self, data: bytes) -> None:
+        """See Checkpoints."""
+        self._store.save_checkpoint(self._trial, data)
 
 
 class TrialRunner:
     """Runs trials one after the other in this process; what they share is loaded once."""
 
     def __init__(self, context: TrialContext) -> None:
-        """Nothing is loaded before the first trial."""
+        """Nothing is loaded, and no other process started, before the first trial."""
         self._context = context
         self._store = RunStore(context.run_dir)
-        self._opened: dict[tuple[int, int], _OpenedImages] = {}
-
-    @cached_property
-    def _competition_and_samples(self) -> tuple[Competition, Samples]:
-        declared, _ = load_competition(self._context.competition_file)
-        data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
-        competition, samples = open_competition(declared, data_dir)
-        unreadable = [data_dir / name for name in self._store.unreadable()]
-        if unreadable:
-            placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
-            samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, samples
-
-    @property
-    def _competition(self) -> Competition:
-        return self._competition_and_samples[0]
-
-    @property
-    def _samples(self) -> Samples:
-        return self._competition_and_samples[1]
-
-    @cached_property
-    def _target(self) -> Target:
-        return open_target(self._competition, self._samples, self._context.cache_dir)[0]
-
-    @cached_property
-    def _id_hashes(self) -> npt.NDArray[np.uint64]:
-        ids = self._samples.train_ids.tolist()
-        views = range(self._samples.num_views)
-        return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
-
-    @cached_property
-    def _folds(self) -> Folds:
-        csv, record = self._store.folds_csv(), self._store.record()
-        if csv is None or record is None:
-            raise StoreError(f"{self._context.run_dir}: is no run: run.json or folds.csv is missing.")
-        return folds_from_csv(
-            csv,
-            expected_digest=record["folds_digest"],
-            scheme=self._competition.folds,
-            sample_ids=self._samples.train_ids,
-            target=self._samples.target,
-            train_only=self._samples.train_only,
-            test_ids=self._samples.test_ids,
-            groups=self._samples.groups,
-            times=self._samples.times,
-        )
+        self._data = RunData(context, self._store)
+        self._peers = None if context.settings.world_size == 1 else Peers(context, follow)
 
     def run(self, trial: Trial) -> Generator[EpochMetrics, None, TrialResult]:
         """Train, predict and commit ``trial``, yielding each epoch's measures; the generator's value is the result.
@@ -128,12 +61,16 @@ class TrialRunner:
         attempt = self._store.attempt(trial)
         started = time.perf_counter()
         history: list[EpochMetrics] = []
+        ended = False
         try:
-            return (yield from self._run(trial, attempt, history, started))
-        except Exception as error:
+            result = yield from self._run(trial, attempt, history, started)
+            ended = result.status == "committed"
+            return result
+        except Exception as caught:
+            error = caught if self._peers is None else self._peers.reason(caught)
             repeatable = isinstance(error, NonFiniteLossError)
             if not repeatable:
-                logger.exception("trial %s failed", trial)
+                logger.error("trial %s failed", trial, exc_info=error)
             failed = TrialResult(
                 trial=trial,
                 status="failed",
@@ -144,113 +81,97 @@ class TrialRunner:
                 error=str(error) if repeatable else f"{type(error).__name__}: {error}",
             )
             return attempt.commit(failed) if repeatable else failed
+        finally:
+            if self._peers is not None and not ended:
+                self._peers.kill()
+
+    def close(self) -> None:
+        """End the processes that trained with this one."""
+        if self._peers is not None:
+            self._peers.kill()
 
     def _run(
         self, trial: Trial, attempt: Attempt, history: list[EpochMetrics], started: float
     ) -> Generator[EpochMetrics, None, TrialResult]:
-        experiment = self._experiment(trial)
-        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        opened, num_decoded = self._open(hyperparameters)
-        data = self._fit_data(trial.fold, opened)
-        parent = self._parent(trial, experiment.parent_id)
-        initial_weights = None if parent is None else parent.weights
-        epochs = fit(data, hyperparameters, self._context.settings, initial_weights=initial_weights)
-        while True:
-            if history and self._is_late():
+        ranks = ALONE if self._peers is None else self._peers.begin(trial)
+        data = self._data.of_trial(trial)
+        checkpoints = StoredCheckpoints(self._store, trial)
+        fit = _fit(data, self._context, ranks, checkpoints)
+        num_resumed = fit.num_resumed
+        for metrics in fit.epochs():
+            history.append(metrics)
+            yield metrics
+            if self._is_late() and len(history) < data.hyperparameters.epochs:
+                fit.save()
                 return TrialResult(
                     trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
-                    duration_s=time.perf_counter() - started, num_decoded=num_decoded, process_id=os.getpid(),
+                    num_resumed=num_resumed, duration_s=time.perf_counter() - started, num_decoded=data.num_decoded,
+                    process_id=os.getpid(),
                 )  # fmt: skip
-            try:
-                history.append(next(epochs))
-            except StopIteration as stop:
-                fitted: Fit = stop.value
-                break
-            yield history[-1]
-        lineage = Lineage(
-            folds_digest=self._folds.digest,
-            trained_rows=fitted.trained_rows if parent is None else fitted.trained_rows | parent.trained_rows,
-            parents=() if parent is None else parent.experiment_ids,
-            weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fitted.weights))),
-        )
-        valid_values = fitted.predictor.values(data.inputs, data.valid_rows)
-        test_values = fitted.predictor.values(opened.test, np.arange(len(self._samples.test_ids)))
-        attempt.put_predictions(
-            Predictions(sample_ids=self._samples.train_ids[data.valid_rows], values=valid_values, lineage=lineage),
-            Predictions(sample_ids=self._samples.test_ids, values=test_values, lineage=lineage),
-        )
+        score = self._put_predictions(trial, attempt, fit, data)
+        if self._peers is not None:
+            self._peers.end()
         return attempt.commit(
             TrialResult(
                 trial=trial,
                 status="committed",
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
-                score=default_score(data.metric, data.target[data.valid_rows], as_floats(valid_values)),
+                num_resumed=num_resumed,
+                score=score,
                 duration_s=time.perf_counter() - started,
-                num_decoded=num_decoded,
+                num_decoded=data.num_decoded,
                 process_id=os.getpid(),
             )
         )
 
-    def _experiment(self, trial: Trial) -> Experiment:
-        for experiment in self._store.experiments():
-            if experiment.experiment_id == trial.experiment_id:
-                return experiment
-        raise StoreError(f"{self._context.run_dir}: has no experiment {trial.experiment_id}.")
-
-    def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
-        """Return the images at the experiment's size, and how many of them had to be decoded now."""
-        sides = hyperparameters.sides(hyperparameters.image_size)
-        if sides in self._opened:
-            return self._opened[sides], 0
-        of_run = (self._competition, self._samples, sides, self._context.cache_dir)
-        train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
-        num_views = self._samples.num_views
-        tables = [
-            None if table is None else table.values for table in (self._samples.train_table, self._samples.test_table)
-        ]
-        self._opened[sides] = _OpenedImages(
-            train=Inputs(images=train, num_views=num_views, table=tables[0]),
-            test=Inputs(images=test, num_views=num_views, table=tables[1]),
-            masks=masks,
+    def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float:
+        """Write weights and predictions, and what they depend on; return the score of the fold's rows."""
+        parent = data.parent
+        lineage = Lineage(
+            folds_digest=self._data.folds.digest,
+            trained_rows=fit.trained_rows if parent is None else fit.trained_rows | parent.trained_rows,
+            parents=() if parent is None else parent.experiment_ids,
+            weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
-        return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
-
-    def _fit_data(self, fold: int, opened: _OpenedImages) -> FitData:
-        """Return the fold's data; the fold plan is in the order of the competition's samples."""
-        mask = self._competition.mask
-        return FitData(
-            inputs=opened.train,
-            target=self._target,
-            heads=self._competition.heads,
-            metric=self._competition.metric,
-            train_rows=self._folds.train_rows(fold),
-            valid_rows=self._folds.valid_rows(fold),
-            fold=fold,
-            id_hashes=self._id_hashes,
-            masks=opened.masks,
-            mask_size=None if mask is None else (mask.height, mask.width),
+        rows, samples = data.fit.valid_rows, self._data.samples
+        valid_values = fit.predictor.values(data.fit.inputs, rows)
+        test_values = fit.predictor.values(data.test, np.arange(len(samples.test_ids)))
+        attempt.put_predictions(
+            Predictions(sample_ids=samples.train_ids[rows], values=valid_values, lineage=lineage),
+            Predictions(sample_ids=samples.test_ids, values=test_values, lineage=lineage),
         )
-
-    def _parent(self, trial: Trial, experiment_id: str | None) -> _Parent | None:
-        """Return what the trial inherits from the same fold of the experiment that it starts from.
-
-        Raises:
-            StoreError: that trial is not committed.
-        """
-        if experiment_id is None:
-            return None
-        of_parent = Trial(experiment_id=experiment_id, fold=trial.fold)
-        result = self._store.result(of_parent)
-        if result is None or result.status != "committed":
-            raise StoreError(f"{trial}: starts from the weights of {of_parent}, which is not committed.")
-        lineage = self._store.predictions(result)[0].lineage
-        assert lineage is not None, "a committed trial has a lineage"
-        return _Parent(
-            experiment_ids=(*lineage.parents, experiment_id),
-            weights=load(self._store.weights(result)),
-            trained_rows=lineage.trained_rows,
-        )
+        return default_score(data.fit.metric, data.fit.target[rows], as_floats(valid_values))
 
     def _is_late(self) -> bool:
         return self._context.stop_at is not None and time.time() > self._context.stop_at
+
+
+def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
+    """Return what another rank does for a trial: all that rank 0 does together with the others."""
+    store = RunStore(context.run_dir)
+    run_data = RunData(context, store)
+
+    def follow_trial(trial: Trial) -> None:
+        data = run_data.of_trial(trial)
+        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial))
+        for _ in fit.epochs():
+            pass
+        num_test = len(run_data.samples.test_ids)
+        for inputs, rows in ((data.fit.inputs, data.fit.valid_rows), (data.test, np.arange(num_test))):
+            for _ in fit.predictor.value_blocks(inputs, rows):
+                pass
+
+    return follow_trial
+
+
+def _fit(data: TrialData, context: TrialContext, ranks: Ranks, checkpoints: StoredCheckpoints) -> Fit:
+    return Fit(
+        data.fit,
+        data.hyperparameters,
+        context.settings,
+        initial_weights=None if data.parent is None else data.parent.weights,
+        ranks=ranks,
+        checkpoints=checkpoints,
+        cadence=Cadence(context.checkpoint_every_s),
+    )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.batches import Batch, EpochBatches, load
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.loop import Fit, fit
+from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import EpochMetrics, IntArray
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
@@ -66,17 +65,8 @@ def data(folds_data: list[FitData]) -> FitData:
 def fitted(
     data: FitData, point: Hyperparameters = POINT, settings: Settings = SETTINGS
 ) -> tuple[list[EpochMetrics], Fit]:
-    return finish(fit(data, point, settings))
-
-
-def finish(epochs: Generator[EpochMetrics, None, Fit]) -> tuple[list[EpochMetrics], Fit]:
-    history: list[EpochMetrics] = []
-    while True:
-        try:
-            history.append(next(epochs))
-        except StopIteration as stop:
-            value: Fit = stop.value
-            return history, value
+    fit = Fit(data, point, settings)
+    return list(fit.epochs()), fit
 
 
 def weights(of: Fit) -> bytes:
@@ -113,10 +103,10 @@ def test_two_fits_in_one_process_give_the_same_bits(data: FitData, point: Hyperp
 
 def test_what_another_fit_does_in_between_does_not_matter(folds_data: list[FitData]) -> None:
     _, alone = fitted(folds_data[0])
-    one, other = fit(folds_data[0], POINT, SETTINGS), fit(folds_data[1], POINT, SETTINGS)
-    next(other)
-    other.close()
-    assert weights(finish(one)[1]) == weights(alone)
+    one, other = Fit(folds_data[0], POINT, SETTINGS), Fit(folds_data[1], POINT, SETTINGS)
+    next(other.epochs())
+    list(one.epochs())
+    assert weights(one) == weights(alone)
 
 
 def test_another_seed_or_fold_gives_other_weights(folds_data: list[FitData]) -> None:
@@ -227,9 +217,8 @@ def test_rows_of_the_fold_that_are_scored_do_not_reach_the_weights(data: FitData
 
 @pytest.mark.parametrize("num_epochs", [0, 1, 2])
 def test_a_fit_can_be_closed_after_any_epoch_and_done_again(data: FitData, num_epochs: int) -> None:
-    epochs = fit(data, POINT, SETTINGS)
+    epochs = Fit(data, POINT, SETTINGS).epochs()
     seen = [next(epochs) for _ in range(num_epochs)]
-    epochs.close()
     history, _ = fitted(data)
     assert losses(seen) == losses(history)[:num_epochs]
 
@@ -286,4 +275,4 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_for_a_gpu_that_torch_does_not_see_are_an_error(data: FitData) -> None:
     gpu = Settings(device="cuda", threads_per_trial=1, dtype="float32")
     with pytest.raises(ConfigError, match=r"torch sees no GPU in this process\. Use --device cpu"):
-        next(fit(data, POINT, gpu))
+        Fit(data, POINT, gpu)

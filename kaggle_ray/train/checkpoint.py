@@ -1,0 +1,150 @@
+"""Step checkpoints: all that a fit has changed since it began, as one file of tensors and JSON.
+
+The file is in the safetensors format, with the JSON in its header: it is replaced as a whole, so that tensors and JSON
+are always of the same step, and loading it runs no code of whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from kaggle_ray.errors import CorruptBlobError
+from kaggle_ray.types import JsonValue
+
+_JSON = "kaggle_ray"
+_VERSION = 1
+_MAX_SHARE = 0.005
+"""Of the time of a fit that checkpoints may take."""
+
+
+class Checkpoints(Protocol):
+    """Where a fit's checkpoints go: the last one replaces the one before."""
+
+    def load(self) -> bytes | None:
+        """Return the last checkpoint, None where there is none."""
+        ...
+
+    def save(self, data: bytes) -> None:
+        """Replace it, as a whole or not at all."""
+        ...
+
+
+class NoCheckpoints:
+    """A fit that starts afresh, and that nobody can go on with."""
+
+    def load(self) -> bytes | None:
+        """See Checkpoints."""
+        return None
+
+    def save(self, data: bytes) -> None:
+        """See Checkpoints."""
+
+
+_: type[Checkpoints] = NoCheckpoints
+
+
+class Cadence:
+    """When the next checkpoint is due: after a time, and longer where writing one takes long."""
+
+    def __init__(self, every_s: float, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Wait at least ``every_s`` seconds, and so long that checkpoints take at most half a percent of the time."""
+        self._every_s = every_s
+        self._now = now
+        self._cost_s = 0.0
+        self._last = now()
+
+    def is_due(self) -> bool:
+        """Return whether it is time."""
+        return self._now() - self._last >= max(self._every_s, self._cost_s / _MAX_SHARE)
+
+    def save(self, write: Callable[[], None]) -> None:
+        """Call ``write``, and note what it costs."""
+        started = self._now()
+        write()
+        self._last = self._now()
+        self._cost_s = self._last - started
+
+
+def pack(tensors: Mapping[str, Tensor], values: Mapping[str, JsonValue]) -> bytes:
+    """Return a checkpoint's bytes: tensors of any device, and JSON."""
+    on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    metadata = {_JSON: json.dumps({"version": _VERSION, **values})}
+    data: bytes = safetensors.torch.save(on_cpu, metadata=metadata)
+    return data
+
+
+def unpack(data: bytes, *, where: str) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
+    """Return the tensors, on the CPU, and the JSON of a checkpoint.
+
+    Raises:
+        CorruptBlobError: it is none, or another version wrote it.
+    """
+    try:
+        (header_bytes,) = struct.unpack("<Q", data[:8])
+        values = json.loads(json.loads(data[8 : 8 + header_bytes])["__metadata__"][_JSON])
+        tensors = safetensors.torch.load(data)
+    except Exception as error:
+        raise CorruptBlobError(f"{where}: is no checkpoint: {error}. Remove it: the trial starts afresh.") from error
+    if values.pop("version", None) != _VERSION:
+        raise CorruptBlobError(f"{where}: was written by another version. Remove it: the trial starts afresh.")
+    return tensors, values
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under ``prefix.name``."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def below_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose name begins with ``prefix.``, without it."""
+    return {
+        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], JsonValue]:
+    """Return an optimizer's tensors, as ``<parameter number>.<name>``, and what else it has as JSON."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    others: dict[str, dict[str, JsonValue]] = {}
+    for number, of_parameter in state["state"].items():
+        for name, value in of_parameter.items():
+            if isinstance(value, Tensor):
+                tensors[f"{number}.{name}"] = value
+            else:
+                others.setdefault(str(number), {})[name] = value
+    groups = [{name: value for name, value in group.items() if name != "params"} for group in state["param_groups"]]
+    return tensors, {"others": others, "groups": groups}
+
+
+def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], values: JsonValue) -> None:
+    """Give a fresh optimizer the state that ``optimizer_state`` returned of one like it.
+
+    Moments get their weight's layout in memory, channels last or not: fused kernels go through both side by side.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        number, _, what = name.partition(".")
+        parameter = parameters[int(number)]
+        if tensor.shape == parameter.shape:
+            tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
+        state.setdefault(int(number), {})[what] = tensor
+    for number, of_parameter in values["others"].items():
+        state.setdefault(int(number), {}).update(of_parameter)
+    groups = []
+    for fresh, saved in zip(optimizer.state_dict()["param_groups"], values["groups"], strict=True):
+        as_fresh = {
+            name: tuple(value) if isinstance(fresh.get(name), tuple) else value for name, value in saved.items()
+        }
+        groups.append({**fresh, **as_fresh})
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

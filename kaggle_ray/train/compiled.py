@@ -1,0 +1,39 @@
+"""torch.compile as an option: what cannot be compiled here runs as it is, with a warning."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+class Compiled:
+    """A model's forward pass, compiled at its first call."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Compile nothing yet; other sizes than the first are compiled for any size."""
+        self._model = model
+        self._forward: Any = torch.compile(model)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return what the model returns; from the first failure to compile on, by running it as it is."""
+        try:
+            return self._forward(*inputs)
+        except Exception as error:
+            if self._forward is self._model or not _is_of_compiler(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            logger.warning("the model cannot be compiled here and runs as it is: %s: %s", type(error).__name__, reason)
+            self._forward = self._model
+            return self._model(*inputs)
+
+
+def _is_of_compiler(error: Exception) -> bool:
+    return any(
+        kind.__module__.startswith(("torch._dynamo", "torch._inductor", "torch.fx", "triton"))
+        for kind in type(error).__mro__
+    )

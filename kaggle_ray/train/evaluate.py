@@ -1,0 +1,77 @@
+"""Measures a model on rows that it was not trained on, with the weights that would predict.
+
+Shape suffixes: N samples of a batch, C columns of the prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.decide import default_score
+from kaggle_ray.images.augment import resize_masks
+from kaggle_ray.train.batches import to_device
+from kaggle_ray.train.inputs import FitData
+from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.predict import Predictor
+from kaggle_ray.train.ranks import Ranks, in_turns
+from kaggle_ray.types import Float64Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What rows say of a model."""
+
+    loss: float
+    """Mean over the rows."""
+    score: float
+    """The competition's metric, decided by the rule that needs no fitting."""
+
+
+NOT_MEASURED = Measured(loss=math.nan, score=math.nan)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluator:
+    """Measures rows of a fold as an epoch was trained: at its image size, and without test-time augmentation."""
+
+    predictor: Predictor
+    outputs: Outputs | PixelOutputs
+    data: FitData
+    hyperparameters: Hyperparameters
+    ranks: Ranks
+
+    def measure(self, rows: IntArray, epoch: int) -> Measured:
+        """Return what ``rows`` (N,) say of the model after ``epoch``: the same on every rank, for any number of them.
+
+        Raises:
+            DataError: predictions are not finite.
+        """
+        height = self.hyperparameters.size_at(epoch)
+        self.ranks.share_buffers(self.predictor.model)
+        found = list(
+            in_turns(self.ranks, self.predictor.batches(rows), lambda batch: self._losses_and_values(batch, height))
+        )
+        measured = NOT_MEASURED
+        if self.ranks.rank == 0:
+            loss = float(np.concatenate([losses for losses, _ in found]).mean())
+            values_NC = np.concatenate([values for _, values in found])
+            finite = math.isfinite(loss) and bool(np.isfinite(values_NC).all())
+            score = default_score(self.data.metric, self.data.target[rows], values_NC) if finite else math.nan
+            measured = Measured(loss=loss if finite else math.nan, score=score)
+        return self.ranks.of_first(measured)
+
+    def _losses_and_values(self, batch: IntArray, height: int) -> tuple[Float64Array, FloatArray]:
+        """Return (N,) the losses and (N, C) the predictions of a batch of rows."""
+        ((_, logits),) = self.predictor.logits(self.data.inputs, batch, height=height)
+        if self.data.masks is None:
+            target = self.data.target[batch]
+        else:
+            sides = self.hyperparameters.sides(height)
+            target = resize_masks(self.data.masks.read(batch), *sides, nearest=logits.shape[1] > 1)
+        targets = self.outputs.soft_targets(to_device(target, logits.device))
+        losses = self.outputs.sample_losses(logits, targets).double().cpu().numpy()
+        return losses, self.predictor.read(logits)

@@ -1,0 +1,194 @@
+"""A run's competition as its trials see it: loaded once in each process, opened once for each image size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import load
+from torch import Tensor
+
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.folds import folds_from_csv
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.staging import stage_data
+from kaggle_ray.errors import StoreError
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
+from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.types import BoolArray, Experiment, Folds, Target, Trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parent:
+    """What a trial inherits."""
+
+    experiment_ids: tuple[str, ...]
+    """The first ancestor first."""
+    weights: Mapping[str, Tensor]
+    trained_rows: BoolArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialData:
+    """All that a trial is made of."""
+
+    hyperparameters: Hyperparameters
+    fit: FitData
+    test: Inputs
+    parent: Parent | None
+    num_decoded: int
+    """Images that had to be decoded for it now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OpenedImages:
+    """A competition's images at one size."""
+
+    train: Inputs
+    test: Inputs
+    masks: Images | None
+
+
+class RunData:
+    """What the trials of a run share in one process."""
+
+    def __init__(self, context: TrialContext, store: RunStore) -> None:
+        """Nothing is loaded before it is asked for."""
+        self._context = context
+        self._store = store
+        self._opened: dict[tuple[int, int], _OpenedImages] = {}
+
+    def of_trial(self, trial: Trial) -> TrialData:
+        """Return what ``trial`` is made of; the fold plan is in the order of the competition's samples.
+
+        Raises:
+            StoreError: the run has no such experiment, or the trial that it starts from is not committed.
+        """
+        experiment = self._experiment(trial)
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        opened, num_decoded = self._open(hyperparameters)
+        return TrialData(
+            hyperparameters=hyperparameters,
+            fit=self._fit_data(trial.fold, opened),
+            test=opened.test,
+            parent=self._parent(trial, experiment.parent_id),
+            num_decoded=num_decoded,
+        )
+
+    @cached_property
+    def _competition_and_samples(self) -> tuple[Competition, Samples]:
+        declared, _ = load_competition(self._context.competition_file)
+        data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
+        competition, samples = open_competition(declared, data_dir)
+        unreadable = [data_dir / name for name in self._store.unreadable()]
+        if unreadable:
+            placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
+            samples = without_unreadable(samples, unreadable, placeholder=placeholder)
+        return competition, samples
+
+    @property
+    def competition(self) -> Competition:
+        """With nothing left to resolve."""
+        return self._competition_and_samples[0]
+
+    @property
+    def samples(self) -> Samples:
+        """Without what cannot be read."""
+        return self._competition_and_samples[1]
+
+    @cached_property
+    def folds(self) -> Folds:
+        """The fold plan that the run was started with.
+
+        Raises:
+            StoreError: the folder is no run.
+        """
+        csv, record = self._store.folds_csv(), self._store.record()
+        if csv is None or record is None:
+            raise StoreError(f"{self._context.run_dir}: is no run: run.json or folds.csv is missing.")
+        return folds_from_csv(
+            csv,
+            expected_digest=record["folds_digest"],
+            scheme=self.competition.folds,
+            sample_ids=self.samples.train_ids,
+            target=self.samples.target,
+            train_only=self.samples.train_only,
+            test_ids=self.samples.test_ids,
+            groups=self.samples.groups,
+            times=self.samples.times,
+        )
+
+    @cached_property
+    def _target(self) -> Target:
+        return open_target(self.competition, self.samples, self._context.cache_dir)[0]
+
+    @cached_property
+    def _id_hashes(self) -> npt.NDArray[np.uint64]:
+        ids = self.samples.train_ids.tolist()
+        views = range(self.samples.num_views)
+        return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+
+    def _experiment(self, trial: Trial) -> Experiment:
+        for experiment in self._store.experiments():
+            if experiment.experiment_id == trial.experiment_id:
+                return experiment
+        raise StoreError(f"{self._context.run_dir}: has no experiment {trial.experiment_id}.")
+
+    def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
+        """Return the images at the experiment's size, and how many of them had to be decoded now."""
+        sides = hyperparameters.sides(hyperparameters.image_size)
+        if sides in self._opened:
+            return self._opened[sides], 0
+        of_run = (self.competition, self.samples, sides, self._context.cache_dir)
+        train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
+        num_views = self.samples.num_views
+        tables = [
+            None if table is None else table.values for table in (self.samples.train_table, self.samples.test_table)
+        ]
+        self._opened[sides] = _OpenedImages(
+            train=Inputs(images=train, num_views=num_views, table=tables[0]),
+            test=Inputs(images=test, num_views=num_views, table=tables[1]),
+            masks=masks,
+        )
+        return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
+
+    def _fit_data(self, fold: int, opened: _OpenedImages) -> FitData:
+        mask = self.competition.mask
+        return FitData(
+            inputs=opened.train,
+            target=self._target,
+            heads=self.competition.heads,
+            metric=self.competition.metric,
+            train_rows=self.folds.train_rows(fold),
+            valid_rows=self.folds.valid_rows(fold),
+            fold=fold,
+            id_hashes=self._id_hashes,
+            masks=opened.masks,
+            mask_size=None if mask is None else (mask.height, mask.width),
+            sample_ids=self.samples.train_ids,
+        )
+
+    def _parent(self, trial: Trial, experiment_id: str | None) -> Parent | None:
+        """Return what the trial inherits from the same fold of the experiment that it starts from."""
+        if experiment_id is None:
+            return None
+        of_parent = Trial(experiment_id=experiment_id, fold=trial.fold)
+        result = self._store.result(of_parent)
+        if result is None or result.status != "committed":
+            raise StoreError(f"{trial}: starts from the weights of {of_parent}, which is not committed.")
+        lineage = self._store.predictions(result)[0].lineage
+        assert lineage is not None, "a committed trial has a lineage"
+        return Parent(
+            experiment_ids=(*lineage.parents, experiment_id),
+            weights=load(self._store.weights(result)),
+            trained_rows=lineage.trained_rows,
+        )

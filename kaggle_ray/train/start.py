@@ -1,0 +1,80 @@
+"""What a fit starts with: the model, the moving average of its weights, and how its outputs are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.models import Model, build_model
+from kaggle_ray.train.inputs import FitData
+from kaggle_ray.train.losses import Outputs, PixelOutputs
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+_AVERAGED = "module."
+"""Prefix of the names of averaged weights."""
+
+
+def make_model(
+    data: FitData,
+    hyperparameters: Hyperparameters,
+    device: torch.device,
+    initial_weights: Mapping[str, Tensor] | None = None,
+) -> Model:
+    """Return the experiment's model on the device, its convolutions laid out channels last.
+
+    Raises:
+        ConfigError: the initial weights are those of another architecture.
+    """
+    model = build_model(
+        hyperparameters.model,
+        data.shapes,
+        pretrained=hyperparameters.pretrained and initial_weights is None,
+        model_args=hyperparameters.model_args,
+    )
+    if data.inputs.table is not None:
+        model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
+    if initial_weights is not None:
+        own = {name.removeprefix(_AVERAGED): tensor for name, tensor in initial_weights.items()}
+        try:
+            model.load_state_dict({name: own[name] for name in model.state_dict()})
+        except (KeyError, RuntimeError) as error:
+            raise ConfigError(
+                f"init_from: the parent's weights do not fit {hyperparameters.model}: {error}. "
+                f"Let init_from change what leaves the architecture as it is, such as image_size."
+            ) from error
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def make_outputs(data: FitData, hyperparameters: Hyperparameters) -> Outputs | PixelOutputs:
+    """Return how the fold's heads are trained on; regression targets are scaled by the training rows."""
+    if data.masks is not None:
+        return PixelOutputs(data.heads[0])
+    return Outputs(data.heads, data.target[data.train_rows], label_smoothing=hyperparameters.label_smoothing)
+
+
+def make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
+    """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
+    if not hyperparameters.ema_decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=_moving_average(hyperparameters.ema_decay), use_buffers=True)
+
+
+def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Return an exponential moving average that forgets its first, random weights sooner than ``decay`` would."""
+
+    @torch.no_grad()
+    def update(averaged: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
+        num = int(num_averaged)
+        share = 1 - min(decay, (1 + num) / (10 + num))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, share)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update

@@ -1,0 +1,199 @@
+"""A fit that goes on from any of its checkpoints ends with the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.data.head import Head
+from kaggle_ray.errors import CorruptBlobError
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.checkpoint import Cadence, load_optimizer, optimizer_state, pack, unpack
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loop import Fit
+from kaggle_ray.train.preemption import Terminated
+
+SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
+BASE = {"model": "small_resnet", "model_args": {"width": 4, "blocks": [1], "dropout": 0.3}, "image_size": 12,
+        "batch_size": 8, "epochs": 3, "lr": 1e-2, "augment": "heavy"}  # fmt: skip
+RECIPES = [
+    {"ema_decay": 0.9, "mixup": 0.4, "cutmix": 1.0},
+    {"optimizer": "sgd", "schedule": "cosine", "accumulate": 3, "clip_norm": 0.1},
+    {"schedule": "constant", "epoch_rule": "scored_fold", "patience": 1},
+    {"epoch_rule": "inner", "evaluate_every": 2, "ema_decay": 0.8},
+]
+
+
+class Kept:
+    """Checkpoints in memory, all of them."""
+
+    def __init__(self, first: bytes | None = None) -> None:
+        self.first = first
+        self.saved: list[bytes] = []
+
+    def load(self) -> bytes | None:
+        return self.first
+
+    def save(self, data: bytes) -> None:
+        self.saved.append(data)
+
+
+class Always(Cadence):
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def is_due(self) -> bool:
+        return True
+
+
+def made_up_data() -> FitData:
+    rng = np.random.default_rng(0)
+    rows = np.arange(52)
+    return FitData(
+        inputs=Inputs(images=Images.of_array(rng.integers(0, 256, (len(rows), 12, 12, 3), dtype=np.uint8))),
+        target=rng.integers(0, 2, len(rows)),
+        heads=(Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS),),
+        metric=LOG_LOSS,
+        train_rows=rows[:30],
+        valid_rows=rows[30:45],
+        inner_rows=None,
+        fold=1,
+        id_hashes=id_hashes(map(str, rows)),
+        sample_ids=np.array([f"s{row}" for row in rows]),
+    )
+
+
+def data_for(point: Hyperparameters) -> FitData:
+    data = made_up_data()
+    return dataclasses.replace(data, inner_rows=np.arange(45, 52)) if point.epoch_rule == "inner" else data
+
+
+def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float, ...]]]:
+    """Run to the end; return the weights, the predictions and the curves."""
+    curves = [
+        (m.epoch, m.train_loss, *(-1 if math.isnan(x) else x for x in (m.valid_loss, m.score, m.inner_score)), m.lr)
+        for m in fit.epochs()
+    ]
+    data = data_for(fit_point(fit))
+    values = fit.predictor.values(data.inputs, data.valid_rows).tobytes()
+    return b"".join(tensor.numpy().tobytes() for tensor in fit.weights.values()), values, curves
+
+
+def fit_point(fit: Fit) -> Hyperparameters:
+    return fit._point
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: "-".join(recipe))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[str, object], dtype: str) -> None:
+    point = parse_hyperparameters({**BASE, **recipe}, where="here")
+    settings = dataclasses.replace(SETTINGS, dtype=dtype)  # type: ignore[arg-type]
+    undisturbed = outcome(Fit(data_for(point), point, settings))
+    kept = Kept()
+    assert outcome(Fit(data_for(point), point, settings, checkpoints=kept, cadence=Always())) == undisturbed
+    num_steps = len(undisturbed[2]) * 4
+    assert len(kept.saved) == num_steps + len(undisturbed[2])
+    for data in kept.saved[:: 1 if dtype == "float32" else 4]:
+        resumed = Fit(data_for(point), point, settings, checkpoints=Kept(data))
+        assert outcome(resumed) == undisturbed
+
+
+def test_epochs_of_before_are_told_at_once_and_counted() -> None:
+    point = parse_hyperparameters(BASE, where="here")
+    kept = Kept()
+    history = list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Always()).epochs())
+    resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[-2]))  # the last step of the last epoch
+    assert resumed.num_resumed == 2
+    assert [m.duration_s for m in resumed.epochs()][:2] == [m.duration_s for m in history][:2]
+
+
+def test_rows_that_were_trained_on_before_are_still_known() -> None:
+    point = parse_hyperparameters({**BASE, "epochs": 1}, where="here")
+    kept = Kept()
+    list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Always()).epochs())
+    resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[2]))
+    list(resumed.epochs())
+    assert np.flatnonzero(resumed.trained_rows).tolist() == made_up_data().train_rows.tolist()
+
+
+def test_sigterm_saves_this_very_step_and_then_ends_the_fit() -> None:
+    point = parse_hyperparameters(BASE, where="here")
+    undisturbed = outcome(Fit(made_up_data(), point, SETTINGS))
+    kept = Kept()
+    fit = Fit(made_up_data(), point, SETTINGS, checkpoints=kept)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate_in_second_epoch() -> None:
+        for metrics in fit.epochs():
+            if metrics.epoch == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated, match="the same command goes on"):
+        terminate_in_second_epoch()
+    assert signal.getsignal(signal.SIGTERM) is before
+    (data,) = kept.saved
+    _, values = unpack(data, where="here")
+    assert (len(values["history"]), values["step_of_epoch"]) == (1, 1)
+    assert outcome(Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(data))) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no checkpoint", pack({}, {"a": 1})[:-1], pack({}, {}).replace(b'version\\": 1', b'version\\": 7')]
+)
+def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
+    with pytest.raises(CorruptBlobError, match=r"here: .*Remove it"):
+        unpack(data, where="here")
+
+
+def test_a_fused_optimizer_of_channels_last_weights_goes_on_as_it_was() -> None:
+    """Its moments come back from a file row by row, and have to lie in memory as the weights do."""
+
+    def model_and_optimizer() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        images = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(seed))
+        model(images.to(memory_format=torch.channels_last)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    straight, by = model_and_optimizer()
+    step(straight, by, 1)
+    tensors, values = optimizer_state(by)
+    tensors, values = unpack(pack(tensors, {"values": values}), where="here")
+    resumed, other = model_and_optimizer()
+    resumed.load_state_dict(straight.state_dict())
+    load_optimizer(other, tensors, values["values"])
+    for model, optimizer in ((straight, by), (resumed, other)):
+        step(model, optimizer, 2)
+    assert torch.equal(straight.weight, resumed.weight)  # type: ignore[arg-type]
+
+
+def test_checkpoints_come_after_their_time_and_take_half_a_percent_at_most() -> None:
+    clock = [0.0]
+    cadence = Cadence(10.0, now=lambda: clock[0])
+
+    def write() -> None:
+        clock[0] += 0.5
+
+    due = []
+    for _ in range(400):
+        clock[0] += 1.0
+        if cadence.is_due():
+            due.append(clock[0])
+            cadence.save(write)
+    assert due[0] == 10.0
+    assert due[1] - due[0] == pytest.approx(100.0, abs=1.0)

@@ -1,0 +1,155 @@
+"""Several processes that train a trial together: real ones, joined by gloo."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.images.cache import default_cache_dir
+from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.testing.plain import PLAIN_FILE
+from kaggle_ray.testing.toy import TINY
+from kaggle_ray.train.trial import TrialRunner
+from kaggle_ray.types import FloatArray, Trial, TrialResult
+
+pytestmark = pytest.mark.slow
+
+POINT = {**TINY, "model": "plain", "model_args": {}, "epochs": 2, "batch_size": 10, "lr": 1e-2, "augment": "heavy"}
+MIXED = {**POINT, "mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9}
+DROPPED = {**POINT, "epochs": 12, "evaluate_every": 12}
+
+
+def plan_of(runs: Path, data: Path, *experiments: ExperimentLike, processes: int) -> RunPlan:
+    plan = make_plan(
+        RunOptions(
+            competition=PLAIN_FILE, experiments=experiments, data=data, runs=runs, run_id=f"x{processes}",
+            device="cpu", threads=1, dtype="float32", processes=processes, checkpoint_every_s=0.0,
+        )
+    )  # fmt: skip
+    store = RunStore(plan.run_dir)
+    store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
+    store.save_folds_csv(folds_to_csv(plan.folds))
+    return plan
+
+
+def run(runner: TrialRunner, trial: Trial) -> TrialResult:
+    epochs = runner.run(trial)
+    while True:
+        try:
+            next(epochs)
+        except StopIteration as stop:
+            result: TrialResult = stop.value
+            return result
+
+
+def trials_of(plan: RunPlan) -> Iterator[Trial]:
+    return (Trial(experiment_id=experiment.experiment_id, fold=0) for experiment in plan.experiments)
+
+
+def predictions(plan: RunPlan, result: TrialResult) -> tuple[FloatArray, FloatArray]:
+    valid, test = RunStore(plan.run_dir).predictions(result)
+    return np.asarray(valid.values), np.asarray(test.values)
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None:
+    found = []
+    for processes in (1, 2):
+        plan = plan_of(tmp_path, toy_data, POINT, MIXED, processes=processes)
+        with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+            results = [run(runner, trial) for trial in trials_of(plan)]
+        assert [result.error for result in results] == [None, None]
+        found.append([(result, *predictions(plan, result)) for result in results])
+    for (alone, valid, test), (together, other_valid, other_test) in zip(*found, strict=True):
+        for one, two in zip(alone.history, together.history, strict=True):
+            assert two.train_loss == pytest.approx(one.train_loss, rel=1e-5)
+            assert two.valid_loss == pytest.approx(one.valid_loss, rel=1e-5)
+            assert two.lr == one.lr
+        assert np.abs(valid - other_valid).max() < 1e-5
+        assert np.abs(test - other_test).max() < 1e-5
+
+
+def test_two_processes_yield_every_training_row(tmp_path: Path, toy_data: Path) -> None:
+    plan = plan_of(tmp_path, toy_data, {**POINT, "epochs": 1}, processes=2)
+    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        (result,) = [run(runner, trial) for trial in trials_of(plan)]
+    lineage = RunStore(plan.run_dir).predictions(result)[0].lineage
+    assert lineage is not None
+    assert np.flatnonzero(lineage.trained_rows).tolist() == plan.folds.train_rows(0).tolist()
+
+
+def test_sharded_evaluation_is_that_of_one_process_to_the_bit(tmp_path: Path, toy_data: Path) -> None:
+    """With a learning rate of next to nothing both have the weights that they began with."""
+    still = {**TINY, "epochs": 1, "lr": 1e-30, "weight_decay": 0.0, "batch_size": 7, "tta": "hflip"}
+    found = []
+    for processes in (1, 2):
+        plan = plan_of(tmp_path, toy_data, {**still, "model": "plain", "model_args": {}}, processes=processes)
+        with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+            (result,) = [run(runner, trial) for trial in trials_of(plan)]
+        found.append((result.history[0].valid_loss, *(part.tobytes() for part in predictions(plan, result))))
+    assert found[0] == found[1]
+
+
+def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_from_its_checkpoint(
+    tmp_path: Path, toy_data: Path
+) -> None:
+    plan = plan_of(tmp_path, toy_data, DROPPED, processes=2)
+    reference = plan_of(tmp_path / "reference", toy_data, DROPPED, processes=2)
+    (trial,) = trials_of(plan)
+    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        epochs = runner.run(trial)
+        for _ in range(4):
+            next(epochs)
+        assert runner._peers is not None
+        (peer,) = runner._peers._processes
+        peer.send_signal(signal.SIGKILL)
+        failed = None
+        try:
+            while True:
+                next(epochs)
+        except StopIteration as stop:
+            failed = stop.value
+        assert failed.status == "failed"
+        assert RunStore(plan.run_dir).result(trial) is None
+        result = run(runner, trial)
+    assert result.status == "committed"
+    assert 1 <= result.num_resumed < 12
+    with closing(TrialRunner(reference.trial_context(default_cache_dir()))) as runner:
+        undisturbed = run(runner, trial)
+    for part, other in zip(predictions(plan, result), predictions(reference, undisturbed), strict=True):
+        assert part.tobytes() == other.tobytes()
+    assert [m.train_loss for m in result.history] == [m.train_loss for m in undisturbed.history]
+
+
+def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data: Path) -> None:
+    plan = plan_of(tmp_path, toy_data, {**POINT, "lr": 1e30, "optimizer": "sgd"}, processes=2)
+    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        (result,) = [run(runner, trial) for trial in trials_of(plan)]
+    assert result.status == "failed"
+    assert "the loss of epoch" in (result.error or "")
+    assert "Try a smaller lr" in (result.error or "")
+
+
+def test_batches_that_are_too_small_for_the_processes_are_an_error(tmp_path: Path, toy_data: Path) -> None:
+    plan = plan_of(tmp_path, toy_data, {**POINT, "batch_size": 2, "accumulate": 2}, processes=2)
+    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        (result,) = [run(runner, trial) for trial in trials_of(plan)]
+    assert "cannot be split among 2 processes in 2 pieces each" in (result.error or "")
+
+
+def test_closing_a_trial_leaves_no_process_behind(tmp_path: Path, toy_data: Path) -> None:
+    plan = plan_of(tmp_path, toy_data, POINT, processes=2)
+    (trial,) = trials_of(plan)
+    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        epochs = runner.run(trial)
+        next(epochs)
+        assert runner._peers is not None
+        (peer,) = runner._peers._processes
+        epochs.close()
+        assert peer.poll() is not None
