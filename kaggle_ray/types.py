@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
 TrialStatus = Literal["committed", "stopped", "failed"]
+EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
 JsonValue = Any
 
 ByteArray = npt.NDArray[np.uint8]
@@ -153,7 +154,10 @@ class Lineage:
     """(N,) over ``Folds.sample_ids``: the rows that the loader really yielded for training."""
     parents: tuple[str, ...] = ()
     """Experiment ids whose predictions or weights went in."""
-    epoch_rule: Literal["last"] = "last"
+    epoch_rule: EpochRule = "last"
+    is_proven: bool = True
+    """False where the rows that are scored had a say in which weights predict, those of a parent included: what such a
+    model predicts never gets an honest score."""
     weights_digest: str = ""
     """sha256 of the weights that predicted."""
 

@@ -132,6 +132,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("epoch_rule", "best", "expected one of last, inner, other_folds, scored_fold, got 'best'"),
     ("inner_share", 1.0, "expected above 0 and below 1, got 1.0"),
     ("patience", -1, "expected at least 0, got -1"),
+    ("patience", 2, "expected 0 with epoch_rule last, got 2"),
     ("evaluate_every", 0, "expected at least 1, got 0"),
     ("layer_decay", 1.5, "expected above 0 and at most 1, got 1.5"),
     ("clip_norm", -1.0, "expected at least 0, got -1.0"),

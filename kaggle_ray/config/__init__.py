@@ -3,7 +3,6 @@
 from kaggle_ray.config.experiments import make_experiment_id, make_experiments
 from kaggle_ray.config.hyperparameters import (
     HYPERPARAMETER_NAMES,
-    EpochRule,
     Hyperparameters,
     Optimizer,
     Schedule,
@@ -15,7 +14,6 @@ from kaggle_ray.config.space import SearchSpace, parse_override
 
 __all__ = [
     "HYPERPARAMETER_NAMES",
-    "EpochRule",
     "Hyperparameters",
     "Optimizer",
     "Schedule",

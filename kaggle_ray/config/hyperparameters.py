@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import EpochRule, JsonValue
 
 Optimizer = Literal["adamw", "sgd", "adam", "nadam", "radam", "rmsprop", "adagrad"]
 Schedule = Literal[
@@ -24,7 +24,6 @@ Schedule = Literal[
     "plateau",
     "by_epoch",
 ]
-EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
 TestTimeAugmentation = Literal["none", "hflip", "hflip_sizes"]
 
 _SIZE_STEP = 16
@@ -133,6 +132,8 @@ class Hyperparameters:
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
         for name in ("mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        if self.epoch_rule in ("last", "other_folds"):
+            _require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
         _require(0.1 <= self.aspect <= 10, "aspect", "from 0.1 to 10", self.aspect)
         _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         _require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)

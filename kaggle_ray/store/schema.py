@@ -13,7 +13,7 @@ import numpy as np
 from kaggle_ray.errors import CorruptBlobError, SchemaVersionError
 from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Lineage, Trial, TrialResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def encode(value: Mapping[str, JsonValue]) -> bytes:
@@ -72,6 +72,7 @@ def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
         "trained_rows": base64.b64encode(bits).decode(),
         "parents": list(lineage.parents),
         "epoch_rule": lineage.epoch_rule,
+        "is_proven": lineage.is_proven,
         "weights_digest": lineage.weights_digest,
     }
 
@@ -84,6 +85,7 @@ def lineage_from_json(value: Mapping[str, JsonValue]) -> Lineage:
         trained_rows=np.unpackbits(bits, count=value["num_rows"]).astype(np.bool_),
         parents=tuple(value["parents"]),
         epoch_rule=value["epoch_rule"],
+        is_proven=value["is_proven"],
         weights_digest=value["weights_digest"],
     )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
+from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import StoreError
@@ -35,6 +36,7 @@ class Parent:
     """The first ancestor first."""
     weights: Mapping[str, Tensor]
     trained_rows: BoolArray
+    is_proven: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +80,7 @@ class RunData:
         opened, num_decoded = self._open(hyperparameters)
         return TrialData(
             hyperparameters=hyperparameters,
-            fit=self._fit_data(trial.fold, opened),
+            fit=self._fit_data(trial.fold, opened, hyperparameters),
             test=opened.test,
             parent=self._parent(trial, experiment.parent_id),
             num_decoded=num_decoded,
@@ -161,14 +163,25 @@ class RunData:
         )
         return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
 
-    def _fit_data(self, fold: int, opened: _OpenedImages) -> FitData:
-        mask = self.competition.mask
+    def _fit_data(self, fold: int, opened: _OpenedImages, hyperparameters: Hyperparameters) -> FitData:
+        mask, train_rows, inner_rows = self.competition.mask, self.folds.train_rows(fold), None
+        if hyperparameters.epoch_rule == "inner":
+            train_rows, inner_rows = inner_split(
+                self.competition.folds.kind,
+                train_rows,
+                share=hyperparameters.inner_share,
+                seed=hyperparameters.seed,
+                target=self.samples.target,
+                groups=self.samples.groups,
+                times=self.samples.times,
+            )
         return FitData(
             inputs=opened.train,
             target=self._target,
             heads=self.competition.heads,
             metric=self.competition.metric,
-            train_rows=self.folds.train_rows(fold),
+            train_rows=train_rows,
+            inner_rows=inner_rows,
             valid_rows=self.folds.valid_rows(fold),
             fold=fold,
             id_hashes=self._id_hashes,
@@ -191,4 +204,5 @@ class RunData:
             experiment_ids=(*lineage.parents, experiment_id),
             weights=load(self._store.weights(result)),
             trained_rows=lineage.trained_rows,
+            is_proven=lineage.is_proven,
         )

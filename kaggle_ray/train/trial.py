@@ -132,6 +132,8 @@ class TrialRunner:
             folds_digest=self._data.folds.digest,
             trained_rows=fit.trained_rows if parent is None else fit.trained_rows | parent.trained_rows,
             parents=() if parent is None else parent.experiment_ids,
+            epoch_rule=data.hyperparameters.epoch_rule,
+            is_proven=data.hyperparameters.epoch_rule != "scored_fold" and (parent is None or parent.is_proven),
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples

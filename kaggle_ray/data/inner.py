@@ -1,0 +1,56 @@
+"""The inner split: rows of a fold's training part that are held out from training, to choose an epoch by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaggle_ray.data.deal import FoldKind, deal, strata_of
+from kaggle_ray.errors import FoldsError
+from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
+
+
+def inner_split(
+    kind: FoldKind,
+    train_rows: IntArray,
+    *,
+    share: float,
+    seed: int,
+    target: Target,
+    groups: StrArray | None,
+    times: Float64Array | None,
+) -> tuple[IntArray, IntArray]:
+    """Return the rows to train on and the inner rows, both ascending; they are dealt as folds are.
+
+    Groups stay together, classes keep their frequencies where each has rows enough, and the inner rows of folds by time
+    are the latest.
+
+    Args:
+        kind: of the competition's folds.
+        train_rows: (n,) positions of the rows that the fold may train on.
+        share: of the rows to hold out, above 0 and below 1; it becomes one of a whole number of parts, 2 at least.
+        seed: shuffles.
+        target: (N,) or (N, T) of all rows.
+        groups: (N,) rows that belong together; None is none.
+        times: (N,) for kind time.
+
+    Raises:
+        FoldsError: there are too few rows or groups to split.
+    """
+    num_parts = max(2, round(1 / share))
+    if len(train_rows) < num_parts:
+        raise FoldsError(
+            f"an inner split of {share:g} needs at least {num_parts} training rows, got {len(train_rows)}."
+        )
+    of_rows = target[train_rows]
+    if kind == "stratified" and np.bincount(strata_of(of_rows)).min() < num_parts:
+        kind = "kfold"
+    part_of = deal(
+        kind,
+        num_parts,
+        seed,
+        target=of_rows,
+        groups=None if groups is None else groups[train_rows],
+        times=None if times is None else times[train_rows],
+    )
+    is_inner = part_of == (num_parts - 1 if kind == "time" else 0)
+    return train_rows[~is_inner], train_rows[is_inner]
