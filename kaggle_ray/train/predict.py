@@ -73,7 +73,11 @@ class Predictor:
             yield batch, logits.flip(-1) if mirrored and logits.ndim == 4 else logits
 
     def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
-        """Return (N, C) float32 the mean over the views that ``tta`` names; of masks bytes, 255 being 1.
+        """Return (N, C) what ``value_blocks`` yields."""
+        return np.concatenate(list(self.value_blocks(inputs, rows)))
+
+    def value_blocks(self, inputs: Inputs, rows: IntArray) -> Iterator[StoredValues]:
+        """Yield batches (n, C) float32 of the mean over the views that ``tta`` names; of masks bytes, 255 being 1.
 
         Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training
         images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
@@ -82,7 +86,6 @@ class Predictor:
         larger = min(height * 5 // 4, self._hyperparameters.image_size)
         heights = sorted({height, larger}) if tta == "hflip_sizes" else [height]
         views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
-        parts: list[StoredValues] = []
         for batch in self._batches(rows):
             of_views = [
                 self.read(logits)
@@ -90,8 +93,7 @@ class Predictor:
                 for _, logits in self.logits(inputs, batch, height=side, mirrored=mirrored)
             ]
             mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
-            parts.append(mean if self._mask_size is None else quantised(mean))
-        return np.concatenate(parts)
+            yield mean if self._mask_size is None else quantised(mean)
 
     def read(self, logits: Tensor) -> FloatArray:
         """Return (n, C) what ``logits`` say; masks at the size that they are kept at, flattened."""

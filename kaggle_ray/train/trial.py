@@ -25,8 +25,10 @@ from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
 from kaggle_ray.images.unreadable import placeholder_image
-from kaggle_ray.store.predictions import as_floats
-from kaggle_ray.store.run import WEIGHTS_FILE, Attempt, RunStore
+from kaggle_ray.rows import Rows, take
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit, fit
@@ -36,8 +38,6 @@ from kaggle_ray.types import (
     Experiment,
     Folds,
     Lineage,
-    Predictions,
-    Target,
     Trial,
     TrialResult,
 )
@@ -93,7 +93,7 @@ class TrialRunner:
         return self._competition_and_samples[1]
 
     @cached_property
-    def _target(self) -> Target:
+    def _target(self) -> Rows:
         return open_target(self._competition, self._samples, self._context.cache_dir)[0]
 
     @cached_property
@@ -173,19 +173,17 @@ class TrialRunner:
             parents=() if parent is None else parent.experiment_ids,
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fitted.weights))),
         )
-        valid_values = fitted.predictor.values(data.inputs, data.valid_rows)
-        test_values = fitted.predictor.values(opened.test, np.arange(len(self._samples.test_ids)))
-        attempt.put_predictions(
-            Predictions(sample_ids=self._samples.train_ids[data.valid_rows], values=valid_values, lineage=lineage),
-            Predictions(sample_ids=self._samples.test_ids, values=test_values, lineage=lineage),
-        )
+        predict, test_rows = fitted.predictor.value_blocks, np.arange(len(self._samples.test_ids))
+        valid = attempt.put_values("valid", predict(data.inputs, data.valid_rows), num_rows=len(data.valid_rows))
+        attempt.put_values("test", predict(opened.test, test_rows), num_rows=len(test_rows))
+        attempt.put_manifest(self._samples.train_ids[data.valid_rows], self._samples.test_ids, lineage)
         return attempt.commit(
             TrialResult(
                 trial=trial,
                 status="committed",
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
-                score=default_score(data.metric, data.target[data.valid_rows], as_floats(valid_values)),
+                score=default_score(data.metric, take(data.target, data.valid_rows), float_rows(valid)),
                 duration_s=time.perf_counter() - started,
                 num_decoded=num_decoded,
                 process_id=os.getpid(),
