@@ -18,8 +18,7 @@ def npy_chunks(blocks: Iterable[StoredValues], *, num_rows: int) -> Iterator[byt
         num_rows: that they have together.
 
     Raises:
-        ValueError: the blocks differ, or have another number of rows. It is raised where it is found, by when a part
-            of the file has been yielded.
+        ValueError: the blocks differ, or have another number of rows; by then a part of the file has been yielded.
     """
     expected: StoredValues | None = None
     num_seen = 0
@@ -29,9 +28,7 @@ def npy_chunks(blocks: Iterable[StoredValues], *, num_rows: int) -> Iterator[byt
             expected = kept[:0]
             yield _header((num_rows, *kept.shape[1:]), kept.dtype)
         if kept.shape[1:] != expected.shape[1:] or kept.dtype != expected.dtype:
-            raise ValueError(
-                f"expected blocks (n, {expected.shape[1:]}) {expected.dtype}, got {kept.shape} {kept.dtype}"
-            )
+            raise ValueError(f"expected blocks like {expected.shape} {expected.dtype}, got {kept.shape} {kept.dtype}")
         num_seen += len(kept)
         yield kept.tobytes()
     if expected is None or num_seen != num_rows:
