@@ -26,13 +26,14 @@ from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import FanOut, Reporter, events
 from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.rows import Rows, take
 from kaggle_ray.schedule.plan import RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import DeadlineSource, ListSource
 from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
-from kaggle_ray.types import Event, Target, TrialResult
+from kaggle_ray.types import Event, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -191,15 +192,15 @@ def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Repo
     return sum(images.num_decoded for images in opened)
 
 
-def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Target, method: Method, tell: Reporter) -> Ensemble:
+def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: Method, tell: Reporter) -> Ensemble:
     """Save the ensemble of every method, for the board; return the one that is asked for."""
     rows = plan.folds.scored_rows()
-    fold_of, metric = plan.folds.fold_of[rows], plan.competition.metric
-    singles = {name: select({name: values}, target[rows], fold_of, metric, "mean") for name, values in pool.oof.items()}
+    target, fold_of, metric = take(target, rows), plan.folds.fold_of[rows], plan.competition.metric
+    singles = {name: select({name: values}, target, fold_of, metric, "mean") for name, values in pool.oof.items()}
     ensembles: dict[Method, Ensemble] = {}
     full_size: float | None = None
     for name in get_args(Method):
-        ensembles[name] = select(pool.oof, target[rows], fold_of, metric, name)
+        ensembles[name] = select(pool.oof, target, fold_of, metric, name)
         if name == method:
             full_size = full_size_score(plan, ensembles[name])
         description = {
@@ -211,9 +212,15 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Target, method
             "score_in_sample": ensembles[name].score_in_sample,
             "score_full_size": full_size if name == method else None,
             "experiment_scores": {name: single.score_honest for name, single in singles.items()},
-            "confusion": _confusion(plan, target[rows], ensembles[name]),
+            "confusion": _confusion(plan, target, ensembles[name]),
         }
-        store.save_ensemble(name, description, oof=ensembles[name].oof, test=ensembles[name].apply(pool.test))
+        store.save_ensemble(
+            name,
+            description,
+            oof=ensembles[name].oof,
+            test=ensembles[name].apply(pool.test),
+            are_masks=plan.competition.is_segmentation,
+        )
     chosen = ensembles[method]
     names = {experiment.experiment_id: experiment.name for experiment in plan.experiments}
     tell.emit(
@@ -228,11 +235,11 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Target, method
     return chosen
 
 
-def _confusion(plan: RunPlan, target: Target, ensemble: Ensemble) -> list[list[int]] | None:
+def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int]] | None:
     """Return the counts of truth x answer, None where a row has not one class of several."""
     if plan.competition.task not in ("binary", "multiclass"):
         return None
-    counts: list[list[int]] = confusion_matrix(target, ensemble.oof, len(plan.competition.classes)).tolist()
+    counts: list[list[int]] = confusion_matrix(target[:], ensemble.oof[:], len(plan.competition.classes)).tolist()
     return counts
 
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.ledger import check_lineage, rows_in
-from kaggle_ray.store.predictions import as_floats
+from kaggle_ray.rows import LazyRows, Rows, stacked, take
+from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Experiment, FloatArray, Folds, Predictions, StrArray, Trial, TrialResult
+from kaggle_ray.types import Experiment, FloatArray, Folds, IntArray, Predictions, StrArray, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,10 +26,11 @@ class Pool:
     """(S,)"""
     test_ids: StrArray
     """(T,)"""
-    oof: Mapping[str, FloatArray]
-    """Experiment id -> (S, C): each row predicted by the one model that never saw it."""
-    test: Mapping[str, FloatArray]
-    """Experiment id -> (T, C): the mean over the folds' models."""
+    oof: Mapping[str, Rows]
+    """Experiment id -> (S, C): each row predicted by the one model that never saw it. Masks stay in their files until
+    they are asked for; all else is an array."""
+    test: Mapping[str, Rows]
+    """Experiment id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
     missing_folds: Mapping[str, tuple[int, ...]]
     """Experiment id -> the folds that an incomplete experiment lacks."""
 
@@ -40,8 +42,8 @@ def gather(store: RunStore, folds: Folds, experiments: Sequence[Experiment], tes
         CorruptBlobError: a stored file is not the one that was committed.
         LeakError: a model saw a row that it predicted, or a row is not predicted exactly once.
     """
-    oof: dict[str, FloatArray] = {}
-    test: dict[str, FloatArray] = {}
+    oof: dict[str, Rows] = {}
+    test: dict[str, Rows] = {}
     missing: dict[str, tuple[int, ...]] = {}
     for experiment in experiments:
         try:
@@ -55,10 +57,8 @@ def gather(store: RunStore, folds: Folds, experiments: Sequence[Experiment], tes
     )
 
 
-def gather_experiment(
-    store: RunStore, folds: Folds, experiment: Experiment, test_ids: StrArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return one experiment's (S, C) out-of-fold and (T, C) mean test predictions.
+def gather_experiment(store: RunStore, folds: Folds, experiment: Experiment, test_ids: StrArray) -> tuple[Rows, Rows]:
+    """Return one experiment's (S, C) out-of-fold and (T, C) mean test predictions; see Pool.
 
     Raises:
         IncompleteFoldsError: a fold is not committed.
@@ -71,7 +71,7 @@ def gather_experiment(
             f"Run the same command again to finish them."
         )
     parts: list[Predictions] = []
-    tests: list[FloatArray] = []
+    tests: list[Rows] = []
     for trial, result in _results(store, folds, experiment).items():
         valid, test = store.predictions(result)
         check_lineage(trial, valid, folds)
@@ -79,12 +79,24 @@ def gather_experiment(
         expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
         rows_in(valid.sample_ids, expected_ids, where=str(trial))
         parts.append(valid)
-        tests.append(as_floats(test.values)[rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")])
+        of_test = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
+        tests.append(take(float_rows(test.values), of_test))
     ids = np.concatenate([part.sample_ids for part in parts])
-    values = np.concatenate([as_floats(part.values) for part in parts])
-    wanted = folds.sample_ids[folds.scored_rows()]
-    oof = values[rows_in(ids, wanted, where=experiment.name)]
-    return oof, np.asarray(np.mean(np.stack(tests), axis=0, dtype=np.float64), dtype=np.float32)
+    of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=experiment.name)
+    oof = take(stacked([float_rows(part.values) for part in parts]), of_scored)
+    mean = _mean(tests)
+    are_masks = parts[0].values.dtype == np.uint8
+    return (oof, mean) if are_masks else (oof[:], mean[:])
+
+
+def _mean(parts: Sequence[Rows]) -> LazyRows:
+    """Return the mean of predictions of the same rows, taken in float64."""
+
+    def read(rows: IntArray) -> FloatArray:
+        values = np.stack([part[rows] for part in parts])
+        return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
+
+    return LazyRows(parts[0].shape, read)
 
 
 def missing_folds(store: RunStore, folds: Folds, experiment: Experiment) -> tuple[int, ...]:

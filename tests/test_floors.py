@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
     {"decide"},
     {"metrics"},
     {"loading", "config", "settings", "provenance"},
+    {"rows"},
     {"types"},
     {"errors"},
 ]

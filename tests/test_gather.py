@@ -12,7 +12,8 @@ from kaggle_ray.driver import Outcome, execute
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
 from kaggle_ray.gather import Pool, gather, gather_experiment, missing_folds
 from kaggle_ray.schedule.plan import RunOptions, RunPlan
-from kaggle_ray.store.run import RunStore, npy_bytes
+from kaggle_ray.store.arrays import npy_bytes
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Experiment, FloatArray, Lineage, Predictions, StrArray, Trial, TrialResult
 
@@ -90,8 +91,8 @@ def test_each_scored_row_has_the_prediction_of_the_one_model_that_never_saw_it(s
             assert valid.sample_ids.tolist() == plan.folds.sample_ids[plan.folds.fold_of == fold].tolist()
             expected |= by_id(valid.sample_ids, valid.values)
             tests.append(test.values)
-        assert by_id(pool.scored_ids, pool.oof[experiment.experiment_id]) == expected
-        np.testing.assert_allclose(pool.test[experiment.experiment_id], np.mean(tests, axis=0), rtol=1e-6)
+        assert by_id(pool.scored_ids, pool.oof[experiment.experiment_id][:]) == expected
+        np.testing.assert_allclose(pool.test[experiment.experiment_id][:], np.mean(tests, axis=0), rtol=1e-6)
 
 
 def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunPlan) -> None:
@@ -108,8 +109,8 @@ def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunP
     forge(store, first_trial(plan), shuffle)
     after = gathered(store, plan)
     for experiment in plan.experiments:
-        assert after.oof[experiment.experiment_id].tobytes() == before.oof[experiment.experiment_id].tobytes()
-        assert after.test[experiment.experiment_id].tobytes() == before.test[experiment.experiment_id].tobytes()
+        assert after.oof[experiment.experiment_id][:].tobytes() == before.oof[experiment.experiment_id][:].tobytes()
+        assert after.test[experiment.experiment_id][:].tobytes() == before.test[experiment.experiment_id][:].tobytes()
 
 
 def a_row_twice(valid: Predictions, test: Predictions) -> tuple[Predictions, Predictions]:

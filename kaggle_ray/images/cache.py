@@ -220,7 +220,7 @@ def _reserve(file: Path) -> None:
 def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = None) -> Pixels:
     """Return (n, H, W, C) the pixels of ``paths``, written to ``into`` where it is given; bad files are a DataError."""
 
-    def fill(row: int) -> Pixels | str:
+    def fill(row: int) -> Pixels | str | None:
         try:
             pixels = layout.decode(paths[row])
         except DataError as error:
@@ -230,7 +230,7 @@ def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = Non
         if pixels.dtype != into.dtype:
             return f"{paths[row]}: expected {into.dtype} pixels like those of the other images, got {pixels.dtype}."
         into[row] = pixels
-        return pixels
+        return None  # rather than keep all pixels in memory until the last one is there
 
     with ThreadPoolExecutor(_num_threads()) as pool:
         done = list(pool.map(fill, range(len(paths))))
@@ -240,7 +240,7 @@ def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = Non
             f"{len(errors)} of {len(paths)} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
             f"Replace them, or leave them out with --skip-unreadable."
         )
-    return np.stack([item for item in done if not isinstance(item, str)]) if into is None else into
+    return np.stack([item for item in done if isinstance(item, np.ndarray)]) if into is None else into
 
 
 def _num_threads() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
@@ -199,7 +200,7 @@ def _unreadable(
 
 def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
     """Return the run's settings: those it was started with, save for what the user names."""
-    named = {
+    named: dict[str, Any] = {
         "loader_workers": options.loader_workers,
         "world_size": options.processes,
         "compile": options.compile,

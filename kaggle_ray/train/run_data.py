@@ -22,10 +22,11 @@ from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
 from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import BoolArray, Experiment, Folds, Target, Trial
+from kaggle_ray.types import BoolArray, Experiment, Folds, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +131,7 @@ class RunData:
         )
 
     @cached_property
-    def _target(self) -> Target:
+    def _target(self) -> Rows:
         return open_target(self.competition, self.samples, self._context.cache_dir)[0]
 
     @cached_property

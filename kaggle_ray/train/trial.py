@@ -12,15 +12,17 @@ from safetensors.torch import save
 
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.store.predictions import as_floats
-from kaggle_ray.store.run import WEIGHTS_FILE, Attempt, RunStore
+from kaggle_ray.rows import take
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
-from kaggle_ray.types import EpochMetrics, Lineage, Predictions, Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Lineage, Trial, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -137,13 +139,11 @@ class TrialRunner:
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples
-        valid_values = fit.predictor.values(data.fit.inputs, rows)
-        test_values = fit.predictor.values(data.test, np.arange(len(samples.test_ids)))
-        attempt.put_predictions(
-            Predictions(sample_ids=samples.train_ids[rows], values=valid_values, lineage=lineage),
-            Predictions(sample_ids=samples.test_ids, values=test_values, lineage=lineage),
-        )
-        return default_score(data.fit.metric, data.fit.target[rows], as_floats(valid_values))
+        test_rows = np.arange(len(samples.test_ids))
+        valid = attempt.put_values("valid", fit.predictor.value_blocks(data.fit.inputs, rows), num_rows=len(rows))
+        attempt.put_values("test", fit.predictor.value_blocks(data.test, test_rows), num_rows=len(test_rows))
+        attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
+        return default_score(data.fit.metric, take(data.fit.target, rows), float_rows(valid))
 
     def _is_late(self) -> bool:
         return self._context.stop_at is not None and time.time() > self._context.stop_at

@@ -205,7 +205,7 @@ def pixels_of(data: FitData, point: Hyperparameters, *, epoch: int) -> dict[int,
 def test_rows_of_the_fold_that_are_scored_do_not_reach_the_weights(data: FitData) -> None:
     spoilt = data.inputs.read(np.arange(len(data.target)))
     spoilt[data.valid_rows] = 0
-    target = data.target.copy()
+    target = data.target[:].copy()
     target[data.valid_rows] = 1 - target[data.valid_rows]
     _, clean = fitted(data)
     _, other = fitted(dataclasses.replace(data, inputs=Inputs(images=Images.of_array(spoilt)), target=target))
