@@ -122,7 +122,7 @@ def execute(
 
 
 def _check_models(plan: RunPlan) -> None:
-    """Raise ConfigError for an unknown model or argument before it is written down, let alone trained for hours.
+    """Raise ConfigError for an unknown model, recipe or loss before it is written down, let alone trained for hours.
 
     A run that was begun has passed; torch, which knows the models, is not imported for it.
     """
@@ -130,6 +130,7 @@ def _check_models(plan: RunPlan) -> None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.train.losses import check_loss
 
     table = plan.samples.train_table
     shapes = Shapes(
@@ -140,8 +141,10 @@ def _check_models(plan: RunPlan) -> None:
         segments=plan.competition.is_segmentation,
     )
     for experiment in plan.experiments:
-        check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"], shapes)
-        check_recipe(experiment.hyperparameters["augment"])
+        chosen = experiment.hyperparameters
+        check_model(chosen["model"], chosen["model_args"], shapes)
+        check_recipe(chosen["augment"])
+        check_loss(chosen["loss"], chosen["loss_args"], plan.competition.heads)
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:

@@ -96,9 +96,9 @@ class Hyperparameters:
     """Fraction of all steps in which the learning rate rises; not for constant."""
     loss: str = "default"
     """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
-    plus Dice."""
+    plus Dice; ``by_head`` names one for each of several heads in ``loss_args``."""
     loss_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Of the loss, such as ``{"gamma": 2.0}`` for focal."""
+    """Of the loss, such as ``{"gamma": 2.0}`` for focal; by_head: ``{"age": {"loss": "huber", "delta": 2.0}}``."""
     label_smoothing: float = 0.0
     """0 to 1: how much of a target goes to the other classes."""
     mixup: float = 0.0

@@ -39,13 +39,13 @@ from kaggle_ray.train.choice import EpochChoice
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs
+from kaggle_ray.train.losses import Outputs, make_outputs
 from kaggle_ray.train.optim import make_optimizer, make_schedule
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Terminated, sigterm_noticed
 from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
-from kaggle_ray.train.start import make_average, make_model, make_outputs
+from kaggle_ray.train.start import make_average, make_model
 from kaggle_ray.train.watch import LossWatch
 from kaggle_ray.types import EpochMetrics
 
@@ -89,7 +89,7 @@ class Fit:
         self._data, self._point, self._settings = data, hyperparameters, settings
         self._ranks, self._checkpoints = ranks, checkpoints
         self._cadence = cadence or Cadence(30.0)
-        self._outputs = make_outputs(data, hyperparameters)
+        self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._steps_per_epoch = num_steps_of(data, hyperparameters)
         self._must_end: Callable[[], bool] = lambda: False
@@ -217,7 +217,7 @@ class Fit:
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
                 logits = self._forward(images, table_ND)
-            losses_N = self._outputs.sample_losses(logits.float(), targets)
+            losses_N = self._outputs.sample_losses(logits, targets)
             watch.add(batch.step, batch.rows, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.
             share = losses_N.sum() * (self._ranks.world_size / batch.num_in_step)

@@ -1,11 +1,11 @@
 """What our training loop adds to a step: held against a bare PyTorch loop, accelerate, Lightning and fastai.
 
-    uv run --all-extras --group benchmarks python tests/benchmarks/steps.py                  # a micro CNN on the CPU
-    ... steps.py --model resnet50 --size 224 --dtype bfloat16 --device cuda --batch 128     # images/s where there is a GPU
+    uv run --all-extras --group benchmarks python tests/benchmarks/steps.py     # a micro CNN on the CPU
+    ... steps.py --model resnet50 --size 224 --dtype bfloat16 --device cuda --batch 128     # where there is a GPU
 
 All train the same model with the same optimizer on the same batches, which are made from bytes in memory by the same
-function. A round is an epoch of each, in turn; a ratio is of one round, theirs over the bare loop's, so that what else the
-machine does falls on both. Peers that are not installed are left out.
+function. A round is an epoch of each, in turn; a ratio is of one round, theirs over the bare loop's, so that what else
+the machine does falls on both. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
