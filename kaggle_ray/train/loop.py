@@ -47,7 +47,7 @@ from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.start import make_average, make_model
 from kaggle_ray.train.watch import LossWatch
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, JsonValue
 
 _NO_CHECKPOINTS = NoCheckpoints()
 _ASK_EVERY = 8
@@ -70,6 +70,7 @@ class Fit:
         ranks: Ranks = ALONE,
         checkpoints: Checkpoints = _NO_CHECKPOINTS,
         cadence: Cadence | None = None,
+        at_epoch_end: Callable[[int], None] = lambda epoch: None,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
@@ -81,13 +82,15 @@ class Fit:
             ranks: this process among those that train together.
             checkpoints: where rank 0 saves all of the state, and goes on from.
             cadence: when; None every 30 seconds.
+            at_epoch_end: called with each epoch that has ended, before the checkpoint that knows of it; what it puts
+                into ``notes`` is in that checkpoint, too. With several ranks each calls its own.
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
         """
         self._device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
         self._data, self._point, self._settings = data, hyperparameters, settings
-        self._ranks, self._checkpoints = ranks, checkpoints
+        self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
@@ -106,6 +109,8 @@ class Fit:
         """Of the epochs that have ended."""
         self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
         """(N,) the rows that batches were really made of."""
+        self.notes: dict[str, JsonValue] = {}
+        """What whoever iterates wants to find again after a resume, as JSON."""
         self._lr = 0.0
         self._step_of_epoch = 0
         self._loss_of_epoch = 0.0
@@ -178,6 +183,7 @@ class Fit:
             )
         )
         self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0
+        self._at_epoch_end(epoch)
         self._save_where(self._what_is_due())
         return self.history[-1]
 
@@ -284,6 +290,7 @@ class Fit:
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
             "choice": choice_values,
+            "notes": self.notes,
         }
         return pack(tensors, values)
 
@@ -302,6 +309,6 @@ class Fit:
         self._choice.load(below_prefix("chosen", tensors), values["choice"])
         self.history = [EpochMetrics(**epoch) for epoch in values["history"]]
         self.trained_rows = tensors["trained_rows"].numpy().copy()
-        self._lr = values["lr"]
+        self._lr, self.notes = values["lr"], values["notes"]
         self._step_of_epoch, self._seconds_of_epoch = values["step_of_epoch"], values["seconds_of_epoch"]
         self._loss_of_epoch = values["loss_of_epoch"] if self._ranks.rank == 0 else 0.0
