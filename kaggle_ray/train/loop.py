@@ -22,11 +22,13 @@ from kaggle_ray.images.augment import resize_masks
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.batches import EpochBatches, Finisher, load, num_steps_of, to_device
+from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
-from kaggle_ray.train.optim import make_optimizer, make_schedule
+from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.process import derive_seed, prepare_process
+from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.types import BoolArray, EpochMetrics
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -73,15 +75,16 @@ def fit(
     model = make_model(data, hyperparameters, device, initial_weights)
     average = _make_average(model, hyperparameters)
     outputs = make_outputs(data, hyperparameters)
+    freezing = Freezing(model, hyperparameters)
     optimizer = make_optimizer(model, hyperparameters)
-    schedule = make_schedule(optimizer, hyperparameters, num_steps_of(data, hyperparameters) * hyperparameters.epochs)
+    schedule = make_schedule(optimizer, hyperparameters, num_steps_of(data, hyperparameters))
     scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
     predictor = Predictor(average or model, outputs, hyperparameters, settings, mask_size=data.mask_size)
     trained_rows = np.zeros(len(data.target), dtype=np.bool_)
 
     for epoch in range(1, hyperparameters.epochs + 1):
         started = time.perf_counter()
-        model.train()
+        freezing.start_epoch(epoch)
         losses = torch.zeros((), device=device)
         batches = EpochBatches(data, hyperparameters, epoch, uses_images=model.uses_images)
         finish = Finisher(data, outputs, hyperparameters, epoch, device)
@@ -95,12 +98,13 @@ def fit(
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
-            lr = float(schedule.get_last_lr()[0])
+            lr = schedule.lr
             schedule.step()
             if average is not None:
                 average.update_parameters(model)
             losses += loss.detach() * len(batch.rows)
         train_loss = _finite(losses.item() / len(data.train_rows), epoch, hyperparameters)
+        schedule.end_epoch(train_loss)
         yield _measure(predictor, outputs, data, hyperparameters, epoch, train_loss, lr, started)
     return Fit(predictor=predictor, weights=_weights(average or model, outputs), trained_rows=trained_rows)
 
