@@ -21,13 +21,13 @@ from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError, StoreError
-from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
-from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
+from kaggle_ray.images.opened import open_masks, open_target
 from kaggle_ray.images.unreadable import placeholder_image
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.run import WEIGHTS_FILE, Attempt, RunStore
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit, fit
 from kaggle_ray.types import (
@@ -98,9 +98,7 @@ class TrialRunner:
 
     @cached_property
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
-        ids = self._samples.train_ids.tolist()
-        views = range(self._samples.num_views)
-        return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+        return hashes_of(self._samples)
 
     @cached_property
     def _folds(self) -> Folds:
@@ -204,32 +202,21 @@ class TrialRunner:
         if sides in self._opened:
             return self._opened[sides], 0
         of_run = (self._competition, self._samples, sides, self._context.cache_dir)
-        train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
-        num_views = self._samples.num_views
-        tables = [
-            None if table is None else table.values for table in (self._samples.train_table, self._samples.test_table)
-        ]
-        self._opened[sides] = _OpenedImages(
-            train=Inputs(images=train, num_views=num_views, table=tables[0]),
-            test=Inputs(images=test, num_views=num_views, table=tables[1]),
-            masks=masks,
-        )
-        return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
+        opened = _OpenedImages(train=train_inputs(*of_run), test=test_inputs(*of_run), masks=open_masks(*of_run))
+        self._opened[sides] = opened
+        images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]
+        return opened, sum(each.num_decoded for each in images)
 
     def _fit_data(self, fold: int, opened: _OpenedImages) -> FitData:
         """Return the fold's data; the fold plan is in the order of the competition's samples."""
-        mask = self._competition.mask
-        return FitData(
+        return fold_data(
+            self._competition,
+            self._folds,
+            fold,
             inputs=opened.train,
-            target=self._target,
-            heads=self._competition.heads,
-            metric=self._competition.metric,
-            train_rows=self._folds.train_rows(fold),
-            valid_rows=self._folds.valid_rows(fold),
-            fold=fold,
-            id_hashes=self._id_hashes,
             masks=opened.masks,
-            mask_size=None if mask is None else (mask.height, mask.width),
+            target=self._target,
+            hashes=self._id_hashes,
         )
 
     def _parent(self, trial: Trial, experiment_id: str | None) -> _Parent | None:
