@@ -12,7 +12,7 @@ import numpy as np
 
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.ledger import check_lineage, rows_in
-from kaggle_ray.members import Member, MemberPart, members_of
+from kaggle_ray.members import Member, MemberPart, alone, members_of
 from kaggle_ray.rows import LazyRows, Rows, stacked, take
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
@@ -34,6 +34,8 @@ class Pool:
     """Member id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
     members: Mapping[str, Member]
     """By their ids."""
+    of_seeds: Mapping[str, Rows] = field(default_factory=dict)
+    """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
     unproven: frozenset[str] = frozenset()
     """Members of which the scored rows had a say in the weights: they are not in ``oof`` unless they are admitted."""
     missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -77,12 +79,20 @@ def gather(
     for member in members:
         if admit_unproven or member.member_id not in unproven:
             oof[member.member_id], test[member.member_id] = read_member(store, folds, member, test_ids)
+    of_seeds = {
+        experiment.experiment_id: read_member(store, folds, alone(member, experiment), test_ids)[0]
+        for member in members
+        if member.member_id in oof and len(member.parts) > 1 and "@" not in member.member_id
+        for experiment in experiments
+        if experiment.experiment_id in {part.experiment_id for part in member.parts}
+    }
     return Pool(
         scored_ids=folds.sample_ids[folds.scored_rows()],
         test_ids=test_ids,
         oof=oof,
         test=test,
         members={member.member_id: member for member in members},
+        of_seeds=of_seeds,
         unproven=unproven,
         missing_folds=missing,
     )
@@ -103,9 +113,7 @@ def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArra
     return (oof, test) if isinstance(parts[0][0], LazyRows) else (oof[:], test[:])
 
 
-def _read_part(
-    store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str
-) -> tuple[Rows, Rows]:
+def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str) -> tuple[Rows, Rows]:
     valids: list[Predictions] = []
     tests: list[Rows] = []
     for fold, epoch in enumerate(part.epochs):

@@ -64,6 +64,12 @@ def members_of(
     return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
 
 
+def alone(member: Member, experiment: Experiment) -> Member:
+    """Return what one experiment of a member that is a mean over seeds predicts by itself."""
+    part = next(part for part in member.parts if part.experiment_id == experiment.experiment_id)
+    return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
+
+
 def best_epoch_of_others(curves: Sequence[Mapping[int, float]], fold: int, *, greater_is_better: bool) -> int | None:
     """Return the epoch with the best mean score over the other folds, the first of equals; None without other folds.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.shapes import Shapes
+from kaggle_ray.models.stages import depths, fresh_names
 from kaggle_ray.models.table import JoinedTable, NormedTable, TableNorm, TableOnly
 from kaggle_ray.types import JsonValue
 
@@ -53,6 +54,14 @@ class Model(nn.Module):
     def uses_images(self) -> bool:
         """Whether images are looked at, so that they have to be read."""
         return not isinstance(self.network, TableOnly)
+
+    def fresh_names(self) -> frozenset[str]:
+        """Return the names of the parameters that start afresh where the rest is pretrained, such as the head's."""
+        return frozenset(f"network.{name}" for name in fresh_names(self.network))
+
+    def depths(self) -> dict[str, int]:
+        """Return the name of each parameter -> how many stages it lies below the head, 0 for the head itself."""
+        return {f"network.{name}": depth for name, depth in depths(self.network).items()}
 
     def fit_table(self, table_ND: Tensor) -> None:
         """Take the scale of the table's columns from the training rows (N, D)."""

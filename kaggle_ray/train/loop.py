@@ -38,13 +38,15 @@ from kaggle_ray.train.checkpoint import (
 from kaggle_ray.train.choice import EpochChoice
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
+from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_outputs
-from kaggle_ray.train.optim import make_optimizer, make_schedule
+from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Terminated, sigterm_noticed
 from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
+from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.train.start import make_average, make_model
 from kaggle_ray.train.watch import LossWatch
 from kaggle_ray.types import EpochMetrics, JsonValue
@@ -94,15 +96,15 @@ class Fit:
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
-        self._steps_per_epoch = num_steps_of(data, hyperparameters)
         self._must_end: Callable[[], bool] = lambda: False
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         # All that changes, and so has to be in a checkpoint:
         self._model = make_model(data, hyperparameters, self._device, initial_weights)
         self._average = make_average(self._model, hyperparameters)
+        self._freezing = Freezing(self._model, hyperparameters)
         self._optimizer = make_optimizer(self._model, hyperparameters)
-        self._schedule = make_schedule(self._optimizer, hyperparameters, self._steps_per_epoch * hyperparameters.epochs)
+        self._schedule = make_schedule(self._optimizer, hyperparameters, num_steps_of(data, hyperparameters))
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
         self._choice = EpochChoice(hyperparameters, data.metric)
         self.history: list[EpochMetrics] = []
@@ -116,8 +118,7 @@ class Fit:
         self._loss_of_epoch = 0.0
         self._seconds_of_epoch = 0.0
 
-        self._parallel = ranks.parallel(self._model)
-        self._forward = Compiled(self._parallel) if settings.compile else self._parallel
+        self._wrap()
         self.predictor = Predictor(
             self._average or self._model,
             self._outputs,
@@ -189,7 +190,8 @@ class Fit:
 
     def _train(self, epoch: int, started: float) -> None:
         """Do the steps of an epoch that are left."""
-        self._model.train()
+        if self._freezing.start_epoch(epoch):
+            self._wrap()
         batches = EpochBatches(
             self._data, self._point, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
@@ -207,6 +209,12 @@ class Fit:
                 self._seconds_of_epoch = time.perf_counter() - started
                 self._save_where(due)
         self._settle(watch)
+        self._schedule.end_epoch(self._ranks.of_first(self._loss_of_epoch / len(self._data.train_rows)))
+
+    def _wrap(self) -> None:
+        """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""
+        self._parallel = self._ranks.parallel(self._model)
+        self._forward = Compiled(self._parallel) if self._settings.compile else self._parallel
 
     def _settle(self, watch: LossWatch) -> None:
         """Bring what each rank has noted together on rank 0."""
@@ -237,7 +245,7 @@ class Fit:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        self._lr = float(self._schedule.get_last_lr()[0])
+        self._lr = self._schedule.lr
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
