@@ -45,7 +45,8 @@ class Attempt:
                 digest.update(chunk)
                 yield chunk
 
-        self._blobs.put_if_absent(self._key(name), hashed())
+        created = self._blobs.put_if_absent(self._key(name), hashed())
+        assert created, f"{self.attempt_id}: {name} is written once"
         self._digests[name] = digest.hexdigest()
         return self._digests[name]
 
@@ -116,7 +117,7 @@ class Attempt:
         if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
             self._blobs.delete(checkpoint_folder(self.trial))
             return mine
-        self._blobs.delete(self._key(""))
+        self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
         return result_from_json(decode(self._blobs.get(key) or b"", where=key))
 
     def _key(self, name: str) -> str:
@@ -156,5 +157,9 @@ def result_key(trial: Trial) -> str:
 
 
 def attempt_key(trial: Trial, attempt_id: str, name: str) -> str:
-    """Return the key of a file of an attempt; of its folder where ``name`` is empty."""
-    return f"{trial_folder(trial)}/attempts/{attempt_id}/{name}"
+    """Return the key of a file of an attempt."""
+    return f"{_attempt_folder(trial, attempt_id)}/{name}"
+
+
+def _attempt_folder(trial: Trial, attempt_id: str) -> str:
+    return f"{trial_folder(trial)}/attempts/{attempt_id}"
