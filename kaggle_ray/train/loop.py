@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from typing import Literal
 
@@ -143,7 +143,7 @@ class Fit:
             weights |= {"outputs.mean": self._outputs.mean, "outputs.std": self._outputs.std}
         return weights
 
-    def epochs(self) -> Iterator[EpochMetrics]:
+    def epochs(self) -> Generator[EpochMetrics]:
         """Train to the end, yielding what each epoch measured; those of a checkpoint come first, at once.
 
         Whoever iterates may stop after any epoch. At the end ``predictor`` and ``weights`` are what the trial predicts
