@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.ensemble import Ensemble, Method, select
@@ -32,7 +33,7 @@ from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
-from kaggle_ray.types import Event, Target, TrialResult
+from kaggle_ray.types import Event, JsonValue, Target, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +139,21 @@ def _check_models(plan: RunPlan) -> None:
         num_table_columns=len(table.columns) if table else 0,
         segments=plan.competition.is_segmentation,
     )
+    checked: list[dict[str, JsonValue]] = []
     for experiment in plan.experiments:
-        check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"], shapes)
         check_recipe(experiment.hyperparameters["augment"])
+        point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        heights = {point.size_at(1), point.predict_size, point.largest_size}
+        asked: dict[str, JsonValue] = {
+            "name": point.model,
+            "model_args": point.model_args,
+            "head": point.head,
+            "pretrained": point.pretrained,
+            "sides": sorted(point.sides(height) for height in heights),
+        }
+        if asked not in checked:  # experiments that differ in how they train ask the same of a model
+            check_model(shapes=shapes, **asked)
+            checked.append(asked)
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:

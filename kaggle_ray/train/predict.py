@@ -78,9 +78,8 @@ class Predictor:
         Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training
         images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
         """
-        height, tta = self._hyperparameters.predict_size, self._hyperparameters.tta
-        larger = min(height * 5 // 4, self._hyperparameters.image_size)
-        heights = sorted({height, larger}) if tta == "hflip_sizes" else [height]
+        tta = self._hyperparameters.tta
+        heights = sorted({self._hyperparameters.predict_size, self._hyperparameters.largest_size})
         views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
         parts: list[StoredValues] = []
         for batch in self._batches(rows):

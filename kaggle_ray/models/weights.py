@@ -1,0 +1,81 @@
+"""Pretrained weights: from a file on this machine, or by the library's own download, whose failures get a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from kaggle_ray.errors import ConfigError
+
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def names_a_file(weights: object) -> bool:
+    """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
+    return isinstance(weights, str) and (weights.endswith(_SUFFIXES) or "/" in weights)
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, or of one that torch.save wrote; no other object is unpickled.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"model_args 'weights': {file}: no such file. Expected one of {', '.join(_SUFFIXES)}.")
+    try:
+        if file.suffix == ".safetensors":
+            state = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format's reader raises errors of its own
+        raise ConfigError(f"model_args 'weights': {file}: cannot be read: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ConfigError(f"model_args 'weights': {file}: expected tensors by name (a state_dict), got something else.")
+    return state
+
+
+def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ()) -> None:
+    """Give ``module`` the file's weights: every one of them by its name and shape, save for the layers in ``but``.
+
+    Raises:
+        ConfigError: the file lacks weights of the module's, or has others.
+    """
+    left_out = tuple(f"{name}." for name, part in module.named_modules() if any(part is one for one in but))
+    state = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith(left_out)}
+    try:
+        found = module.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ConfigError(f"model_args 'weights': {path}: is of another model: {error}") from error
+    missing = [name for name in found.missing_keys if not name.startswith(left_out)]
+    if missing or found.unexpected_keys:
+        raise ConfigError(
+            f"model_args 'weights': {path}: is of another model: it lacks {_some(missing)} and has "
+            f"{_some(found.unexpected_keys)} too much. Name the file of this very model."
+        )
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing") + more
+
+
+@contextmanager
+def downloading(model: str, source: str) -> Iterator[None]:
+    """Turn what fails while a library fetches and loads weights into a ConfigError that names ``source``."""
+    try:
+        yield
+    except (ConfigError, TypeError):
+        raise
+    except Exception as error:  # the hubs' clients have no base class in common
+        raise ConfigError(
+            f"model {model!r}: its pretrained weights could not be loaded from {source}: "
+            f"{type(error).__name__}: {error}. Without a network, bring the file to this machine and name it in "
+            f"model_args as {{'weights': '/path/to/the/file'}}, or set pretrained to false."
+        ) from error
