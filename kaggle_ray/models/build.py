@@ -57,9 +57,8 @@ def build_model(
         else:
             network = _build_classifier(name, shapes.num_outputs, shapes.num_channels, pretrained, arguments)
     except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise ConfigError(
-            f"model {name!r} with model_args {dict(model_args or {})}: {str(error).rstrip('.')}."
-        ) from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
     return Model(network, shapes)
 
 

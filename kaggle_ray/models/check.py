@@ -56,9 +56,8 @@ def _check_side(name: str, model: Model, height: int, width: int) -> None:
         if "meta" in str(error):
             return
         own = f" Its own size is {model.input_size}: set image_size to that, or to 0." if model.input_size else ""
-        raise ConfigError(
-            f"model {name!r} takes no images of {height} x {width} pixels: {str(error).rstrip('.')}.{own}"
-        ) from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"model {name!r} takes no images of {height} x {width} pixels: {reason}.{own}") from error
     expected = (2, shapes.num_outputs, height, width) if shapes.segments else (2, shapes.num_outputs)
     if tuple(logits.shape) != expected:
         raise ConfigError(

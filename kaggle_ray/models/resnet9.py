@@ -45,8 +45,9 @@ class ResNet9(nn.Module):
         """Return (N, num_features, H, W)."""
         features = self.stage1(self.stem(images_NCHW))
         features = features + self.residual1(features)
-        lowest: Tensor = self.stage3(self.stage2(features))
-        return lowest + self.residual3(lowest)
+        lowest = self.stage3(self.stage2(features))
+        refined: Tensor = lowest + self.residual3(lowest)
+        return refined
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded
-from kaggle_ray.models.weights import downloading, load_weights, names_a_file
+from kaggle_ray.models.weights import downloading, load_weights, names_a_file, read_weights
 
 PREFIX = "smp/"
 _TIMM = "tu-"
@@ -71,6 +71,9 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
     if not encoder.startswith(_TIMM):  # smp would pass over what it does not know
         _check_arguments(name, architecture, own)
     file = weights if pretrained and names_a_file(weights) else None
+    if file is not None and encoder.startswith(_TIMM):  # timm loads it, whatever the channels
+        read_weights(file)
+        own, file, weights = {**own, "pretrained_cfg_overlay": {"file": file}}, None, None
     chosen = _weights_name(name, encoder, weights) if pretrained and file is None else None
     of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own}
     statistics = _known_statistics(encoder)

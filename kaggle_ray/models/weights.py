@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.errors import ConfigError
 
+_LONGEST_REASON = 300
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -49,21 +50,14 @@ def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ())
     """
     left_out = tuple(f"{name}." for name, part in module.named_modules() if any(part is one for one in but))
     state = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith(left_out)}
+    own = {name: tensor for name, tensor in module.state_dict().items() if name.startswith(left_out)}
     try:
-        found = module.load_state_dict(state, strict=False)
+        module.load_state_dict({**state, **own})
     except RuntimeError as error:
-        raise ConfigError(f"model_args 'weights': {path}: is of another model: {error}") from error
-    missing = [name for name in found.missing_keys if not name.startswith(left_out)]
-    if missing or found.unexpected_keys:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise ConfigError(
-            f"model_args 'weights': {path}: is of another model: it lacks {_some(missing)} and has "
-            f"{_some(found.unexpected_keys)} too much. Name the file of this very model."
-        )
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more
+            f"model_args 'weights': {path}: is of another model, or of images of other channels: {reason} ..."
+        ) from error
 
 
 @contextmanager
@@ -74,8 +68,9 @@ def downloading(model: str, source: str) -> Iterator[None]:
     except (ConfigError, TypeError):
         raise
     except Exception as error:  # the hubs' clients have no base class in common
+        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
         raise ConfigError(
-            f"model {model!r}: its pretrained weights could not be loaded from {source}: "
-            f"{type(error).__name__}: {error}. Without a network, bring the file to this machine and name it in "
-            f"model_args as {{'weights': '/path/to/the/file'}}, or set pretrained to false."
+            f"model {model!r}: its pretrained weights could not be loaded from {source}: {reason}. "
+            f"Without a network, bring the file to this machine and name it in model_args as "
+            f"{{'weights': '/path/to/the/file'}}, or set pretrained to false."
         ) from error

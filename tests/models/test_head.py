@@ -14,10 +14,18 @@ from kaggle_ray.models.head import GeneralisedMean, HeadOptions, Pooling, Poolin
 from kaggle_ray.models.table import JoinedTable
 
 FULL: dict[str, Any] = {"pooling": "avgmax", "hidden": [16], "dropout": 0.5, "batch_norm": True}
-BACKBONES = ["resnet9", "small_resnet", "resnet18", "vit_b_32", "timm/resnet10t", "timm/vit_tiny_patch16_224"]
+BACKBONES = [
+    "resnet9",
+    "small_resnet",
+    "resnet18",
+    "mobilenet_v3_small",
+    pytest.param("vit_b_32", marks=pytest.mark.slow),
+    "timm/resnet10t",
+    "timm/vit_tiny_patch16_224",
+]
 OF_FIXED_SIZE: dict[str, dict[str, Any]] = {
     "vit_b_32": {"image_size": 32},
-    "timm/vit_tiny_patch16_224": {"img_size": 32},
+    "timm/vit_tiny_patch16_224": {"img_size": 32, "depth": 1},
 }
 
 
@@ -127,7 +135,7 @@ def test_the_head_of_a_table_stands_above_image_and_table() -> None:
     shapes = Shapes(num_outputs=5, num_table_columns=2)
     model = build_model("resnet18", shapes, head=FULL, model_args={"table_width": 8})
     assert isinstance(model.network, JoinedTable)
-    first = next(module for module in model.network.head if isinstance(module, nn.Linear))
+    first = next(module for module in model.network.head.modules() if isinstance(module, nn.Linear))
     assert (first.in_features, first.out_features) == (2 * 512 + 8, 16)
     table = torch.rand(3, 2)
     logits = model.eval()(images(), table)

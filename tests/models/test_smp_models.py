@@ -58,7 +58,7 @@ def test_every_weight_is_used_and_all_but_the_encoders_are_fresh() -> None:
     ("name", "model_args", "message"),
     [
         ("unett", {}, r"unknown smp model 'unett'\. Did you mean 'unet'\?"),
-        ("unet", {"encoder": "resnet35"}, r"model 'smp/unet': unknown encoder 'resnet35'\. Did you mean 'resnet34'\?"),
+        ("unet", {"encoder": "resnet35"}, r"model 'smp/unet': unknown encoder 'resnet35'\. Did you mean 'resnet\d+'\?"),
         ("unet", {"encoder": "tu-resnet19"}, r"unknown encoder 'tu-resnet19'\. Did you mean 'tu-resnet18'\?"),
         ("unet", {"decoder_chanels": [8]}, r"unknown model_args 'decoder_chanels'\. Did you mean 'decoder_channels'"),
         ("unet", {"encoder_name": "resnet18"}, r"unknown model_args 'encoder_name'"),
@@ -136,3 +136,16 @@ def test_a_download_that_fails_says_from_where_and_what_to_do(tmp_path: Path, mo
         check_model("smp/unet", MASKS, model_args={"encoder": "resnet18"}, pretrained=True)
     with pytest.raises(ConfigError, match=r"encoder 'resnet18': unknown weights 'imagenett'\. Did you mean 'imagenet'"):
         check_model("smp/unet", MASKS, model_args={"encoder": "resnet18", "weights": "imagenett"}, pretrained=True)
+
+
+def test_a_file_of_a_timm_encoders_weights_is_fitted_to_more_channels(tmp_path: Path) -> None:
+    import timm
+
+    state = timm.create_model("resnet10t").state_dict()
+    save_file(state, tmp_path / "encoder.safetensors")
+    shapes = Shapes(num_outputs=1, num_channels=4, segments=True)
+    file = str(tmp_path / "encoder.safetensors")
+    model = built("unet", shapes, pretrained=True, encoder="tu-resnet10t", weights=file)
+    encoder = model.network.get_submodule("network.encoder.model").state_dict()
+    assert encoder["conv1.0.weight"].shape[1] == 4
+    assert torch.equal(encoder["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])

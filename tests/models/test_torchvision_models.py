@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import get_model
+from torchvision.models import EfficientNet_V2_L_Weights, VisionTransformer, get_model
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.models import Shapes, build_model, check_model, input_size
+from kaggle_ray.models import Shapes, build_model, check_model, input_size, torchvision_models
 from kaggle_ray.models.torchvision_models import features_of, model_names
 
 CLASSIFIERS = {
@@ -36,9 +36,9 @@ CLASSIFIERS = {
     "swin_t": "head",
     "swin_v2_t": "head",
     "vgg11": "classifier",
-    "wide_resnet50_2": "fc",
 }
 """One model of each family, and the module of it that gets the pooled features (SqueezeNet's: the map itself)."""
+LARGE = ("alexnet", "maxvit_t", "resnext50_32x4d", "swin_v2_t", "vgg11")
 SMALLEST = {"maxvit_t": 224, "inception_v3": 75}
 
 
@@ -59,7 +59,9 @@ def got_by(network: nn.Module, where: str, images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in CLASSIFIERS]
+)
 def test_the_features_are_what_the_librarys_own_classifier_gets_pooled(name: str) -> None:
     network, size = untrained(name), SMALLEST.get(name, 64)
     if name == "convnext_tiny":  # torchvision normalises after the pooling, we before it
@@ -77,11 +79,14 @@ def test_the_features_are_what_the_librarys_own_classifier_gets_pooled(name: str
 
 @torch.inference_mode()
 def test_the_features_of_a_transformer_are_its_patches_tokens() -> None:
-    network, images = untrained("vit_b_32"), torch.rand(2, 3, 224, 224)
+    network = VisionTransformer(
+        image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=8, num_classes=3
+    ).eval()
+    images = torch.rand(2, 3, 32, 32)
     encoder = network.get_submodule("encoder")
     expected = encoder(got_by(network, "encoder", images))
     features = features_of(network)(images)
-    assert features.shape == (2, 49, 768)
+    assert features.shape == (2, 4, 8)
     assert torch.allclose(features, expected[:, 1:], atol=1e-5)
 
 
@@ -121,10 +126,14 @@ def test_the_size_is_that_of_the_weights(name: str, arguments: dict[str, Any], s
 
 
 def test_images_are_normalised_as_the_weights_were_trained() -> None:
+    transforms = EfficientNet_V2_L_Weights.DEFAULT.transforms()
+    assert transforms.mean == [0.5, 0.5, 0.5]  # unlike the others
     with torch.device("meta"):
-        weird = build_model("efficientnet_v2_l", Shapes(num_outputs=1), head={"pooling": "avg"})
-    assert weird.input_size == 480
-    assert input_size("efficientnet_v2_l") == 480
+        network = torchvision_models.build(
+            "efficientnet_v2_l", num_outputs=1, num_channels=3, pretrained=False, arguments={}
+        )
+    assert network.mean == network.std == transforms.mean
+    assert network.input_size == 480
     small = build_model("mobilenet_v3_small", Shapes(num_outputs=1))
     assert small.mean.ravel().tolist() == pytest.approx([0.485, 0.456, 0.406])
     assert small.input_size == 224
