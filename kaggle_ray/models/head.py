@@ -92,9 +92,8 @@ class GeneralisedMean(nn.Module):
 
     def forward(self, features_NEL: Tensor) -> Tensor:
         """Return (N, E), computed in float32: powers overflow sooner than features do."""
-        with torch.autocast(features_NEL.device.type, enabled=False):
-            powers = features_NEL.float().clamp_min(self.smallest).pow(self.exponent)
-            return powers.mean(dim=2).pow(1 / self.exponent)
+        powers = features_NEL.float().clamp_min(self.smallest).pow(self.exponent)
+        return powers.mean(dim=2).pow(1 / self.exponent)
 
 
 class Pooling(nn.Module):

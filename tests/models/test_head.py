@@ -67,6 +67,20 @@ def test_the_exponent_of_a_generalised_mean_is_learnt_where_features_are_negativ
     assert mean.exponent.grad.abs() > 0
 
 
+def test_a_generalised_mean_is_taken_in_float32_under_autocast() -> None:
+    features_NEL = torch.rand(2, 5, 12).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = GeneralisedMean()(features_NEL)
+    assert pooled.dtype == torch.float32
+    assert torch.equal(pooled, GeneralisedMean()(features_NEL.float()))
+
+
+@pytest.mark.parametrize("name", ["avg", "max", "avgmax", "gem"])
+def test_every_pooling_passes_the_check_before_training(name: str) -> None:
+    check_model("resnet18", Shapes(num_outputs=2), head={"pooling": name}, sides=[(32, 48)])
+    check_model("resnet9", Shapes(num_outputs=2, num_table_columns=3), head={"pooling": name}, sides=[(32, 48)])
+
+
 # The layers ---------------------------------------------------------------------------------------------------------
 
 
