@@ -91,7 +91,7 @@ def _run_options(command: Command) -> Command:
         click.option(
             "--admit-unproven",
             is_flag=True,
-            help="Ensemble what has no honest score, too: epochs chosen on scored rows.",
+            help="Ensemble experiments without an honest score, too.",
         ),
         click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
         click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.ensemble import Ensemble, Method, select
@@ -33,7 +34,7 @@ from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
-from kaggle_ray.types import Event, TrialResult
+from kaggle_ray.types import Event, JsonValue, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +148,22 @@ def _check_models(plan: RunPlan) -> None:
         num_table_columns=len(table.columns) if table else 0,
         segments=plan.competition.is_segmentation,
     )
+    checked: list[dict[str, JsonValue]] = []
     for experiment in plan.experiments:
-        chosen = experiment.hyperparameters
-        check_model(chosen["model"], chosen["model_args"], shapes)
-        check_recipe(chosen["augment"])
-        check_loss(chosen["loss"], chosen["loss_args"], plan.competition.heads)
+        point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        check_recipe(point.augment)
+        check_loss(point.loss, point.loss_args, plan.competition.heads)
+        heights = {point.size_at(1), point.predict_size, point.largest_size}
+        asked: dict[str, JsonValue] = {
+            "name": point.model,
+            "model_args": point.model_args,
+            "head": point.head,
+            "pretrained": point.pretrained,
+            "sides": sorted(point.sides(height) for height in heights),
+        }
+        if asked not in checked:  # experiments that differ in how they train ask the same of a model
+            check_model(shapes=shapes, **asked)
+            checked.append(asked)
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
@@ -325,7 +337,7 @@ def _run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialRes
 def _why_nothing(pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
     if pool.unproven:
         return (
-            f"{len(pool.unproven)} experiments are complete, but their epoch was chosen on the very rows that are scored "
+            f"{len(pool.unproven)} experiments are complete, but their epoch was chosen on the rows that are scored "
             f"(epoch_rule scored_fold): --admit-unproven submits them, without an honest score. "
             f"The constant baseline is in {baseline}."
         )

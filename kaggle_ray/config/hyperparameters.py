@@ -36,9 +36,10 @@ class Hyperparameters:
     """One point of a search space. A dictionary with the same keys does as well; an unknown key is an error."""
 
     model: str = "resnet18"
-    """A name of ``kaggle_ray.models``: our own, torchvision's, or ``timm/<name>``."""
+    """A name of ``kaggle_ray.models``: our own, torchvision's, ``timm/<name>``, or ``smp/<architecture>`` for masks."""
     model_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Keyword arguments of the model's builder, such as ``{"width": 24}``."""
+    """Keyword arguments of the model's builder, such as ``{"width": 24}``; of a library's model also ``weights``, the
+    library's name of some or a file, which ``pretrained`` then loads."""
     head: Mapping[str, JsonValue] = field(default_factory=dict)
     """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
     "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
@@ -48,7 +49,8 @@ class Hyperparameters:
     """First epochs in which only what is not pretrained is trained: the head, a U-Net's decoder, a table's branch.
     Without ``pretrained`` or ``init_from`` nothing is frozen."""
     image_size: int = 64
-    """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise."""
+    """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise. 0 is the size
+    that the model's library trained it on."""
     aspect: float = 1.0
     """Width of a decoded image over its height."""
     train_size: int = 0
@@ -131,11 +133,11 @@ class Hyperparameters:
         for spec in dataclasses.fields(self):
             value = _checked_type(spec.name, getattr(self, spec.name), hints[spec.name])
             object.__setattr__(self, spec.name, value)
-        for name in ("image_size", "batch_size", "epochs", "accumulate", "evaluate_every"):
+        for name in ("batch_size", "epochs", "accumulate", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        for name in ("mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
+        for name in ("image_size", "mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         if self.epoch_rule in ("last", "other_folds"):
             _require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
@@ -143,9 +145,11 @@ class Hyperparameters:
         _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         _require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
         check_names(self.init_from, where="init_from")
+        _require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
         full_schedule_args(self.schedule, self.schedule_args, epochs=self.epochs)
+        largest = self.image_size or math.inf
         for name in ("train_size", "start_size"):
-            _require(0 <= getattr(self, name) <= self.image_size, name, "from 0 to image_size", getattr(self, name))
+            _require(0 <= getattr(self, name) <= largest, name, "from 0 to image_size", getattr(self, name))
         for name in ("warmup", "label_smoothing", "momentum", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)
@@ -154,6 +158,11 @@ class Hyperparameters:
     def predict_size(self) -> int:
         """Height in pixels that images are predicted at, and trained at in the end."""
         return self.train_size or self.image_size
+
+    @property
+    def largest_size(self) -> int:
+        """Height in pixels of the largest view that ``tta`` predicts: a quarter more than predict_size, if it has."""
+        return min(self.predict_size * 5 // 4, self.image_size) if self.tta == "hflip_sizes" else self.predict_size
 
     def sides(self, height: int) -> tuple[int, int]:
         """Return height and width in pixels of an image of ``height``."""

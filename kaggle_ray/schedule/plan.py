@@ -269,8 +269,24 @@ def _experiments(
         return tuple(Experiment(**value) for value in record["experiments"])
     else:
         space = competition.default_space(settings)
-    points = space.expand(options.overrides)
+    points = _at_own_sizes(space.expand(options.overrides))
     return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+
+
+def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:
+    """Return ``points`` with a number for each ``image_size`` of 0, without duplicates: ids and the cache see numbers.
+
+    torch, which knows the models, is imported only where there is one.
+    """
+    sized: list[Hyperparameters] = []
+    for point in points:
+        if not point.image_size:
+            from kaggle_ray.models import input_size
+
+            point = dataclasses.replace(point, image_size=input_size(point.model, point.model_args))
+        if point not in sized:
+            sized.append(point)
+    return sized
 
 
 def _as_dict(point: ExperimentLike) -> Mapping[str, JsonValue]:

@@ -98,7 +98,7 @@ def test_it_ends_where_the_loss_diverges(data: FitData) -> None:
 
 def test_the_first_loss_is_that_of_the_untrained_model_on_its_first_batch(data: FitData, sweep: LrSweep) -> None:
     """So real losses and batches are used: an epoch at a rate of nearly nothing measures the same."""
-    epoch = next(iter(fit(data, dataclasses.replace(POINT, lr=1e-12, epochs=1), SETTINGS)))
+    epoch = next(Fit(data, dataclasses.replace(POINT, lr=1e-12, epochs=1), SETTINGS).epochs())
     num_batches = math.ceil(len(data.train_rows) / POINT.batch_size)
     assert np.mean(sweep.losses[:num_batches]) == pytest.approx(epoch.train_loss, rel=1e-3)
 

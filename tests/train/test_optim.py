@@ -10,6 +10,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, RAdam, RMSprop
 
 from kaggle_ray.config import Hyperparameters, Optimizer
 from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.models.network import Network
 from kaggle_ray.train.optim import LR_FACTOR, make_optimizer, parameter_groups
 
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
@@ -21,7 +22,7 @@ CLASSES = {
 def network() -> Model:
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    return Model(layers, Shapes(num_outputs=2))
+    return Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2))
 
 
 def trained(model: Model, hyperparameters: Hyperparameters, num_steps: int = 3) -> None:

@@ -17,6 +17,7 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config import Schedule as ScheduleName
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, Shapes
+from kaggle_ray.models.network import Network
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.schedules import Schedule, make_schedule, snapshot_epochs
 
@@ -43,7 +44,9 @@ def point(name: ScheduleName, *, epochs: int = 5, **values: Any) -> Hyperparamet
 
 def made(hyperparameters: Hyperparameters, steps_per_epoch: int) -> tuple[Optimizer, Schedule]:
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    optimizer = make_optimizer(Model(layers, Shapes(num_outputs=2)), hyperparameters)
+    optimizer = make_optimizer(
+        Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2)), hyperparameters
+    )
     return optimizer, make_schedule(optimizer, hyperparameters, steps_per_epoch)
 
 
