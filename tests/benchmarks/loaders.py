@@ -32,6 +32,7 @@ from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import open_images
+from kaggle_ray.images.color import normalize
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from kaggle_ray.settings import Settings
@@ -100,7 +101,7 @@ class Ours:
         finish = Finisher(data, Outputs([head], data.target), point, number, CPU)
         for batch in load(EpochBatches(data, point, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
-            yield (images_NCHW - self._mean) / self._std
+            yield normalize(images_NCHW, self._mean, self._std)
 
 
 def torchvision_epoch(folder: Path, size: int, num_workers: int) -> Epoch:
