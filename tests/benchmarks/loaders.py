@@ -4,10 +4,10 @@
 
 Each loader gives float32 batches of the same size: a random crop of 60 to 100% of the area and an aspect of 3/4 to
 4/3, resampled linearly, mirrored every other time, normalised. A round runs each loader once, in turn, and every second
-round turns the order around; files are in the page cache; what is imported lazily is imported before. The first epoch
-of ours hashes, decodes and writes an empty cache; later ones open it as a new process would. Every epoch of the others
-is like their first. A ratio is theirs over ours, the median of the rounds with its spread; CPU seconds are those of the
-process and its workers.
+round turns the order around. Files are in the page cache, and listed before; what is imported lazily is imported
+before. The first epoch of ours hashes, decodes and writes an empty cache; later ones open it as a new process would.
+Every epoch of the others is like their first. A ratio is theirs over ours, the median of the rounds with its spread;
+CPU seconds are those of the process and its workers.
 """
 
 from __future__ import annotations
@@ -79,14 +79,16 @@ class Ours:
 
     def __init__(self, paths: list[Path], size: int, num_workers: int, cache_dir: Path) -> None:
         """Decode nothing before the first epoch."""
-        self._paths, self._size, self._cache_dir = paths, size, cache_dir
+        self._paths, self._cache_dir = paths, cache_dir
         self._settings = replace(SETTINGS, loader_workers=num_workers)
+        self._point = Hyperparameters(image_size=size * 5 // 4, train_size=size, batch_size=BATCH_SIZE, augment="light")
+        self._id_hashes = id_hashes([path.stem for path in paths])
         self._std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
         self._mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
 
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of an epoch, opening the cache first as a new process would."""
-        decoded = self._size * 5 // 4
+        decoded = self._point.image_size
         images = open_images(self._paths, height=decoded, width=decoded, cache_dir=self._cache_dir)
         rows = np.arange(len(self._paths))
         head = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
@@ -98,11 +100,10 @@ class Ours:
             train_rows=rows,
             valid_rows=rows[:0],
             fold=0,
-            id_hashes=id_hashes([path.stem for path in self._paths]),
+            id_hashes=self._id_hashes,
         )
-        point = Hyperparameters(image_size=decoded, train_size=self._size, batch_size=BATCH_SIZE, augment="light")
-        finish = Finisher(data, Outputs([head], data.target), point, number, CPU)
-        for batch in load(EpochBatches(data, point, number, uses_images=True), self._settings):
+        finish = Finisher(data, Outputs([head], data.target), self._point, number, CPU)
+        for batch in load(EpochBatches(data, self._point, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
             yield normalize(images_NCHW, self._mean, self._std)
 
