@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -48,12 +46,3 @@ def test_a_link_is_not_taken_for_what_it_led_to_before(tmp_path: Path, folder: P
     (tmp_path / "file").unlink()
     (tmp_path / "file").symlink_to(second)
     assert content_digests([tmp_path / "file"], tmp_path) != before
-
-
-def test_what_others_have_read_stays(tmp_path: Path, folder: Path) -> None:
-    paths = written(folder, 3)
-    content_digests(paths[:2], tmp_path)
-    content_digests(paths[2:], tmp_path)
-    with closing(sqlite3.connect(tmp_path / "fingerprints.sqlite")) as connection:
-        rows = connection.execute("SELECT path FROM fingerprints ORDER BY path").fetchall()
-    assert rows == [(str(path.resolve()),) for path in paths]
