@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ import numpy.typing as npt
 from safetensors.torch import load, save
 from torch import Tensor
 
+from kaggle_ray.cache.folder import adopt_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_unreadable
-from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError, StoreError
 from kaggle_ray.images.augment import id_hashes
@@ -69,18 +71,24 @@ class TrialRunner:
 
     def __init__(self, context: TrialContext) -> None:
         """Nothing is loaded before the first trial."""
+        adopt_variables(context.cache_variables)
         self._context = context
+        self._cache_dir = default_cache_dir()
         self._store = RunStore(context.run_dir)
         self._opened: dict[tuple[int, int], _OpenedImages] = {}
 
     @cached_property
+    def _staged(self) -> StagedData:
+        return stage_data(self._context.data, cache_dir=self._cache_dir)
+
+    @cached_property
     def _competition_and_samples(self) -> tuple[Competition, Samples]:
         declared, _ = load_competition(self._context.competition_file)
-        data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
+        data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         if unreadable:
-            placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
+            placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
         return competition, samples
 
@@ -94,7 +102,7 @@ class TrialRunner:
 
     @cached_property
     def _target(self) -> Target:
-        return open_target(self._competition, self._samples, self._context.cache_dir)[0]
+        return open_target(self._competition, self._samples, self._cache_dir)[0]
 
     @cached_property
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
@@ -193,6 +201,11 @@ class TrialRunner:
         )
 
     def _experiment(self, trial: Trial) -> Experiment:
+        if self._store.record() is None:
+            raise StoreError(
+                f"{self._context.run_dir}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
+                f"folder has to be on a disk that all machines share, under the same path: name one with --runs."
+            )
         for experiment in self._store.experiments():
             if experiment.experiment_id == trial.experiment_id:
                 return experiment
@@ -203,7 +216,7 @@ class TrialRunner:
         sides = hyperparameters.sides(hyperparameters.image_size)
         if sides in self._opened:
             return self._opened[sides], 0
-        of_run = (self._competition, self._samples, sides, self._context.cache_dir)
+        of_run = (self._competition, self._samples, sides, self._cache_dir)
         train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
         num_views = self._samples.num_views
         tables = [
