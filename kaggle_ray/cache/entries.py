@@ -110,7 +110,6 @@ class EntryUse:
         """Take back an entry that came to nothing; only while it is being filled."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.with_suffix(".json").unlink(missing_ok=True)
-        self.close()
 
     def close(self) -> None:
         """Let others evict the entry."""
@@ -127,7 +126,7 @@ def remove_entry(folder: Path) -> bool:
     """Remove an entry unless it is in use; return whether it is gone.
 
     What tells that it is whole goes first and its description last, so that a removal cut short is seen and repeated.
-    The locks go with it: who holds ``.lock`` holds ``.use``, and who waited for ``.use`` looks whether it is still there.
+    The locks go with it: who holds ``.lock`` holds ``.use``, and who waited for ``.use`` looks whether it still exists.
     """
     use, description = folder.with_suffix(".use"), _read(folder.with_suffix(".json"))
     try:

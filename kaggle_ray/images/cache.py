@@ -161,7 +161,6 @@ def _open(
             try:
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
             except NoRoomError as error:
-                held.close()
                 logger.warning("%s Until then the %d images are decoded anew each time.", error, len(paths))
                 return Images(slots=slots, pixels=None, paths=paths, layout=layout)
             try:
