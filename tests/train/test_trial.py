@@ -14,8 +14,8 @@ def run(runner: TrialRunner, trial: Trial) -> TrialResult:
         try:
             next(epochs)
         except StopIteration as stop:
-            assert isinstance(stop.value, TrialResult)
-            return stop.value
+            result: TrialResult = stop.value
+            return result
 
 
 def test_a_machine_that_does_not_see_the_runs_folder_says_what_to_do(toy_data: Path, tmp_path: Path) -> None:
