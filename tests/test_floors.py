@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"store", "data"},
     {"decide"},
     {"metrics"},
-    {"loading", "config", "settings", "provenance"},
+    {"loading", "config", "settings", "provenance", "cache"},
     {"rows"},
     {"types"},
     {"errors"},

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +16,10 @@ from kaggle_ray.images.threads import map_in_threads
 
 _FILE = "fingerprints.sqlite"
 _WAIT_S = 120
+_DAY_S = 86_400
+_KEPT_DAYS = 90
+"""What nobody asked for in so long is forgotten, and read again if it is asked for."""
 _NUM_NAMED = 5
-_NUM_ASKED = 500
-"""Paths of one question: sqlite takes no more than 999 parameters in its older versions."""
 
 Stamp = tuple[str, int, int]
 """Path, bytes, and nanoseconds of the last change."""
@@ -30,42 +32,56 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
         DataError: files are missing; the first few are named.
     """
     stamps = _stamps(paths)
-    with closing(sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S, isolation_level=None)) as connection:
-        known = _known(connection, stamps)
+    with closing(_connect(cache_dir)) as connection:
+        known, stale = _known(connection, stamps)
         new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
         if new:
-            digests = map_in_threads(_digest_of, new)
-            known |= dict(zip(new, digests, strict=True))
-            _remember(connection, [(*stamp, digest) for stamp, digest in zip(new, digests, strict=True)])
+            known |= dict(zip(new, map_in_threads(_digest_of, new), strict=True))
+        if new or stale:
+            now = int(time.time())
+            with connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
+                    [(*stamp, known[stamp], now) for stamp in [*new, *stale]],
+                )
+                connection.execute("DELETE FROM contents WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
     return [known[stamp] for stamp in stamps]
 
 
-def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> dict[Stamp, str]:
-    """Return the digests of the files that have not changed since they were read."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'fingerprints'").fetchall():
-        return {}
-    wanted = set(stamps)
-    names = list({name for name, _, _ in stamps})
+def forget(cache_dir: Path) -> None:
+    """Forget all digests: every file is read again when it is asked for."""
+    if (cache_dir / _FILE).exists():
+        with closing(_connect(cache_dir)) as connection:
+            with connection:
+                connection.execute("DELETE FROM contents")
+            connection.execute("VACUUM")
+
+
+def _connect(cache_dir: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT, used INT)"
+    )
+    return connection
+
+
+def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> tuple[dict[Stamp, str], list[Stamp]]:
+    """Return the digests that are known, and those of them whose use was last noted more than a day ago."""
+    with connection:  # and no lock is held while files are read
+        connection.execute("CREATE TEMP TABLE wanted (path TEXT PRIMARY KEY)")
+        connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((path,) for path, _, _ in stamps))
+        select = "SELECT path, size, changed, digest, used FROM wanted JOIN contents USING (path)"
+        rows = connection.execute(select).fetchall()
+    wanted, noted_after = set(stamps), time.time() - _DAY_S
     known: dict[Stamp, str] = {}
-    for start in range(0, len(names), _NUM_ASKED):
-        asked = names[start : start + _NUM_ASKED]
-        marks = ", ".join("?" * len(asked))
-        rows = connection.execute(
-            f"SELECT path, size, changed, digest FROM fingerprints WHERE path IN ({marks})",
-            asked,
-        )
-        known |= {stamp: digest for *parts, digest in rows if (stamp := tuple(parts)) in wanted}
-    return known
-
-
-def _remember(connection: sqlite3.Connection, rows: Sequence[tuple[str, int, int, str]]) -> None:
-    """Write paths, bytes, times and digests; with the table, where it is new, so that the disk is waited for once."""
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS fingerprints (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT)"
-        )
-        connection.executemany("INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)", rows)
+    stale: list[Stamp] = []
+    for path, size, changed, digest, used in rows:
+        stamp = (path, size, changed)
+        if stamp in wanted:
+            known[stamp] = digest
+            if used < noted_after:
+                stale.append(stamp)
+    return known, stale
 
 
 def _stamps(paths: Sequence[Path]) -> list[Stamp]:
