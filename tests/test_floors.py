@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"schedule"},
     {"ensemble"},
     {"gather"},
-    {"ledger"},
+    {"ledger", "members"},
     {"train"},
     {"models"},
     {"images"},

@@ -124,6 +124,7 @@ class TrialRunner:
                 status="committed",
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
+                epoch=fit.epoch,
                 num_resumed=num_resumed,
                 score=score,
                 duration_s=time.perf_counter() - started,
