@@ -19,6 +19,9 @@ DATA = click.option("--data", help="The competition's files: a folder, or an s3:
 SKIP_UNREADABLE = click.option(
     "--skip-unreadable", is_flag=True, help="Leave out training images that do not decode, and list them."
 )
+IGNORE_TWINS = click.option(
+    "--ignore-twins", is_flag=True, help="Do not look for near-duplicate images, which are else dealt together."
+)
 RUN = click.argument("run", type=click.Path(path_type=Path))
 EXIT_INTERRUPTED = 130
 
@@ -52,6 +55,7 @@ def _run_options(command: Command) -> Command:
         click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override the space's base."),
         DATA,
         SKIP_UNREADABLE,
+        IGNORE_TWINS,
         RUNS,
         click.option("--run-id", help="Name of the run. [a digest of what it computes; the same command resumes]"),
         click.option(
@@ -90,6 +94,7 @@ def run(
     overrides: tuple[str, ...],
     data: str | None,
     skip_unreadable: bool,
+    ignore_twins: bool,
     runs: Path,
     run_id: str | None,
     launcher: str,
@@ -119,6 +124,7 @@ def run(
         overrides=dict(parse_override(text) for text in overrides),
         data=data,
         skip_unreadable=skip_unreadable,
+        ignore_twins=ignore_twins,
         runs=runs,
         run_id=run_id,
         device=cast("Any", device),

@@ -17,8 +17,9 @@ from torch import Tensor
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
-from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.quarantine import without_rows, without_unreadable
 from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError, StoreError
 from kaggle_ray.images.augment import id_hashes
@@ -82,7 +83,7 @@ class TrialRunner:
         if unreadable:
             placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, samples
+        return competition, without_rows(samples, Twins.from_json(self._store.twins()).left_out)
 
     @property
     def _competition(self) -> Competition:
