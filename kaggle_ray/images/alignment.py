@@ -5,7 +5,7 @@ Shape legend: M pairs, S pixels of a side, t tiles of an axis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ _START = (0.025, 0.975)
 _LOWEST, _HIGHEST = (-0.01, 0.92), (0.08, 1.01)
 """Limits of a window's two ends: crops of up to 5%, and what rounding adds."""
 _LONGEST_STEP = 0.03
-_NUM_COARSE_STEPS, _NUM_FINE_STEPS = 5, 4
+_NUM_COARSE_STEPS, _NUM_FINE_STEPS = 5, 5
 _LEAST_CORRELATION, _MOST_EXCESS = 0.6, 6.0
 """At half the size, of images that are worth a fine alignment."""
 _SMALLEST_GAIN = 0.2
@@ -25,6 +25,8 @@ _RIDGE = 1e-3
 _FINE, _COARSE = 1.0, 4.0
 """Blurs, in pixels, between which the detail lies that is compared: what a re-encoding leaves, and no even shading."""
 _NUM_TILES = 4
+_LEAST_TILE_DETAIL = 2.0
+"""Standard deviation in grey levels below which a tile holds little but what a re-encoding leaves."""
 _TINY = 1e-6
 
 
@@ -38,6 +40,8 @@ class Agreement:
     """(M,) what differs, in units of what a re-encoding may change: 1 grey level, and 5% of the contrast."""
     tile_excess: FloatArray
     """(M,) the same of the second worst of 16 tiles: one may hold a caption."""
+    tile_correlation: FloatArray
+    """(M,) of the detail in the second worst of the tiles that have any; 1 where fewer than two have."""
 
 
 def detail(images: FloatArray) -> FloatArray:
@@ -61,16 +65,29 @@ def compare(moved: FloatArray, fixed: FloatArray) -> Agreement:
     moved, fixed = moved[alike], fixed[alike]
     windows = _refined(_blurred(moved, _FINE), _blurred(fixed, _FINE), windows[alike], _NUM_FINE_STEPS)
     finely = _agreement(_windowed(moved, windows), fixed)
-    correlation, excess, tile_excess = (np.full(len(alike), value, dtype=np.float32) for value in (0, np.inf, np.inf))
-    correlation[alike], excess[alike], tile_excess[alike] = finely.correlation, finely.excess, finely.tile_excess
-    return Agreement(correlation=correlation, excess=excess, tile_excess=tile_excess)
+    scattered = Agreement(
+        correlation=np.zeros(len(alike), dtype=np.float32),
+        excess=np.full(len(alike), np.inf, dtype=np.float32),
+        tile_excess=np.full(len(alike), np.inf, dtype=np.float32),
+        tile_correlation=np.zeros(len(alike), dtype=np.float32),
+    )
+    for field in fields(Agreement):
+        getattr(scattered, field.name)[alike] = getattr(finely, field.name)
+    return scattered
 
 
 def _agreement(first: FloatArray, second: FloatArray) -> Agreement:
     details = [detail(images) for images in (first, second)]
     correlation, excess = _compared(*(each.reshape(len(each), -1) for each in details))
-    _, of_tiles = _compared(*(_tiles(each) for each in details))
-    return Agreement(correlation=correlation, excess=excess, tile_excess=np.sort(of_tiles, axis=1)[:, -2])
+    tiles = [_tiles(each) for each in details]
+    of_tiles, tile_excess = _compared(*tiles)
+    has_detail = np.maximum(*(each.std(axis=2) for each in tiles)) >= _LEAST_TILE_DETAIL
+    return Agreement(
+        correlation=correlation,
+        excess=excess,
+        tile_excess=np.sort(tile_excess, axis=1)[:, -2],
+        tile_correlation=np.sort(np.where(has_detail, of_tiles, 1), axis=1)[:, 1],
+    )
 
 
 def _compared(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:

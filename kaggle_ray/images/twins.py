@@ -35,7 +35,8 @@ _NUM_NEAREST = 8
 """Pairs that an image's hash may propose with each part of the others."""
 _LEAST_LIKENESS = 0.6
 """Cosine of the low frequencies below which a pair is not worth being aligned."""
-_LEAST_CORRELATION, _MOST_EXCESS, _MOST_TILE_EXCESS = 0.9, 2.2, 3.3
+_LEAST_CORRELATION, _MOST_EXCESS = 0.9, 2.0
+_LEAST_TILE_CORRELATION, _MOST_TILE_EXCESS = 0.6, 2.8
 """See ``Agreement``; tests/benchmarks/twins.py measures what they find and miss."""
 _BLOCK_IMAGES, _BLOCK_PAIRS = 1024, 128
 
@@ -212,7 +213,8 @@ def _confirmed(thumbnails: _Thumbnails, pairs: IntArray) -> IntArray:
         alike = likeness >= _LEAST_LIKENESS
         found = compare(moved[alike], fixed[alike])
         is_twin = (found.correlation >= _LEAST_CORRELATION) & (found.excess <= _MOST_EXCESS)
-        return np.asarray(rows[alike][is_twin & (found.tile_excess <= _MOST_TILE_EXCESS)])
+        is_twin &= (found.tile_correlation >= _LEAST_TILE_CORRELATION) & (found.tile_excess <= _MOST_TILE_EXCESS)
+        return np.asarray(rows[alike][is_twin])
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         kept = list(pool.map(agree, _blocks(len(pairs), _BLOCK_PAIRS)))

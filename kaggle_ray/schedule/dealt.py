@@ -62,11 +62,20 @@ def deal_rows(competition: Competition, samples: Samples, started: RunStore | No
     return Dealt(samples=samples, folds=folds, twins=twins)
 
 
-def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Dealt:
-    if not find:
-        return Dealt(samples=samples, folds=_made_folds(competition, samples, twins=None))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundTwins:
+    """The near-duplicates of a competition's rows."""
+
+    twins: Twins
+    groups: StrArray | None
+    """(N,) what to deal the rows by; None where it is what was declared."""
+    num_decoded: int
+
+
+def look_for_twins(competition: Competition, samples: Samples) -> FoundTwins:
+    """Return the near-duplicates among the rows; a DataError names the images that do not decode."""
     found = find_twins(samples, channels=competition.channels, cache_dir=default_cache_dir())
-    twins, dealt_by = group_twins(
+    twins, groups = group_twins(
         found.pairs,
         sample_ids=samples.train_ids,
         test_ids=samples.test_ids,
@@ -76,6 +85,14 @@ def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Dea
         num_folds=competition.folds.num_folds,
         ordered=competition.folds.kind == "time",
     )
+    return FoundTwins(twins=twins, groups=groups, num_decoded=found.num_decoded)
+
+
+def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Dealt:
+    if not find:
+        return Dealt(samples=samples, folds=_made_folds(competition, samples, twins=None))
+    found = look_for_twins(competition, samples)
+    twins, dealt_by = found.twins, found.groups
     kept = without_rows(samples, twins.left_out)
     if dealt_by is not None:
         dealt_by = dealt_by[np.isin(samples.train_ids, kept.train_ids)]

@@ -148,14 +148,18 @@ def test_nothing_depends_on_the_order_of_rows_and_pairs(
     groups = as_ids([f"g{number}" for number in rng.integers(0, num_groups, 20)]) if num_groups else None
     order, test_order = rng.permutation(20), rng.permutation(5)
     position_of = np.concatenate([np.argsort(order), 20 + np.argsort(test_order)])
-    common = {"labels": None, "num_folds": 2}
     twins, dealt_by = group_twins(
-        links, sample_ids=ids, test_ids=test_ids, train_only=train_only, groups=groups, **common
-    )  # type: ignore[arg-type]
+        links, sample_ids=ids, test_ids=test_ids, train_only=train_only, groups=groups, labels=None, num_folds=2
+    )
     again, dealt_again = group_twins(
-        position_of[rng.permutation(links)], sample_ids=ids[order], test_ids=test_ids[test_order],
-        train_only=train_only[order], groups=None if groups is None else groups[order], **common,
-    )  # type: ignore[arg-type]  # fmt: skip
+        position_of[rng.permutation(links)],
+        sample_ids=ids[order],
+        test_ids=test_ids[test_order],
+        train_only=train_only[order],
+        groups=None if groups is None else groups[order],
+        labels=None,
+        num_folds=2,
+    )
     assert again == twins
     assert (dealt_by is None) == (dealt_again is None)
     if dealt_by is not None and dealt_again is not None:
