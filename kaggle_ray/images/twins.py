@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ import numpy as np
 from PIL import Image
 
 from kaggle_ray.data.competition import ImagePaths, Samples
+from kaggle_ray.errors import DataError
 from kaggle_ray.images.alignment import compare, detail
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.perceptual_hash import PARTS, WHOLE, Hashes, low_frequencies, near_hashes, perceptual_hashes
+from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.types import BoolArray, FloatArray, IntArray
 
 THUMB = 64
@@ -70,7 +73,8 @@ class _Described:
 def find_twins(samples: Samples, *, channels: int, cache_dir: Path) -> TwinPairs:
     """Return the pairs of samples with near-duplicate images: among those to train on, and between them and test.
 
-    Samples of several images are twins where any image of one is a twin of any image of the other.
+    Samples of several images are twins where any image of one is a twin of any image of the other. Files that do not
+    decode are passed over.
 
     Args:
         samples: the rows.
@@ -78,7 +82,7 @@ def find_twins(samples: Samples, *, channels: int, cache_dir: Path) -> TwinPairs
         cache_dir: of the decode-once cache.
 
     Raises:
-        DataError: files are missing or do not decode.
+        DataError: images differ in their bits per channel.
     """
     thumbnails = _open_thumbnails(samples, channels, cache_dir)
     described = _describe(thumbnails)
@@ -131,16 +135,31 @@ def _open_thumbnails(samples: Samples, channels: int, cache_dir: Path) -> _Thumb
     for paths, first_sample in ((samples.train_paths, 0), (samples.test_paths, len(samples.train_paths))):
         files = [(path, first_sample + row) for row, views in enumerate(paths) for path in _views(views)]
         files = [(path, sample) for path, sample in files if _is_large_enough(path)]
-        positions.append(np.array([sample for _, sample in files], dtype=np.int64))
         if files:
-            opened = [path for path, _ in files]
-            sets.append(open_images(opened, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir))
+            opened, unreadable = _open([path for path, _ in files], channels, cache_dir)
+            files = [(path, sample) for path, sample in files if path not in unreadable]
+            sets += [opened] if opened else []
+        positions.append(np.array([sample for _, sample in files], dtype=np.int64))
     return _Thumbnails(
         sets=tuple(sets),
         scales=tuple(_scale(images) for images in sets),
         sample_of=np.concatenate(positions),
         num_train=len(positions[0]),
     )
+
+
+def _open(paths: list[Path], channels: int, cache_dir: Path) -> tuple[Images | None, Collection[Path]]:
+    """Return the thumbnails, and the files that do not decode: to name them is for who cannot do without them."""
+    try:
+        return open_images(paths, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), ()
+    except DataError:
+        unreadable = unreadable_files(paths, channels=channels)
+        if not unreadable:
+            raise
+    readable = [path for path in paths if path not in unreadable]
+    if not readable:
+        return None, unreadable
+    return open_images(readable, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), unreadable
 
 
 def _views(paths: ImagePaths) -> tuple[Path, ...]:

@@ -39,7 +39,7 @@ def deal_rows(competition: Competition, samples: Samples, started: RunStore | No
         find: look for near-duplicates, if the competition does not say otherwise.
 
     Raises:
-        DataError: an image is missing or does not decode.
+        DataError: images differ in their bits per channel.
         FoldsError: the rows cannot be dealt, or are not those that the run was begun with.
     """
     record = started.record() if started else None
@@ -73,7 +73,7 @@ class FoundTwins:
 
 
 def look_for_twins(competition: Competition, samples: Samples) -> FoundTwins:
-    """Return the near-duplicates among the rows; a DataError names the images that do not decode."""
+    """Return the near-duplicates among the rows, and the groups that come of them."""
     found = find_twins(samples, channels=competition.channels, cache_dir=default_cache_dir())
     twins, groups = group_twins(
         found.pairs,

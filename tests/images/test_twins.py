@@ -129,6 +129,14 @@ def test_grey_images_those_of_16_bits_and_of_more_channels_are_compared(
     assert found(train, [], tmp_path / "cache", channels).pairs.tolist() == [[1, 3]]
 
 
+def test_files_that_do_not_decode_are_passed_over(tmp_path: Path) -> None:
+    train = written(photographs(3), tmp_path)
+    train.append(twin_of(train[1]))
+    train[0].write_bytes(b"")
+    missing = tmp_path / "missing.png"
+    assert found(train, [missing], tmp_path / "cache").pairs.tolist() == [[1, 3]]
+
+
 def test_many_copies_of_one_image_are_all_linked(tmp_path: Path) -> None:
     image, other = photographs(2)
     train = written([image] * 40 + [other], tmp_path)
