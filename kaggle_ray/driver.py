@@ -124,7 +124,7 @@ def execute(
         pool=pool,
         ensemble=ensemble,
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
-        decoded_images=num_decoded + sum(result.num_decoded for result in new_results),
+        decoded_images=plan.num_decoded + num_decoded + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )
 
@@ -192,6 +192,9 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         logger.warning(
             "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
         )
+    if plan.twins.groups:
+        store.save_twins(plan.twins.to_json())
+        logger.warning("near-duplicate images: %s (see twins.json)", plan.twins.summary())
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)

@@ -1,4 +1,4 @@
-"""Leaves out rows whose files cannot be read, where the user asks for it."""
+"""Leaves out rows: those whose files cannot be read, where the user asks for it, and those that would leak."""
 
 from __future__ import annotations
 
@@ -35,7 +35,19 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeh
     )
     if not keep.any():
         raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
+    return dataclasses.replace(
+        _kept_rows(samples, keep), test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths)
+    )
+
+
+def without_rows(samples: Samples, sample_ids: Collection[str]) -> Samples:
+    """Return the samples without some of the training rows; what is no training row is passed over."""
+    return _kept_rows(samples, ~np.isin(samples.train_ids, list(sample_ids))) if sample_ids else samples
+
+
+def _kept_rows(samples: Samples, keep: BoolArray) -> Samples:
     kept = np.flatnonzero(keep).tolist()
+    masks = samples.train_masks
     return dataclasses.replace(
         samples,
         train_ids=samples.train_ids[keep],
@@ -46,7 +58,6 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeh
         train_only=None if samples.train_only is None else samples.train_only[keep],
         groups=None if samples.groups is None else samples.groups[keep],
         times=None if samples.times is None else samples.times[keep],
-        test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths),
     )
 
 
