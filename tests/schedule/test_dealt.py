@@ -73,7 +73,7 @@ def test_a_run_deals_twins_together_leaves_external_ones_out_and_says_so(
     assert EXTERNAL not in folds
     assert EXTERNAL not in result.pool.scored_ids.tolist()
     saved = json.loads((result.run_dir / "twins.json").read_text())
-    assert saved["schema_version"] == 1
+    assert saved["schema_version"] == 2
     assert saved["left_out"] == [EXTERNAL]
     assert [(group["train_ids"], group["test_ids"], group["labels_differ"]) for group in saved["groups"]] == [
         (["a000", "a001", "a013"], [], True),
