@@ -129,6 +129,7 @@ def _check_models(plan: RunPlan) -> None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.train.constraints import make_constraint
 
     table = plan.samples.train_table
     shapes = Shapes(
@@ -141,6 +142,7 @@ def _check_models(plan: RunPlan) -> None:
     for experiment in plan.experiments:
         check_model(experiment.hyperparameters["model"], experiment.hyperparameters["model_args"], shapes)
         check_recipe(experiment.hyperparameters["augment"])
+        make_constraint(experiment.hyperparameters["constraint"], experiment.hyperparameters["constraint_args"])
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
