@@ -1,5 +1,4 @@
-"""What is done to the weights right after each optimizer step: L1 moves them towards zero, a constraint takes them back
-to where they are allowed to be.
+"""What is done to the weights right after each optimizer step: L1 shrinks them, a constraint takes them back in bounds.
 
 ========== ==================== ====================================================================================
 constraint ``constraint_args``  each output's incoming weights
@@ -112,7 +111,8 @@ def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperpara
         ConfigError: the constraint or its arguments are unknown, or the model has no weight of such a name.
     """
     constraint = make_constraint(hyperparameters.constraint, hyperparameters.constraint_args)
-    if constraint is None and not hyperparameters.l1:
+    l1 = hyperparameters.l1
+    if constraint is None and not l1:
         return
     pattern = hyperparameters.constraint_args.get("on", "*")
     names = {parameter: name.removeprefix(_NETWORK) for name, parameter in model.named_parameters()}
