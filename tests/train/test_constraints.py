@@ -65,7 +65,8 @@ def trained(hyperparameters: Hyperparameters, *, num_steps: int = 3) -> Network:
 
 
 def norms(weight: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(weight.detach().flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(weight.detach().flatten(1), dim=1)
+    return lengths
 
 
 # What holds after a step --------------------------------------------------------------------------------------------
