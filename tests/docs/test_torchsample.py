@@ -95,8 +95,9 @@ def names(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Row], dic
         torch.manual_seed(0)
         np.random.seed(0)
         random.seed(0)
-        named = {**libraries(), **inputs(), **models(), "folder": made_folder(tmp_path), "fit": fit, "weights": weights}
-        named |= {"inner_score": inner_score}
+        named = libraries() | inputs()
+        named |= models(named["x"], named["y"])
+        named |= {"folder": made_folder(tmp_path), "fit": fit, "weights": weights, "inner_score": inner_score}
         named |= {"draw": lambda transform, num=9: draw(transform, named["photo"], num), "distinct": distinct}
         if "result" in row.says_what_it_needs or "tell" in row.do:
             named["result"] = request.getfixturevalue("result")
@@ -128,8 +129,7 @@ def inputs() -> dict[str, Any]:
     }
 
 
-def models() -> dict[str, Any]:
-    x, y = torch.randn(20, 4), torch.arange(20) // 15
+def models(x: Tensor, y: Tensor) -> dict[str, Any]:
     model = nn.Sequential(OrderedDict(body=nn.Linear(4, 8), relu=nn.ReLU(), fc=nn.Linear(8, 2)))
     untrained = copy.deepcopy(model.state_dict())
 
