@@ -24,7 +24,6 @@ from kaggle_ray.images import compose
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.models import registry
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.result import RunResult
 from kaggle_ray.settings import Settings
@@ -84,7 +83,6 @@ def result(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResul
 def _own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constraints, "_REGISTERED", {})
     monkeypatch.setattr(compose, "_REGISTERED", dict(compose._REGISTERED))
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
 
 
 @pytest.fixture
