@@ -123,7 +123,7 @@ def test_every_experiment_scores_exactly_what_the_board_says_once_written_and_re
     shown = {row.name: row.score for row in outcome.board.rows if row.kind == "experiment"}
     assert len(shown) == len(EXPERIMENTS) == len(outcome.pool.oof)
     for experiment in outcome.plan.experiments:
-        values = written_and_read_back(outcome.pool.scored_ids, outcome.pool.oof[experiment.experiment_id], tmp_path)
+        values = written_and_read_back(outcome.pool.scored_ids, outcome.pool.oof[experiment.experiment_id][:], tmp_path)
         assert COMPETITION.metric.score(scored_target(outcome), values) == shown[experiment.name]
 
 
@@ -167,7 +167,7 @@ def test_the_submission_has_the_samples_ids_in_its_order_and_the_ensembles_value
     assert outcome.ensemble is not None
     read, sample = read_cells(outcome.submission), read_cells(toy_data / "sample_submission.csv")
     assert read.ids == sample.ids
-    assert parse_values(read).tobytes() == outcome.ensemble.apply(outcome.pool.test).tobytes()
+    assert parse_values(read).tobytes() == outcome.ensemble.apply(outcome.pool.test)[:].tobytes()
     check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert outcome.submission.name == "submission.csv"
 
@@ -182,7 +182,7 @@ def test_test_predictions_are_the_mean_over_the_folds_models(finished: Finished)
             assert result is not None
             of_folds.append(np.array(store.predictions(result)[1].values, dtype=np.float64))
         mean = np.mean(of_folds, axis=0).astype(np.float32)
-        assert np.array_equal(mean, outcome.pool.test[experiment.experiment_id])
+        assert np.array_equal(mean, outcome.pool.test[experiment.experiment_id][:])
         assert not np.array_equal(of_folds[0], of_folds[1])
 
 
@@ -229,7 +229,7 @@ def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> N
     assert [experiment["hyperparameters"]["seed"] for experiment in record["experiments"]] == [0, 0, 1]
     assert [experiment["hyperparameters"]["lr"] for experiment in record["experiments"]] == [1e-2, 3e-3, 1e-2]
     assert record["folds_digest"] == finished.outcome.plan.folds.digest
-    assert record["schema_version"] == 1
+    assert record["schema_version"] == 2
 
 
 def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished: Finished) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from kaggle_ray.driver import Outcome, execute
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
-from kaggle_ray.gather import Pool, gather, gather_experiment, missing_folds
+from kaggle_ray.gather import Pool, gather, missing_folds, read_member
+from kaggle_ray.members import Member, MemberPart
 from kaggle_ray.schedule.plan import RunOptions, RunPlan
-from kaggle_ray.store.run import RunStore, npy_bytes
+from kaggle_ray.store.arrays import npy_bytes
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Experiment, FloatArray, Lineage, Predictions, StrArray, Trial, TrialResult
 
@@ -90,8 +92,8 @@ def test_each_scored_row_has_the_prediction_of_the_one_model_that_never_saw_it(s
             assert valid.sample_ids.tolist() == plan.folds.sample_ids[plan.folds.fold_of == fold].tolist()
             expected |= by_id(valid.sample_ids, valid.values)
             tests.append(test.values)
-        assert by_id(pool.scored_ids, pool.oof[experiment.experiment_id]) == expected
-        np.testing.assert_allclose(pool.test[experiment.experiment_id], np.mean(tests, axis=0), rtol=1e-6)
+        assert by_id(pool.scored_ids, pool.oof[experiment.experiment_id][:]) == expected
+        np.testing.assert_allclose(pool.test[experiment.experiment_id][:], np.mean(tests, axis=0), rtol=1e-6)
 
 
 def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunPlan) -> None:
@@ -108,8 +110,8 @@ def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunP
     forge(store, first_trial(plan), shuffle)
     after = gathered(store, plan)
     for experiment in plan.experiments:
-        assert after.oof[experiment.experiment_id].tobytes() == before.oof[experiment.experiment_id].tobytes()
-        assert after.test[experiment.experiment_id].tobytes() == before.test[experiment.experiment_id].tobytes()
+        assert after.oof[experiment.experiment_id][:].tobytes() == before.oof[experiment.experiment_id][:].tobytes()
+        assert after.test[experiment.experiment_id][:].tobytes() == before.test[experiment.experiment_id][:].tobytes()
 
 
 def a_row_twice(valid: Predictions, test: Predictions) -> tuple[Predictions, Predictions]:
@@ -222,8 +224,10 @@ def test_an_incomplete_experiment_is_named_with_what_it_lacks_and_the_others_are
     assert dict(pool.missing_folds) == {incomplete.experiment_id: (1,)}
     assert list(pool.oof) == list(pool.test) == [complete.experiment_id]
     assert missing_folds(store, plan.folds, incomplete) == (1,)
-    with pytest.raises(IncompleteFoldsError, match=r"expected folds 0\.\.1, missing \[1\]. Run the same command again"):
-        gather_experiment(store, plan.folds, incomplete, plan.samples.test_ids)
+    part = MemberPart(experiment_id=incomplete.experiment_id, epochs=(None, None))
+    member = Member(member_id=incomplete.experiment_id, name=incomplete.name, parts=(part,))
+    with pytest.raises(IncompleteFoldsError, match=r"fold 1 is not committed\. Run the same command again"):
+        read_member(store, plan.folds, member, plan.samples.test_ids)
 
 
 def test_an_experiment_that_never_ran_lacks_every_fold(store: RunStore, plan: RunPlan) -> None:

@@ -115,6 +115,23 @@ def test_a_run_killed_at_any_of_its_writes_and_run_again_gives_the_same_bytes_an
         assert [text for found in pool.map(what_is_wrong, points) for text in found] == []
 
 
+def test_a_run_killed_in_the_middle_of_a_file_and_run_again_gives_the_same_bytes(
+    processes: RunProcesses, undisturbed: Survivor, undisturbed_runs: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    """An array is written in chunks: its header, then a batch at a time."""
+    counted = processes.run(options(tmp_path / "counted", toy_data), point=KillPoint(names=["write"], number=0))
+    assert counted is not None
+    assert counted.num_calls > undisturbed.num_calls + 2 * NUM_FOLDS * len(EXPERIMENTS)
+    for number in range(3, counted.num_calls + 1, 8):
+        runs = tmp_path / str(number)
+        point = KillPoint(names=["write"], number=number, when="after" if number % 16 == 3 else "before")
+        assert processes.run(options(runs, toy_data), point=point) is None, f"{point} was not reached"
+        rerun = processes.run(options(runs, toy_data))
+        assert rerun is not None
+        assert rerun.submission == undisturbed.submission, f"{point}: another submission"
+        assert layout(runs) == layout(undisturbed_runs), f"{point}: files differ"
+
+
 def test_runs_killed_at_twenty_random_moments_give_the_same_bytes_in_the_end(
     undisturbed: Survivor, undisturbed_runs: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kaggle_ray.metrics import DecisionKind, Metric
+from kaggle_ray.rows import Rows
 from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
 
 _DEFAULT_THRESHOLD = {"f2": 0.2}
@@ -72,6 +73,6 @@ def decided(metric: Metric, decision: Decision) -> Metric:
     return dataclasses.replace(metric, score_fn=score_of_answers)
 
 
-def default_score(metric: Metric, target: Target, values: FloatArray) -> float:
+def default_score(metric: Metric, target: Rows, values: Rows) -> float:
     """Return the score of ``values`` (N, C) under the rule that needs no fitting."""
     return decided(metric, default_decision(metric, values.shape[1])).score(target, values)

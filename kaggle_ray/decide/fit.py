@@ -10,18 +10,20 @@ from kaggle_ray.decide.decision import Decision, default_decision
 from kaggle_ray.decide.masks import fit_mask
 from kaggle_ray.decide.thresholds import fit_thresholds
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import FloatArray, Target
+from kaggle_ray.rows import Rows
 
 
-def fit_decision(metric: Metric, target: Target, values: FloatArray) -> Decision:
+def fit_decision(metric: Metric, target: Rows, values: Rows) -> Decision:
     """Return the rule under which ``values`` (N, C) score best, or near it where that would fit noise.
 
     It must not be scored on the rows that it was fitted to.
     """
     if metric.decision == "label_thresholds":
-        return Decision(kind="label_thresholds", parameters={"thresholds": fit_thresholds(metric, target, values)})
+        return Decision(
+            kind="label_thresholds", parameters={"thresholds": fit_thresholds(metric, target[:], values[:])}
+        )
     if metric.decision == "mask":
         return Decision(kind="mask", parameters=fit_mask(metric, target, values))
     if metric.decision == "cutpoints" and values.shape[1] == 1:
-        return Decision(kind="cutpoints", parameters={"cuts": fit_cutpoints(metric, target, values)})
+        return Decision(kind="cutpoints", parameters={"cuts": fit_cutpoints(metric, target[:], values[:])})
     return default_decision(metric, values.shape[1])

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.decide.decision import Decision, decided
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, Metric
 from kaggle_ray.metrics.segmentation import average_precision_of, dice_of
-from kaggle_ray.types import FloatArray, IntArray, JsonValue, Target
+from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.types import IntArray, JsonValue
 
 _LEVELS = 256
 _THRESHOLDS = np.arange(64, 193, 16) / _LEVELS
@@ -18,7 +20,7 @@ _MIN_SHARES = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 _OF_COUNTS = {DICE.name: dice_of, MEAN_AP_IOU.name: average_precision_of}
 
 
-def fit_mask(metric: Metric, target: Target, values: FloatArray) -> dict[str, JsonValue]:
+def fit_mask(metric: Metric, target: Rows, values: Rows) -> dict[str, JsonValue]:
     """Return ``threshold`` and ``min_pixels``, smoothed over neighbouring thresholds so that no lucky one wins.
 
     Args:
@@ -40,30 +42,32 @@ def fit_mask(metric: Metric, target: Target, values: FloatArray) -> dict[str, Js
     }
 
 
-def _counts(target: Target, values: FloatArray) -> IntArray:
+def _counts(target: Rows, values: Rows) -> IntArray:
     """Return (2, N, levels) how many pixels have a probability of at least each level: all, and those of the mask."""
     counts = np.empty((2, len(values), _LEVELS + 1), dtype=np.int64)
-    for row in range(len(values)):
-        # Level l holds what is above (l - 1) / 256, so that a cut at a level is "more than".
-        levels = np.minimum(np.ceil(values[row] * _LEVELS).astype(np.int64), _LEVELS)
-        for of, chosen in enumerate((levels, levels[target[row] > 0])):
-            histogram = np.bincount(chosen, minlength=_LEVELS + 1)
-            counts[of, row] = histogram[::-1].cumsum()[::-1]
+    for block in blocks(values):
+        for row, (true_P, values_P) in enumerate(zip(target[block], values[block], strict=True), start=block.start):
+            # Level l holds what is above (l - 1) / 256, so that a cut at a level is "more than".
+            levels = np.minimum(np.ceil(values_P * _LEVELS).astype(np.int64), _LEVELS)
+            for of, chosen in enumerate((levels, levels[true_P > 0])):
+                histogram = np.bincount(chosen, minlength=_LEVELS + 1)
+                counts[of, row] = histogram[::-1].cumsum()[::-1]
     return counts
 
 
-def _scores(metric: Metric, target: Target, values: FloatArray, counts: IntArray, threshold: float) -> list[float]:
+def _scores(metric: Metric, target: Rows, values: Rows, counts: IntArray, threshold: float) -> list[float]:
     """Return the score for each of the smallest sizes."""
     level = round(threshold * _LEVELS) + 1
     num_cut, num_both = counts[0][:, level], counts[1][:, level]
     num_true = counts[1][:, 0]
     found: list[float] = []
     for share in _MIN_SHARES:
-        stays = num_cut >= round(share * values.shape[1])
+        min_pixels = round(share * values.shape[1])
         if metric.name in _OF_COUNTS:
+            stays = num_cut >= min_pixels
             per_image = _OF_COUNTS[metric.name](num_true, num_cut * stays, num_both * stays)
             found.append(float(per_image.mean()))
         else:
-            answers = ((values > threshold) & stays[:, np.newaxis]).astype(np.float32)
-            found.append(metric.score_fn(target, answers.astype(np.float64)))
+            rule = Decision(kind="mask", parameters={"threshold": threshold, "min_pixels": min_pixels})
+            found.append(decided(metric, rule).score(target, values))
     return found

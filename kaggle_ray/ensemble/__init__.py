@@ -14,7 +14,7 @@ from kaggle_ray.ensemble.methods import Method, blend
 from kaggle_ray.ensemble.nested import Blend, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import FloatArray, Target
+from kaggle_ray.rows import LazyRows, Rows
 
 __all__ = ["Ensemble", "Method", "select"]
 
@@ -32,15 +32,17 @@ class Ensemble:
     """Of the weights on the rows that they were fitted on: to be shown as optimism only."""
     optimism: float
     """By how much the in-sample score flatters, in the metric's units; positive where it does."""
-    oof: FloatArray
+    oof: Rows
     """(N, C) each scored row blended with weights that never saw its fold; not yet decided."""
     decision: Decision
     """Turns a blend into an answer; fitted, like the weights, on all scored rows."""
     by_fold: Mapping[int, Blend]
     """What the honest score of a fold's rows was made with."""
 
-    def apply(self, predictions: Mapping[str, FloatArray]) -> FloatArray:
+    def apply(self, predictions: Mapping[str, Rows]) -> LazyRows:
         """Return (T, C) the blend of the members' predictions, given by experiment id; others are left out.
+
+        It is computed where it is read: ``blend[:]`` is an array of all rows.
 
         Raises:
             IncompleteFoldsError: a member has no predictions.
@@ -57,8 +59,8 @@ class Ensemble:
 
 
 def select(
-    members: Mapping[str, FloatArray],
-    target: Target,
+    members: Mapping[str, Rows],
+    target: Rows,
     fold_of: npt.NDArray[np.signedinteger[Any]],
     metric: Metric,
     method: Method = "greedy",
@@ -97,7 +99,7 @@ def select(
     )
 
 
-def _check_same_shape(members: Mapping[str, FloatArray]) -> None:
+def _check_same_shape(members: Mapping[str, Rows]) -> None:
     shapes = {experiment_id: values.shape for experiment_id, values in sorted(members.items())}
     if len(set(shapes.values())) > 1:
         raise DataError(f"ensemble: expected predictions of one shape (N, C), got {shapes}.")

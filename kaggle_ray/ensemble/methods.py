@@ -5,19 +5,20 @@ Shape legend: M members, N rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import Float64Array, FloatArray, Target
+from kaggle_ray.rows import LazyRows, Rows, blocks
+from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
 Method = Literal["mean", "greedy"]
 
 
-def fit_weights(method: Method, members: Sequence[FloatArray], target: Target, metric: Metric) -> Float64Array:
+def fit_weights(method: Method, members: Sequence[Rows], target: Rows, metric: Metric) -> Float64Array:
     """Return (M,) the weights that ``method`` gives to ``members``, each (N, C); they sum to 1.
 
     Raises:
@@ -35,13 +36,12 @@ def mean_weights(num_members: int) -> Float64Array:
     return np.full(num_members, 1.0 / num_members)
 
 
-def greedy_weights(
-    members: Sequence[FloatArray], target: Target, metric: Metric, *, max_steps: int = 25
-) -> Float64Array:
+def greedy_weights(members: Sequence[Rows], target: Rows, metric: Metric, *, max_steps: int = 25) -> Float64Array:
     """Return (M,) the weights of forward selection with replacement, the best prefix of its path.
 
     The path starts from the best single member; each step adds the member that makes the mean of the chosen best. Ties
-    go to the earlier step and the lower index. A running sum makes a step cost O(M N C), however long the path.
+    go to the earlier step and the lower index. Where the metric is a mean over rows, some of them at a time are in
+    memory.
 
     Args:
         members: M predictions, each (N, C).
@@ -51,35 +51,60 @@ def greedy_weights(
 
     Source: Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004.
     """
-    chosen: list[int] = []
-    running_sum = np.zeros(members[0].shape)
-    best_score, best_length = float("nan"), 0
+    counts = np.zeros(len(members), dtype=np.int64)
+    best_counts, best_score = counts, float("nan")
     for length in range(1, max_steps + 1):
-        index, score = _best_addition(running_sum, length, members, target, metric)
-        chosen.append(index)
-        running_sum += members[index]
+        index, score = _best_addition(counts, members, target, metric)
+        counts = counts + (np.arange(len(members)) == index)
         if length == 1 or metric.is_better(score, best_score):
-            best_score, best_length = score, length
-    return np.bincount(chosen[:best_length], minlength=len(members)) / best_length
+            best_counts, best_score = counts, score
+    return np.asarray(best_counts / best_counts.sum())
 
 
-def _best_addition(
-    running_sum: Float64Array, length: int, members: Sequence[FloatArray], target: Target, metric: Metric
-) -> tuple[int, float]:
-    """Return the member whose addition makes the best mean of ``length`` members, and that mean's score."""
-    best_index, best_score = -1, float("nan")
-    for index, member in enumerate(members):
+def _best_addition(counts: IntArray, members: Sequence[Rows], target: Rows, metric: Metric) -> tuple[int, float]:
+    """Return the member that is best added to those chosen ``counts`` (M,) times each, and the score of their mean."""
+    if metric.mean_over_rows:
+        scores = _streamed_scores(counts, members, target, metric)
+    else:
+        scores = [metric.score(target, mean) for mean in _means_of_additions(counts, members, slice(None))]
+    best = 0
+    for index, score in enumerate(scores):
+        best = index if metric.is_better(score, scores[best]) else best
+    return best, scores[best]
+
+
+def _streamed_scores(counts: IntArray, members: Sequence[Rows], target: Rows, metric: Metric) -> list[float]:
+    """Return the score of each mean; some rows at a time are in memory."""
+    row_scores = np.empty((len(members), len(target)))
+    for block in blocks(members[0]):
+        target_of_block = target[block]
+        for index, mean in enumerate(_means_of_additions(counts, members, block)):
+            row_scores[index, block] = metric.row_scores(target_of_block, mean, first=block.start)
+    return [float(of_mean.mean()) for of_mean in row_scores]
+
+
+def _means_of_additions(counts: IntArray, members: Sequence[Rows], rows: slice) -> Iterator[FloatArray]:
+    """Yield for each member some rows of its mean with those that are chosen.
+
+    The sum of the chosen ones is taken once for all, so that a step costs O(M N C), however long the path.
+    """
+    parts = [member[rows] for member in members]
+    total = np.zeros(parts[0].shape)
+    for index in np.flatnonzero(counts).tolist():
+        total += counts[index] * parts[index].astype(np.float64)
+    for part in parts:
         # Rounded to float32 as `blend` rounds, so that what is selected is what will be submitted.
-        mean = ((running_sum + member) / length).astype(np.float32)
-        score = metric.score(target, mean)
-        if best_index < 0 or metric.is_better(score, best_score):
-            best_index, best_score = index, score
-    return best_index, best_score
+        yield ((total + part) / (counts.sum() + 1)).astype(np.float32)
 
 
-def blend(members: Sequence[FloatArray], weights: Float64Array) -> FloatArray:
+def blend(members: Sequence[Rows], weights: Float64Array) -> LazyRows:
     """Return (N, C) the sum of ``members``, each (N, C), weighted by ``weights`` (M,): in float64, clipped nowhere."""
-    total = np.zeros(members[0].shape)
-    for member, weight in zip(members, weights, strict=True):
-        total += weight * member.astype(np.float64)
-    return total.astype(np.float32)
+    weighted = list(zip(members, weights, strict=True))
+
+    def read(rows: IntArray) -> FloatArray:
+        total = np.zeros((len(rows), *members[0].shape[1:]))
+        for member, weight in weighted:
+            total += weight * member[rows].astype(np.float64)
+        return total.astype(np.float32)
+
+    return LazyRows(members[0].shape, read)

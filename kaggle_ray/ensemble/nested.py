@@ -15,7 +15,8 @@ import numpy.typing as npt
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.ensemble.methods import Method, blend, fit_weights, mean_weights
 from kaggle_ray.metrics import Metric, over_folds
-from kaggle_ray.types import Float64Array, FloatArray, Target
+from kaggle_ray.rows import LazyRows, Rows, take
+from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
 FoldOf = npt.NDArray[np.signedinteger[Any]]
 
@@ -28,6 +29,11 @@ class Blend:
     """(M,)"""
     decision: Decision
 
+    def answers(self, members: Sequence[Rows]) -> LazyRows:
+        """Return (N, C) what is decided of the blend of ``members``, each (N, C)."""
+        blended = blend(members, self.weights)
+        return LazyRows(blended.shape, lambda rows: self.decision.apply(blended[rows]))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NestedScore:
@@ -38,7 +44,7 @@ class NestedScore:
     in_sample: float
     """Score of ``final`` on the rows that it was fitted on."""
     greater_is_better: bool
-    oof: FloatArray
+    oof: Rows
     """(N, C) each row blended with weights that never saw its fold; not yet decided."""
     final: Blend
     """Fitted on all rows: what to predict the test set with."""
@@ -53,7 +59,7 @@ class NestedScore:
 
 
 def nested_score(
-    method: Method, members: Sequence[FloatArray], target: Target, fold_of_scored: FoldOf, metric: Metric
+    method: Method, members: Sequence[Rows], target: Rows, fold_of_scored: FoldOf, metric: Metric
 ) -> NestedScore:
     """Return the honest and the in-sample score of ``members`` combined by ``method``.
 
@@ -66,20 +72,18 @@ def nested_score(
         metric: scores the pooled rows once, or each fold.
     """
     assert fold_of_scored.min() >= 0, "only scored rows belong here"
-    oof = np.empty_like(members[0], dtype=np.float32)
-    answers = np.empty_like(oof)
     by_fold: dict[int, Blend] = {}
     for fold in np.unique(fold_of_scored).tolist():
-        held_out = fold_of_scored == fold
-        others = [member[~held_out] for member in members]
-        by_fold[fold] = _fit(method, others, target[~held_out], fold_of_scored[~held_out], metric)
-        oof[held_out] = blend([member[held_out] for member in members], by_fold[fold].weights)
-        answers[held_out] = by_fold[fold].decision.apply(oof[held_out])
+        seen = fold_of_scored != fold
+        others = [take(member, seen) for member in members]
+        by_fold[fold] = _fit(method, others, take(target, seen), fold_of_scored[seen], metric)
+    oof = _from_its_fold({fold: blend(members, of.weights) for fold, of in by_fold.items()}, fold_of_scored)
+    answers = _from_its_fold({fold: of.answers(members) for fold, of in by_fold.items()}, fold_of_scored)
     final = _fit(method, members, target, fold_of_scored, metric)
     scorer = over_folds(metric, fold_of_scored)
     return NestedScore(
         honest=scorer.score(target, answers),
-        in_sample=scorer.score(target, final.decision.apply(blend(members, final.weights))),
+        in_sample=scorer.score(target, final.answers(members)),
         greater_is_better=metric.greater_is_better,
         oof=oof,
         final=final,
@@ -87,7 +91,21 @@ def nested_score(
     )
 
 
-def _fit(method: Method, members: Sequence[FloatArray], target: Target, fold_of: FoldOf, metric: Metric) -> Blend:
+def _from_its_fold(of_folds: Mapping[int, LazyRows], fold_of: FoldOf) -> LazyRows:
+    """Return (N, C) each row as the table of its fold has it."""
+    shape = next(iter(of_folds.values())).shape
+
+    def read(rows: IntArray) -> FloatArray:
+        found: FloatArray = np.empty((len(rows), *shape[1:]), dtype=np.float32)
+        for fold in np.unique(fold_of[rows]).tolist():
+            of_fold = fold_of[rows] == fold
+            found[of_fold] = of_folds[fold].read(rows[of_fold])
+        return found
+
+    return LazyRows(shape, read)
+
+
+def _fit(method: Method, members: Sequence[Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> Blend:
     """Fit weights under the rule that suits the members' mean, then the rule to what the weights blend.
 
     A rule that is fitted anew at each step of the weights' search gained nothing.

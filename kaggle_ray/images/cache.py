@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -26,11 +25,12 @@ from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.evict import hold, make_room
 from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.types import IntArray
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
 _NUM_NAMED = 5
 
 
@@ -97,8 +97,7 @@ class Images:
             return self.pixels[self.slots[rows]]
         assert self.layout is not None, "what is not in memory is decoded"
         self.num_read[0] += len(rows)
-        with ThreadPoolExecutor(_num_threads()) as pool:
-            return np.stack(list(pool.map(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]])))
+        return np.stack(map_in_threads(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]]))
 
 
 def default_cache_dir() -> Path:
@@ -167,7 +166,7 @@ def _open(
     num_built = 0
     with FileLock(cache_dir / f"{key}.lock"):
         if not entry.exists():
-            first = _decode_all(paths[:1], layout)[0]
+            first = _decode_first(paths, layout)
             num_bytes = first.nbytes * len(paths)
             if not make_room(cache_dir, num_bytes, budget_bytes):
                 held.close()
@@ -217,31 +216,34 @@ def _reserve(file: Path) -> None:
                 raise
 
 
-def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = None) -> Pixels:
-    """Return (n, H, W, C) the pixels of ``paths``, written to ``into`` where it is given; bad files are a DataError."""
+def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels) -> None:
+    """Write the pixels of ``paths`` to ``into`` (n, H, W, C); all bad files are counted in one DataError."""
 
-    def fill(row: int) -> Pixels | str:
+    def fill(row: int) -> str | None:
         try:
             pixels = layout.decode(paths[row])
         except DataError as error:
             return str(error)
-        if into is None:
-            return pixels
         if pixels.dtype != into.dtype:
             return f"{paths[row]}: expected {into.dtype} pixels like those of the other images, got {pixels.dtype}."
         into[row] = pixels
-        return pixels
+        return None  # rather than keep all pixels in memory until the last one is there
 
-    with ThreadPoolExecutor(_num_threads()) as pool:
-        done = list(pool.map(fill, range(len(paths))))
-    errors = [item for item in done if isinstance(item, str)]
+    errors = [error for error in map_in_threads(fill, range(len(paths))) if error is not None]
     if errors:
-        raise DataError(
-            f"{len(errors)} of {len(paths)} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
-            f"Replace them, or leave them out with --skip-unreadable."
-        )
-    return np.stack([item for item in done if not isinstance(item, str)]) if into is None else into
+        raise _undecodable(errors, len(paths))
 
 
-def _num_threads() -> int:
-    return len(os.sched_getaffinity(0))
+def _decode_first(paths: Sequence[Path], layout: Layout) -> Pixels:
+    """Return (H, W, C) the pixels of one file, by which it is known what the others take."""
+    try:
+        return layout.decode(paths[0])
+    except DataError as error:
+        raise _undecodable([str(error)], 1) from error
+
+
+def _undecodable(errors: Sequence[str], num_images: int) -> DataError:
+    return DataError(
+        f"{len(errors)} of {num_images} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
+        f"Replace them, or leave them out with --skip-unreadable."
+    )

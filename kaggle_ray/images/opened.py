@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from kaggle_ray.data.competition import Competition, ImagePaths, Samples
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import PixelKind
-from kaggle_ray.types import Target
+from kaggle_ray.rows import LazyRows, Rows, read_rows
+from kaggle_ray.types import ByteArray, IntArray
 
 _HALF = 128
 """Of 255: a pixel of a binary mask is foreground where at least half of its area is."""
@@ -40,18 +42,28 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
     return open_images(samples.train_masks, height=height, width=width, kind=kind, cache_dir=cache_dir)
 
 
-def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> tuple[Target, int]:
+def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> tuple[Rows, int]:
     """Return what predictions are scored against, and how many masks had to be decoded for it now.
 
-    It is (N, T) as ``Samples`` has it, or for segmentation (N, h * w) uint8 the class numbers of the pixels.
+    It is (N, T) as ``Samples`` has it, or for segmentation (N, h * w) uint8 the class numbers of the pixels, read from
+    the cache whenever they are asked for.
     """
     if competition.mask is None:
         return samples.target, 0
     masks = open_masks(competition, samples, (competition.mask.height, competition.mask.width), cache_dir)
     assert masks is not None
-    pixels = masks.read(np.arange(len(samples.train_ids))).reshape(len(samples.train_ids), -1)
-    target = (pixels >= _HALF).astype(np.uint8) if len(competition.heads[0].classes) == 1 else pixels
-    return target, masks.num_decoded
+    read = partial(_classes_of, masks, are_binary=len(competition.heads[0].classes) == 1)
+    if masks.pixels is None:  # decoded once, rather than whenever a score asks for them
+        return read(np.arange(len(masks.slots))), masks.num_decoded
+    shape = (len(masks.slots), competition.mask.height * competition.mask.width)
+    return LazyRows(shape, read), masks.num_decoded
+
+
+def _classes_of(masks: Images, rows: IntArray, *, are_binary: bool) -> ByteArray:
+    """Return (n, h * w) the class numbers of the pixels of some masks."""
+    pixels = masks.read(rows) if masks.pixels is None else read_rows(masks.pixels, masks.slots[rows])
+    flat: ByteArray = pixels.reshape(len(rows), -1)
+    return (flat >= _HALF).astype(np.uint8) if are_binary else flat
 
 
 def _open(paths: tuple[Path, ...], sides: tuple[int, int], competition: Competition, cache_dir: Path) -> Images:

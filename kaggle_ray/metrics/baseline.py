@@ -9,10 +9,11 @@ import numpy as np
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics.metric import Metric
+from kaggle_ray.rows import LazyRows, Rows, blocks
 from kaggle_ray.types import FloatArray, Target, Task
 
 
-def baseline_predictions(task: Task, target: Target, num_outputs: int, num_rows: int) -> FloatArray:
+def baseline_predictions(task: Task, target: Rows, num_outputs: int, num_rows: int) -> FloatArray:
     """Return (num_rows, C) the same row again and again: class frequencies, the mean value, the mean mask.
 
     The rows share their memory, and are not to be written to.
@@ -23,8 +24,12 @@ def baseline_predictions(task: Task, target: Target, num_outputs: int, num_rows:
         num_outputs: K.
         num_rows: how many rows to predict.
     """
-    row = perfect_predictions(task, target, num_outputs).mean(axis=0, dtype=np.float64)
-    return np.broadcast_to(row.astype(np.float32), (num_rows, len(row)))
+    perfect = _perfect_rows(task, target, num_outputs)
+    total = np.zeros(perfect.shape[1])
+    for block in blocks(perfect):
+        total += perfect[block].sum(axis=0, dtype=np.float64)
+    row = (total / len(perfect)).astype(np.float32)
+    return np.broadcast_to(row, (num_rows, len(row)))
 
 
 def perfect_predictions(task: Task, target: Target, num_outputs: int) -> FloatArray:
@@ -37,12 +42,17 @@ def perfect_predictions(task: Task, target: Target, num_outputs: int) -> FloatAr
     return np.asarray(columns, dtype=np.float32)
 
 
-def check_direction(metric: Metric, task: Task, target: Target, num_outputs: int) -> None:
+def _perfect_rows(task: Task, target: Rows, num_outputs: int) -> LazyRows:
+    num_columns = perfect_predictions(task, target[:1], num_outputs).shape[1]
+    return LazyRows((len(target), num_columns), lambda rows: perfect_predictions(task, target[rows], num_outputs))
+
+
+def check_direction(metric: Metric, task: Task, target: Rows, num_outputs: int) -> None:
     """Raise ConfigError where perfect predictions of ``target`` do not beat its constant ones.
 
     A wrongly declared ``greater_is_better`` shows here, before a run keeps its worst models.
     """
-    best = metric.score(target, perfect_predictions(task, target, num_outputs))
+    best = metric.score(target, _perfect_rows(task, target, num_outputs))
     baseline = metric.score(target, baseline_predictions(task, target, num_outputs, len(target)))
     if not metric.is_better(best, baseline):
         raise ConfigError(

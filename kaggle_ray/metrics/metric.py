@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.errors import ConfigError, DataError
-from kaggle_ray.types import FloatArray, Target
+from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.types import Float64Array, FloatArray, Target
 
 Values = npt.NDArray[Any]
 """Float64, but those of masks float32."""
@@ -36,29 +37,52 @@ class Metric:
     and ``score_fn`` cuts at 0.5, so that it scores undecided values as well."""
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
+    mean_over_rows: bool = False
+    """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
+    need not be in memory together: for masks."""
 
-    def score(self, target: Target, values: FloatArray) -> float:
+    def score(self, target: Rows, values: Rows) -> float:
         """Return the score of ``values`` (N, C) against ``target`` (N,) or (N, T).
 
         Raises:
             DataError: the shapes do not match, there are no rows, a value is not finite or a label out of range.
             ConfigError: ``score_fn`` returned NaN or an infinity.
         """
-        if len(target) != len(values) or values.ndim != 2 or not values.size:
+        if len(target) != len(values) or len(values.shape) != 2 or not all(values.shape):
             raise DataError(
                 f"metric {self.name!r}: expected target (N,) and values (N, C) with N and C at least 1, "
                 f"got {target.shape} and {values.shape}."
             )
-        if not (finite := np.isfinite(values)).all():
-            row, column = (int(position) for position in np.argwhere(~finite)[0])
-            raise DataError(
-                f"metric {self.name!r}: expected finite values, got {values[row, column]} in row {row}, "
-                f"column {column}. Look for a model that diverged."
-            )
-        score = float(self.score_fn(target, values if target.dtype == np.uint8 else values.astype(np.float64)))
+        if self.mean_over_rows:
+            of_blocks = [self.row_scores(target[block], values[block], first=block.start) for block in blocks(values)]
+            score = float(np.concatenate(of_blocks).mean())
+        else:
+            score = self._score_of(target[:], self._finite(values[:]))
         if not math.isfinite(score):
             raise ConfigError(f"metric {self.name!r}: expected a finite score, got {score}. Check its score_fn.")
         return score
+
+    def row_scores(self, target: Target, values: FloatArray, *, first: int = 0) -> Float64Array:
+        """Return (n,) the score of each row by itself; ``first`` is the number of the first one.
+
+        Raises:
+            DataError: the shapes do not match, or a value is not finite.
+        """
+        self._finite(values, first=first)
+        rows = (slice(row, row + 1) for row in range(len(values)))
+        return np.array([self._score_of(target[row], values[row]) for row in rows])
+
+    def _score_of(self, target: Target, values: FloatArray) -> float:
+        return float(self.score_fn(target, values if target.dtype == np.uint8 else values.astype(np.float64)))
+
+    def _finite(self, values: FloatArray, *, first: int = 0) -> FloatArray:
+        if not (finite := np.isfinite(values)).all():
+            row, column = (int(position) for position in np.argwhere(~finite)[0])
+            raise DataError(
+                f"metric {self.name!r}: expected finite values, got {values[row, column]} in row {first + row}, "
+                f"column {column}. Look for a model that diverged."
+            )
+        return values
 
     def is_better(self, a: float, b: float) -> bool:
         """Return whether the score ``a`` is strictly better than ``b``."""
@@ -79,7 +103,7 @@ def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> M
         folds = [fold_of == fold for fold in np.unique(fold_of)]
         return float(np.mean([metric.score_fn(target[rows], values[rows]) for rows in folds]))
 
-    return dataclasses.replace(metric, score_fn=mean_over_folds)
+    return dataclasses.replace(metric, score_fn=mean_over_folds, mean_over_rows=False)
 
 
 def per_fold(metric: Metric) -> Metric:

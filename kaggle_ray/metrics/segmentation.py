@@ -65,23 +65,25 @@ def _mean_iou(target: Target, values: Float64Array) -> float:
         true, answer = target == label, predicted == label
         union = (true | answer).sum(axis=1)
         scores[label] = np.divide((true & answer).sum(axis=1), union, out=np.ones(len(target)), where=union > 0)
-    return float(scores.mean())
+    return float(scores.mean(axis=0).mean())
 
 
-DICE = Metric(name="dice", score_fn=_dice, greater_is_better=True, decision="mask")
+DICE = Metric(name="dice", score_fn=_dice, greater_is_better=True, decision="mask", mean_over_rows=True)
 """Mean over the images of 2 |A and B| / (|A| + |B|); 1 where both masks are empty.
 
 Source: the page "Evaluation" of Kaggle's carvana-image-masking-challenge.
 """
 
-MEAN_AP_IOU = Metric(name="mean_ap_iou", score_fn=_mean_ap_iou, greater_is_better=True, decision="mask")
+MEAN_AP_IOU = Metric(
+    name="mean_ap_iou", score_fn=_mean_ap_iou, greater_is_better=True, decision="mask", mean_over_rows=True
+)
 """Mean over the images of the share of the thresholds 0.5, 0.55, ... 0.95 that the intersection over union exceeds. An
 empty mask scores 1 where it is rightly empty, else 0.
 
 Source: the page "Evaluation" of Kaggle's tgs-salt-identification-challenge.
 """
 
-MEAN_IOU = Metric(name="mean_iou", score_fn=_mean_iou, greater_is_better=True)
+MEAN_IOU = Metric(name="mean_iou", score_fn=_mean_iou, greater_is_better=True, mean_over_rows=True)
 """Mean over images and classes, the background among them, of the intersection over union; 1 where a class is in
 neither.
 

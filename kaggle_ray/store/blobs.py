@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+Content = bytes | Iterable[bytes]
+"""A file's bytes, or the chunks that make it: read once, one at a time. What their maker raises is passed on."""
+
 
 class Blobs(Protocol):
-    """Where a run lives. A write is there in full or not at all, whatever is killed when."""
+    """Where a run lives. A write is there in full or not at all, whatever is killed, or raises, when."""
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def put_if_absent(self, key: str, data: Content) -> bool:
         """Create ``key``; return False, and change nothing, where it exists. Its creation is a commit."""
         ...
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Content) -> None:
         """Create or replace ``key``: for what can be derived again from what was committed."""
         ...
 
@@ -34,5 +38,5 @@ class Blobs(Protocol):
         ...
 
     def path(self, key: str) -> Path:
-        """Return a local file with the content of ``key``, to be memory-mapped and not written."""
+        """Return a local file with the content of ``key``, to be memory-mapped and not written; absent where it is."""
         ...

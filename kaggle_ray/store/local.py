@@ -8,10 +8,11 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from kaggle_ray.errors import StoreError
-from kaggle_ray.store.blobs import Blobs
+from kaggle_ray.store.blobs import Blobs, Content
 
 _TEMPORARY = ".tmp"
 """Folder below the root: of the same file system, and easily emptied of what killed writers left."""
@@ -33,10 +34,10 @@ class LocalBlobs:
         """Keys are paths below ``root``, which is made when first written to."""
         self.root = root
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def put_if_absent(self, key: str, data: Content) -> bool:
         """See Blobs. Raises StoreError where the file system refuses."""
         target = self.root / key
-        with _readable_errors(target), self._temporary(target, data) as temporary:
+        with self._temporary(target, data) as temporary, _readable_errors(target):
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -44,10 +45,10 @@ class LocalBlobs:
             _sync_folder(target.parent)
         return True
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Content) -> None:
         """See Blobs. Raises StoreError where the file system refuses."""
         target = self.root / key
-        with _readable_errors(target), self._temporary(target, data) as temporary:
+        with self._temporary(target, data) as temporary, _readable_errors(target):
             os.replace(temporary, target)
             _sync_folder(target.parent)
 
@@ -79,22 +80,32 @@ class LocalBlobs:
         return self.root / key
 
     @contextmanager
-    def _temporary(self, target: Path, data: bytes) -> Iterator[Path]:
+    def _temporary(self, target: Path, data: Content) -> Iterator[Path]:
         """Make the target's folder and yield a synced file with ``data``; remove its name afterwards."""
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.root / _TEMPORARY / uuid.uuid4().hex
-        temporary.parent.mkdir(exist_ok=True)
+        with _readable_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.parent.mkdir(exist_ok=True)
+            file = temporary.open("xb", buffering=0)
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            with file:
+                for chunk in (data,) if isinstance(data, bytes) else data:
+                    with _readable_errors(target):  # what the chunks' maker raises is its own
+                        _write_all(file, chunk)
+                with _readable_errors(target):
+                    os.fsync(file.fileno())
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
 
 
 _: type[Blobs] = LocalBlobs
+
+
+def _write_all(file: FileIO, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(file.fileno(), left) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,41 +1,47 @@
-"""The layout of a run folder, and the commit of a trial.
+"""The layout of a run folder.
 
 A run is the only truth there is: ``driver.py`` keeps nothing that is not here, so a rerun is a resume.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import io
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, RunMismatchError
+from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.store.arrays import npy_chunks
+from kaggle_ray.store.attempt import (
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    Attempt,
+    attempt_key,
+    checkpoint_folder,
+    kept_file,
+    result_key,
+    trial_folder,
+)
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.local import LocalBlobs
+from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.schema import (
     decode,
     encode,
     experiment_from_json,
     experiment_to_json,
     lineage_from_json,
-    lineage_to_json,
     result_from_json,
-    result_to_json,
 )
-from kaggle_ray.types import Experiment, JsonValue, Predictions, StoredValues, Trial, TrialResult
+from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
 
 RUN_FILE = "run.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
-WEIGHTS_FILE = "weights.safetensors"
-MANIFEST_FILE = "manifest.json"
 
 
 class RunStore:
@@ -119,7 +125,7 @@ class RunStore:
 
     def result(self, trial: Trial) -> TrialResult | None:
         """Return how ``trial`` ended, None where nothing is committed."""
-        key = _result_key(trial)
+        key = result_key(trial)
         data = self.blobs.get(key)
         return None if data is None else result_from_json(decode(data, where=str(self.run_dir / key)))
 
@@ -131,54 +137,74 @@ class RunStore:
         """Replace the trial's checkpoint."""
         self.blobs.put(_checkpoint_key(trial), data)
 
-    def predictions(self, result: TrialResult) -> tuple[Predictions, Predictions]:
+    def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
         """Return a committed trial's predictions of its fold's rows and of the test rows.
+
+        Args:
+            result: of the trial.
+            epoch: whose predictions were kept and are wanted; None: those of the trial's end.
 
         Raises:
             CorruptBlobError: a file is missing or is not the one that was committed.
         """
-        manifest = decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
+        manifest = self._manifest(result)
         lineage = lineage_from_json(manifest["lineage"])
         valid, test = (
             Predictions(
                 sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
-                values=self._mapped(result, f"{part}.npy", num_rows=len(manifest[f"{part}_ids"])),
+                values=self._mapped(result, kept_file(f"{part}.npy", epoch), num_rows=len(manifest[f"{part}_ids"])),
                 lineage=lineage,
             )
             for part in ("valid", "test")
         )
         return valid, test
 
-    def weights(self, result: TrialResult) -> bytes:
-        """Return a committed trial's weights file.
+    def lineage(self, result: TrialResult) -> Lineage:
+        """Return what a committed trial's predictions depend on.
+
+        Raises:
+            CorruptBlobError: the manifest is missing or is not the one that was committed.
+        """
+        return lineage_from_json(self._manifest(result)["lineage"])
+
+    def weights(self, result: TrialResult, *, epoch: int | None = None) -> bytes:
+        """Return a committed trial's weights file; ``epoch`` as for ``predictions``.
 
         Raises:
             CorruptBlobError: the file is missing or is not the one that was committed.
         """
-        return self._verified(result, WEIGHTS_FILE)
+        return self._verified(result, kept_file(WEIGHTS_FILE, epoch))
+
+    def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
+        return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
 
     def sweep(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""
-        self.blobs.delete(_checkpoint_folder(result.trial))
-        folder = f"{_folder(result.trial)}/attempts/"
+        self.blobs.delete(checkpoint_folder(result.trial))
+        folder = f"{trial_folder(result.trial)}/attempts/"
         attempts = {key.removeprefix(folder).partition("/")[0] for key in self.blobs.list(folder)}
         for attempt_id in attempts - {result.attempt_id}:
             self.blobs.delete(folder + attempt_id)
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
-        key = f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}"
-        data = self.blobs.get(key)
-        got = None if data is None else hashlib.sha256(data).hexdigest()
-        if data is None or got != result.blobs.get(name):
-            raise CorruptBlobError(
-                f"{self.run_dir / key}: expected sha256 {result.blobs.get(name)}, got {got or 'no file'}. "
-                f"Remove {self.run_dir / _folder(result.trial)} and run the same command again: the trial is repeated."
-            )
+        data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name))
+        self._check(result, name, None if data is None else hashlib.sha256(data).hexdigest())
+        assert data is not None, "what is absent has no digest"
         return data
 
+    def _check(self, result: TrialResult, name: str, digest: str | None) -> None:
+        """Raise CorruptBlobError where a file is not the one that was committed."""
+        expected = result.blobs.get(name)
+        if digest is None or digest != expected:
+            raise CorruptBlobError(
+                f"{self.run_dir / attempt_key(result.trial, result.attempt_id, name)}: expected sha256 {expected}, "
+                f"got {digest or 'no file'}. Remove {self.run_dir / trial_folder(result.trial)} and run the same "
+                f"command again: the trial is repeated."
+            )
+
     def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
-        self._verified(result, name)
-        path = self.blobs.path(f"{_folder(result.trial)}/attempts/{result.attempt_id}/{name}")
+        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
+        self._check(result, name, _digest_of(path))
         try:
             array: StoredValues = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
@@ -191,10 +217,13 @@ class RunStore:
 
     # What follows from the trials -----------------------------------------------------------------------------------
 
-    def save_ensemble(self, name: str, description: Mapping[str, JsonValue], **arrays: StoredValues) -> None:
-        """Save ``ensemble.json`` and its arrays, the description last."""
-        for part, array in arrays.items():
-            self.blobs.put(f"ensembles/{name}/{part}.npy", npy_bytes(array))
+    def save_ensemble(
+        self, name: str, description: Mapping[str, JsonValue], *, oof: Rows, test: Rows, are_masks: bool = False
+    ) -> None:
+        """Save ``ensemble.json``, which comes last, and two arrays: of masks bytes, 255 being 1, else float32."""
+        for part, rows in (("oof", oof), ("test", test)):
+            values = (quantised(rows[block]) if are_masks else rows[block] for block in blocks(rows))
+            self.blobs.put(f"ensembles/{name}/{part}.npy", npy_chunks(values, num_rows=len(rows)))
         self.blobs.put(f"ensembles/{name}/ensemble.json", encode(description))
 
     def ensemble(self, name: str) -> dict[str, JsonValue] | None:
@@ -221,76 +250,22 @@ class RunStore:
         return self.run_dir / REPORT_FILE
 
 
-class Attempt:
-    """One try at a trial: files under its own id, then the commit."""
-
-    def __init__(self, blobs: Blobs, trial: Trial) -> None:
-        """Use ``RunStore.attempt``."""
-        self.trial = trial
-        self.attempt_id = uuid.uuid4().hex[:12]
-        self._blobs = blobs
-        self._digests: dict[str, str] = {}
-
-    def put(self, name: str, data: bytes) -> str:
-        """Write one of the attempt's files; return its sha256."""
-        self._blobs.put_if_absent(f"{_folder(self.trial)}/attempts/{self.attempt_id}/{name}", data)
-        self._digests[name] = hashlib.sha256(data).hexdigest()
-        return self._digests[name]
-
-    def put_predictions(self, valid: Predictions, test: Predictions) -> None:
-        """Write the two arrays and the manifest with their ids and lineage."""
-        if valid.lineage is None:
-            raise ValueError("predictions of a trial need a lineage")
-        for part, predictions in (("valid", valid), ("test", test)):
-            self.put(f"{part}.npy", npy_bytes(predictions.values))
-        manifest = {
-            "valid_ids": valid.sample_ids.tolist(),
-            "test_ids": test.sample_ids.tolist(),
-            "lineage": lineage_to_json(valid.lineage),
-        }
-        self.put(MANIFEST_FILE, encode(manifest))
-
-    def commit(self, result: TrialResult) -> TrialResult:
-        """Create result.json, naming the attempt's files; return the result that stands.
-
-        Where another attempt was first, that one's result is returned and this one's files are removed.
-        """
-        mine = dataclasses.replace(result, attempt_id=self.attempt_id, blobs=dict(self._digests))
-        key = _result_key(self.trial)
-        if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
-            self._blobs.delete(_checkpoint_folder(self.trial))
-            return mine
-        self._blobs.delete(f"{_folder(self.trial)}/attempts/{self.attempt_id}")
-        return result_from_json(decode(self._blobs.get(key) or b"", where=key))
-
-
-def npy_bytes(array: StoredValues) -> bytes:
-    """Return ``array`` as the bytes of a .npy file in C order: uint8 as it is, all else as float32."""
-    buffer = io.BytesIO()
-    dtype = np.uint8 if array.dtype == np.uint8 else np.float32
-    np.save(buffer, np.ascontiguousarray(array, dtype=dtype), allow_pickle=False)
-    return buffer.getvalue()
-
-
 def list_runs(root: Path) -> list[RunStore]:
     """Return the runs under ``runs/<competition>/<run_id>``, sorted by path."""
     return [RunStore(file.parent) for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
 
 
-def _folder(trial: Trial) -> str:
-    return f"trials/{trial.experiment_id}/fold{trial.fold}"
-
-
-def _checkpoint_folder(trial: Trial) -> str:
-    return f"{_folder(trial)}/checkpoint"
-
-
 def _checkpoint_key(trial: Trial) -> str:
-    return f"{_checkpoint_folder(trial)}/state.safetensors"
+    return f"{checkpoint_folder(trial)}/state.safetensors"
 
 
-def _result_key(trial: Trial) -> str:
-    return f"{_folder(trial)}/result.json"
+def _digest_of(path: Path) -> str | None:
+    """Return the sha256 of a file, which is read in chunks; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _brief(value: JsonValue) -> str:

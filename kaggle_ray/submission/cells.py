@@ -13,6 +13,7 @@ import numpy as np
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import SubmissionError
+from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.submission.rle import decode_rle, encode_rle
 from kaggle_ray.submission.table import SubmissionTable, parse_values
 from kaggle_ray.types import ByteArray, FloatArray
@@ -20,14 +21,19 @@ from kaggle_ray.types import ByteArray, FloatArray
 Cell = str | float
 
 
-def to_cells(values: FloatArray, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
-    """Yield each row's cells.
+def to_cells(values: Rows, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
+    """Yield each row's cells; some rows at a time are in memory.
 
     Args:
         values: (N, C) predictions, not yet decided.
         competition: says what the cells hold.
         decision: turns predictions into an answer; numbers are written as they are.
     """
+    for block in blocks(values):
+        yield from _cells_of(values[block], competition, decision)
+
+
+def _cells_of(values: FloatArray, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
     kind, classes = competition.submission.cells, competition.classes
     if kind in ("probabilities", "numbers"):
         yield from map(tuple, values.astype(np.float64).tolist())

@@ -24,7 +24,7 @@ def full_size_score(plan: RunPlan, ensemble: Ensemble) -> float | None:
     scores: list[float] = []
     for position, row in enumerate(plan.folds.scored_rows().tolist()):
         decision = ensemble.by_fold[int(plan.folds.fold_of[row])].decision
-        answer = enlarged(ensemble.oof[position], size, decision)
+        answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
         truth = decode_image(samples.train_masks[row], size.full_height, size.full_width, kind=kind)[..., 0]
         target = (truth > 127) if kind == "mask" else truth
         values = answer.reshape(1, -1).astype(np.float32)

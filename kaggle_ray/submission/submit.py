@@ -14,33 +14,35 @@ from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.gather import Pool
 from kaggle_ray.metrics import over_folds
+from kaggle_ray.rows import LazyRows, Rows, take
 from kaggle_ray.schedule.plan import RunPlan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.table import read_cells
 from kaggle_ray.submission.write import render_submission
-from kaggle_ray.types import FloatArray, JsonValue, Target
+from kaggle_ray.types import JsonValue
 
 FINAL, BASELINE = "submission", "baseline"
 """Names of the submissions."""
 
 
-def submit_baseline(plan: RunPlan, store: RunStore, target: Target) -> tuple[Path, float]:
+def submit_baseline(plan: RunPlan, store: RunStore, target: Rows) -> tuple[Path, float]:
     """Submit a constant answer; return the file and its score, each row's predicted without the row's own fold.
 
     Raises:
         SubmissionError: the file is not what the sample submission asks for.
     """
     competition, folds = plan.competition, plan.folds
-    oof = np.zeros((len(target), competition.num_columns), dtype=np.float32)
-    for fold in range(folds.num_folds):
-        rows = folds.valid_rows(fold)
-        oof[rows] = constant_answer(competition.heads, target[folds.train_rows(fold)], len(rows))
+    of_folds = np.concatenate(
+        [constant_answer(competition.heads, take(target, folds.train_rows(n)), 1) for n in range(folds.num_folds)]
+    )
     scored = folds.scored_rows()
+    fold_of = folds.fold_of[scored]
+    oof = LazyRows((len(scored), competition.num_columns), lambda rows: of_folds[fold_of[rows]])
     decision = default_decision(competition.metric, competition.num_columns)
-    metric = over_folds(decided(competition.metric, decision), folds.fold_of[scored])
-    score = metric.score(target[scored], oof[scored])
+    metric = over_folds(decided(competition.metric, decision), fold_of)
+    score = metric.score(take(target, scored), oof)
     values = constant_answer(competition.heads, target, len(plan.samples.test_ids))
     return _submit(plan, store, BASELINE, values, decision, {"method": "constant", "score_honest": score}), score
 
@@ -55,7 +57,7 @@ def submit_ensemble(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Po
         "method": ensemble.method,
         "weights": dict(ensemble.weights),
         "decision": ensemble.decision.to_json(),
-        "score_honest": ensemble.score_honest,
+        "score_honest": None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest,
     }
     return _submit(plan, store, FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 
@@ -64,7 +66,7 @@ def _submit(
     plan: RunPlan,
     store: RunStore,
     name: str,
-    values: FloatArray,
+    values: Rows,
     decision: Decision,
     made_of: Mapping[str, JsonValue],
 ) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from kaggle_ray.store.blobs import Blobs
@@ -23,6 +23,9 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _put_replaces,
         _put_if_absent_creates_once,
         _one_writer_of_many_wins,
+        _chunks_make_one_content,
+        _chunks_are_seen_together,
+        _chunks_that_end_in_an_error_change_nothing,
         _list_is_by_prefix_and_sorted,
         _delete_removes_one_folder,
         _sweep_removes_nothing_that_was_put,
@@ -81,6 +84,55 @@ def _one_writer_of_many_wins(blobs: Blobs) -> None:
     assert sum(created) == 1, f"{sum(created)} of {_NUM_WRITERS} writers were told that they created the key"
     assert blobs.get("new folder/key") == contents[created.index(True)]
     assert blobs.list("") == ["new folder/key"]
+
+
+def _chunks_make_one_content(blobs: Blobs) -> None:
+    assert blobs.put_if_absent("a/created", iter([b"one ", b"", b"two"]))
+    assert not blobs.put_if_absent("a/created", iter([b"other"]))
+    assert blobs.get("a/created") == b"one two"
+    blobs.put("a/created", (bytes([number]) * 300_000 for number in range(40)))
+    assert blobs.get("a/created") == b"".join(bytes([number]) * 300_000 for number in range(40))
+    blobs.put("a/empty", iter([]))
+    assert blobs.get("a/empty") == b""
+    assert blobs.list("") == ["a/created", "a/empty"]
+
+
+def _chunks_are_seen_together(blobs: Blobs) -> None:
+    blobs.put("a/replaced", b"old")
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            assert blobs.get("a/created") is None, "the beginning of a file is seen"
+            assert blobs.get("a/replaced") == b"old", "the beginning of a file is seen"
+            assert blobs.list("") == ["a/replaced"], "the beginning of a file is listed"
+            yield bytes([number]) * 100_000
+
+    assert blobs.put_if_absent("a/created", chunks())
+    blobs.delete("a")
+    blobs.put("a/replaced", b"old")
+    blobs.put("a/replaced", chunks())
+    assert blobs.list("") == ["a/replaced"]
+
+
+def _chunks_that_end_in_an_error_change_nothing(blobs: Blobs) -> None:
+    blobs.put("a/kept", b"kept")
+
+    own = InterruptedError("of the chunks' maker")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 300_000
+        raise own
+
+    for put, key in ((blobs.put, "a/kept"), (blobs.put, "a/new"), (blobs.put_if_absent, "a/new")):
+        raised: Exception | None = None
+        try:
+            put(key, chunks())
+        except Exception as error:
+            raised = error
+        assert raised is own, f"{put.__name__}: expected the error of the chunks' maker, got {raised!r}"
+    assert blobs.list("") == ["a/kept"]
+    assert blobs.get("a/kept") == b"kept"
+    assert blobs.put_if_absent("a/new", b"there is nothing in the way")
 
 
 def _list_is_by_prefix_and_sorted(blobs: Blobs) -> None:

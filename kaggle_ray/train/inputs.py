@@ -12,7 +12,8 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Shapes
-from kaggle_ray.types import FloatArray, IntArray, StrArray, Target
+from kaggle_ray.rows import Rows
+from kaggle_ray.types import FloatArray, IntArray, StrArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ class FitData:
 
     inputs: Inputs
     """Of all N training rows."""
-    target: Target
+    target: Rows
     """(N,) or (N, T); for segmentation (N, h * w), the flattened masks at the size that predictions are kept at."""
     heads: tuple[Head, ...]
     metric: Metric

@@ -90,7 +90,9 @@ class Group:
     def __init__(self, settings: Settings) -> None:
         """Join the process group that is already initialised in this process."""
         self._on_gpu = settings.device == "cuda"
-        self._control = dist.new_group(backend="gloo") if self._on_gpu else None
+        self._control: dist.ProcessGroup | None = None
+        if self._on_gpu:
+            self._control = dist.new_group(backend="gloo")  # type: ignore[assignment]
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
 

@@ -1,4 +1,4 @@
-"""What a fit starts with: the model, the moving average of its weights, and how its outputs are trained on."""
+"""What a fit starts with: the model, and the moving average of its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, PixelOutputs
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -36,6 +35,7 @@ def make_model(
         data.shapes,
         pretrained=hyperparameters.pretrained and initial_weights is None,
         model_args=hyperparameters.model_args,
+        head=hyperparameters.head,
     )
     if data.inputs.table is not None:
         model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
@@ -49,13 +49,6 @@ def make_model(
                 f"Let init_from change what leaves the architecture as it is, such as image_size."
             ) from error
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def make_outputs(data: FitData, hyperparameters: Hyperparameters) -> Outputs | PixelOutputs:
-    """Return how the fold's heads are trained on; regression targets are scaled by the training rows."""
-    if data.masks is not None:
-        return PixelOutputs(data.heads[0])
-    return Outputs(data.heads, data.target[data.train_rows], label_smoothing=hyperparameters.label_smoothing)
 
 
 def make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:

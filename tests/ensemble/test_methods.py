@@ -43,7 +43,7 @@ def naive_greedy_weights(
 
 def test_mean_of_one_member_is_that_member() -> None:
     (member,), _ = random_members(0, num_members=1)
-    assert blend([member], mean_weights(1)).tolist() == member.tolist()
+    assert blend([member], mean_weights(1))[:].tolist() == member.tolist()
 
 
 def test_mean_weights_are_equal_and_sum_to_one() -> None:
@@ -52,7 +52,7 @@ def test_mean_weights_are_equal_and_sum_to_one() -> None:
 
 def test_blend_is_summed_in_float64_and_returned_in_float32() -> None:
     members = [np.full((1, 1), 0.1, dtype=np.float32)] * 1000
-    blended = blend(members, mean_weights(1000))
+    blended = blend(members, mean_weights(1000))[:]
     assert blended.dtype == np.float32
     assert blended[0, 0] == np.float32(0.1)
 

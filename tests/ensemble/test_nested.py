@@ -33,7 +33,7 @@ def test_honest_equals_in_sample_for_one_member(method: Method, metric: Metric) 
     nested = nested_score(method, [member], target, fold_of, metric)
     assert nested.honest == nested.in_sample == metric.score(target, member)
     assert nested.optimism == 0
-    assert nested.oof.tolist() == member.tolist()
+    assert nested.oof[:].tolist() == member.tolist()
 
 
 def test_honest_equals_in_sample_for_the_mean_because_nothing_is_fitted() -> None:
@@ -63,7 +63,7 @@ def test_a_fold_is_blended_with_weights_that_never_saw_its_labels() -> None:
     flipped = np.where(held_out, 1 - target, target)
     nested = nested_score("greedy", members, flipped, fold_of, LOG_LOSS)
     weights = greedy_weights([member[~held_out] for member in members], target[~held_out], LOG_LOSS)
-    assert nested.oof[held_out].tolist() == blend([member[held_out] for member in members], weights).tolist()
+    assert nested.oof[held_out].tolist() == blend([member[held_out] for member in members], weights)[:].tolist()
 
 
 def test_optimism_is_positive_where_in_sample_looks_better() -> None:
@@ -92,7 +92,7 @@ def test_selection_ignores_the_order_of_the_experiments(order: list[int]) -> Non
     ensemble = select({f"e{index}": members[index] for index in order}, target, fold_of, LOG_LOSS)
     assert list(ensemble.weights.items()) == list(expected.weights.items())
     assert ensemble.score_honest == expected.score_honest
-    assert ensemble.oof.tolist() == expected.oof.tolist()
+    assert ensemble.oof[:].tolist() == expected.oof[:].tolist()
 
 
 def test_the_ensemble_reports_what_its_nested_score_is() -> None:
@@ -113,7 +113,7 @@ def test_only_members_with_weight_are_kept_and_applied() -> None:
     assert "e0" not in ensemble.weights
     assert sum(ensemble.weights.values()) == pytest.approx(1.0)
     only_members = {experiment_id: by_id[experiment_id] for experiment_id in ensemble.weights}
-    assert ensemble.apply(only_members).tolist() == ensemble.apply(by_id).tolist()
+    assert ensemble.apply(only_members)[:].tolist() == ensemble.apply(by_id)[:].tolist()
     assert LOG_LOSS.score(target, ensemble.apply(by_id)) == ensemble.score_in_sample
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +49,27 @@ def test_no_temporary_file_remains(tmp_path: Path) -> None:
         blobs.put_if_absent("a/created", b"1")
         blobs.put("a/replaced", b"2")
     assert files(tmp_path) == ["a/created", "a/replaced"]
+
+
+def test_a_process_killed_in_the_middle_of_a_stream_leaves_nothing_that_is_seen(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    blobs.put("a/kept", b"kept")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 300_000
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for put, key in ((blobs.put_if_absent, "a/new"), (blobs.put, "a/kept")):
+        process = multiprocessing.get_context("fork").Process(target=put, args=(key, chunks()))
+        process.start()
+        process.join(timeout=60)
+        assert process.exitcode == -signal.SIGKILL
+    assert len(files(tmp_path / ".tmp")) == 2
+    assert blobs.list("") == ["a/kept"]
+    assert blobs.get("a/kept") == b"kept"
+    blobs.sweep()
+    assert files(tmp_path) == ["a/kept"]
+    assert blobs.put_if_absent("a/new", b"again")
 
 
 def test_an_error_in_the_middle_of_a_write_leaves_the_old_content_and_no_temporary_file(

@@ -1,0 +1,165 @@
+"""One try at a trial: files under its own id, and the commit that names them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kaggle_ray.errors import CorruptBlobError
+from kaggle_ray.store.arrays import npy_chunks
+from kaggle_ray.store.blobs import Blobs, Content
+from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_from_json, result_to_json
+from kaggle_ray.types import Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
+
+WEIGHTS_FILE = "weights.safetensors"
+MANIFEST_FILE = "manifest.json"
+
+_CHUNK_BYTES = 2**22
+
+Part = Literal["valid", "test"]
+"""Of a trial's predictions: its fold's own rows, or the test rows."""
+
+
+class Attempt:
+    """One try at a trial: files under its own id, then the commit."""
+
+    def __init__(self, blobs: Blobs, trial: Trial) -> None:
+        """Use ``RunStore.attempt``."""
+        self.trial = trial
+        self.attempt_id = uuid.uuid4().hex[:12]
+        self._blobs = blobs
+        self._digests: dict[str, str] = {}
+
+    def put(self, name: str, data: Content) -> str:
+        """Write one of the attempt's files; return its sha256."""
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            for chunk in (data,) if isinstance(data, bytes) else data:
+                digest.update(chunk)
+                yield chunk
+
+        created = self._blobs.put_if_absent(self._key(name), hashed())
+        assert created, f"{self.attempt_id}: {name} is written once"
+        self._digests[name] = digest.hexdigest()
+        return self._digests[name]
+
+    def put_values(
+        self, part: Part, values: Iterable[StoredValues], *, num_rows: int, epoch: int | None = None
+    ) -> StoredValues:
+        """Write predictions as they come, and return a memory map of the file.
+
+        Args:
+            part: of the fold's own rows, or of the test rows.
+            values: blocks (n, C) of one dtype, one below the other: uint8 stays as it is, all else becomes float32.
+            num_rows: that they have together.
+            epoch: whose end they are of, where they are kept beside those of the trial's end.
+        """
+        name = kept_file(f"{part}.npy", epoch)
+        self.put(name, npy_chunks(values, num_rows=num_rows))
+        array: StoredValues = np.load(self._blobs.path(self._key(name)), mmap_mode="r", allow_pickle=False)
+        return array
+
+    def adopt(self, attempt_id: str, digests: Mapping[str, str]) -> None:
+        """Take over files of an earlier attempt at the trial, whose checkpoint this one goes on from.
+
+        Args:
+            attempt_id: of the earlier one.
+            digests: file name -> sha256.
+
+        Raises:
+            CorruptBlobError: a file is missing, or is not the one that the checkpoint means.
+        """
+        for name, expected in digests.items():
+            path = self._blobs.path(attempt_key(self.trial, attempt_id, name))
+            got = self.put(name, _chunks(path)) if path.exists() else "no file"
+            if got != expected:
+                raise CorruptBlobError(
+                    f"{path}: expected sha256 {expected}, got {got}. "
+                    f"Remove the checkpoint folder of {self.trial}: the trial starts afresh."
+                )
+
+    def digests_of(self, epoch: int) -> dict[str, str]:
+        """Return file name -> sha256 of what was kept of an epoch."""
+        folder = kept_file("", epoch)
+        return {name: digest for name, digest in self._digests.items() if name.startswith(folder)}
+
+    def put_manifest(self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage) -> None:
+        """Write what the rows of both parts are, and what they depend on."""
+        manifest = {
+            "valid_ids": valid_ids.tolist(),
+            "test_ids": test_ids.tolist(),
+            "lineage": lineage_to_json(lineage),
+        }
+        self.put(MANIFEST_FILE, encode(manifest))
+
+    def put_predictions(self, valid: Predictions, test: Predictions) -> None:
+        """Write both parts and the manifest, where all is in memory."""
+        if valid.lineage is None:
+            raise ValueError("predictions of a trial need a lineage")
+        self.put_values("valid", [valid.values], num_rows=len(valid.values))
+        self.put_values("test", [test.values], num_rows=len(test.values))
+        self.put_manifest(valid.sample_ids, test.sample_ids, valid.lineage)
+
+    def commit(self, result: TrialResult) -> TrialResult:
+        """Create result.json, naming the attempt's files; return the result that stands.
+
+        Where another attempt was first, that one's result is returned and this one's files are removed.
+        """
+        mine = dataclasses.replace(result, attempt_id=self.attempt_id, blobs=dict(self._digests))
+        key = result_key(self.trial)
+        if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
+            self._blobs.delete(checkpoint_folder(self.trial))
+            return mine
+        self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
+        return result_from_json(decode(self._blobs.get(key) or b"", where=key))
+
+    def _key(self, name: str) -> str:
+        return attempt_key(self.trial, self.attempt_id, name)
+
+
+def kept_file(name: str, epoch: int | None) -> str:
+    """Return the name of a file that was kept of an epoch; ``name`` itself where ``epoch`` is None."""
+    return name if epoch is None else f"epoch{epoch}/{name}"
+
+
+def kept_epochs(result: TrialResult) -> tuple[int, ...]:
+    """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
+    folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
+    return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def trial_folder(trial: Trial) -> str:
+    """Return the folder of all that belongs to ``trial``."""
+    return f"trials/{trial.experiment_id}/fold{trial.fold}"
+
+
+def checkpoint_folder(trial: Trial) -> str:
+    """Return the folder of the last checkpoint of a trial that has not ended."""
+    return f"{trial_folder(trial)}/checkpoint"
+
+
+def result_key(trial: Trial) -> str:
+    """Return the key whose creation is the commit of ``trial``."""
+    return f"{trial_folder(trial)}/result.json"
+
+
+def attempt_key(trial: Trial, attempt_id: str, name: str) -> str:
+    """Return the key of a file of an attempt."""
+    return f"{_attempt_folder(trial, attempt_id)}/{name}"
+
+
+def _attempt_folder(trial: Trial, attempt_id: str) -> str:
+    return f"{trial_folder(trial)}/attempts/{attempt_id}"

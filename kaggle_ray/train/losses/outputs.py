@@ -1,0 +1,166 @@
+"""How the columns of a model's output are trained on and read, head by head.
+
+Shape suffixes: N samples of a batch, C columns of the prediction, T of the target, K outputs per pixel, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.rows import Rows
+from kaggle_ray.train.losses.class_weights import count_classes, is_softmax
+from kaggle_ray.train.losses.registry import SampleLoss, make_losses
+from kaggle_ray.types import IntArray, Target
+
+
+def make_outputs(
+    heads: Sequence[Head], target: Rows, train_rows: IntArray, hyperparameters: Hyperparameters
+) -> Outputs | PixelOutputs:
+    """Return how a fold's heads are trained on; scales and class weights are those of the training rows.
+
+    Args:
+        heads: of the competition.
+        target: (N,) or (N, T) of all rows; of masks (N, pixels) class numbers.
+        train_rows: (n,) positions of the rows to train on.
+        hyperparameters: which name the loss.
+
+    Raises:
+        ConfigError: the loss or an argument of it is unknown, out of range, or of another task.
+    """
+    smoothing = hyperparameters.label_smoothing
+    losses = make_losses(
+        heads, hyperparameters.loss, hyperparameters.loss_args, lambda place: count_classes(place, target, train_rows)
+    )
+    if heads[0].task == "segmentation":
+        return PixelOutputs(heads[0], label_smoothing=smoothing, loss=losses[0])
+    return Outputs(heads, target[train_rows], label_smoothing=smoothing, losses=losses)
+
+
+class Outputs:
+    """Soft targets, loss and values of one fold's heads."""
+
+    def __init__(
+        self,
+        heads: Sequence[Head],
+        target: Target,
+        *,
+        label_smoothing: float = 0.0,
+        losses: Sequence[SampleLoss] | None = None,
+    ) -> None:
+        """Take the scale of regression targets from ``target`` (N,) or (N, T): the rows to train on.
+
+        Args:
+            heads: what the columns stand for.
+            target: the training rows' targets.
+            label_smoothing: the fraction of a target that is moved evenly to all classes (Szegedy et al., CVPR 2016).
+            losses: of each head; None has their defaults.
+        """
+        self._placed = place_heads(heads)
+        self._losses = make_losses(heads, "default", {}) if losses is None else tuple(losses)
+        total = sum(head.loss_weight for head in heads)
+        self._shares = [head.loss_weight / total for head in heads]
+        self._smoothing = label_smoothing
+        num_outputs = self._placed[-1].outputs.stop
+        self.mean = torch.zeros(num_outputs)
+        """(C,) of regression targets; 0 for other columns."""
+        self.std = torch.ones(num_outputs)
+        """(C,) of regression targets; 1 for other columns."""
+        columns = target.reshape(len(target), -1)
+        for place in self._placed:
+            if place.head.task == "regression":
+                of_head = torch.from_numpy(columns[:, place.targets].astype(np.float32))
+                self.mean[place.outputs] = of_head.mean(dim=0)
+                self.std[place.outputs] = of_head.std(dim=0, correction=0).clamp_min(1e-6)
+
+    def soft_targets(self, target_NT: Tensor) -> Tensor:
+        """Return (N, C) float32 what the outputs are to be, on the target's device."""
+        target_NT = target_NT.reshape(len(target_NT), -1)
+        return torch.cat([self._soft(target_NT, number) for number in range(len(self._placed))], dim=1)
+
+    def _soft(self, target_NT: Tensor, number: int) -> Tensor:
+        place = self._placed[number]
+        of_head = target_NT[:, place.targets]
+        if place.head.task == "multiclass":
+            one_hot = functional.one_hot(of_head[:, 0].long(), place.head.num_outputs)
+            return _smoothed(one_hot.float(), self._smoothing, place.head.num_outputs)
+        if place.head.task == "regression":
+            mean, std = self.mean[place.outputs].to(of_head.device), self.std[place.outputs].to(of_head.device)
+            return (of_head.float() - mean) / std
+        return _smoothed(of_head.float(), self._smoothing, 2)
+
+    def sample_losses(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
+        """Return (N,) float32 each sample's loss: the mean of its heads' by their weights."""
+        logits_NC = logits_NC.float()
+        if len(self._losses) == 1:
+            return self._losses[0](logits_NC, targets_NC)
+        total_N = torch.zeros(len(logits_NC), device=logits_NC.device)
+        for place, share, loss in zip(self._placed, self._shares, self._losses, strict=True):
+            losses_N = loss(logits_NC[:, place.outputs], targets_NC[:, place.outputs])
+            total_N = torch.add(total_N, losses_N, alpha=share)
+        return total_N
+
+    def mean_loss(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
+        """Return the mean over the samples of their losses, a scalar."""
+        return self.sample_losses(logits_NC, targets_NC).mean()
+
+    def values(self, logits_NC: Tensor) -> Tensor:
+        """Return (N, C) float32 probabilities, or values in the target's units."""
+        return torch.cat([self._read(logits_NC.float(), number) for number in range(len(self._placed))], dim=1)
+
+    def _read(self, logits_NC: Tensor, number: int) -> Tensor:
+        place = self._placed[number]
+        of_head = logits_NC[:, place.outputs]
+        if place.head.task == "multiclass":
+            return torch.softmax(of_head, dim=1)
+        if place.head.task == "regression":
+            return of_head * self.std[place.outputs].to(of_head.device) + self.mean[place.outputs].to(of_head.device)
+        return torch.sigmoid(of_head)
+
+
+def _smoothed(one_hot: Tensor, smoothing: float, num_classes: int) -> Tensor:
+    return one_hot * (1 - smoothing) + smoothing / num_classes if smoothing else one_hot
+
+
+class PixelOutputs:
+    """The same for masks: each pixel is a question of its own."""
+
+    def __init__(self, head: Head, *, label_smoothing: float = 0.0, loss: SampleLoss | None = None) -> None:
+        """Know whether pixels are foreground or not, or of one of several classes.
+
+        Args:
+            head: of the masks.
+            label_smoothing: the fraction of a pixel's target that is moved evenly to all classes.
+            loss: of images (N, K, H, W); None has the default.
+        """
+        self._is_softmax = is_softmax(head)
+        self._num_classes = max(2, len(head.classes))
+        self._smoothing = label_smoothing
+        self._loss = loss or make_losses([head], "default", {})[0]
+
+    def soft_targets(self, masks_NHW1: Tensor) -> Tensor:
+        """Return (N, K, H, W) float32: the share of foreground, or a class's 1 among 0, of each pixel."""
+        if self._is_softmax:
+            shares_NHWK = functional.one_hot(masks_NHW1[..., 0].long(), self._num_classes).float()
+        else:
+            shares_NHWK = masks_NHW1.float() / 255
+        return _smoothed(shares_NHWK.permute(0, 3, 1, 2), self._smoothing, self._num_classes)
+
+    def sample_losses(self, logits_NKHW: Tensor, targets_NKHW: Tensor) -> Tensor:
+        """Return (N,) float32 each image's loss."""
+        return self._loss(logits_NKHW.float(), targets_NKHW)
+
+    def mean_loss(self, logits_NKHW: Tensor, targets_NKHW: Tensor) -> Tensor:
+        """Return the mean over the images of their losses, a scalar."""
+        return self.sample_losses(logits_NKHW, targets_NKHW).mean()
+
+    def values(self, logits_NKHW: Tensor) -> Tensor:
+        """Return (N, K, H, W) float32 probabilities."""
+        logits_NKHW = logits_NKHW.float()
+        return torch.softmax(logits_NKHW, dim=1) if self._is_softmax else torch.sigmoid(logits_NKHW)
