@@ -55,7 +55,7 @@ def point(**values: object) -> Hyperparameters:
 
 def trained(hyperparameters: Hyperparameters, *, num_steps: int = 3) -> Network:
     model = Network()
-    optimizer = make_optimizer(model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters)  # type: ignore[arg-type]
     constrain(optimizer, model, hyperparameters)
     for _ in range(num_steps):
         optimizer.zero_grad()
@@ -121,7 +121,7 @@ def test_biases_and_normalisation_are_left_alone(values: dict[str, object]) -> N
 
 def test_by_default_no_hook_is_there() -> None:
     model = Network()
-    optimizer = make_optimizer(model, point())
+    optimizer = make_optimizer(model, point())  # type: ignore[arg-type]
     constrain(optimizer, model, point())
     assert not optimizer._optimizer_step_post_hooks
 
@@ -193,7 +193,7 @@ def test_l1_goes_by_the_learning_rate_of_each_group() -> None:
 @pytest.mark.parametrize("gradient", [1.0, float("inf")])
 def test_a_step_that_the_gradient_scaler_skips_moves_nothing(gradient: float) -> None:
     model, hyperparameters = Network(), point(l1=1.0)
-    optimizer = make_optimizer(model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters)  # type: ignore[arg-type]
     assert getattr(optimizer, "_step_supports_amp_scaling", False)
     constrain(optimizer, model, hyperparameters)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
