@@ -138,6 +138,7 @@ def _check_models(plan: RunPlan) -> None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.train.constraints import make_constraint
     from kaggle_ray.train.losses import check_loss
 
     table = plan.samples.train_table
@@ -153,6 +154,7 @@ def _check_models(plan: RunPlan) -> None:
         point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         check_recipe(point.augment)
         check_loss(point.loss, point.loss_args, plan.competition.heads)
+        make_constraint(point.constraint, point.constraint_args)
         heights = {point.size_at(1), point.predict_size, point.largest_size}
         asked: dict[str, JsonValue] = {
             "name": point.model,
