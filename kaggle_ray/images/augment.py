@@ -36,6 +36,7 @@ __all__ = [
     "id_hashes",
     "recipe_names",
     "recolor",
+    "recolors",
     "register_augmentation",
     "resize_masks",
     "resize_pixels",
@@ -105,12 +106,21 @@ def augment_batch(
         if isinstance(recipe, str):
             check_recipe(recipe)
         return compose_batch(pixels_NHWC, masks_NHWM, keys, recipe, height, width, mask_kind)
-    geometry, draws_NP = RECIPES[recipe].geometry, draws_of(keys)
+    geometry, nearest = RECIPES[recipe].geometry, mask_kind == "labels"
+    if not geometry.moves:
+        resized = None if masks_NHWM is None else resize_masks(masks_NHWM, height, width, nearest=nearest)
+        return resize_pixels(pixels_NHWC, height, width), resized
+    draws_NP = draws_of(keys)
     images = crop_batch(pixels_NHWC, draws_NP, geometry, height, width)
     if masks_NHWM is None:
         return images, None
-    nearest = mask_kind == "labels"
     return images, crop_batch(masks_NHWM, draws_NP, geometry, height, width, nearest=nearest)
+
+
+def recolors(recipe: str | albumentations.Compose) -> bool:
+    """Return whether ``recolor`` would change anything."""
+    own = RECIPES.get(recipe) if isinstance(recipe, str) else None
+    return own is not None and own.color != Color()
 
 
 def recolor(images_NCHW: Tensor, draws_NP: Tensor, recipe: str | albumentations.Compose) -> Tensor:

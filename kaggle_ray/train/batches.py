@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.augment import augment_batch, draws_of, recolor, sample_keys, to_float
+from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, sample_keys, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, draw_mix, mix_batch
@@ -90,7 +90,8 @@ class EpochBatches(Dataset[Batch]):
                 f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
                 f"{hyperparameters.accumulate} pieces each. Use a larger batch_size, or fewer of them."
             )
-        self._can_mix = data.inputs.table is None and data.inputs.num_views == 1
+        is_asked_for = hyperparameters.mixup > 0 or hyperparameters.cutmix > 0
+        self._mixes = is_asked_for and data.inputs.table is None and data.inputs.num_views == 1
 
     def __len__(self) -> int:
         """Return the number of this process's pieces."""
@@ -100,8 +101,7 @@ class EpochBatches(Dataset[Batch]):
         """Return a piece; the same in every process."""
         step, piece = divmod(number, self._hyperparameters.accumulate)
         in_step = self._rows[step]
-        bounds = np.linspace(0, len(in_step), self._num_pieces + 1).round().astype(np.int64)
-        own = slice(*bounds[self._first_piece + piece : self._first_piece + piece + 2].tolist())
+        own = self._own(self._first_piece + piece, len(in_step))
         positions, mix = self._mixed(step, own, len(in_step))
         read_rows = in_step[positions]
         views = self._data.inputs.views(read_rows)
@@ -127,15 +127,18 @@ class EpochBatches(Dataset[Batch]):
             mix=mix,
         )
 
+    def _own(self, piece: int, num_in_step: int) -> slice:
+        """Return the positions of a piece among those of all ranks, which are nearly equal and never empty."""
+        return slice(*(num_in_step * end // self._num_pieces for end in (piece, piece + 1)))
+
     def _mixed(self, step: int, own: slice, num_in_step: int) -> tuple[IntArray, Mix | None]:
         """Return which of the step's samples to read, the piece's own first, and how they are mixed."""
         positions = np.arange(own.start, own.stop)
-        if not self._can_mix:
+        if not self._mixes:
             return positions, None
         generator = np.random.default_rng(derive_seed("mix", *self._seeds, step))
         mix = draw_mix(self._hyperparameters.mixup, self._hyperparameters.cutmix, num_in_step, generator)
-        if mix is None:
-            return positions, None
+        assert mix is not None, "one of both is asked for"
         partners = mix.partners[own]
         positions = np.concatenate([positions, np.setdiff1d(partners, positions)])
         place = np.empty(num_in_step, dtype=np.int64)
@@ -172,7 +175,8 @@ class Finisher:
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the soft targets."""
         images_NCHW = to_float(to_device(batch.pixels, self._device))
-        images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
+        if recolors(self._recipe):
+            images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
         targets = self._outputs.soft_targets(to_device(batch.target, self._device))
         if batch.mix is not None:
             images_NCHW, targets = mix_batch(images_NCHW, targets, batch.mix)

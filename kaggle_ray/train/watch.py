@@ -5,6 +5,7 @@ Shape suffix: N samples of a piece.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -34,13 +35,14 @@ class LossWatch:
         self._epoch = epoch
         self._lr = lr
         self._every = _ON_GPU_EVERY if device.type == "cuda" else 1
-        self._unseen: list[tuple[int, IntArray, Tensor]] = []
+        self._unseen: list[tuple[int, IntArray, Tensor, Tensor]] = []
         self.total = 0.0
         """Of the losses that were looked at."""
 
     def add(self, step: int, rows: IntArray, losses_N: Tensor) -> None:
         """Take note of a piece's losses; see ``look``."""
-        self._unseen.append((step, rows, losses_N.detach()))
+        losses_N = losses_N.detach()
+        self._unseen.append((step, rows, losses_N, losses_N.sum(dtype=torch.float64)))
         if len(self._unseen) >= self._every:
             self.look()
 
@@ -50,13 +52,13 @@ class LossWatch:
         Raises:
             NonFiniteLossError: a loss is NaN or infinite; step and samples are named.
         """
-        if not self._unseen:
-            return
-        sums = torch.stack([losses_N.sum(dtype=torch.float64) for _, _, losses_N in self._unseen]).tolist()
-        for (step, rows, losses_N), of_piece in zip(self._unseen, sums, strict=True):
-            if of_piece != of_piece or abs(of_piece) == float("inf"):
+        on_gpu = len(self._unseen) > 1
+        sums = torch.stack([of_piece for *_, of_piece in self._unseen]).tolist() if on_gpu else None
+        for number, (step, rows, losses_N, of_piece) in enumerate(self._unseen):
+            total = of_piece.item() if sums is None else sums[number]
+            if not math.isfinite(total):
                 raise NonFiniteLossError(self._describe(step, rows, losses_N))
-        self.total += sum(sums)
+            self.total += total
         self._unseen.clear()
 
     def _describe(self, step: int, rows: IntArray, losses_N: Tensor) -> str:
