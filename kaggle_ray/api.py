@@ -39,6 +39,7 @@ def run(
     processes: int | None = None,
     compile: bool | None = None,
     checkpoint_every_s: float = 30.0,
+    admit_unproven: bool = False,
     num_slots: int | None = None,
     budget: str | None = None,
     deadline: str | None = None,
@@ -65,6 +66,7 @@ def run(
         processes: that train a trial together, each with its own threads or GPU; 1.
         compile: whether models are compiled by torch.compile, which takes minutes at first.
         checkpoint_every_s: seconds from one checkpoint of a trial to the next, at least.
+        admit_unproven: let experiments into the ensemble whose epoch was chosen on the rows that are scored.
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
         deadline: the same as a time such as ``23:30``.
@@ -89,6 +91,7 @@ def run(
         processes=processes,
         compile=compile,
         checkpoint_every_s=checkpoint_every_s,
+        admit_unproven=admit_unproven,
         num_slots=num_slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),

@@ -19,6 +19,15 @@ DATA = click.option("--data", help="The competition's files: a folder, or an s3:
 SKIP_UNREADABLE = click.option(
     "--skip-unreadable", is_flag=True, help="Leave out training images that do not decode, and list them."
 )
+SPACE = click.option("--space", help="Search space: a name in search_spaces/ or a path. [the competition's default]")
+SET = click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override the space's base.")
+DEVICE = click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[a GPU where there is one]")
+THREADS = click.option("--threads", type=click.IntRange(min=1), help="CPU threads per trial. [1; a GPU's share]")
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Of forward and backward pass. [bfloat16 where the hardware has it]",
+)
 RUN = click.argument("run", type=click.Path(path_type=Path))
 EXIT_INTERRUPTED = 130
 
@@ -48,8 +57,8 @@ def commands() -> None:
 def _run_options(command: Command) -> Command:
     """Add the options of ``run``."""
     options = [
-        click.option("--space", help="Search space: a name in search_spaces/ or a path. [the competition's default]"),
-        click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override the space's base."),
+        SPACE,
+        SET,
         DATA,
         SKIP_UNREADABLE,
         RUNS,
@@ -62,13 +71,9 @@ def _run_options(command: Command) -> Command:
             help="ray: several trials at once; local: this process, where breakpoints work.",
         ),
         click.option("--ensemble", type=click.Choice(["greedy", "mean"]), default="greedy", show_default=True),
-        click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[a GPU where there is one]"),
-        click.option("--threads", type=click.IntRange(min=1), help="CPU threads per trial. [1; a GPU's share]"),
-        click.option(
-            "--dtype",
-            type=click.Choice(["float32", "bfloat16", "float16"]),
-            help="Of forward and backward pass. [bfloat16 where the hardware has it]",
-        ),
+        DEVICE,
+        THREADS,
+        DTYPE,
         click.option("--loader-workers", type=click.IntRange(min=0), help="Processes that read for a trial. [0]"),
         click.option(
             "--processes", type=click.IntRange(min=1), help="That train a trial together, each on own cores or GPU. [1]"
@@ -83,6 +88,11 @@ def _run_options(command: Command) -> Command:
             help="Between checkpoints of a trial, at least.",
         ),
         click.option("--slots", type=click.IntRange(min=1), help="Trials at once. [one per core or GPU]"),
+        click.option(
+            "--admit-unproven",
+            is_flag=True,
+            help="Ensemble experiments without an honest score, too.",
+        ),
         click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
         click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),
         click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of the time, and do nothing."),
@@ -114,6 +124,7 @@ def run(
     compile: bool | None,
     checkpoint_every: float,
     slots: int | None,
+    admit_unproven: bool,
     budget: str | None,
     deadline: str | None,
     dry_run: bool,
@@ -143,6 +154,7 @@ def run(
         processes=processes,
         compile=compile,
         checkpoint_every_s=checkpoint_every,
+        admit_unproven=admit_unproven,
         num_slots=slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
@@ -177,6 +189,67 @@ def run(
     )
     if as_json:
         click.echo(json.dumps(RunResult(outcome).to_json()))
+
+
+@commands.command("find-lr")
+@click.argument("competition")
+@SPACE
+@SET
+@DATA
+@SKIP_UNREADABLE
+@DEVICE
+@THREADS
+@DTYPE
+@click.option("--out", type=click.Path(path_type=Path), help="The page to write. [lr/COMPETITION.html]")
+def find_lr(
+    competition: str,
+    space: str | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    skip_unreadable: bool,
+    device: str | None,
+    threads: int | None,
+    dtype: str | None,
+    out: Path | None,
+) -> None:
+    """Suggest a peak learning rate for the first experiment of COMPETITION's search space; draw the range test."""
+    from typing import cast
+
+    from kaggle_ray.config import parse_hyperparameters, parse_override
+    from kaggle_ray.images.cache import default_cache_dir
+    from kaggle_ray.report.lr_page import render_lr_page, suggestion_text
+    from kaggle_ray.schedule.plan import RunOptions, make_plan
+    from kaggle_ray.train.lr_finder import sweep_competition
+
+    plan = make_plan(
+        RunOptions(
+            competition=competition,
+            space=space,
+            overrides=dict(parse_override(text) for text in overrides),
+            data=data,
+            skip_unreadable=skip_unreadable,
+            device=cast("Any", device),
+            threads=threads,
+            dtype=cast("Any", dtype),
+        )
+    )
+    experiment = plan.experiments[0]
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    sweep = sweep_competition(
+        plan.competition, plan.samples, plan.folds, hyperparameters, plan.settings, default_cache_dir()
+    )
+    page = out or Path("lr") / f"{plan.competition.name}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(
+        render_lr_page(
+            sweep,
+            competition=plan.competition.name,
+            experiment=experiment.name,
+            hyperparameters=experiment.hyperparameters,
+        ),
+        encoding="utf-8",
+    )
+    click.echo(f"{experiment.name}: suggested lr {suggestion_text(sweep)}. The curve is in {page}.")
 
 
 @commands.command("list")

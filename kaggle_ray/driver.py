@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.ensemble import Ensemble, Method, select
@@ -33,7 +34,7 @@ from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
-from kaggle_ray.types import Event, TrialResult
+from kaggle_ray.types import Event, JsonValue, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +98,16 @@ def execute(
             raise
         if _is_cut_short(plan, trials.results):
             tell.emit(_interrupted("deadline", plan, store, command))
-        pool = gather(store, plan.folds, trials.admitted(), plan.samples.test_ids)
+        pool = gather(
+            store,
+            plan.folds,
+            trials.admitted(),
+            plan.samples.test_ids,
+            greater_is_better=plan.competition.metric.greater_is_better,
+            admit_unproven=plan.admit_unproven,
+        )
         if not pool.oof and plan.stop_at is None:
-            raise NothingToSubmitError(_why_nothing(trials.results, baseline))
+            raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
         ensemble = _ensemble(plan, store, pool, target, method, tell) if pool.oof else None
         submission = submit_ensemble(plan, store, ensemble, pool) if ensemble else baseline
         board = board_of(store)
@@ -140,11 +148,22 @@ def _check_models(plan: RunPlan) -> None:
         num_table_columns=len(table.columns) if table else 0,
         segments=plan.competition.is_segmentation,
     )
+    checked: list[dict[str, JsonValue]] = []
     for experiment in plan.experiments:
-        chosen = experiment.hyperparameters
-        check_model(chosen["model"], chosen["model_args"], shapes)
-        check_recipe(chosen["augment"])
-        check_loss(chosen["loss"], chosen["loss_args"], plan.competition.heads)
+        point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        check_recipe(point.augment)
+        check_loss(point.loss, point.loss_args, plan.competition.heads)
+        heights = {point.size_at(1), point.predict_size, point.largest_size}
+        asked: dict[str, JsonValue] = {
+            "name": point.model,
+            "model_args": point.model_args,
+            "head": point.head,
+            "pretrained": point.pretrained,
+            "sides": sorted(point.sides(height) for height in heights),
+        }
+        if asked not in checked:  # experiments that differ in how they train ask the same of a model
+            check_model(shapes=shapes, **asked)
+            checked.append(asked)
 
 
 def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
@@ -199,7 +218,10 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: 
     """Save the ensemble of every method, for the board; return the one that is asked for."""
     rows = plan.folds.scored_rows()
     target, fold_of, metric = take(target, rows), plan.folds.fold_of[rows], plan.competition.metric
-    singles = {name: select({name: values}, target, fold_of, metric, "mean") for name, values in pool.oof.items()}
+    singles = {
+        name: None if name in pool.unproven else select({name: values}, target, fold_of, metric, "mean").score_honest
+        for name, values in {**pool.oof, **pool.of_seeds}.items()
+    }
     ensembles: dict[Method, Ensemble] = {}
     full_size: float | None = None
     for name in get_args(Method):
@@ -211,10 +233,12 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: 
             "chosen": name == method,
             "weights": dict(ensembles[name].weights),
             "decision": ensembles[name].decision.to_json(),
-            "score_honest": ensembles[name].score_honest,
+            "score_honest": _honest_score(ensembles[name], pool),
             "score_in_sample": ensembles[name].score_in_sample,
             "score_full_size": full_size if name == method else None,
-            "experiment_scores": {name: single.score_honest for name, single in singles.items()},
+            "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
+            "scores": singles,
+            "unproven": sorted(pool.unproven),
             "confusion": _confusion(plan, target, ensembles[name]),
         }
         store.save_ensemble(
@@ -225,17 +249,21 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: 
             are_masks=plan.competition.is_segmentation,
         )
     chosen = ensembles[method]
-    names = {experiment.experiment_id: experiment.name for experiment in plan.experiments}
     tell.emit(
         events.ensemble(
             method=method,
-            weights={names[experiment_id]: weight for experiment_id, weight in chosen.weights.items()},
-            score_honest=chosen.score_honest,
+            weights={pool.members[member_id].name: weight for member_id, weight in chosen.weights.items()},
+            score_honest=_honest_score(chosen, pool),
             score_in_sample=chosen.score_in_sample,
             score_full_size=full_size,
         )
     )
     return chosen
+
+
+def _honest_score(ensemble: Ensemble, pool: Pool) -> float | None:
+    """Return the score to show: none where the scored rows had a say in the weights of a member."""
+    return None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest
 
 
 def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int]] | None:
@@ -306,7 +334,13 @@ def _run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialRes
     )
 
 
-def _why_nothing(results: Sequence[TrialResult], baseline: Path) -> str:
+def _why_nothing(pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
+    if pool.unproven:
+        return (
+            f"{len(pool.unproven)} experiments are complete, but their epoch was chosen on the rows that are scored "
+            f"(epoch_rule scored_fold): --admit-unproven submits them, without an honest score. "
+            f"The constant baseline is in {baseline}."
+        )
     reasons = sorted({result.error for result in results if result.error})
     return (
         f"no experiment is complete: {sum(result.status == 'failed' for result in results)} trials failed. "

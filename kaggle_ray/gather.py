@@ -1,17 +1,18 @@
-"""Joins the folds' predictions by id into out-of-fold and test predictions per experiment.
+"""Joins the folds' predictions by id into out-of-fold and test predictions.
 
-Shape legend: S scored rows in the order of the fold plan, T test rows, C columns.
+Shape legend: S scored rows in the order of the fold plan, T test rows, K folds, C columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.ledger import check_lineage, rows_in
+from kaggle_ray.members import Member, MemberPart, alone, members_of
 from kaggle_ray.rows import LazyRows, Rows, stacked, take
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
@@ -20,72 +21,121 @@ from kaggle_ray.types import Experiment, FloatArray, Folds, IntArray, Prediction
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
-    """The complete experiments of a run, ready to be ensembled."""
+    """What the complete experiments of a run predict, ready to be ensembled."""
 
     scored_ids: StrArray
     """(S,)"""
     test_ids: StrArray
     """(T,)"""
     oof: Mapping[str, Rows]
-    """Experiment id -> (S, C): each row predicted by the one model that never saw it. Masks stay in their files until
-    they are asked for; all else is an array."""
+    """Member id -> (S, C): each row predicted by models that never saw it. Masks stay in their files until they are
+    asked for; all else is an array."""
     test: Mapping[str, Rows]
-    """Experiment id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
-    missing_folds: Mapping[str, tuple[int, ...]]
+    """Member id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
+    members: Mapping[str, Member]
+    """By their ids."""
+    of_seeds: Mapping[str, Rows] = field(default_factory=dict)
+    """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
+    unproven: frozenset[str] = frozenset()
+    """Members of which the scored rows had a say in the weights: they are not in ``oof`` unless they are admitted."""
+    missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Experiment id -> the folds that an incomplete experiment lacks."""
 
 
-def gather(store: RunStore, folds: Folds, experiments: Sequence[Experiment], test_ids: StrArray) -> Pool:
+def gather(
+    store: RunStore,
+    folds: Folds,
+    experiments: Sequence[Experiment],
+    test_ids: StrArray,
+    *,
+    greater_is_better: bool = False,
+    admit_unproven: bool = False,
+) -> Pool:
     """Return the pool of all experiments that are complete; the others are named with what they lack.
+
+    Args:
+        store: of the run.
+        folds: its fold plan.
+        experiments: that may enter.
+        test_ids: (T,) the rows to predict.
+        greater_is_better: of the metric, where epochs are chosen by it.
+        admit_unproven: take members, too, whose weights the scored rows had a say in.
 
     Raises:
         CorruptBlobError: a stored file is not the one that was committed.
         LeakError: a model saw a row that it predicted, or a row is not predicted exactly once.
     """
+    missing: dict[str, tuple[int, ...]] = {}
+    complete: dict[str, Sequence[TrialResult]] = {}
+    for experiment in experiments:
+        if lacking := missing_folds(store, folds, experiment):
+            missing[experiment.experiment_id] = lacking
+        else:
+            complete[experiment.experiment_id] = list(_results(store, folds, experiment).values())
     oof: dict[str, Rows] = {}
     test: dict[str, Rows] = {}
-    missing: dict[str, tuple[int, ...]] = {}
-    for experiment in experiments:
-        try:
-            oof[experiment.experiment_id], test[experiment.experiment_id] = gather_experiment(
-                store, folds, experiment, test_ids
-            )
-        except IncompleteFoldsError:
-            missing[experiment.experiment_id] = missing_folds(store, folds, experiment)
+    members = members_of(experiments, complete, greater_is_better=greater_is_better)
+    unproven = frozenset(member.member_id for member in members if not _is_proven(store, complete, member))
+    for member in members:
+        if admit_unproven or member.member_id not in unproven:
+            oof[member.member_id], test[member.member_id] = read_member(store, folds, member, test_ids)
+    of_seeds = {
+        experiment.experiment_id: read_member(store, folds, alone(member, experiment), test_ids)[0]
+        for member in members
+        if member.member_id in oof and len(member.parts) > 1 and "@" not in member.member_id
+        for experiment in experiments
+        if experiment.experiment_id in {part.experiment_id for part in member.parts}
+    }
     return Pool(
-        scored_ids=folds.sample_ids[folds.scored_rows()], test_ids=test_ids, oof=oof, test=test, missing_folds=missing
+        scored_ids=folds.sample_ids[folds.scored_rows()],
+        test_ids=test_ids,
+        oof=oof,
+        test=test,
+        members={member.member_id: member for member in members},
+        of_seeds=of_seeds,
+        unproven=unproven,
+        missing_folds=missing,
     )
 
 
-def gather_experiment(store: RunStore, folds: Folds, experiment: Experiment, test_ids: StrArray) -> tuple[Rows, Rows]:
-    """Return one experiment's (S, C) out-of-fold and (T, C) mean test predictions; see Pool.
+def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArray) -> tuple[Rows, Rows]:
+    """Return one member's (S, C) out-of-fold and (T, C) mean test predictions; see Pool.
 
     Raises:
         IncompleteFoldsError: a fold is not committed.
         CorruptBlobError: a stored file is not the one that was committed.
         LeakError: a model saw a row that it predicted, or a row is not predicted exactly once.
     """
-    if missing := missing_folds(store, folds, experiment):
-        raise IncompleteFoldsError(
-            f"experiment {experiment.name}: expected folds 0..{folds.num_folds - 1}, missing {list(missing)}. "
-            f"Run the same command again to finish them."
-        )
-    parts: list[Predictions] = []
+    parts = [_read_part(store, folds, part, test_ids, name=member.name) for part in member.parts]
+    if len(parts) == 1:
+        return parts[0]
+    oof, test = _mean([oof for oof, _ in parts]), _mean([test for _, test in parts])
+    return (oof, test) if isinstance(parts[0][0], LazyRows) else (oof[:], test[:])
+
+
+def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str) -> tuple[Rows, Rows]:
+    valids: list[Predictions] = []
     tests: list[Rows] = []
-    for trial, result in _results(store, folds, experiment).items():
-        valid, test = store.predictions(result)
+    for fold, epoch in enumerate(part.epochs):
+        trial = Trial(experiment_id=part.experiment_id, fold=fold)
+        result = store.result(trial)
+        if result is None or result.status != "committed":
+            raise IncompleteFoldsError(
+                f"experiment {name}: fold {fold} is not committed. Run the same command again to finish it."
+            )
+        valid, test = store.predictions(result, epoch=epoch)
         check_lineage(trial, valid, folds)
         check_lineage(trial, test, folds)
         expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
         rows_in(valid.sample_ids, expected_ids, where=str(trial))
-        parts.append(valid)
+        valids.append(valid)
         of_test = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
         tests.append(take(float_rows(test.values), of_test))
-    ids = np.concatenate([part.sample_ids for part in parts])
-    of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=experiment.name)
-    oof = take(stacked([float_rows(part.values) for part in parts]), of_scored)
+    ids = np.concatenate([valid.sample_ids for valid in valids])
+    of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=name)
+    oof = take(stacked([float_rows(valid.values) for valid in valids]), of_scored)
     mean = _mean(tests)
-    are_masks = parts[0].values.dtype == np.uint8
+    are_masks = valids[0].values.dtype == np.uint8
     return (oof, mean) if are_masks else (oof[:], mean[:])
 
 
@@ -97,6 +147,11 @@ def _mean(parts: Sequence[Rows]) -> LazyRows:
         return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
 
     return LazyRows(parts[0].shape, read)
+
+
+def _is_proven(store: RunStore, results: Mapping[str, Sequence[TrialResult]], member: Member) -> bool:
+    lineages = [store.lineage(result) for part in member.parts for result in results[part.experiment_id]]
+    return all(lineage is not None and lineage.is_proven for lineage in lineages)
 
 
 def missing_folds(store: RunStore, folds: Folds, experiment: Experiment) -> tuple[int, ...]:

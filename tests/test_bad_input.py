@@ -255,6 +255,23 @@ def test_an_unknown_model_is_noticed_before_anything_is_written_or_trained(
     assert run(tmp_path / "runs", toy_data, run_id="mine").ensemble is not None
 
 
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        ({"head": {"hiden": [8]}}, r"head: unknown option 'hiden'\. Did you mean 'hidden'\?"),
+        ({"pretrained": True}, r"model 'small_resnet': there are no pretrained weights\. Set pretrained to false"),
+        ({"model": "vgg11", "model_args": {}}, r"model 'vgg11' takes no images of \d+ x \d+ pixels"),
+        ({"model": "smp/unet", "model_args": {}}, r"model 'smp/unet' is for segmentation"),
+    ],
+)
+def test_what_a_model_does_not_take_is_noticed_before_anything_is_written_or_trained(
+    tmp_path: Path, toy_data: Path, experiment: dict[str, JsonValue], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(tmp_path / "runs", toy_data, experiments=[QUICK, {**QUICK, **experiment}])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_experiments_and_a_space_at_once_are_too_much(tmp_path: Path, toy_data: Path) -> None:
     with pytest.raises(ConfigError, match="expected experiments or a space, got both"):
         run(tmp_path, toy_data, space=kaggle_ray.SearchSpace())

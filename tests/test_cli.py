@@ -325,3 +325,29 @@ def test_a_folder_that_is_no_run_is_an_error(command: str, tmp_path: Path, capsy
     assert (out, code) == ("", 1)
     assert err == f"StoreError: {tmp_path}: is no run: it has no run.json.\n"
     assert not list(tmp_path.iterdir())
+
+
+# Learning rate --------------------------------------------------------------------------------------------------------
+
+
+def test_find_lr_prints_a_rate_and_writes_the_page(
+    folder: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space, page = str(folder / "space.py"), tmp_path / "out" / "lr.html"
+    arguments = ["find-lr", str(TOY_FILE), "--space", space, "--data", str(toy_data), "--device", "cpu"]
+    out, err, code = said(capsys, *arguments, "--set", "weight_decay=0.1", "--out", str(page))
+    assert (code, err) == (0, "")
+    assert "suggested lr" in out
+    assert str(page) in out
+    assert "find-lr" in page.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_find_lr_refuses_what_run_refuses(
+    toy_data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, err, code = said(capsys, "find-lr", str(TOY_FILE), "--data", str(toy_data), "--set", "weight_decya=0.1")
+    assert (code, out) == (1, "")
+    assert "Did you mean 'weight_decay'?" in err

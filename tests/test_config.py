@@ -107,7 +107,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model", 18, "expected str, got 18"),
     ("model_args", "wide", "expected a dictionary, got 'wide'"),
     ("pretrained", "yes", "expected bool, got 'yes'"),
-    ("image_size", 0, "expected at least 1, got 0"),
+    ("image_size", -1, "expected at least 0, got -1"),
     ("train_size", -1, "expected from 0 to image_size, got -1"),
     ("train_size", 65, "expected from 0 to image_size, got 65"),
     ("start_size", 65, "expected from 0 to image_size, got 65"),

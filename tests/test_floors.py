@@ -41,7 +41,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 EXEMPT = {"__init__", "testing"}
 """The lazy public names, and the toys and contracts that only tests use."""
 
-TORCH = {"torch", "torchvision", "timm", "safetensors"}
+TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors"}
 
 
 def modules() -> list[Path]:

@@ -10,7 +10,8 @@ import pytest
 
 from kaggle_ray.driver import Outcome, execute
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
-from kaggle_ray.gather import Pool, gather, gather_experiment, missing_folds
+from kaggle_ray.gather import Pool, gather, missing_folds, read_member
+from kaggle_ray.members import Member, MemberPart
 from kaggle_ray.schedule.plan import RunOptions, RunPlan
 from kaggle_ray.store.arrays import npy_bytes
 from kaggle_ray.store.run import RunStore
@@ -223,8 +224,10 @@ def test_an_incomplete_experiment_is_named_with_what_it_lacks_and_the_others_are
     assert dict(pool.missing_folds) == {incomplete.experiment_id: (1,)}
     assert list(pool.oof) == list(pool.test) == [complete.experiment_id]
     assert missing_folds(store, plan.folds, incomplete) == (1,)
-    with pytest.raises(IncompleteFoldsError, match=r"expected folds 0\.\.1, missing \[1\]. Run the same command again"):
-        gather_experiment(store, plan.folds, incomplete, plan.samples.test_ids)
+    part = MemberPart(experiment_id=incomplete.experiment_id, epochs=(None, None))
+    member = Member(member_id=incomplete.experiment_id, name=incomplete.name, parts=(part,))
+    with pytest.raises(IncompleteFoldsError, match=r"fold 1 is not committed\. Run the same command again"):
+        read_member(store, plan.folds, member, plan.samples.test_ids)
 
 
 def test_an_experiment_that_never_ran_lacks_every_fold(store: RunStore, plan: RunPlan) -> None:

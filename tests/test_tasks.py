@@ -125,3 +125,16 @@ def test_unreadable_files_are_left_out_and_listed_where_the_user_asks_for_it(tmp
     assert len(read_cells(result.submission).ids) == NUM_TEST
     again = run_toy("regression", tmp_path, run_id="lenient")
     assert again.outcome.num_epochs_trained == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "experiment"),
+    [
+        ("masks", {"model": "smp/unet", "model_args": {"encoder": "resnet18"}, "image_size": 24, "ema_decay": 0.9}),
+        ("table", {"model": "resnet18", "head": {"pooling": "gem", "hidden": [8], "batch_norm": True}}),
+    ],
+)
+def test_a_librarys_model_goes_all_the_way(task: ToyTask, experiment: dict[str, object], tmp_path: Path) -> None:
+    result = run_toy(task, tmp_path, experiments=[{"image_size": 32, "epochs": 1, "batch_size": 16, **experiment}])
+    assert len(read_cells(result.submission).ids) == NUM_TEST

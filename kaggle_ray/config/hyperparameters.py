@@ -6,8 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from kaggle_ray.config.schedule_args import full_schedule_args
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.types import EpochRule, JsonValue
 
@@ -34,18 +36,21 @@ class Hyperparameters:
     """One point of a search space. A dictionary with the same keys does as well; an unknown key is an error."""
 
     model: str = "resnet18"
-    """A name of ``kaggle_ray.models``: our own, torchvision's, or ``timm/<name>``."""
+    """A name of ``kaggle_ray.models``: our own, torchvision's, ``timm/<name>``, or ``smp/<architecture>`` for masks."""
     model_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Keyword arguments of the model's builder, such as ``{"width": 24}``."""
+    """Keyword arguments of the model's builder, such as ``{"width": 24}``; of a library's model also ``weights``, the
+    library's name of some or a file, which ``pretrained`` then loads."""
     head: Mapping[str, JsonValue] = field(default_factory=dict)
     """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
     "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
     pretrained: bool = False
     """Start from the library's own weights (downloaded by it at the first use)."""
     freeze_epochs: int = 0
-    """First epochs in which only what is not pretrained is trained: the head, or a U-Net's decoder."""
+    """First epochs in which only what is not pretrained is trained: the head, a U-Net's decoder, a table's branch.
+    Without ``pretrained`` or ``init_from`` nothing is frozen."""
     image_size: int = 64
-    """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise."""
+    """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise. 0 is the size
+    that the model's library trained it on."""
     aspect: float = 1.0
     """Width of a decoded image over its height."""
     train_size: int = 0
@@ -76,24 +81,26 @@ class Hyperparameters:
     evaluate_every: int = 1
     """Epochs from one evaluation to the next; the last epoch is always evaluated."""
     optimizer: Optimizer = "adamw"
+    """A name of ``kaggle_ray.train.optim``: torch's own."""
     lr: float = 1e-3
-    """Peak learning rate."""
+    """Peak learning rate, of the head where ``layer_decay`` makes them differ."""
     weight_decay: float = 0.05
-    """Decoupled for adamw; biases and normalisation layers are exempt."""
+    """Decoupled for adamw, nadam and radam, a part of the gradient for the others; biases and normalisation layers are
+    exempt."""
     momentum: float = 0.9
-    """For sgd; the first beta of adamw."""
+    """For sgd (Nesterov's) and rmsprop; the first beta of adamw, adam, nadam and radam; not for adagrad."""
     beta2: float = 0.999
-    """For adamw: decay per step of the second moment."""
+    """Decay per step of the second moment: the second beta of adamw and its kin, the alpha of rmsprop."""
     layer_decay: float = 1.0
-    """Factor of the learning rate from each stage of the model to the one below it; 1 is the same for all.
-    Source: Clark et al., "ELECTRA", ICLR 2020."""
+    """Factor of the learning rate from each stage of the model to the one below it, the head being the top; 1 is the
+    same for all. What a stage is: ``kaggle_ray.models.stages``. Source: Clark et al., "ELECTRA", ICLR 2020."""
     clip_norm: float = 0.0
     """Norm that the gradient of all weights together is scaled down to where it is larger; 0 is off."""
     schedule: Schedule = "one_cycle"
     schedule_args: Mapping[str, JsonValue] = field(default_factory=dict)
     """Of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
     warmup: float = 0.25
-    """Fraction of all steps in which the learning rate rises; not for constant."""
+    """Fraction of all steps in which the learning rate rises; for one_cycle, cosine and linear."""
     loss: str = "default"
     """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
     plus Dice; ``by_head`` names one for each of several heads in ``loss_args``."""
@@ -122,15 +129,15 @@ class Hyperparameters:
         Raises:
             ConfigError: with the name of the hyperparameter, what was expected and what was given.
         """
-        hints = get_type_hints(type(self))
+        hints = _type_hints()
         for spec in dataclasses.fields(self):
             value = _checked_type(spec.name, getattr(self, spec.name), hints[spec.name])
             object.__setattr__(self, spec.name, value)
-        for name in ("image_size", "batch_size", "epochs", "accumulate", "evaluate_every"):
+        for name in ("batch_size", "epochs", "accumulate", "evaluate_every"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        for name in ("mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
+        for name in ("image_size", "mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         if self.epoch_rule in ("last", "other_folds"):
             _require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
@@ -138,8 +145,11 @@ class Hyperparameters:
         _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         _require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
         check_names(self.init_from, where="init_from")
+        _require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
+        full_schedule_args(self.schedule, self.schedule_args, epochs=self.epochs)
+        largest = self.image_size or math.inf
         for name in ("train_size", "start_size"):
-            _require(0 <= getattr(self, name) <= self.image_size, name, "from 0 to image_size", getattr(self, name))
+            _require(0 <= getattr(self, name) <= largest, name, "from 0 to image_size", getattr(self, name))
         for name in ("warmup", "label_smoothing", "momentum", "beta2", "ema_decay"):
             _require(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)
@@ -148,6 +158,11 @@ class Hyperparameters:
     def predict_size(self) -> int:
         """Height in pixels that images are predicted at, and trained at in the end."""
         return self.train_size or self.image_size
+
+    @property
+    def largest_size(self) -> int:
+        """Height in pixels of the largest view that ``tta`` predicts: a quarter more than predict_size, if it has."""
+        return min(self.predict_size * 5 // 4, self.image_size) if self.tta == "hflip_sizes" else self.predict_size
 
     def sides(self, height: int) -> tuple[int, int]:
         """Return height and width in pixels of an image of ``height``."""
@@ -200,6 +215,11 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     _require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), name, hint.__name__, value)
     _require(hint is not float or math.isfinite(value), name, "a finite number", value)
     return value
+
+
+@cache
+def _type_hints() -> Mapping[str, Any]:
+    return get_type_hints(Hyperparameters)
 
 
 HYPERPARAMETER_NAMES = tuple(spec.name for spec in dataclasses.fields(Hyperparameters))

@@ -5,7 +5,7 @@ Shape legend: M members, N rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -40,8 +40,8 @@ def greedy_weights(members: Sequence[Rows], target: Rows, metric: Metric, *, max
     """Return (M,) the weights of forward selection with replacement, the best prefix of its path.
 
     The path starts from the best single member; each step adds the member that makes the mean of the chosen best. Ties
-    go to the earlier step and the lower index. Where the
-    metric is a mean over rows, some rows at a time are in memory.
+    go to the earlier step and the lower index. Where the metric is a mean over rows, some of them at a time are in
+    memory.
 
     Args:
         members: M predictions, each (N, C).
@@ -63,44 +63,38 @@ def greedy_weights(members: Sequence[Rows], target: Rows, metric: Metric, *, max
 
 def _best_addition(counts: IntArray, members: Sequence[Rows], target: Rows, metric: Metric) -> tuple[int, float]:
     """Return the member that is best added to those chosen ``counts`` (M,) times each, and the score of their mean."""
-    means = _means_of_additions(counts, members)
     if metric.mean_over_rows:
-        scores = _streamed_scores(means, members, target, metric)
+        scores = _streamed_scores(counts, members, target, metric)
     else:
-        scores = [metric.score(target, mean) for mean in means(slice(None))]
+        scores = [metric.score(target, mean) for mean in _means_of_additions(counts, members, slice(None))]
     best = 0
     for index, score in enumerate(scores):
         best = index if metric.is_better(score, scores[best]) else best
     return best, scores[best]
 
 
-def _means_of_additions(counts: IntArray, members: Sequence[Rows]) -> Callable[[slice], Iterator[FloatArray]]:
-    """Return what yields, for some rows, each member's mean with those that are chosen.
+def _streamed_scores(counts: IntArray, members: Sequence[Rows], target: Rows, metric: Metric) -> list[float]:
+    """Return the score of each mean; some rows at a time are in memory."""
+    row_scores = np.empty((len(members), len(target)))
+    for block in blocks(members[0]):
+        target_of_block = target[block]
+        for index, mean in enumerate(_means_of_additions(counts, members, block)):
+            row_scores[index, block] = metric.row_scores(target_of_block, mean, first=block.start)
+    return [float(of_mean.mean()) for of_mean in row_scores]
+
+
+def _means_of_additions(counts: IntArray, members: Sequence[Rows], rows: slice) -> Iterator[FloatArray]:
+    """Yield for each member some rows of its mean with those that are chosen.
 
     The sum of the chosen ones is taken once for all, so that a step costs O(M N C), however long the path.
     """
-
-    def means(rows: slice) -> Iterator[FloatArray]:
-        parts = [member[rows] for member in members]
-        total = np.zeros(parts[0].shape)
-        for index in np.flatnonzero(counts).tolist():
-            total += counts[index] * parts[index].astype(np.float64)
-        for part in parts:
-            # Rounded to float32 as `blend` rounds, so that what is selected is what will be submitted.
-            yield ((total + part) / (counts.sum() + 1)).astype(np.float32)
-
-    return means
-
-
-def _streamed_scores(
-    means: Callable[[slice], Iterator[FloatArray]], members: Sequence[Rows], target: Rows, metric: Metric
-) -> list[float]:
-    row_scores = np.empty((len(members), len(target)))
-    for block in blocks(members[0]):
-        of_rows = target[block]
-        for index, mean in enumerate(means(block)):
-            row_scores[index, block] = metric.row_scores(of_rows, mean, first=block.start)
-    return [float(of_member.mean()) for of_member in row_scores]
+    parts = [member[rows] for member in members]
+    total = np.zeros(parts[0].shape)
+    for index in np.flatnonzero(counts).tolist():
+        total += counts[index] * parts[index].astype(np.float64)
+    for part in parts:
+        # Rounded to float32 as `blend` rounds, so that what is selected is what will be submitted.
+        yield ((total + part) / (counts.sum() + 1)).astype(np.float32)
 
 
 def blend(members: Sequence[Rows], weights: Float64Array) -> LazyRows:

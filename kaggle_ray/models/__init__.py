@@ -1,4 +1,4 @@
-"""Models by name: our own, torchvision's, and timm's as ``timm/<name>``.
+"""Models by name: our own, torchvision's, timm's as ``timm/<name>``, and for masks smp's as ``smp/<architecture>``.
 
 A newcomer adds a module beside this one with a builder under ``@register_model("name")``, and imports it below.
 """
@@ -6,14 +6,10 @@ A newcomer adds a module beside this one with a builder under ``@register_model(
 from kaggle_ray.models import resnet9 as resnet9
 from kaggle_ray.models import small_resnet as small_resnet
 from kaggle_ray.models import unet as unet
-from kaggle_ray.models.registry import (
-    Model,
-    build_model,
-    check_model,
-    check_model_name,
-    register_model,
-    register_segmenter,
-)
+from kaggle_ray.models.build import build_model
+from kaggle_ray.models.check import check_model
+from kaggle_ray.models.model import Model
+from kaggle_ray.models.registry import check_model_name, input_size, register_model, register_segmenter
 from kaggle_ray.models.shapes import Shapes
 
 __all__ = [
@@ -22,6 +18,7 @@ __all__ = [
     "build_model",
     "check_model",
     "check_model_name",
+    "input_size",
     "register_model",
     "register_segmenter",
 ]

@@ -38,15 +38,20 @@ class ResNet9(nn.Module):
         self.stage3 = convolution(4 * width, 8 * width, pool=True)
         self.residual3 = nn.Sequential(convolution(8 * width, 8 * width), convolution(8 * width, 8 * width))
         self.dropout = nn.Dropout(dropout)
+        self.num_features = 8 * width
         self.head = nn.Linear(8 * width, num_outputs)
+
+    def forward_features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, num_features, H, W)."""
+        features = self.stage1(self.stem(images_NCHW))
+        features = features + self.residual1(features)
+        lowest = self.stage3(self.stage2(features))
+        refined: Tensor = lowest + self.residual3(lowest)
+        return refined
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""
-        features = self.stage1(self.stem(images_NCHW))
-        features = features + self.residual1(features)
-        features = self.stage3(self.stage2(features))
-        features = features + self.residual3(features)
-        logits: Tensor = self.head(self.dropout(features.amax(dim=(2, 3))))
+        logits: Tensor = self.head(self.dropout(self.forward_features(images_NCHW).amax(dim=(2, 3))))
         return logits
 
 

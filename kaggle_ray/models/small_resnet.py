@@ -62,12 +62,17 @@ class SmallResNet(nn.Module):
                 channels = width * 2**stage
         self.stages = nn.Sequential(*stages)
         self.dropout = nn.Dropout(dropout)
+        self.num_features = channels
         self.head = nn.Linear(channels, num_outputs)
+
+    def forward_features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, num_features, H, W)."""
+        features: Tensor = self.stages(self.stem(images_NCHW))
+        return features
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""
-        features_NC = self.stages(self.stem(images_NCHW)).mean(dim=(2, 3))
-        logits: Tensor = self.head(self.dropout(features_NC))
+        logits: Tensor = self.head(self.dropout(self.forward_features(images_NCHW).mean(dim=(2, 3))))
         return logits
 
 

@@ -59,21 +59,23 @@ class NormedTable(nn.Module):
 
 
 class JoinedTable(nn.Module):
-    """The features of an image network beside those of a table, under one linear layer."""
+    """The features of an image network beside those of a table, under one head."""
 
     def __init__(
-        self, network: nn.Module, norm: TableNorm, num_outputs: int, *, num_features: int, width: int, dropout: float
+        self, network: nn.Module, of_images: nn.Module, norm: TableNorm, head: nn.Module, *, width: int, dropout: float
     ) -> None:
-        """Join ``network``, which gives (N, num_features), with ``width`` features of the table."""
+        """Join what ``of_images`` makes of the features of ``network`` with ``width`` features of the table."""
         super().__init__()
         self.network = network
+        self.of_images = of_images
         self.norm = norm
         self.of_table = nn.Sequential(nn.Linear(norm.num_features, width), nn.ReLU(), nn.Dropout(dropout))
-        self.head = nn.Linear(num_features + width, num_outputs)
+        self.head = head
 
     def forward(self, images_NCHW: Tensor, table_ND: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""
-        features_NE = torch.cat([torch.relu(self.network(images_NCHW)), self.of_table(self.norm(table_ND))], dim=1)
+        of_images_NE = self.of_images(self.network(images_NCHW))
+        features_NE = torch.cat([of_images_NE, self.of_table(self.norm(table_ND))], dim=1)
         logits: Tensor = self.head(features_NE)
         return logits
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kaggle_ray.models.padding import padded
 from kaggle_ray.models.registry import register_segmenter
 
 
@@ -64,7 +65,7 @@ class UNet(nn.Module):
     def forward(self, images_NCHW: Tensor, table_NF: Tensor | None = None) -> Tensor:
         """Return (N, num_outputs, H, W) logits for images of any size."""
         height, width = images_NCHW.shape[2:]
-        features = self._encode(_padded(images_NCHW, self.stem_stride * 2**self.depth), table_NF)
+        features = self._encode(padded(images_NCHW, self.stem_stride * 2**self.depth), table_NF)
         lowest = features.pop()
         for decoder in self.decoders:
             skipped = features.pop()
@@ -85,14 +86,6 @@ class UNet(nn.Module):
         if self.of_table is not None and table_NF is not None:
             features[-1] = features[-1] + self.of_table(table_NF)[:, :, None, None]
         return features
-
-
-def _padded(images_NCHW: Tensor, multiple: int) -> Tensor:
-    """Return the images with rows and columns added below and to the right, up to sides that can be halved."""
-    bottom, right = (-side % multiple for side in images_NCHW.shape[2:])
-    if not bottom and not right:
-        return images_NCHW
-    return functional.pad(images_NCHW, (0, right, 0, bottom), mode="replicate")
 
 
 register_segmenter("unet")(UNet)

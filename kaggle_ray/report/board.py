@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-RowKind = Literal["experiment", "ensemble", "baseline"]
+RowKind = Literal["experiment", "member", "ensemble", "baseline"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ def board_of(store: RunStore) -> Board:
     ensembles = _ensembles(store)
     chosen = next((ensemble for ensemble in ensembles.values() if ensemble["chosen"]), None)
     rows = [_experiment_row(store, experiment, record, chosen) for experiment in store.experiments()]
+    rows += [] if chosen is None else _member_rows(chosen)
     rows += [
         BoardRow(
             name=f"ensemble ({name})",
@@ -95,19 +96,40 @@ def _experiment_row(
     ended = [result for result in _results(store, experiment, record["num_folds"]) if result is not None]
     committed = [result for result in ended if result.status == "committed"]
     fold_scores = [result.score for result in committed if result.score is not None]
-    in_pool = chosen is not None and experiment.experiment_id in chosen["experiment_scores"]
+    scores = {} if chosen is None else chosen["scores"]
+    is_member = chosen is not None and any(m["member_id"] == experiment.experiment_id for m in chosen["members"])
     return BoardRow(
         name=experiment.name,
         kind="experiment",
-        score=chosen["experiment_scores"][experiment.experiment_id] if chosen and in_pool else None,
+        score=scores.get(experiment.experiment_id),
         score_std=pstdev(fold_scores) if len(fold_scores) > 1 else None,
-        weight=chosen["weights"].get(experiment.experiment_id, 0.0) if chosen and in_pool else None,
+        weight=chosen["weights"].get(experiment.experiment_id, 0.0) if chosen and is_member else None,
         folds_done=len(committed),
         num_folds=record["num_folds"],
         epochs=int(experiment.hyperparameters["epochs"]),
         duration_s=sum(result.duration_s for result in ended),
-        error=next((result.error for result in ended if result.error), None),
+        error=next((result.error for result in ended if result.error), None) or _why_unproven(experiment),
     )
+
+
+def _member_rows(chosen: Mapping[str, JsonValue]) -> list[BoardRow]:
+    """Return the members of the chosen ensemble that are more than an experiment: snapshots, means over seeds."""
+    return [
+        BoardRow(
+            name=member["name"],
+            kind="member",
+            score=chosen["scores"][member["member_id"]],
+            weight=chosen["weights"].get(member["member_id"], 0.0),
+        )
+        for member in chosen["members"]
+        if len(member["parts"]) > 1 or "@" in member["member_id"]
+    ]
+
+
+def _why_unproven(experiment: Experiment) -> str | None:
+    if experiment.hyperparameters["epoch_rule"] != "scored_fold":
+        return None
+    return "its epoch was chosen on the rows that are scored, so it has no honest score"
 
 
 def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.figures import (
@@ -19,13 +18,10 @@ from kaggle_ray.report.figures import (
     learning_curves,
     marks,
 )
+from kaggle_ray.report.page import definitions, document, section, tiles
 from kaggle_ray.reporters.table import duration_text, score_text
 from kaggle_ray.types import IntArray, JsonValue
 
-_FORBID_REQUESTS = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "base-uri 'none'; form-action 'none'"
-)
 _HONEST_NOTE = """\
 <p class="note">Every score here is honest unless it says otherwise: each training row is predicted by the one model
 that never saw it, and ensemble weights are refitted without the fold they are scored on. The test rows are predicted by
@@ -60,8 +56,6 @@ class ReportData:
 
 def render_report(data: ReportData) -> str:
     """Return the page: about 5 MB, plotly.js included, and never a request to anywhere."""
-    from plotly.offline import get_plotlyjs
-
     ranked = [row.name for row in data.board.rows if row.kind == "experiment"]
     mark_of = marks(dict.fromkeys([*ranked, *data.histories, *data.experiments]))
     figures = _figures(data, mark_of)
@@ -69,7 +63,7 @@ def render_report(data: ReportData) -> str:
         _header(data),
         _tiles(data),
         _HONEST_NOTE,
-        _section("Leaderboard", _leaderboard(data.board, mark_of)),
+        section("Leaderboard", _leaderboard(data.board, mark_of)),
         _curves_section(data, mark_of),
         _fold_scores_section(data),
         _confusion_section(data),
@@ -78,27 +72,7 @@ def render_report(data: ReportData) -> str:
         _facts_section(data),
     ]
     body = "\n".join(section for section in sections if section)
-    return f"""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_FORBID_REQUESTS}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(data.competition)} · {escape(data.run_id)}</title>
-<style>{_asset("page.css")}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script type="application/json" id="figures">{_json_in_html(figures)}</script>
-<script>{get_plotlyjs()}</script>
-<script>{_asset("page.js")}</script>
-</body>
-</html>
-"""
+    return document(f"{data.competition} · {data.run_id}", body, figures)
 
 
 def _figures(data: ReportData, mark_of: Mapping[str, Mark]) -> dict[str, Figure]:
@@ -130,7 +104,7 @@ def _tiles(data: ReportData) -> str:
     optimism = board.optimism(ensemble) if ensemble else None
     num_folds = max((row.num_folds for row in experiments), default=0)
     num_done, num_trials = sum(row.folds_done for row in experiments), sum(row.num_folds for row in experiments)
-    tiles = [
+    shown = [
         (
             "Ensemble, honest",
             score_text(ensemble.score) if ensemble else "none",
@@ -158,12 +132,7 @@ def _tiles(data: ReportData) -> str:
             f"summed over {num_done} trials, some of them at once",
         ),
     ]
-    drawn = (
-        f'<div class="tile"><p class="label">{escape(label)}</p><p class="figure">{escape(figure)}</p>'
-        f'<p class="detail">{escape(detail)}</p></div>'
-        for label, figure, detail in tiles
-    )
-    return f'<section class="tiles">{"".join(drawn)}</section>'
+    return tiles(shown)
 
 
 def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
@@ -210,7 +179,7 @@ def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
         '<button type="button" class="pick" data-top="all">all</button>'
         '<button type="button" class="pick" data-top="0">none</button>'
     )
-    return _section(
+    return section(
         "Learning curves",
         '<p class="hint">Solid: mean over the folds on their validation rows. Band: from the lowest fold to the'
         " highest. Dashed: training loss, with augmentation. Tap a name to show or hide it.</p>"
@@ -222,7 +191,7 @@ def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
 def _fold_scores_section(data: ReportData) -> str:
     if not data.histories:
         return ""
-    return _section(
+    return section(
         "Scores by fold",
         '<p class="hint">One mark per finished fold, at its last epoch; the bar is their mean where all folds are'
         ' done.</p><div class="plot" id="fold-scores"></div>',
@@ -232,7 +201,7 @@ def _fold_scores_section(data: ReportData) -> str:
 def _confusion_section(data: ReportData) -> str:
     if data.confusion is None:
         return ""
-    return _section(
+    return section(
         "Confusion matrix",
         '<p class="hint">Out-of-fold rows, predicted by the ensemble. Numbers are rows; the shade grows with'
         ' their share of the true class.</p><div class="plot narrow" id="confusion"></div>',
@@ -246,7 +215,7 @@ def _failures_section(data: ReportData) -> str:
         if row.kind == "experiment" and (row.error or row.folds_done < row.num_folds)
     } | dict(data.failures)
     items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in reasons.items())
-    return _section("Failed or incomplete", f'<ul class="failures">{items}</ul>') if items else ""
+    return section("Failed or incomplete", f'<ul class="failures">{items}</ul>') if items else ""
 
 
 def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]], mark_of: Mapping[str, Mark]) -> str:
@@ -256,7 +225,7 @@ def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]],
     texts = {name: {key: _value(values.get(key)) for key in keys} for name, values in experiments.items()}
     varied = [key for key in keys if len({values[key] for values in texts.values()}) > 1]
     first = next(iter(texts.values()))
-    shared = _definitions({key: first[key] for key in keys if key not in varied})
+    shared = definitions({key: first[key] for key in keys if key not in varied})
     rows = [
         ("experiment", [_marked(name, mark_of), *(escape(texts[name][key]) for key in varied)])
         for name in mark_of
@@ -270,16 +239,7 @@ def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]],
 
 
 def _facts_section(data: ReportData) -> str:
-    return _section("How it ran", f"<pre>{escape(data.command)}</pre>{_definitions(data.facts)}")
-
-
-def _definitions(facts: Mapping[str, str]) -> str:
-    pairs = (f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in facts.items())
-    return f"<dl>{''.join(pairs)}</dl>"
-
-
-def _section(title: str, content: str) -> str:
-    return f'<section class="card"><h2>{title}</h2>{content}</section>'
+    return section("How it ran", f"<pre>{escape(data.command)}</pre>{definitions(data.facts)}")
 
 
 def _table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, css: str) -> str:
@@ -298,12 +258,3 @@ def _marked(name: str, mark_of: Mapping[str, Mark]) -> str:
 
 def _value(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _json_in_html(value: JsonValue) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _asset(name: str) -> str:
-    return files("kaggle_ray.report").joinpath(name).read_text(encoding="utf-8")

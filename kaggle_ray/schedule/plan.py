@@ -55,6 +55,8 @@ class RunOptions:
     """Whether models are compiled by torch.compile; not."""
     checkpoint_every_s: float = 30.0
     """Seconds from one checkpoint of a trial to the next, at least."""
+    admit_unproven: bool = False
+    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
     runs: str | Path = "runs"
     run_id: str | None = None
     """A digest of experiments, folds and settings: the same command resumes its own run."""
@@ -94,6 +96,7 @@ class RunPlan:
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
     checkpoint_every_s: float
+    admit_unproven: bool
 
     @property
     def identity(self) -> dict[str, JsonValue]:
@@ -174,6 +177,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         run_dir=Path(options.runs).absolute() / competition.name / run_id,
         stop_at=_stop_at(options, now=time.time()),
         checkpoint_every_s=options.checkpoint_every_s,
+        admit_unproven=options.admit_unproven,
     )
 
 
@@ -265,8 +269,24 @@ def _experiments(
         return tuple(Experiment(**value) for value in record["experiments"])
     else:
         space = competition.default_space(settings)
-    points = space.expand(options.overrides)
+    points = _at_own_sizes(space.expand(options.overrides))
     return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+
+
+def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:
+    """Return ``points`` with a number for each ``image_size`` of 0, without duplicates: ids and the cache see numbers.
+
+    torch, which knows the models, is imported only where there is one.
+    """
+    sized: list[Hyperparameters] = []
+    for point in points:
+        if not point.image_size:
+            from kaggle_ray.models import input_size
+
+            point = dataclasses.replace(point, image_size=input_size(point.model, point.model_args))
+        if point not in sized:
+            sized.append(point)
+    return sized
 
 
 def _as_dict(point: ExperimentLike) -> Mapping[str, JsonValue]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_from_json, result_to_json
@@ -17,6 +19,8 @@ from kaggle_ray.types import Lineage, Predictions, StoredValues, StrArray, Trial
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
+
+_CHUNK_BYTES = 2**22
 
 Part = Literal["valid", "test"]
 """Of a trial's predictions: its fold's own rows, or the test rows."""
@@ -41,21 +45,50 @@ class Attempt:
                 digest.update(chunk)
                 yield chunk
 
-        self._blobs.put_if_absent(self._key(name), hashed())
+        created = self._blobs.put_if_absent(self._key(name), hashed())
+        assert created, f"{self.attempt_id}: {name} is written once"
         self._digests[name] = digest.hexdigest()
         return self._digests[name]
 
-    def put_values(self, part: Part, values: Iterable[StoredValues], *, num_rows: int) -> StoredValues:
+    def put_values(
+        self, part: Part, values: Iterable[StoredValues], *, num_rows: int, epoch: int | None = None
+    ) -> StoredValues:
         """Write predictions as they come, and return a memory map of the file.
 
         Args:
             part: of the fold's own rows, or of the test rows.
             values: blocks (n, C) of one dtype, one below the other: uint8 stays as it is, all else becomes float32.
             num_rows: that they have together.
+            epoch: whose end they are of, where they are kept beside those of the trial's end.
         """
-        self.put(f"{part}.npy", npy_chunks(values, num_rows=num_rows))
-        array: StoredValues = np.load(self._blobs.path(self._key(f"{part}.npy")), mmap_mode="r", allow_pickle=False)
+        name = kept_file(f"{part}.npy", epoch)
+        self.put(name, npy_chunks(values, num_rows=num_rows))
+        array: StoredValues = np.load(self._blobs.path(self._key(name)), mmap_mode="r", allow_pickle=False)
         return array
+
+    def adopt(self, attempt_id: str, digests: Mapping[str, str]) -> None:
+        """Take over files of an earlier attempt at the trial, whose checkpoint this one goes on from.
+
+        Args:
+            attempt_id: of the earlier one.
+            digests: file name -> sha256.
+
+        Raises:
+            CorruptBlobError: a file is missing, or is not the one that the checkpoint means.
+        """
+        for name, expected in digests.items():
+            path = self._blobs.path(attempt_key(self.trial, attempt_id, name))
+            got = self.put(name, _chunks(path)) if path.exists() else "no file"
+            if got != expected:
+                raise CorruptBlobError(
+                    f"{path}: expected sha256 {expected}, got {got}. "
+                    f"Remove the checkpoint folder of {self.trial}: the trial starts afresh."
+                )
+
+    def digests_of(self, epoch: int) -> dict[str, str]:
+        """Return file name -> sha256 of what was kept of an epoch."""
+        folder = kept_file("", epoch)
+        return {name: digest for name, digest in self._digests.items() if name.startswith(folder)}
 
     def put_manifest(self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage) -> None:
         """Write what the rows of both parts are, and what they depend on."""
@@ -84,11 +117,28 @@ class Attempt:
         if self._blobs.put_if_absent(key, encode(result_to_json(mine))):
             self._blobs.delete(checkpoint_folder(self.trial))
             return mine
-        self._blobs.delete(self._key(""))
+        self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
         return result_from_json(decode(self._blobs.get(key) or b"", where=key))
 
     def _key(self, name: str) -> str:
         return attempt_key(self.trial, self.attempt_id, name)
+
+
+def kept_file(name: str, epoch: int | None) -> str:
+    """Return the name of a file that was kept of an epoch; ``name`` itself where ``epoch`` is None."""
+    return name if epoch is None else f"epoch{epoch}/{name}"
+
+
+def kept_epochs(result: TrialResult) -> tuple[int, ...]:
+    """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
+    folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
+    return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def trial_folder(trial: Trial) -> str:
@@ -107,5 +157,9 @@ def result_key(trial: Trial) -> str:
 
 
 def attempt_key(trial: Trial, attempt_id: str, name: str) -> str:
-    """Return the key of a file of an attempt; of its folder where ``name`` is empty."""
-    return f"{trial_folder(trial)}/attempts/{attempt_id}/{name}"
+    """Return the key of a file of an attempt."""
+    return f"{_attempt_folder(trial, attempt_id)}/{name}"
+
+
+def _attempt_folder(trial: Trial, attempt_id: str) -> str:
+    return f"{trial_folder(trial)}/attempts/{attempt_id}"

@@ -20,6 +20,7 @@ from kaggle_ray.store.attempt import (
     Attempt,
     attempt_key,
     checkpoint_folder,
+    kept_file,
     result_key,
     trial_folder,
 )
@@ -34,7 +35,7 @@ from kaggle_ray.store.schema import (
     lineage_from_json,
     result_from_json,
 )
-from kaggle_ray.types import Experiment, JsonValue, Predictions, StoredValues, Trial, TrialResult
+from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
 
 RUN_FILE = "run.json"
 FOLDS_FILE = "folds.csv"
@@ -136,31 +137,46 @@ class RunStore:
         """Replace the trial's checkpoint."""
         self.blobs.put(_checkpoint_key(trial), data)
 
-    def predictions(self, result: TrialResult) -> tuple[Predictions, Predictions]:
+    def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
         """Return a committed trial's predictions of its fold's rows and of the test rows.
+
+        Args:
+            result: of the trial.
+            epoch: whose predictions were kept and are wanted; None: those of the trial's end.
 
         Raises:
             CorruptBlobError: a file is missing or is not the one that was committed.
         """
-        manifest = decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
+        manifest = self._manifest(result)
         lineage = lineage_from_json(manifest["lineage"])
         valid, test = (
             Predictions(
                 sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
-                values=self._mapped(result, f"{part}.npy", num_rows=len(manifest[f"{part}_ids"])),
+                values=self._mapped(result, kept_file(f"{part}.npy", epoch), num_rows=len(manifest[f"{part}_ids"])),
                 lineage=lineage,
             )
             for part in ("valid", "test")
         )
         return valid, test
 
-    def weights(self, result: TrialResult) -> bytes:
-        """Return a committed trial's weights file.
+    def lineage(self, result: TrialResult) -> Lineage:
+        """Return what a committed trial's predictions depend on.
+
+        Raises:
+            CorruptBlobError: the manifest is missing or is not the one that was committed.
+        """
+        return lineage_from_json(self._manifest(result)["lineage"])
+
+    def weights(self, result: TrialResult, *, epoch: int | None = None) -> bytes:
+        """Return a committed trial's weights file; ``epoch`` as for ``predictions``.
 
         Raises:
             CorruptBlobError: the file is missing or is not the one that was committed.
         """
-        return self._verified(result, WEIGHTS_FILE)
+        return self._verified(result, kept_file(WEIGHTS_FILE, epoch))
+
+    def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
+        return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
 
     def sweep(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""

@@ -57,7 +57,7 @@ def submit_ensemble(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Po
         "method": ensemble.method,
         "weights": dict(ensemble.weights),
         "decision": ensemble.decision.to_json(),
-        "score_honest": ensemble.score_honest,
+        "score_honest": None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest,
     }
     return _submit(plan, store, FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 

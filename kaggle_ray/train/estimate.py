@@ -26,8 +26,18 @@ def seconds_per_trial(
     of the test set come on top.
     """
     data = made_up_data(competition, samples, hyperparameters)
-    alone = dataclasses.replace(settings, world_size=1)
-    epochs = Fit(data, dataclasses.replace(hyperparameters, epochs=2, init_from={}), alone).epochs()
+    short = dataclasses.replace(
+        hyperparameters,
+        epochs=2,
+        evaluate_every=1,
+        epoch_rule="last",
+        patience=0,
+        init_from={},
+        freeze_epochs=0,
+        schedule="constant",
+        schedule_args={},
+    )
+    epochs = Fit(data, short, dataclasses.replace(settings, world_size=1)).epochs()
     next(epochs)
     started = time.perf_counter()
     next(epochs)

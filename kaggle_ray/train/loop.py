@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from typing import Literal
 
@@ -38,16 +38,18 @@ from kaggle_ray.train.checkpoint import (
 from kaggle_ray.train.choice import EpochChoice
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
+from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_outputs
-from kaggle_ray.train.optim import make_optimizer, make_schedule
+from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Terminated, sigterm_noticed
 from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
+from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.train.start import make_average, make_model
 from kaggle_ray.train.watch import LossWatch
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, JsonValue
 
 _NO_CHECKPOINTS = NoCheckpoints()
 _ASK_EVERY = 8
@@ -70,6 +72,7 @@ class Fit:
         ranks: Ranks = ALONE,
         checkpoints: Checkpoints = _NO_CHECKPOINTS,
         cadence: Cadence | None = None,
+        at_epoch_end: Callable[[int], None] = lambda epoch: None,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
@@ -81,38 +84,41 @@ class Fit:
             ranks: this process among those that train together.
             checkpoints: where rank 0 saves all of the state, and goes on from.
             cadence: when; None every 30 seconds.
+            at_epoch_end: called with each epoch that has ended, before the checkpoint that knows of it; what it puts
+                into ``notes`` is in that checkpoint, too. With several ranks each calls its own.
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
         """
         self._device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
         self._data, self._point, self._settings = data, hyperparameters, settings
-        self._ranks, self._checkpoints = ranks, checkpoints
+        self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
-        self._steps_per_epoch = num_steps_of(data, hyperparameters)
         self._must_end: Callable[[], bool] = lambda: False
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         # All that changes, and so has to be in a checkpoint:
         self._model = make_model(data, hyperparameters, self._device, initial_weights)
         self._average = make_average(self._model, hyperparameters)
+        self._freezing = Freezing(self._model, hyperparameters)
         self._optimizer = make_optimizer(self._model, hyperparameters)
-        self._schedule = make_schedule(self._optimizer, hyperparameters, self._steps_per_epoch * hyperparameters.epochs)
+        self._schedule = make_schedule(self._optimizer, hyperparameters, num_steps_of(data, hyperparameters))
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
         self._choice = EpochChoice(hyperparameters, data.metric)
         self.history: list[EpochMetrics] = []
         """Of the epochs that have ended."""
         self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
         """(N,) the rows that batches were really made of."""
+        self.notes: dict[str, JsonValue] = {}
+        """What whoever iterates wants to find again after a resume, as JSON."""
         self._lr = 0.0
         self._step_of_epoch = 0
         self._loss_of_epoch = 0.0
         self._seconds_of_epoch = 0.0
 
-        self._parallel = ranks.parallel(self._model)
-        self._forward = Compiled(self._parallel) if settings.compile else self._parallel
+        self._wrap()
         self.predictor = Predictor(
             self._average or self._model,
             self._outputs,
@@ -137,7 +143,7 @@ class Fit:
             weights |= {"outputs.mean": self._outputs.mean, "outputs.std": self._outputs.std}
         return weights
 
-    def epochs(self) -> Iterator[EpochMetrics]:
+    def epochs(self) -> Generator[EpochMetrics]:
         """Train to the end, yielding what each epoch measured; those of a checkpoint come first, at once.
 
         Whoever iterates may stop after any epoch. At the end ``predictor`` and ``weights`` are what the trial predicts
@@ -178,12 +184,14 @@ class Fit:
             )
         )
         self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0
+        self._at_epoch_end(epoch)
         self._save_where(self._what_is_due())
         return self.history[-1]
 
     def _train(self, epoch: int, started: float) -> None:
         """Do the steps of an epoch that are left."""
-        self._model.train()
+        if self._freezing.start_epoch(epoch):
+            self._wrap()
         batches = EpochBatches(
             self._data, self._point, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
@@ -201,6 +209,12 @@ class Fit:
                 self._seconds_of_epoch = time.perf_counter() - started
                 self._save_where(due)
         self._settle(watch)
+        self._schedule.end_epoch(self._ranks.of_first(self._loss_of_epoch / len(self._data.train_rows)))
+
+    def _wrap(self) -> None:
+        """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""
+        self._parallel = self._ranks.parallel(self._model)
+        self._forward = Compiled(self._parallel) if self._settings.compile else self._parallel
 
     def _settle(self, watch: LossWatch) -> None:
         """Bring what each rank has noted together on rank 0."""
@@ -231,7 +245,7 @@ class Fit:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        self._lr = float(self._schedule.get_last_lr()[0])
+        self._lr = self._schedule.lr
         self._schedule.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
@@ -284,6 +298,7 @@ class Fit:
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
             "choice": choice_values,
+            "notes": self.notes,
         }
         return pack(tensors, values)
 
@@ -302,6 +317,6 @@ class Fit:
         self._choice.load(below_prefix("chosen", tensors), values["choice"])
         self.history = [EpochMetrics(**epoch) for epoch in values["history"]]
         self.trained_rows = tensors["trained_rows"].numpy().copy()
-        self._lr = values["lr"]
+        self._lr, self.notes = values["lr"], values["notes"]
         self._step_of_epoch, self._seconds_of_epoch = values["step_of_epoch"], values["seconds_of_epoch"]
         self._loss_of_epoch = values["loss_of_epoch"] if self._ranks.rank == 0 else 0.0

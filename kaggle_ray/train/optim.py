@@ -1,46 +1,98 @@
-"""Optimizers and learning-rate schedules by name: torch's own."""
+"""Optimizers by name, torch's own, and the groups of parameters that differ in weight decay and learning rate."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.models import Model
 
-_FEW_STEPS = 5
-"""Fewer than this leave no room to rise and fall: the learning rate stays as it is."""
+LR_FACTOR = "lr_factor"
+"""Key of a group: its learning rate over that of the head."""
 
 
-def make_optimizer(model: nn.Module, hyperparameters: Hyperparameters) -> Optimizer:
-    """Return the optimizer; weight decay spares biases and the scales of normalisation layers (1-d tensors)."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": hyperparameters.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+def make_optimizer(model: Model, hyperparameters: Hyperparameters) -> Optimizer:
+    """Return the optimizer of all parameters, frozen ones too: without a gradient they are neither moved nor decayed.
+
+    Where torch has a fused implementation, on the CPU and on the GPU alike, it is used; nadam, radam and rmsprop have
+    none, and torch takes its foreach implementation on a GPU and a plain loop on the CPU.
+    """
+    groups = parameter_groups(model, hyperparameters)
+    return _OPTIMIZERS[hyperparameters.optimizer](groups, hyperparameters)
+
+
+def parameter_groups(model: Model, hyperparameters: Hyperparameters) -> list[dict[str, Any]]:
+    """Return torch's groups, the head's first: a learning rate per depth of the model, each with and without decay.
+
+    Weight decay spares biases and the scales of normalisation layers (1-d tensors). Each stage's learning rate is
+    ``layer_decay`` times that of the stage above it, and follows the schedule with this factor.
+    """
+    decay = hyperparameters.layer_decay
+    depth_of = model.depths() if decay < 1 else {}
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        members.setdefault((depth_of.get(name, 0), parameter.ndim <= 1), []).append(parameter)
+    return [
+        {
+            "params": members[depth, is_spared],
+            "weight_decay": 0.0 if is_spared else hyperparameters.weight_decay,
+            "lr": hyperparameters.lr * decay**depth,
+            LR_FACTOR: decay**depth,
+        }
+        for depth, is_spared in sorted(members)
     ]
-    if hyperparameters.optimizer == "sgd":
-        return SGD(
-            groups,
-            lr=hyperparameters.lr,
-            momentum=hyperparameters.momentum,
-            nesterov=hyperparameters.momentum > 0,
-            fused=True,
-        )
-    betas = (hyperparameters.momentum, hyperparameters.beta2)
-    return AdamW(groups, lr=hyperparameters.lr, betas=betas, fused=True)
 
 
-def make_schedule(optimizer: Optimizer, hyperparameters: Hyperparameters, num_steps: int) -> LRScheduler:
-    """Return the schedule, stepped once per optimizer step, ``num_steps`` times in all."""
-    num_warmup = round(hyperparameters.warmup * num_steps)
-    if hyperparameters.schedule == "constant" or num_steps < _FEW_STEPS:
-        return ConstantLR(optimizer, factor=1.0)
-    if hyperparameters.schedule == "one_cycle":
-        rising = min(max(num_warmup, 2), num_steps - 2) / num_steps
-        return OneCycleLR(optimizer, hyperparameters.lr, total_steps=num_steps, pct_start=rising, cycle_momentum=False)
-    cosine = CosineAnnealingLR(optimizer, T_max=max(1, num_steps - num_warmup))
-    if not num_warmup:
-        return cosine
-    rise = LinearLR(optimizer, start_factor=1 / (num_warmup + 1), total_iters=num_warmup)
-    return SequentialLR(optimizer, [rise, cosine], milestones=[num_warmup])
+Groups = list[dict[str, Any]]
+
+
+def _adamw(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return AdamW(groups, betas=(given.momentum, given.beta2), fused=True)
+
+
+def _adam(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return Adam(groups, betas=(given.momentum, given.beta2), fused=True)
+
+
+def _nadam(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return NAdam(groups, betas=(given.momentum, given.beta2), decoupled_weight_decay=True)
+
+
+def _radam(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return RAdam(groups, betas=(given.momentum, given.beta2), decoupled_weight_decay=True)
+
+
+def _sgd(groups: Groups, given: Hyperparameters) -> Optimizer:
+    """The fused step needs the momentum of all of a group's parameters, also of those whose first gradient comes later.
+
+    Starting from zero is the same to the bit as torch's own start from the first gradient.
+    """
+    optimizer = SGD(groups, momentum=given.momentum, nesterov=given.momentum > 0, fused=True)
+    if given.momentum:
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def _rmsprop(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return RMSprop(groups, alpha=given.beta2, momentum=given.momentum)
+
+
+def _adagrad(groups: Groups, given: Hyperparameters) -> Optimizer:
+    return Adagrad(groups, fused=True)
+
+
+_OPTIMIZERS: Mapping[str, Callable[[Groups, Hyperparameters], Optimizer]] = {
+    "adamw": _adamw,
+    "sgd": _sgd,
+    "adam": _adam,
+    "nadam": _nadam,
+    "radam": _radam,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+}

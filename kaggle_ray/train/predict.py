@@ -91,9 +91,8 @@ class Predictor:
         return in_turns(self._ranks, self.batches(rows), lambda batch: self._mean_of_views(inputs, batch))
 
     def _mean_of_views(self, inputs: Inputs, batch: IntArray) -> StoredValues:
-        height, tta = self._hyperparameters.predict_size, self._hyperparameters.tta
-        larger = min(height * 5 // 4, self._hyperparameters.image_size)
-        heights = sorted({height, larger}) if tta == "hflip_sizes" else [height]
+        tta = self._hyperparameters.tta
+        heights = sorted({self._hyperparameters.predict_size, self._hyperparameters.largest_size})
         views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
         of_views = [
             self.read(logits)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -33,6 +35,28 @@ def prepare_process(settings: Settings, seed: int) -> torch.device:
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     return torch.device(settings.device)
+
+
+@contextmanager
+def unprepared_after() -> Iterator[None]:
+    """Put back what ``prepare_process`` set within the context, for what runs between a person's other work."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills, benchmark = torch.utils.deterministic.fill_uninitialized_memory, torch.backends.cudnn.benchmark  # type: ignore[attr-defined]
+    cv2_threads = cv2.getNumThreads()
+    generators = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(generators[0])
+            np.random.set_state(generators[1])
+            cv2.setNumThreads(cv2_threads)
+            torch.set_float32_matmul_precision(precision)
+            torch.backends.cudnn.benchmark = benchmark
+            torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
+            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+            torch.set_num_threads(threads)
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -14,19 +14,18 @@ from torch import Tensor
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
-from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import StoreError
-from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
-from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
+from kaggle_ray.images.opened import open_masks, open_target
 from kaggle_ray.images.unreadable import placeholder_image
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import BoolArray, Experiment, Folds, Trial
+from kaggle_ray.types import BoolArray, Experiment, Folds, IntArray, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +46,8 @@ class TrialData:
     hyperparameters: Hyperparameters
     fit: FitData
     test: Inputs
+    test_rows: IntArray
+    """(T,) all of them."""
     parent: Parent | None
     num_decoded: int
     """Images that had to be decoded for it now."""
@@ -81,8 +82,19 @@ class RunData:
         opened, num_decoded = self._open(hyperparameters)
         return TrialData(
             hyperparameters=hyperparameters,
-            fit=self._fit_data(trial.fold, opened, hyperparameters),
+            fit=fold_data(
+                self.competition,
+                self.samples,
+                self.folds,
+                trial.fold,
+                hyperparameters,
+                inputs=opened.train,
+                masks=opened.masks,
+                target=self._target,
+                hashes=self._id_hashes,
+            ),
             test=opened.test,
+            test_rows=np.arange(len(self.samples.test_ids)),
             parent=self._parent(trial, experiment.parent_id),
             num_decoded=num_decoded,
         )
@@ -136,9 +148,7 @@ class RunData:
 
     @cached_property
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
-        ids = self.samples.train_ids.tolist()
-        views = range(self.samples.num_views)
-        return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+        return hashes_of(self.samples)
 
     def _experiment(self, trial: Trial) -> Experiment:
         for experiment in self._store.experiments():
@@ -152,44 +162,10 @@ class RunData:
         if sides in self._opened:
             return self._opened[sides], 0
         of_run = (self.competition, self.samples, sides, self._context.cache_dir)
-        train, test, masks = open_train(*of_run), open_test(*of_run), open_masks(*of_run)
-        num_views = self.samples.num_views
-        tables = [
-            None if table is None else table.values for table in (self.samples.train_table, self.samples.test_table)
-        ]
-        self._opened[sides] = _OpenedImages(
-            train=Inputs(images=train, num_views=num_views, table=tables[0]),
-            test=Inputs(images=test, num_views=num_views, table=tables[1]),
-            masks=masks,
-        )
-        return self._opened[sides], train.num_decoded + test.num_decoded + (masks.num_decoded if masks else 0)
-
-    def _fit_data(self, fold: int, opened: _OpenedImages, hyperparameters: Hyperparameters) -> FitData:
-        mask, train_rows, inner_rows = self.competition.mask, self.folds.train_rows(fold), None
-        if hyperparameters.epoch_rule == "inner":
-            train_rows, inner_rows = inner_split(
-                self.competition.folds.kind,
-                train_rows,
-                share=hyperparameters.inner_share,
-                seed=hyperparameters.seed,
-                target=self.samples.target,
-                groups=self.samples.groups,
-                times=self.samples.times,
-            )
-        return FitData(
-            inputs=opened.train,
-            target=self._target,
-            heads=self.competition.heads,
-            metric=self.competition.metric,
-            train_rows=train_rows,
-            inner_rows=inner_rows,
-            valid_rows=self.folds.valid_rows(fold),
-            fold=fold,
-            id_hashes=self._id_hashes,
-            masks=opened.masks,
-            mask_size=None if mask is None else (mask.height, mask.width),
-            sample_ids=self.samples.train_ids,
-        )
+        opened = _OpenedImages(train=train_inputs(*of_run), test=test_inputs(*of_run), masks=open_masks(*of_run))
+        self._opened[sides] = opened
+        images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]
+        return opened, sum(each.num_decoded for each in images)
 
     def _parent(self, trial: Trial, experiment_id: str | None) -> Parent | None:
         """Return what the trial inherits from the same fold of the experiment that it starts from."""

@@ -35,6 +35,7 @@ def make_model(
         data.shapes,
         pretrained=hyperparameters.pretrained and initial_weights is None,
         model_args=hyperparameters.model_args,
+        head=hyperparameters.head,
     )
     if data.inputs.table is not None:
         model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
-import numpy as np
 from safetensors.torch import save
 
+from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.rows import take
-from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.checkpoint import Cadence
@@ -22,7 +22,8 @@ from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
-from kaggle_ray.types import EpochMetrics, Lineage, Trial, TrialResult
+from kaggle_ray.train.schedules import snapshot_epochs
+from kaggle_ray.types import EpochMetrics, Lineage, StoredValues, Trial, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,9 @@ class TrialRunner:
         ranks = ALONE if self._peers is None else self._peers.begin(trial)
         data = self._data.of_trial(trial)
         checkpoints = StoredCheckpoints(self._store, trial)
-        fit = _fit(data, self._context, ranks, checkpoints)
+        fit = _fit(data, self._context, ranks, checkpoints, lambda epoch: self._keep(attempt, fit, data, epoch))
+        for kept in fit.notes.values():
+            attempt.adopt(kept["attempt_id"], kept["digests"])
         num_resumed = fit.num_resumed
         for metrics in fit.epochs():
             history.append(metrics)
@@ -139,11 +142,21 @@ class TrialRunner:
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples
-        test_rows = np.arange(len(samples.test_ids))
-        valid = attempt.put_values("valid", fit.predictor.value_blocks(data.fit.inputs, rows), num_rows=len(rows))
-        attempt.put_values("test", fit.predictor.value_blocks(data.test, test_rows), num_rows=len(test_rows))
+        of_parts = {
+            part: attempt.put_values(part, blocks, num_rows=num_rows) for part, num_rows, blocks in _predict(fit, data)
+        }
         attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
-        return default_score(data.fit.metric, take(data.fit.target, rows), float_rows(valid))
+        return default_score(data.fit.metric, take(data.fit.target, rows), float_rows(of_parts["valid"]))
+
+    def _keep(self, attempt: Attempt, fit: Fit, data: TrialData, epoch: int) -> None:
+        """Keep weights and predictions of an epoch that may be wanted beside those of the end."""
+        if epoch not in kept_epochs_of(data.hyperparameters):
+            return
+        attempt.put(kept_file(WEIGHTS_FILE, epoch), save(dict(fit.weights)))
+        for part, num_rows, blocks in _predict(fit, data):
+            attempt.put_values(part, blocks, num_rows=num_rows, epoch=epoch)
+        # Where the process is killed, whoever goes on from the checkpoint finds them by this.
+        fit.notes[str(epoch)] = {"attempt_id": attempt.attempt_id, "digests": attempt.digests_of(epoch)}
 
     def _is_late(self) -> bool:
         return self._context.stop_at is not None and time.time() > self._context.stop_at
@@ -156,18 +169,44 @@ def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
 
     def follow_trial(trial: Trial) -> None:
         data = run_data.of_trial(trial)
-        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial))
+
+        def predict() -> None:
+            for _, _, blocks in _predict(fit, data):
+                for _ in blocks:  # rank 0 has them
+                    pass
+
+        def at_epoch_end(epoch: int) -> None:
+            if epoch in kept_epochs_of(data.hyperparameters):
+                predict()
+
+        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial), at_epoch_end)
         for _ in fit.epochs():
             pass
-        num_test = len(run_data.samples.test_ids)
-        for inputs, rows in ((data.fit.inputs, data.fit.valid_rows), (data.test, np.arange(num_test))):
-            for _ in fit.predictor.value_blocks(inputs, rows):
-                pass
+        predict()
 
     return follow_trial
 
 
-def _fit(data: TrialData, context: TrialContext, ranks: Ranks, checkpoints: StoredCheckpoints) -> Fit:
+def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
+    """Return the epochs before the last whose predictions may be wanted: ends of cycles, or all that were evaluated."""
+    if hyperparameters.epoch_rule == "other_folds":
+        return set(range(hyperparameters.evaluate_every, hyperparameters.epochs, hyperparameters.evaluate_every))
+    return set(snapshot_epochs(hyperparameters)) - {hyperparameters.epochs}
+
+
+def _predict(fit: Fit, data: TrialData) -> Iterator[tuple[Part, int, Iterator[StoredValues]]]:
+    """Yield both parts of a trial's predictions, each with its number of rows and its blocks."""
+    yield "valid", len(data.fit.valid_rows), fit.predictor.value_blocks(data.fit.inputs, data.fit.valid_rows)
+    yield "test", len(data.test_rows), fit.predictor.value_blocks(data.test, data.test_rows)
+
+
+def _fit(
+    data: TrialData,
+    context: TrialContext,
+    ranks: Ranks,
+    checkpoints: StoredCheckpoints,
+    at_epoch_end: Callable[[int], None],
+) -> Fit:
     return Fit(
         data.fit,
         data.hyperparameters,
@@ -176,4 +215,5 @@ def _fit(data: TrialData, context: TrialContext, ranks: Ranks, checkpoints: Stor
         ranks=ranks,
         checkpoints=checkpoints,
         cadence=Cadence(context.checkpoint_every_s),
+        at_epoch_end=at_epoch_end,
     )

@@ -33,7 +33,7 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import open_images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD
+from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.batches import EpochBatches, Finisher, load
 from kaggle_ray.train.inputs import FitData, Inputs

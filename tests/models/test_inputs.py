@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, Shapes, build_model
-from kaggle_ray.models.registry import replace_first_convolution
 from kaggle_ray.models.table import TableNorm
+from kaggle_ray.models.torchvision_models import replace_first_convolution
 
 NAN = float("nan")
 TABLE = torch.tensor([[1.0, 10.0], [3.0, NAN], [5.0, 30.0], [NAN, 20.0]])
@@ -142,7 +142,7 @@ def test_a_table_reaches_a_mask() -> None:
 
 
 def test_classifiers_do_not_segment_nor_the_other_way_round() -> None:
-    with pytest.raises(ConfigError, match=r"model 'resnet18' does not segment\. Use one of unet\."):
+    with pytest.raises(ConfigError, match=r"model 'resnet18' does not segment\. Use one of unet, smp/unet"):
         build_model("resnet18", Shapes(num_outputs=1, segments=True))
     with pytest.raises(ConfigError, match=r"model 'unet' is for segmentation\. Use a classifier"):
         build_model("unet", Shapes(num_outputs=1))

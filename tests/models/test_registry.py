@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.models import Shapes, build_model, check_model_name, register_model, registry
-from kaggle_ray.models.registry import IMAGENET_MEAN, IMAGENET_STD, replace_last_linear
+from kaggle_ray.models import Model, Shapes, build_model, check_model_name, register_model, registry
+from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from kaggle_ray.models.torchvision_models import replace_last_layer
 
 
 @pytest.mark.parametrize("num_outputs", [1, 10])
@@ -45,7 +46,7 @@ def test_weights_come_from_the_global_generator() -> None:
 
 
 def test_the_input_is_normalised_and_the_statistics_are_no_weights() -> None:
-    model = registry.Model(nn.Identity(), Shapes(num_outputs=1))
+    model = Model(Network(module=nn.Identity(), fresh=()), Shapes(num_outputs=1))
     mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
     assert torch.allclose(model(mean), torch.zeros(1, 3, 2, 2))
@@ -135,13 +136,13 @@ def test_the_last_linear_layer_is_replaced_wherever_it_is() -> None:
 
     nested, sequence = Nested(), nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 9))
     kept = nested.body
-    replace_last_linear(nested, 2)
-    replace_last_linear(sequence, 2)
+    replace_last_layer(nested, 2)
+    replace_last_layer(sequence, 2)
     assert nested.body is kept
     assert [m.out_features for m in nested.modules() if isinstance(m, nn.Linear)] == [4, 2]
     assert [m.out_features for m in sequence.modules() if isinstance(m, nn.Linear)] == [4, 2]
-    with pytest.raises(ConfigError, match="Conv2d has no linear layer to replace"):
-        replace_last_linear(nn.Conv2d(3, 3, 1), 2)
+    with pytest.raises(ConfigError, match="Identity has no linear layer or convolution"):
+        replace_last_layer(nn.Identity(), 2)
 
 
 # Names --------------------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def test_an_unknown_argument_is_named(name: str) -> None:
 
 
 def test_a_newcomers_model_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setitem(registry.BUILDERS, "flat", nn.Identity)  # so that it is gone afterwards
 
     @register_model("flat")
     def flat(num_outputs: int, side: int = 4) -> nn.Module:

@@ -222,3 +222,43 @@ def test_a_run_of_a_gpu_is_not_resumed_where_there_is_none(
     begin(dataclasses.replace(begun, settings=dataclasses.replace(begun.settings, device="cuda")))
     with pytest.raises(ConfigError, match="started on a GPU, and none is visible"):
         plan_with(run_id="x", device=None)
+
+
+# The model's own image size -----------------------------------------------------------------------------------------
+
+
+def test_an_image_size_of_0_becomes_the_models_own_before_ids_and_cache_see_it(plan_with: MakePlan) -> None:
+    plain = {"epochs": 1, "aspect": 0.5}
+    plan = plan_with(
+        experiments=[
+            {**plain, "model": "efficientnet_b2", "image_size": 0},
+            {**plain, "model": "vit_b_32", "model_args": {"image_size": 64}, "image_size": 0, "train_size": 32},
+        ]
+    )
+    assert [experiment.hyperparameters["image_size"] for experiment in plan.experiments] == [288, 64]
+    assert plan.image_sides == ((64, 32), (288, 144))
+
+
+def test_an_own_size_that_is_named_as_well_is_one_experiment(plan_with: MakePlan) -> None:
+    sized = plan_with(experiments=[{"model": "resnet18", "image_size": 224}])
+    own = plan_with(experiments=[{"model": "resnet18", "image_size": size} for size in (0, 224)])
+    assert own.run_id == sized.run_id
+    assert len(own.experiments) == 1
+
+
+def test_a_parent_of_its_own_size_is_found_by_its_child(plan_with: MakePlan) -> None:
+    child = {"model": "resnet18", "image_size": 0, "epochs": 2, "init_from": {"epochs": 1}}
+    parent, heir = plan_with(experiments=[child]).experiments
+    assert heir.parent_id == parent.experiment_id
+    with pytest.raises(ConfigError, match="'init_from': expected an image_size of at least 1, got 0"):
+        plan_with(experiments=[{"model": "resnet18", "init_from": {"image_size": 0}}])
+
+
+def test_a_model_without_a_size_of_its_own_needs_one(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"model 'small_resnet' has no image_size of its own\. Set image_size to a"):
+        plan_with(experiments=[{**TINY, "image_size": 0}])
+
+
+def test_a_train_size_above_the_models_own_is_an_error(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"'train_size': expected from 0 to image_size, got 256"):
+        plan_with(experiments=[{"model": "resnet18", "image_size": 0, "train_size": 256}])

@@ -276,3 +276,41 @@ def test_settings_for_a_gpu_that_torch_does_not_see_are_an_error(data: FitData) 
     gpu = Settings(device="cuda", threads_per_trial=1, dtype="float32")
     with pytest.raises(ConfigError, match=r"torch sees no GPU in this process\. Use --device cpu"):
         Fit(data, POINT, gpu)
+
+
+# What is trained how fast, and when -----------------------------------------------------------------------------------
+
+
+def test_while_frozen_only_the_head_leaves_the_weights_that_it_started_from(data: FitData) -> None:
+    _, parent = fitted(data)
+    point = changed(init_from={"seed": 7}, freeze_epochs=2, epochs=2, weight_decay=0.5)
+    frozen = Fit(data, point, SETTINGS, initial_weights=parent.weights)
+    list(frozen.epochs())
+    moved = {name for name, tensor in frozen.weights.items() if not torch.equal(tensor, parent.weights[name])}
+    assert moved == {"network.head.weight", "network.head.bias"}
+
+    thawed = Fit(data, changed(point, epochs=3), SETTINGS, initial_weights=parent.weights)
+    list(thawed.epochs())
+    moved = {name for name, tensor in thawed.weights.items() if not torch.equal(tensor, parent.weights[name])}
+    assert "network.stem.0.weight" in moved
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adam", "nadam", "radam", "rmsprop", "adagrad"])
+def test_every_optimizer_fits_with_rates_by_layer(data: FitData, optimizer: str) -> None:
+    history, _ = fitted(data, changed(optimizer=optimizer, layer_decay=0.7, lr=3e-3))
+    assert history[-1].train_loss < history[0].train_loss
+
+
+@pytest.mark.parametrize(
+    ("schedule", "args", "lrs"),
+    [
+        ("step", {"every": 1, "gamma": 0.1}, [1e-2, 1e-3, 1e-4]),
+        ("by_epoch", {"2": 5e-3, "3": 1e-3}, [1e-2, 5e-3, 1e-3]),
+        ("plateau", {"patience": 0, "gamma": 0.5}, [1e-2, 1e-2, 1e-2]),
+    ],
+)
+def test_an_epoch_tells_the_rate_of_its_last_step(
+    data: FitData, schedule: str, args: dict[str, float], lrs: list[float]
+) -> None:
+    history, _ = fitted(data, changed(schedule=schedule, schedule_args=args))
+    assert [epoch.lr for epoch in history] == pytest.approx(lrs)

@@ -1,33 +1,37 @@
 from __future__ import annotations
 
-import itertools
-import warnings
+import copy
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, RAdam, RMSprop
 
-from kaggle_ray.config import Hyperparameters, Schedule
-from kaggle_ray.models import Shapes, build_model
-from kaggle_ray.train.optim import make_optimizer, make_schedule
+from kaggle_ray.config import Hyperparameters, Optimizer
+from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.models.network import Network
+from kaggle_ray.train.optim import LR_FACTOR, make_optimizer, parameter_groups
+
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+CLASSES = {
+    "adamw": AdamW, "sgd": SGD, "adam": Adam, "nadam": NAdam, "radam": RAdam, "rmsprop": RMSprop, "adagrad": Adagrad,
+}  # fmt: skip
 
 
-def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+def network() -> Model:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    return Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2))
 
 
-def rates(hyperparameters: Hyperparameters, num_steps: int) -> list[float]:
-    """Return the learning rate of each of the steps."""
-    optimizer = make_optimizer(network(), hyperparameters)
-    schedule = make_schedule(optimizer, hyperparameters, num_steps)
-    used: list[float] = []
+def trained(model: Model, hyperparameters: Hyperparameters, num_steps: int = 3) -> None:
+    optimizer = make_optimizer(model, hyperparameters)
+    images = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     for _ in range(num_steps):
-        used.append(float(optimizer.param_groups[0]["lr"]))
+        model(images).square().sum().backward()
         optimizer.step()
-        schedule.step()
-    return used
+        optimizer.zero_grad(set_to_none=True)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -52,80 +56,128 @@ def test_weight_decay_spares_biases_and_normalisation_and_every_parameter_is_in_
     assert sorted(everything) == sorted(id(parameter) for parameter in built.parameters())
 
 
-def test_frozen_parameters_are_left_out() -> None:
-    frozen = network()
-    next(frozen.parameters()).requires_grad_(False)
-    groups = make_optimizer(frozen, Hyperparameters()).param_groups
-    assert sum(len(group["params"]) for group in groups) == len(list(frozen.parameters())) - 1
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_is_torchs_and_moves_every_parameter(optimizer: Optimizer) -> None:
+    model = network()
+    hyperparameters = Hyperparameters(optimizer=optimizer, lr=1e-2)
+    assert type(make_optimizer(model, hyperparameters)) is CLASSES[optimizer]
+    before = copy.deepcopy(model.state_dict())
+    trained(model, hyperparameters)
+    for name, parameter in model.named_parameters():
+        assert parameter.isfinite().all()
+        if name != "network.0.bias":  # the batch norm behind it takes it out
+            assert (parameter != before[name]).any(), name
 
 
-def test_the_optimizers_are_torchs_with_the_hyperparameters() -> None:
-    sgd = make_optimizer(network(), Hyperparameters(optimizer="sgd", lr=0.5, momentum=0.8))
-    assert isinstance(sgd, SGD)
-    assert (sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]) == (0.5, 0.8)
-    assert sgd.param_groups[0]["nesterov"]
-    adamw = make_optimizer(network(), Hyperparameters(lr=0.5, momentum=0.8, beta2=0.95))
-    assert isinstance(adamw, AdamW)
-    assert (adamw.param_groups[0]["lr"], adamw.param_groups[0]["betas"]) == (0.5, (0.8, 0.95))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_optimizer_is_fused_where_torch_can(optimizer: Optimizer) -> None:
+    made = make_optimizer(network(), Hyperparameters(optimizer=optimizer))
+    assert made.defaults.get("fused") is (True if optimizer in ("adamw", "sgd", "adam", "adagrad") else None)
+
+
+def test_the_optimizers_take_the_hyperparameters() -> None:
+    def group(optimizer: Optimizer) -> dict[str, object]:
+        return make_optimizer(
+            network(), Hyperparameters(optimizer=optimizer, lr=0.5, momentum=0.8, beta2=0.95)
+        ).param_groups[0]
+
+    assert all(group(optimizer)["lr"] == 0.5 for optimizer in OPTIMIZERS)
+    assert (group("sgd")["momentum"], group("sgd")["nesterov"]) == (0.8, True)
+    assert all(group(optimizer)["betas"] == (0.8, 0.95) for optimizer in ("adamw", "adam", "nadam", "radam"))
+    assert (group("rmsprop")["momentum"], group("rmsprop")["alpha"]) == (0.8, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "is_decoupled"),
+    [("adamw", True), ("nadam", True), ("radam", True), ("adam", False), ("adagrad", False), ("rmsprop", False)],
+)
+def test_weight_decay_is_decoupled_where_it_says_so(optimizer: Optimizer, is_decoupled: bool) -> None:
+    """Without a slope of the loss, a decoupled decay shrinks by lr * decay; a coupled one is scaled to about lr."""
+    model = network()
+    made = make_optimizer(model, Hyperparameters(optimizer=optimizer, lr=1e-3, weight_decay=0.1))
+    before = model.network[0].weight.detach().clone()  # type: ignore[index]
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    made.step()
+    after = model.network[0].weight.detach()  # type: ignore[index]
+    assert torch.allclose(after, before * (1 - 1e-4), rtol=1e-6, atol=1e-9) is is_decoupled
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sgd_without_momentum_works_too(momentum: float) -> None:
     model = network()
-    optimizer = make_optimizer(model, Hyperparameters(optimizer="sgd", momentum=momentum))
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    model(torch.ones(2, 3, 3, 3)).sum().backward()
-    optimizer.step()
-    assert any((old != new).any() for old, new in zip(before, model.parameters(), strict=True))
+    before = copy.deepcopy(model.state_dict())
+    trained(model, Hyperparameters(optimizer="sgd", momentum=momentum), num_steps=1)
+    assert any((before[name] != new).any() for name, new in model.state_dict().items())
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
-@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.25, 0.99])
-def test_no_schedule_divides_by_zero_or_leaves_its_range(schedule: Schedule, warmup: float) -> None:
-    hyperparameters = Hyperparameters(schedule=schedule, warmup=warmup, lr=0.5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for num_steps in range(1, 51):
-            used = rates(hyperparameters, num_steps)
-            assert len(used) == num_steps
-            assert all(0 < rate <= 0.5 + 1e-9 for rate in used), (num_steps, used)
+def test_sgd_is_torchs_to_the_bit() -> None:
+    model, reference = network(), network()
+    trained(model, Hyperparameters(optimizer="sgd", lr=0.1, weight_decay=0.0), num_steps=5)
+    plain = SGD(reference.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=True)
+    images = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    for _ in range(5):
+        plain.zero_grad(set_to_none=True)
+        reference(images).square().sum().backward()
+        plain.step()
+    for parameter, expected in zip(model.parameters(), reference.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
 
 
-def test_one_cycle_is_torchs() -> None:
-    hyperparameters = Hyperparameters(schedule="one_cycle", warmup=0.3, lr=0.5)
-    reference = SGD(network().parameters(), lr=0.5)
-    torchs = OneCycleLR(reference, max_lr=0.5, total_steps=40, pct_start=0.3)
-    expected: list[float] = []
-    for _ in range(40):
-        expected.append(float(reference.param_groups[0]["lr"]))
-        reference.step()
-        torchs.step()
-    assert rates(hyperparameters, 40) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_has_no_gradient_is_neither_moved_nor_decayed(optimizer: Optimizer) -> None:
+    model = network()
+    convolution = next(model.parameters())
+    convolution.requires_grad_(False)
+    before = convolution.detach().clone()
+    hyperparameters = Hyperparameters(optimizer=optimizer, lr=1e-2, weight_decay=0.5)
+    trained(model, hyperparameters, num_steps=5)
+    assert torch.equal(convolution, before)
+    groups = make_optimizer(model, hyperparameters).param_groups
+    assert any(parameter is convolution for group in groups for parameter in group["params"])  # for when it thaws
 
 
-def test_cosine_is_torchs_after_a_linear_rise() -> None:
-    hyperparameters = Hyperparameters(schedule="cosine", warmup=0.25, lr=0.5)
-    used = rates(hyperparameters, 40)
-    assert used[:10] == pytest.approx([0.5 * (step + 1) / 11 for step in range(10)])
-    reference = SGD(network().parameters(), lr=0.5)
-    torchs = CosineAnnealingLR(reference, T_max=30)
-    expected: list[float] = []
-    for _ in range(30):
-        expected.append(float(reference.param_groups[0]["lr"]))
-        reference.step()
-        torchs.step()
-    assert used[10:] == pytest.approx(expected, abs=1e-12)
+def factors(model: Model, layer_decay: float) -> dict[str, float]:
+    """Return the name of each parameter -> its learning rate over the head's."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay, lr=0.5))
+    assert all(group["lr"] == 0.5 * group[LR_FACTOR] for group in groups)
+    return {names[id(parameter)]: group[LR_FACTOR] for group in groups for parameter in group["params"]}
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
-def test_the_rate_rises_for_the_warm_up_and_then_falls(schedule: Schedule) -> None:
-    used = rates(Hyperparameters(schedule=schedule, warmup=0.25, lr=0.5), 40)
-    peak = used.index(max(used))
-    assert 8 <= peak <= 11
-    assert all(a < b for a, b in itertools.pairwise(used[: peak + 1]))
-    assert all(a > b for a, b in itertools.pairwise(used[peak:]))
-    assert used[-1] < 0.05 * max(used)
+def test_the_learning_rate_falls_from_the_head_to_the_stem_by_stage() -> None:
+    found = factors(build_model("resnet18", Shapes(num_outputs=2)), 0.5)
+    assert found["network.fc.weight"] == found["network.fc.bias"] == 1.0
+    for number, power in ((4, 1), (3, 2), (2, 3), (1, 4)):
+        of_layer = {factor for name, factor in found.items() if f"layer{number}." in name}
+        assert of_layer == {0.5**power}
+    assert found["network.conv1.weight"] == found["network.bn1.weight"] == 0.5**5
 
 
-def test_constant_is_constant() -> None:
-    assert set(rates(Hyperparameters(schedule="constant", lr=0.5), 30)) == {0.5}
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "resnet18", "convnext_atto", "deit_tiny_distilled_patch16_224"]
+)
+def test_timms_models_get_timms_own_factors(name: str) -> None:
+    from timm.optim import param_groups_layer_decay
+
+    model = build_model(f"timm/{name}", Shapes(num_outputs=2))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = param_groups_layer_decay(model.network, weight_decay=0.05, layer_decay=0.75)
+    timms = {names[id(parameter)]: group["lr_scale"] for group in groups for parameter in group["params"]}
+    assert factors(model, 0.75) == pytest.approx(timms, rel=1e-12)
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.7])
+def test_every_parameter_is_in_one_group_whatever_the_model(layer_decay: float) -> None:
+    table = Shapes(num_outputs=2, num_table_columns=3)
+    masks = Shapes(num_outputs=1, segments=True)
+    for name, shapes in (
+        ("resnet9", Shapes(num_outputs=2)),
+        ("resnet18", table),
+        ("table_mlp", table),
+        ("unet", masks),
+    ):
+        model = build_model(name, shapes)
+        groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay))
+        placed = [id(parameter) for group in groups for parameter in group["params"]]
+        assert sorted(placed) == sorted(id(parameter) for parameter in model.parameters())

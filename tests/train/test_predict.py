@@ -84,6 +84,14 @@ def test_the_batch_size_does_not_matter(predict: Predict, batch_size: int) -> No
     assert np.abs(predict(batch_size=batch_size) - predict(batch_size=8)).max() < 1e-6
 
 
+def test_values_come_a_batch_at_a_time(model: Model, head: Head, pixels: Pixels) -> None:
+    by, inputs = predictor(model, head, tta="hflip"), inputs_of(pixels)
+    batches = by.value_blocks(inputs, ALL)
+    first = next(batches)
+    assert len(first) == 8
+    assert np.concatenate([first, *batches]).tobytes() == by.values(inputs, ALL).tobytes()
+
+
 def test_the_same_call_gives_the_same_bits(predict: Predict) -> None:
     assert predict(tta="hflip").tobytes() == predict(tta="hflip").tobytes()
 

@@ -1,0 +1,114 @@
+"""The arguments of the learning-rate schedules: their names, types, ranges and defaults, known without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.types import JsonValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Count:
+    """A whole number."""
+
+    default: int | None = None
+    """None where there is no default."""
+    least: int = 1
+
+    def check(self, value: JsonValue) -> str:
+        """Return what was expected instead of ``value``, nothing where it will do."""
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= self.least
+        return "" if fits else f"a whole number of at least {self.least}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Share:
+    """A number above 0 and below 1."""
+
+    default: float | None = None
+
+    def check(self, value: JsonValue) -> str:
+        """Return what was expected instead of ``value``, nothing where it will do."""
+        return "" if _is_number(value) and 0 < value < 1 else "a number above 0 and below 1"
+
+
+_ARGS: Mapping[str, Mapping[str, _Count | _Share]] = {
+    "one_cycle": {},
+    "cosine": {},
+    "constant": {},
+    "linear": {},
+    "step": {"every": _Count(), "gamma": _Share(default=0.1)},
+    "exponential": {"gamma": _Share()},
+    "cyclical": {"num_cycles": _Count(), "low": _Share(default=0.1)},
+    "snapshot": {"num_cycles": _Count()},
+    "plateau": {"patience": _Count(default=2, least=0), "gamma": _Share(default=0.1)},
+}
+"""Schedule -> its arguments; ``by_epoch`` names epochs instead."""
+
+
+def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, JsonValue]:
+    """Return ``args`` with the schedule's defaults filled in.
+
+    Args:
+        schedule: its name.
+        args: what the user gave.
+        epochs: of the experiment.
+
+    Raises:
+        ConfigError: an argument is unknown, missing, or of the wrong type or range.
+    """
+    if schedule == "by_epoch":
+        return _rates_by_epoch(args)
+    known = _ARGS[schedule]
+    for name in args:
+        if name not in known:
+            what = suggest(name, known) if known else "; it takes none."
+            raise ConfigError(f"schedule_args: {schedule} has no argument {name!r}{what}")
+    full: dict[str, JsonValue] = {}
+    for name, spec in known.items():
+        value = args.get(name, spec.default)
+        if value is None:
+            raise ConfigError(f"schedule_args: {schedule} needs {name!r}, such as {_example(schedule)}.")
+        if expected := spec.check(value):
+            raise ConfigError(f"schedule_args: {schedule}'s {name!r}: expected {expected}, got {value!r}.")
+        full[name] = value
+    if schedule == "snapshot" and full["num_cycles"] > epochs:
+        raise ConfigError(
+            f"schedule_args: snapshot's 'num_cycles': expected at most one per epoch, {epochs}, "
+            f"got {full['num_cycles']}."
+        )
+    return full
+
+
+def _rates_by_epoch(args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the epochs, ascending, and the learning rate from each on."""
+    if not args:
+        raise ConfigError(f"schedule_args: by_epoch needs an epoch, such as {_example('by_epoch')}.")
+    for epoch, rate in args.items():
+        if not (isinstance(epoch, str) and epoch.isdecimal() and epoch == str(int(epoch)) and int(epoch) >= 1):
+            raise ConfigError(f"schedule_args: by_epoch: expected epochs as text from '1', got {epoch!r}.")
+        if not _is_number(rate) or rate <= 0:
+            raise ConfigError(f"schedule_args: by_epoch's {epoch!r}: expected a learning rate above 0, got {rate!r}.")
+    return {epoch: float(args[epoch]) for epoch in sorted(args, key=int)}
+
+
+def cycle_ends(epochs: int, num_cycles: int) -> tuple[int, ...]:
+    """Return the last epoch of each of ``num_cycles`` cycles, whose lengths differ by at most one epoch."""
+    return tuple(epochs * cycle // num_cycles for cycle in range(1, num_cycles + 1))
+
+
+def _is_number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _example(schedule: str) -> str:
+    return {
+        "step": '{"every": 10, "gamma": 0.1}',
+        "exponential": '{"gamma": 0.9}',
+        "cyclical": '{"num_cycles": 3, "low": 0.1}',
+        "snapshot": '{"num_cycles": 4}',
+        "by_epoch": '{"1": 1e-3, "10": 1e-4}',
+    }[schedule]

@@ -1,0 +1,122 @@
+"""The members of an ensemble: what of a run's trials is averaged before anything is weighted.
+
+A plain experiment is one member. Experiments that differ in their seed alone are one together: their mean. The ends of
+the cycles of a snapshot schedule are members of their own, and where the epoch is chosen by the other folds, each fold
+has its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from kaggle_ray.store.attempt import kept_epochs
+from kaggle_ray.types import Experiment, JsonValue, TrialResult, short_digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberPart:
+    """Predictions of one experiment, of the same kind in every fold."""
+
+    experiment_id: str
+    epochs: tuple[int | None, ...]
+    """(K,) for each fold the epoch whose predictions were kept and are meant; None: those of the trial's end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """The mean of its parts."""
+
+    member_id: str
+    name: str
+    """What a person calls it."""
+    parts: tuple[MemberPart, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the member as JSON."""
+        parts = [{"experiment_id": part.experiment_id, "epochs": list(part.epochs)} for part in self.parts]
+        return {"member_id": self.member_id, "name": self.name, "parts": parts}
+
+    @staticmethod
+    def from_json(value: Mapping[str, JsonValue]) -> Member:
+        """Return the member that ``to_json`` described."""
+        parts = [MemberPart(experiment_id=p["experiment_id"], epochs=tuple(p["epochs"])) for p in value["parts"]]
+        return Member(member_id=value["member_id"], name=value["name"], parts=tuple(parts))
+
+
+def members_of(
+    experiments: Sequence[Experiment], results: Mapping[str, Sequence[TrialResult]], *, greater_is_better: bool
+) -> tuple[Member, ...]:
+    """Return the members of a run, in the order of their first experiments.
+
+    Args:
+        experiments: of the run.
+        results: experiment id -> (K,) the committed results of its folds; experiments without an entry are left out.
+        greater_is_better: of the metric, by which epochs are chosen.
+    """
+    groups: dict[tuple[str, int | None], list[tuple[Experiment, MemberPart]]] = {}
+    for experiment in experiments:
+        if experiment.experiment_id in results:
+            for snapshot, part in _parts_of(experiment, results[experiment.experiment_id], greater_is_better):
+                groups.setdefault((_without_seed(experiment), snapshot), []).append((experiment, part))
+    return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
+
+
+def alone(member: Member, experiment: Experiment) -> Member:
+    """Return what one experiment of a member that is a mean over seeds predicts by itself."""
+    part = next(part for part in member.parts if part.experiment_id == experiment.experiment_id)
+    return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
+
+
+def best_epoch_of_others(curves: Sequence[Mapping[int, float]], fold: int, *, greater_is_better: bool) -> int | None:
+    """Return the epoch with the best mean score over the other folds, the first of equals; None without other folds.
+
+    Args:
+        curves: (K,) epoch -> score of each fold's evaluated epochs.
+        fold: whose rows must have no say.
+        greater_is_better: of the score.
+    """
+    others = [curve for other, curve in enumerate(curves) if other != fold]
+    if not others:
+        return None
+    common = sorted(set.intersection(*(set(curve) for curve in curves)))
+    means = {epoch: fmean(curve[epoch] for curve in others) for epoch in common}
+    return (max if greater_is_better else min)(common, key=means.__getitem__)
+
+
+def _parts_of(
+    experiment: Experiment, results: Sequence[TrialResult], greater_is_better: bool
+) -> list[tuple[int | None, MemberPart]]:
+    """Return what an experiment contributes: under None its own predictions, under an epoch those kept of it."""
+    experiment_id, num_folds = experiment.experiment_id, len(results)
+    if experiment.hyperparameters["epoch_rule"] == "other_folds":
+        curves = [{m.epoch: m.score for m in result.history if math.isfinite(m.score)} for result in results]
+        last = max(curves[0])
+        chosen = [best_epoch_of_others(curves, fold, greater_is_better=greater_is_better) for fold in range(num_folds)]
+        epochs = tuple(None if epoch == last else epoch for epoch in chosen)
+        return [(None, MemberPart(experiment_id=experiment_id, epochs=epochs))]
+    snapshots = sorted(set.intersection(*(set(kept_epochs(result)) for result in results)))
+    return [
+        (epoch, MemberPart(experiment_id=experiment_id, epochs=(epoch,) * num_folds)) for epoch in (None, *snapshots)
+    ]
+
+
+def _without_seed(experiment: Experiment) -> str:
+    values = {name: value for name, value in experiment.hyperparameters.items() if name != "seed"}
+    return short_digest(values)
+
+
+def _member(digest: str, snapshot: int | None, found: Sequence[tuple[Experiment, MemberPart]]) -> Member:
+    first, *more = (experiment for experiment, _ in found)
+    at_epoch = "" if snapshot is None else f"@{snapshot}"
+    name = first.name
+    if more:
+        words = [word for word in name.split(" ") if not word.startswith("seed=")]
+        name = f"{' '.join(words)} (mean of {len(found)} seeds)"
+    return Member(
+        member_id=(f"{digest}-seeds" if more else first.experiment_id) + at_epoch,
+        name=name if snapshot is None else f"{name} at epoch {snapshot}",
+        parts=tuple(part for _, part in found),
+    )

@@ -1,0 +1,158 @@
+"""Builds a model by name with the right number of outputs, under its own last layer or under our head."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.models import timm_models, torchvision_models
+from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, Pooling, head_layers, parse_head
+from kaggle_ray.models.model import Model
+from kaggle_ray.models.network import Network
+from kaggle_ray.models.own import with_features, with_logits
+from kaggle_ray.models.registry import BUILDERS, SEGMENTERS, SMP_PREFIX, TABLE_MODELS, check_model_name, smp_models
+from kaggle_ray.models.shapes import Shapes
+from kaggle_ray.models.table import JoinedTable, NormedTable, TableNorm, TableOnly
+from kaggle_ray.types import JsonValue
+
+
+def build_model(
+    name: str,
+    shapes: Shapes,
+    *,
+    pretrained: bool = False,
+    model_args: Mapping[str, JsonValue] | None = None,
+    head: Mapping[str, JsonValue] | None = None,
+) -> Model:
+    """Return a model of the competition's shapes.
+
+    Weights come from torch's global random generator, or where ``pretrained`` from the library's own loading, with a
+    fresh head. ``model_args`` of a library's model may name other ``weights``: a name of the library's, or a file. Of a
+    classifier beside a table they may name ``embedding`` and ``table_width`` (features of image and table, 64 each) and
+    ``table_dropout``; with a ``head``, the image's features are those that it pools, and the rest of it stands above
+    both.
+
+    Raises:
+        ConfigError: the name or an argument of it is unknown, the head is none that the model takes, the weights cannot
+            be had, or the model is of another task.
+    """
+    check_model_name(name)
+    _check_task(name, shapes)
+    arguments, options = dict(model_args or {}), parse_head(head or {})
+    if options is not None and (shapes.segments or name in TABLE_MODELS):
+        raise ConfigError(f"model {name!r}: head is for classifiers of images. Leave it empty.")
+    try:
+        if name in TABLE_MODELS:
+            network = _build_table_model(name, shapes, arguments)
+        elif shapes.segments:
+            network = _build_segmenter(name, shapes, pretrained, arguments)
+        elif shapes.num_table_columns:
+            network = _build_joined(name, shapes, pretrained, arguments, options)
+        elif options is not None:
+            network = _build_headed(name, shapes, pretrained, arguments, options)
+        else:
+            network = _build_classifier(name, shapes.num_outputs, shapes.num_channels, pretrained, arguments)
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
+    return Model(network, shapes)
+
+
+def _check_task(name: str, shapes: Shapes) -> None:
+    segments = name in SEGMENTERS or name.startswith(SMP_PREFIX)
+    if shapes.segments and not segments:
+        known = ", ".join([*sorted(SEGMENTERS), f"{SMP_PREFIX}unet", f"{SMP_PREFIX}fpn"])
+        raise ConfigError(f"model {name!r} does not segment. Use one of {known}.")
+    if not shapes.segments and segments:
+        raise ConfigError(f"model {name!r} is for segmentation. Use a classifier, such as resnet18.")
+    if name in TABLE_MODELS and not shapes.num_table_columns:
+        raise ConfigError(f"model {name!r} needs a table, and the competition has none.")
+
+
+def _build_table_model(name: str, shapes: Shapes, arguments: dict[str, Any]) -> Network:
+    norm = TableNorm(shapes.num_table_columns)
+    hidden = tuple(arguments.pop("hidden", () if name == "table_linear" else (64,)))
+    network = TableOnly(norm, shapes.num_outputs, hidden, **arguments)
+    return Network(module=network, fresh=(network,))
+
+
+def _build_segmenter(name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any]) -> Network:
+    if name.startswith(SMP_PREFIX):
+        if shapes.num_table_columns:
+            raise ConfigError(f"model {name!r} takes no table. Use unet, or leave the table out of the competition.")
+        build = smp_models().build
+        smp: Network = build(
+            name,
+            num_outputs=shapes.num_outputs,
+            num_channels=shapes.num_channels,
+            pretrained=pretrained,
+            arguments=arguments,
+        )
+        return smp
+    _refuse_pretrained(name, pretrained)
+    norm = TableNorm(shapes.num_table_columns) if shapes.num_table_columns else None
+    network = SEGMENTERS[name](
+        num_outputs=shapes.num_outputs,
+        num_channels=shapes.num_channels,
+        num_table_features=norm.num_features if norm else 0,
+        **arguments,
+    )
+    own = with_logits(network)
+    return own if norm is None else dataclasses.replace(own, module=NormedTable(network, norm))
+
+
+def _build_joined(
+    name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any], options: HeadOptions | None
+) -> Network:
+    """Return a classifier of images whose features are joined with the table's."""
+    width, dropout = arguments.pop("table_width", 64), arguments.pop("table_dropout", 0.0)
+    if options is None:
+        num_features = arguments.pop("embedding", 64)
+        inner = _build_classifier(name, num_features, shapes.num_channels, pretrained, arguments)
+        of_images: nn.Module = nn.ReLU()
+        head: nn.Module = nn.Linear(num_features + width, shapes.num_outputs)
+    else:
+        inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
+        pooling = Pooling(options.pooling)
+        num_features = pooling.num_features(inner.num_features)
+        inner = dataclasses.replace(inner, module=PooledNetwork(inner.module, pooling), fresh=(pooling,))
+        of_images = nn.Identity()
+        head = head_layers(num_features + width, shapes.num_outputs, options)
+    joined = JoinedTable(
+        inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
+    )  # fmt: skip
+    return dataclasses.replace(inner, module=joined, fresh=(*inner.fresh, joined.of_table, joined.head))
+
+
+def _build_headed(
+    name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any], options: HeadOptions
+) -> Network:
+    inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
+    network = HeadedNetwork(inner.module, inner.num_features, shapes.num_outputs, options)
+    return dataclasses.replace(inner, module=network, fresh=(network.pooling, network.head))
+
+
+def _build_classifier(
+    name: str, num_outputs: int | None, num_channels: int, pretrained: bool, arguments: dict[str, Any]
+) -> Network:
+    """Return the library's network with ``num_outputs`` logits, or where they are None with its features."""
+    if name not in BUILDERS:
+        library = timm_models if name.startswith(timm_models.PREFIX) else torchvision_models
+        of_library: Network = library.build(
+            name, num_outputs=num_outputs, num_channels=num_channels, pretrained=pretrained, arguments=arguments
+        )
+        return of_library
+    _refuse_pretrained(name, pretrained)
+    if num_channels != 3:
+        arguments = {"num_channels": num_channels, **arguments}
+    network = BUILDERS[name](num_outputs=num_outputs or 1, **arguments)
+    return with_features(name, network) if num_outputs is None else with_logits(network)
+
+
+def _refuse_pretrained(name: str, pretrained: bool) -> None:
+    if pretrained:
+        raise ConfigError(f"model {name!r}: there are no pretrained weights. Set pretrained to false.")

@@ -1,0 +1,66 @@
+"""Finds out whether a model can be built, and takes the images of an experiment, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.models.build import build_model
+from kaggle_ray.models.model import Model
+from kaggle_ray.models.network import on_meta
+from kaggle_ray.models.registry import is_own
+from kaggle_ray.models.shapes import Shapes
+from kaggle_ray.types import JsonValue
+
+
+def check_model(
+    name: str,
+    shapes: Shapes,
+    *,
+    model_args: Mapping[str, JsonValue] | None = None,
+    head: Mapping[str, JsonValue] | None = None,
+    pretrained: bool = False,
+    sides: Collection[tuple[int, int]] = (),
+) -> None:
+    """Raise ConfigError where a model cannot be built so, or takes no images of these heights and widths.
+
+    Shapes are found without memory or computing. Pretrained weights are loaded for once, so that a download happens, or
+    fails, before any trial starts.
+    """
+    arguments = model_args or {}
+    if "weights" in arguments and not pretrained and not is_own(name):
+        raise ConfigError(f"model {name!r}: model_args name weights, and pretrained is false. Set it to true.")
+    try:
+        with torch.device("meta"):
+            model = build_model(name, shapes, model_args=arguments, head=head)
+    except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
+        model = build_model(name, shapes, model_args=arguments, head=head)
+    for height, width in sorted(sides) if model.uses_images else ():
+        _check_side(name, model, height, width)
+    if pretrained:
+        build_model(name, shapes, pretrained=True, model_args=arguments, head=head)
+
+
+def _check_side(name: str, model: Model, height: int, width: int) -> None:
+    shapes = model.shapes
+    inputs = [torch.empty(2, shapes.num_channels, height, width, device="meta")]
+    if shapes.num_table_columns:
+        inputs.append(torch.empty(2, shapes.num_table_columns, device="meta"))
+    try:
+        logits = on_meta(model, *inputs)
+    except NotImplementedError:
+        return  # it cannot be told without values
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        if "meta" in str(error):
+            return
+        own = f" Its own size is {model.input_size}: set image_size to that, or to 0." if model.input_size else ""
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"model {name!r} takes no images of {height} x {width} pixels: {reason}.{own}") from error
+    expected = (2, shapes.num_outputs, height, width) if shapes.segments else (2, shapes.num_outputs)
+    if tuple(logits.shape) != expected:
+        raise ConfigError(
+            f"model {name!r} at {height} x {width} pixels: expected logits of shape {expected}, got "
+            f"{tuple(logits.shape)}. Choose another size or another model."
+        )

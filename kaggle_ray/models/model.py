@@ -1,0 +1,87 @@
+"""A network with the normalisation of its inputs in front, for every kind of competition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kaggle_ray.models.network import Network
+from kaggle_ray.models.shapes import Shapes
+from kaggle_ray.models.stages import depths
+from kaggle_ray.models.table import TableNorm, TableOnly
+
+EXTRA_MEAN, EXTRA_STD = 0.5, 0.25
+"""Of channels beyond red, green and blue."""
+
+
+class Model(nn.Module):
+    """What is trained: it takes images in the range 0..1, a table, or both, and gives logits."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Network, shapes: Shapes) -> None:
+        """Normalise images with the mean and deviation that ``network`` was trained with."""
+        super().__init__()
+        self.network = network.module
+        self.shapes = shapes
+        self.input_size = network.input_size
+        """Side in pixels of the images that the library trained the network on; None where it trained none."""
+        self._fresh = list(network.fresh)
+        self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN), persistent=False)
+        self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD), persistent=False)
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether images are looked at, so that they have to be read."""
+        return not isinstance(self.network, TableOnly)
+
+    def fresh_modules(self) -> list[nn.Module]:
+        """Return what comes with no pretrained weights: the head, a decoder, the table's branch.
+
+        It is the same whether the weights were loaded or not: while the rest is frozen, these are trained.
+        """
+        return list(self._fresh)
+
+    def fresh_names(self) -> frozenset[str]:
+        """Return the names of the parameters of ``fresh_modules``."""
+        fresh = {id(parameter) for module in self._fresh for parameter in module.parameters()}
+        return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in fresh)
+
+    def depths(self) -> dict[str, int]:
+        """Return the name of each parameter -> how many stages it lies below the head, 0 for what is fresh."""
+        return depths(self, fresh=self.fresh_names())
+
+    def fit_table(self, table_ND: Tensor) -> None:
+        """Take the scale of the table's columns from the training rows (N, D)."""
+        for module in self.modules():
+            if isinstance(module, TableNorm):
+                module.fit(table_ND)
+
+    def forward(self, images: Tensor, table_ND: Tensor | None = None) -> Tensor:
+        """Return (N, C) logits, or (N, K, H, W) for segmentation.
+
+        Args:
+            images: (N, C, H, W) values 0..1, or (N, V, C, H, W) where a sample has several: the logits are the mean.
+            table_ND: (N, D), where the competition has a table.
+        """
+        if images.ndim == 5:
+            num_views = images.shape[1]
+            repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
+            return self(images.flatten(0, 1), repeated).unflatten(0, (-1, num_views)).mean(dim=1)  # type: ignore[no-any-return]
+        logits: Tensor
+        if not self.uses_images:
+            logits = self.network(table_ND)
+        elif self.shapes.num_table_columns:
+            logits = self.network((images - self.mean) / self.std, table_ND)
+        else:
+            logits = self.network((images - self.mean) / self.std)
+        return logits
+
+
+def _per_channel(values: Sequence[float], num_channels: int, extra: float) -> Tensor:
+    """Return (1, num_channels, 1, 1); channels beyond red, green and blue have no statistics to go by."""
+    known = list(values)[:num_channels]
+    return torch.tensor([*known, *[extra] * (num_channels - len(known))]).view(1, num_channels, 1, 1)

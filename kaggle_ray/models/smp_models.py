@@ -1,0 +1,155 @@
+"""Segmenters of segmentation-models-pytorch as ``smp/<architecture>``, on an encoder with its library's weights.
+
+``model_args`` name the ``encoder``, such as ``resnet34`` (the default) or timm's as ``tu-<name>``; the rest goes to the
+architecture. Shape suffixes: N samples, K outputs per pixel, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, encoders
+from torch import Tensor, nn
+
+from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from kaggle_ray.models.padding import padded
+from kaggle_ray.models.weights import downloading, load_weights, names_a_file, read_weights
+
+PREFIX = "smp/"
+_TIMM = "tu-"
+_OURS = ("in_channels", "classes", "encoder_name", "encoder_weights", "activation", "aux_params", "self", "kwargs")
+"""Arguments of smp's that follow from the competition, have another name here, or change what comes out."""
+
+
+class CroppedSegmenter(nn.Module):
+    """A segmenter of images of any size: they are padded to what the encoder can halve, and the masks cropped."""
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        """Pad sides to multiples of ``multiple``."""
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, K, H, W) logits."""
+        height, width = images_NCHW.shape[2:]
+        logits: Tensor = self.network(padded(images_NCHW, self.multiple))
+        return logits[:, :, :height, :width]
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError, with the nearest known name, where smp has no such architecture."""
+    architecture = name.removeprefix(PREFIX)
+    if architecture not in MODEL_ARCHITECTURES_MAPPING:
+        raise ConfigError(f"unknown smp model {architecture!r}{suggest(architecture, MODEL_ARCHITECTURES_MAPPING)}")
+
+
+def input_size(arguments: Mapping[str, Any]) -> int | None:
+    """Return the height in pixels of the images that a timm encoder was trained on; smp does not tell its own's."""
+    cfg = _timm_cfg(_encoder_of(arguments))
+    return None if cfg is None else int(cfg.input_size[1])
+
+
+def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, arguments: Mapping[str, Any]) -> Network:
+    """Return the segmenter; its decoder and its last layer are fresh.
+
+    ``arguments`` may have ``weights``: smp's name of an encoder's weights, or a file of them; imagenet.
+
+    Raises:
+        ConfigError: an encoder, its weights or an argument are unknown, or the weights cannot be had.
+        ValueError: of smp's, about the value of an argument.
+    """
+    architecture = MODEL_ARCHITECTURES_MAPPING[name.removeprefix(PREFIX)]
+    encoder, weights = _encoder_of(arguments), arguments.get("weights")
+    _check_encoder(name, encoder)
+    own = {key: value for key, value in arguments.items() if key not in ("encoder", "weights")}
+    if not encoder.startswith(_TIMM):  # smp would pass over what it does not know
+        _check_arguments(name, architecture, own)
+    file = weights if pretrained and names_a_file(weights) else None
+    if file is not None and encoder.startswith(_TIMM):  # timm loads it, whatever the channels
+        read_weights(file)
+        own, file, weights = {**own, "pretrained_cfg_overlay": {"file": file}}, None, None
+    chosen = _weights_name(name, encoder, weights) if pretrained and file is None else None
+    of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own}
+    statistics = _known_statistics(encoder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if chosen is None:
+            network = architecture(encoder_weights=None, **of_model)
+        else:
+            with downloading(name, f"the Hugging Face hub ({_hub_of(encoder, chosen)})"):
+                network = architecture(encoder_weights=chosen, **of_model)
+                statistics = encoders.get_preprocessing_params(encoder, pretrained=chosen)
+    if file is not None:
+        load_weights(network.encoder, file)
+    scale = statistics["input_range"][1]
+    fresh = [part for child, part in network.named_children() if child != "encoder" and part is not None]
+    return Network(
+        module=CroppedSegmenter(network, network.encoder.output_stride),
+        fresh=tuple(fresh),
+        mean=[value / scale for value in statistics["mean"]],
+        std=[value / scale for value in statistics["std"]],
+        input_size=input_size(arguments),
+    )
+
+
+def _encoder_of(arguments: Mapping[str, Any]) -> str:
+    return str(arguments.get("encoder", "resnet34"))
+
+
+def _check_encoder(name: str, encoder: str) -> None:
+    if encoder.startswith(_TIMM):
+        known = [f"{_TIMM}{model}" for model in timm.list_models()]
+        is_known = encoder.partition(".")[0] in known
+    else:
+        known = encoders.get_encoder_names()
+        is_known = encoder in known
+    if not is_known:
+        raise ConfigError(f"model {name!r}: unknown encoder {encoder!r}{suggest(encoder, known)}")
+
+
+def _check_arguments(name: str, architecture: Any, arguments: Mapping[str, Any]) -> None:
+    known = ["encoder", "weights", *(key for key in inspect.signature(architecture).parameters if key not in _OURS)]
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"model {name!r}: unknown model_args {key!r}{suggest(key, known)}")
+
+
+def _weights_name(name: str, encoder: str, weights: object) -> str:
+    """Return smp's name of the encoder's weights: ``weights``, imagenet where there are such, else the first.
+
+    Raises:
+        ConfigError: the encoder has none of that name.
+    """
+    if encoder.startswith(_TIMM):
+        return "imagenet"  # timm's weights are part of the encoder's name; smp asks for any name but None
+    known = list(encoders.encoders[encoder]["pretrained_settings"])
+    chosen = weights or ("imagenet" if "imagenet" in known else known[0])
+    if chosen not in known:
+        raise ConfigError(
+            f"model {name!r}: encoder {encoder!r}: unknown weights {chosen!r}{suggest(str(chosen), known)}"
+        )
+    return str(chosen)
+
+
+def _hub_of(encoder: str, weights: str) -> str:
+    if encoder.startswith(_TIMM):
+        return encoder.removeprefix(_TIMM)
+    return str(encoders.encoders[encoder]["pretrained_settings"][weights]["repo_id"])
+
+
+def _known_statistics(encoder: str) -> Mapping[str, Any]:
+    """Return mean, std and range of the encoder's images, as far as they are known without a download."""
+    cfg = _timm_cfg(encoder)
+    if cfg is None:
+        return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "input_range": [0, 1]}
+    return {"mean": cfg.mean, "std": cfg.std, "input_range": [0, 1]}
+
+
+def _timm_cfg(encoder: str) -> Any:
+    return timm.get_pretrained_cfg(encoder.removeprefix(_TIMM)) if encoder.startswith(_TIMM) else None

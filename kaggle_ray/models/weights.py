@@ -1,0 +1,76 @@
+"""Pretrained weights: from a file on this machine, or by the library's own download, whose failures get a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from kaggle_ray.errors import ConfigError
+
+_LONGEST_REASON = 300
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def names_a_file(weights: object) -> bool:
+    """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
+    return isinstance(weights, str) and (weights.endswith(_SUFFIXES) or "/" in weights)
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, or of one that torch.save wrote; no other object is unpickled.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"model_args 'weights': {file}: no such file. Expected one of {', '.join(_SUFFIXES)}.")
+    try:
+        if file.suffix == ".safetensors":
+            state = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format's reader raises errors of its own
+        raise ConfigError(f"model_args 'weights': {file}: cannot be read: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ConfigError(f"model_args 'weights': {file}: expected tensors by name (a state_dict), got something else.")
+    return state
+
+
+def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ()) -> None:
+    """Give ``module`` the file's weights: every one of them by its name and shape, save for the layers in ``but``.
+
+    Raises:
+        ConfigError: the file lacks weights of the module's, or has others.
+    """
+    left_out = tuple(f"{name}." for name, part in module.named_modules() if any(part is one for one in but))
+    state = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith(left_out)}
+    own = {name: tensor for name, tensor in module.state_dict().items() if name.startswith(left_out)}
+    try:
+        module.load_state_dict({**state, **own})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise ConfigError(
+            f"model_args 'weights': {path}: is of another model, or of images of other channels: {reason} ..."
+        ) from error
+
+
+@contextmanager
+def downloading(model: str, source: str) -> Iterator[None]:
+    """Turn what fails while a library fetches and loads weights into a ConfigError that names ``source``."""
+    try:
+        yield
+    except (ConfigError, TypeError):
+        raise
+    except Exception as error:  # the hubs' clients have no base class in common
+        reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        raise ConfigError(
+            f"model {model!r}: its pretrained weights could not be loaded from {source}: {reason}. "
+            f"Without a network, bring the file to this machine and name it in model_args as "
+            f"{{'weights': '/path/to/the/file'}}, or set pretrained to false."
+        ) from error

@@ -1,0 +1,79 @@
+"""An HTML page that needs nothing but a browser, and the parts that such pages share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib.resources import files
+
+from kaggle_ray.report.figures import Figure
+from kaggle_ray.types import JsonValue
+
+_FORBID_REQUESTS = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def document(title: str, body: str, figures: Mapping[str, Figure]) -> str:
+    """Return the page: about 5 MB, plotly.js included, and never a request to anywhere.
+
+    Args:
+        title: of the browser's window, as text.
+        body: HTML.
+        figures: id of an element of the body -> the figure to draw in it.
+    """
+    from plotly.offline import get_plotlyjs
+
+    return f"""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_FORBID_REQUESTS}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>{_asset("page.css")}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script type="application/json" id="figures">{_json_in_html(dict(figures))}</script>
+<script>{get_plotlyjs()}</script>
+<script>{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def tiles(shown: Iterable[tuple[str, str, str]]) -> str:
+    """Return a row of tiles, each a label, a figure and a detail, as text."""
+    drawn = (
+        f'<div class="tile"><p class="label">{escape(label)}</p><p class="figure">{escape(figure)}</p>'
+        f'<p class="detail">{escape(detail)}</p></div>'
+        for label, figure, detail in shown
+    )
+    return f'<section class="tiles">{"".join(drawn)}</section>'
+
+
+def section(title: str, content: str) -> str:
+    """Return a card under a title, both HTML."""
+    return f'<section class="card"><h2>{title}</h2>{content}</section>'
+
+
+def definitions(facts: Mapping[str, str]) -> str:
+    """Return a list of labels and what they stand for, as text."""
+    pairs = (f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in facts.items())
+    return f"<dl>{''.join(pairs)}</dl>"
+
+
+def _json_in_html(value: JsonValue) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return files("kaggle_ray.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""A fold's data from a competition's samples and its fold plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.inner import inner_split
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.opened import open_test, open_train
+from kaggle_ray.rows import Rows
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.types import Folds
+
+
+def hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
+    """Return (N * V,) the hashes of the training samples' ids, a sample's views one after the other."""
+    views = range(samples.num_views)
+    ids = samples.train_ids.tolist()
+    return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+
+
+def train_inputs(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Inputs:
+    """Return the training rows' images, decoded to ``sides``, height and width in pixels, and their table."""
+    table = samples.train_table
+    return Inputs(
+        images=open_train(competition, samples, sides, cache_dir),
+        num_views=samples.num_views,
+        table=None if table is None else table.values,
+    )
+
+
+def test_inputs(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Inputs:
+    """Return the same of the rows to predict."""
+    table = samples.test_table
+    return Inputs(
+        images=open_test(competition, samples, sides, cache_dir),
+        num_views=samples.num_views,
+        table=None if table is None else table.values,
+    )
+
+
+def fold_data(
+    competition: Competition,
+    samples: Samples,
+    folds: Folds,
+    fold: int,
+    hyperparameters: Hyperparameters,
+    *,
+    inputs: Inputs,
+    masks: Images | None,
+    target: Rows,
+    hashes: npt.NDArray[np.uint64],
+) -> FitData:
+    """Return the data of one fold; the fold plan is in the order of the competition's samples.
+
+    Args:
+        competition: with the names that its files tell.
+        samples: its rows.
+        folds: the plan.
+        fold: its number.
+        hyperparameters: which say whether an inner split is held out.
+        inputs: of all training rows.
+        masks: for segmentation, at the size that images are decoded to.
+        target: what predictions are scored against, of all training rows.
+        hashes: of all training rows' ids.
+    """
+    mask, train_rows, inner_rows = competition.mask, folds.train_rows(fold), None
+    if hyperparameters.epoch_rule == "inner":
+        train_rows, inner_rows = inner_split(
+            competition.folds.kind,
+            train_rows,
+            share=hyperparameters.inner_share,
+            seed=hyperparameters.seed,
+            target=samples.target,
+            groups=samples.groups,
+            times=samples.times,
+        )
+    return FitData(
+        inputs=inputs,
+        target=target,
+        heads=competition.heads,
+        metric=competition.metric,
+        train_rows=train_rows,
+        inner_rows=inner_rows,
+        valid_rows=folds.valid_rows(fold),
+        fold=fold,
+        id_hashes=hashes,
+        masks=masks,
+        mask_size=None if mask is None else (mask.height, mask.width),
+        sample_ids=samples.train_ids,
+    )

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.competition import Samples, read_samples
+from kaggle_ray.data.folds import make_folds
+from kaggle_ray.errors import NonFiniteLossError
+from kaggle_ray.images.cache import Images
+from kaggle_ray.settings import Settings
+from kaggle_ray.testing.toy import COMPETITION, TINY
+from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
+from kaggle_ray.train.inputs import FitData
+from kaggle_ray.train.loop import Fit
+from kaggle_ray.train.lr_finder import find_lr, sweep_competition
+from kaggle_ray.train.lr_sweep import LrSweep, lr_sweep
+from kaggle_ray.types import Folds
+
+SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
+POINT = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
+
+
+@pytest.fixture(scope="module")
+def samples(toy_data: Path) -> Samples:
+    return read_samples(COMPETITION, toy_data)
+
+
+@pytest.fixture(scope="module")
+def folds(samples: Samples) -> Folds:
+    return make_folds(
+        COMPETITION.folds,
+        sample_ids=samples.train_ids,
+        target=samples.target,
+        train_only=np.zeros(len(samples.train_ids), dtype=np.bool_),
+        test_ids=samples.test_ids,
+        class_names=COMPETITION.classes,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(samples: Samples, folds: Folds, tmp_path_factory: pytest.TempPathFactory) -> FitData:
+    inputs = train_inputs(COMPETITION, samples, (8, 8), tmp_path_factory.mktemp("cache"))
+    return fold_data(
+        COMPETITION, samples, folds, 0, POINT, inputs=inputs, masks=None, target=samples.target,
+        hashes=hashes_of(samples),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sweep(data: FitData) -> LrSweep:
+    return find_lr(data, POINT, SETTINGS)
+
+
+# The test itself ------------------------------------------------------------------------------------------------------
+
+
+def test_the_suggested_rate_trains_better_than_a_much_smaller_one_and_stays_finite(
+    data: FitData, sweep: LrSweep
+) -> None:
+    def loss(lr: float) -> float:
+        return list(Fit(data, dataclasses.replace(POINT, lr=lr), SETTINGS).epochs())[-1].train_loss
+
+    assert sweep.suggestion is not None
+    assert 1e-3 <= sweep.suggestion <= 0.3
+    assert loss(sweep.suggestion) < 0.9 * loss(sweep.suggestion / 30)
+
+
+def test_the_rates_grow_by_the_same_factor_over_the_range(data: FitData, sweep: LrSweep) -> None:
+    assert sweep.lrs[0] == pytest.approx(1e-7)
+    ratios = np.diff(np.log(sweep.lrs))
+    assert np.allclose(ratios, math.log(1e8) / 119)
+    assert len(sweep.lrs) == len(sweep.losses) == len(sweep.smoothed) <= 120
+    short = find_lr(data, POINT, SETTINGS, lowest=1e-5, highest=1e-3, num_steps=21)
+    assert len(short.lrs) == 21
+    assert [short.lrs[0], short.lrs[-1]] == pytest.approx([1e-5, 1e-3])
+
+
+def test_it_is_a_function_of_its_arguments_and_of_neither_lr_nor_schedule(data: FitData, sweep: LrSweep) -> None:
+    other = dataclasses.replace(POINT, lr=5.0, schedule="step", schedule_args={"every": 1})
+    assert find_lr(data, other, SETTINGS) == sweep
+    assert find_lr(data, dataclasses.replace(POINT, seed=1), SETTINGS) != sweep
+
+
+def test_it_ends_where_the_loss_diverges(data: FitData) -> None:
+    sgd = find_lr(data, dataclasses.replace(POINT, optimizer="sgd"), SETTINGS, highest=1e4)
+    assert sgd.lrs[-1] < 1e3
+    assert all(math.isfinite(loss) for loss in sgd.losses)
+
+
+def test_the_first_loss_is_that_of_the_untrained_model_on_its_first_batch(data: FitData, sweep: LrSweep) -> None:
+    """So real losses and batches are used: an epoch at a rate of nearly nothing measures the same."""
+    epoch = next(Fit(data, dataclasses.replace(POINT, lr=1e-12, epochs=1), SETTINGS).epochs())
+    num_batches = math.ceil(len(data.train_rows) / POINT.batch_size)
+    assert np.mean(sweep.losses[:num_batches]) == pytest.approx(epoch.train_loss, rel=1e-3)
+
+
+def test_a_loss_that_is_never_finite_is_an_error(data: FitData) -> None:
+    without_a_value = np.full(len(data.target), np.nan, dtype=np.float32)
+    with pytest.raises(NonFiniteLossError, match="not finite after 0 steps"):
+        find_lr(dataclasses.replace(data, target=without_a_value), POINT, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"start_size": 16, "image_size": 32},
+        {"mixup": 0.4, "augment": "light"},
+        {"layer_decay": 0.5, "optimizer": "rmsprop"},
+        {"init_from": {"image_size": 32}, "freeze_epochs": 1},
+    ],
+    ids=["growing size", "mixtures", "layers", "a parent"],
+)
+def test_experiments_of_every_kind_can_be_tested(data: FitData, values: dict[str, Any]) -> None:
+    side = values.get("image_size", 8)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, side, side, 3), dtype=np.uint8)
+    larger = dataclasses.replace(data, inputs=dataclasses.replace(data.inputs, images=Images.of_array(pixels)))
+    found = find_lr(larger, dataclasses.replace(POINT, **values), SETTINGS, num_steps=15)
+    assert len(found.lrs) >= 10
+
+
+def test_a_competition_is_tested_on_the_rows_of_its_first_fold(
+    samples: Samples, folds: Folds, sweep: LrSweep, tmp_path: Path
+) -> None:
+    assert sweep_competition(COMPETITION, samples, folds, POINT, SETTINGS, tmp_path) == sweep
+
+
+# No trace -------------------------------------------------------------------------------------------------------------
+
+
+def process_state() -> list[Any]:
+    return [
+        torch.get_num_threads(),
+        cv2.getNumThreads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),  # type: ignore[index]
+    ]
+
+
+def test_the_process_is_as_it_was(data: FitData) -> None:
+    torch.use_deterministic_algorithms(False)
+    torch.set_float32_matmul_precision("medium")
+    torch.manual_seed(12345)
+    before = process_state()
+    try:
+        find_lr(data, POINT, SETTINGS, num_steps=12)
+        assert process_state() == before
+        with pytest.raises(RuntimeError):  # the toy's images are too small for this network
+            find_lr(data, dataclasses.replace(POINT, model="resnet9", model_args={"stem_stride": 4}), SETTINGS)
+        assert process_state() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_nothing_is_written(data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    find_lr(data, POINT, SETTINGS, num_steps=12)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_hyperparameters_are_not_changed(data: FitData) -> None:
+    given = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
+    find_lr(data, given, SETTINGS, num_steps=12)
+    assert given == POINT
+
+
+# The suggestion -------------------------------------------------------------------------------------------------------
+
+LRS = np.logspace(-7, 1, 120)
+
+
+def curve(middle: float, edge: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A loss that falls from 1 to 0.2 around ``middle`` and explodes from ``edge`` on."""
+    return 0.2 + 0.8 / (1 + (LRS / middle) ** 2) + (LRS / edge) ** 2
+
+
+@pytest.mark.parametrize("middle", [1e-4, 1e-3, 1e-2])
+def test_the_suggestion_follows_the_fall_of_the_loss(middle: float) -> None:
+    found = lr_sweep(LRS.tolist(), curve(middle, 100 * middle).clip(max=3).tolist())
+    assert found.suggestion is not None
+    assert middle < found.suggestion < 3 * middle
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_noise_of_batches_moves_the_suggestion_little(seed: int) -> None:
+    clean = curve(1e-3, 0.1).clip(max=3)
+    noisy = clean * (1 + 0.1 * np.random.default_rng(seed).standard_normal(len(LRS)))
+    expected, found = lr_sweep(LRS.tolist(), clean.tolist()), lr_sweep(LRS.tolist(), noisy.tolist())
+    assert expected.suggestion is not None
+    assert found.suggestion is not None
+    assert 0.5 < found.suggestion / expected.suggestion < 2
+
+
+def test_the_smoothed_curve_does_not_lag() -> None:
+    valley = np.abs(np.log10(LRS) + 3)  # lowest at 1e-3, alike on both sides
+    found = lr_sweep(LRS.tolist(), valley.tolist())
+    assert LRS[int(np.argmin(found.smoothed))] == pytest.approx(1e-3, rel=0.1)
+
+
+@pytest.mark.parametrize("losses", [np.ones(120), np.linspace(1, 2, 120), 1 + LRS], ids=["flat", "rising", "exploding"])
+def test_a_loss_that_does_not_fall_suggests_nothing(losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    assert lr_sweep(LRS.tolist(), losses.tolist()).suggestion is None
