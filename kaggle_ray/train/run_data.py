@@ -16,6 +16,7 @@ from kaggle_ray.data.competition import Competition, Samples, load_competition, 
 from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.subset import samples_with
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_masks, open_target
@@ -104,6 +105,8 @@ class RunData:
         declared, _ = load_competition(self._context.competition_file)
         data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
         competition, samples = open_competition(declared, data_dir)
+        if self._context.only_ids is not None:
+            samples = samples_with(samples, self._context.only_ids)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         if unreadable:
             placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
