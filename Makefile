@@ -1,5 +1,5 @@
 # make demo: from nothing to a submission and a report.   make test: from nothing to green.
-.PHONY: demo test test-slow setup lint clean
+.PHONY: demo test test-slow bench-loaders setup lint clean
 .DEFAULT_GOAL := help
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -17,6 +17,12 @@ test: lint  ## ruff, mypy --strict, the import floors, the tests
 
 test-slow: setup  ## crashes, kills and Ray: minutes
 	$(PYTHON) -m pytest -q -m slow
+
+bench-loaders: setup  ## decoders, loaders beside torchvision's and timm's, what decoding once saves: minutes
+	@test -n "$(PHOTOGRAPHS)" || { echo 'make bench-loaders PHOTOGRAPHS="FOLDER ...": folders of JPEG files'; exit 2; }
+	$(PYTHON) tests/benchmarks/decoders.py $(PHOTOGRAPHS)
+	$(PYTHON) tests/benchmarks/loaders.py $(PHOTOGRAPHS) --workers 0 --workers 1 --workers 2
+	$(PYTHON) tests/benchmarks/decode_once.py $(firstword $(PHOTOGRAPHS))
 
 lint: setup
 	.venv/bin/ruff check .

@@ -220,8 +220,8 @@ def find_lr(
     """Suggest a peak learning rate for the first experiment of COMPETITION's search space; draw the range test."""
     from typing import cast
 
+    from kaggle_ray.cache.folder import default_cache_dir
     from kaggle_ray.config import parse_hyperparameters, parse_override
-    from kaggle_ray.images.cache import default_cache_dir
     from kaggle_ray.report.lr_page import render_lr_page, suggestion_text
     from kaggle_ray.schedule.plan import RunOptions, make_plan
     from kaggle_ray.train.lr_finder import sweep_competition
@@ -299,14 +299,14 @@ def report(run: Path) -> None:
 @click.option("--augment", multiple=True, metavar="RECIPE", help="Show this recipe's variants. [all recipes]")
 def show(competition: str, data: str | None, out: Path | None, augment: tuple[str, ...]) -> None:
     """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test."""
+    from kaggle_ray.cache.folder import default_cache_dir
     from kaggle_ray.data.competition import load_competition, open_competition
     from kaggle_ray.data.staging import stage_data
-    from kaggle_ray.images.cache import default_cache_dir
     from kaggle_ray.report.show import contact_sheets
 
     declared, _ = load_competition(competition)
-    data_dir = stage_data(data or str(Path("data") / declared.name), cache_dir=default_cache_dir())
-    opened, samples = open_competition(declared, data_dir)
+    staged = stage_data(data or str(Path("data") / declared.name), cache_dir=default_cache_dir())
+    opened, samples = open_competition(declared, staged.folder)
     click.echo(contact_sheets(opened, samples, out=out or Path("show") / opened.name, recipes=augment or None))
 
 
@@ -317,14 +317,17 @@ def cache(keep: float | None, clear: bool) -> None:
     """List what is decoded and staged on this machine; make room."""
     from rich.console import Console
 
-    from kaggle_ray.images.cache import default_cache_dir
-    from kaggle_ray.images.evict import evict
+    from kaggle_ray.cache.budget import evict
+    from kaggle_ray.cache.folder import default_cache_dir
+    from kaggle_ray.images.fingerprints import forget
     from kaggle_ray.report.cache import cache_table
 
     folder = default_cache_dir()
     if clear or keep is not None:
         removed = evict(folder, keep_bytes=0 if clear else int((keep or 0) * 2**30))
         click.echo(f"removed {len(removed)} entries, {sum(entry.num_bytes for entry in removed) / 2**20:,.0f} MiB")
+    if clear:
+        forget(folder)
     Console().print(cache_table(folder))
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.ensemble import Ensemble, Method, select
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.gather import Pool, gather, missing_folds
-from kaggle_ray.images.cache import default_cache_dir
 from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.launcher import LauncherName, make_launcher
 from kaggle_ray.metrics import confusion_matrix
@@ -226,7 +226,7 @@ def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Repo
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(cache_dir), tell.emit)
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(), tell.emit)
     return sum(images.num_decoded for images in opened)
 
 

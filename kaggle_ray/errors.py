@@ -26,6 +26,10 @@ class StoreError(KaggleRayError):
     """The run folder cannot be read or written."""
 
 
+class NoRoomError(StoreError):
+    """The cache's budget or its disk is too small, even without everything that is unused."""
+
+
 class SchemaVersionError(StoreError):
     """A file of the run folder was written by another version of the schema."""
 

@@ -130,6 +130,8 @@ class TrialResult:
     status: TrialStatus
     attempt_id: str
     history: tuple[EpochMetrics, ...] = ()
+    epoch: int = 0
+    """Whose weights predict, 1 for the first; set where status is committed."""
     num_resumed: int = 0
     """Epochs of the history that an earlier attempt had trained: this one went on from its checkpoint."""
     blobs: Mapping[str, str] = field(default_factory=dict)

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlparse
 
-from filelock import FileLock
-
+from kaggle_ray.cache.budget import reserve
+from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.types import JsonValue
 
 _MANIFEST = "manifest.json"
+_FILES = "files"
 _NUM_THREADS = 16
 _NUM_TRIES = 3
 
@@ -49,32 +50,55 @@ class Source(Protocol):
         ...
 
 
-def stage_data(uri: str | Path, *, cache_dir: Path) -> Path:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedData:
+    """A competition's files on this machine."""
+
+    folder: Path
+    held: EntryUse | None = None
+    """Keeps a copy from being evicted for as long as this is kept; None of a plain folder."""
+
+
+def stage_data(uri: str | Path, *, cache_dir: Path, budget_bytes: int | None = None) -> StagedData:
     """Return a folder of this machine with the files of ``uri``.
 
     A plain folder is returned as it is. From ``file://`` (a shared disk) and ``s3://bucket/prefix`` files are copied
     once to ``cache_dir``, by one process while the others wait; a copy that was cut short goes on where it was. What
     has changed at the source since is copied again. The manifest is written last: its existence means that the copy is
-    whole.
+    whole. A copy is an entry of the cache: before it begins, what is unused makes room for it, and it is not evicted
+    while a process keeps what is returned.
+
+    Args:
+        uri: a folder, or where to copy from.
+        cache_dir: where copies are.
+        budget_bytes: that the whole cache may take; see ``cache.budget.budget_of``.
 
     Raises:
         ConfigError: the scheme is unknown, or boto3 is missing.
         DataError: the source is missing, empty, or its files do not arrive as they are.
-        StoreError: the disk has no room.
+        NoRoomError: the copy does not fit into the cache's budget or on the disk.
+        StoreError: the cache folder cannot be written.
     """
     scheme = urlparse(str(uri)).scheme if "://" in str(uri) else ""
     if not scheme:
-        return Path(uri)
+        return StagedData(folder=Path(uri))
     source = _source(str(uri), scheme)
-    folder = cache_dir / "data" / hashlib.sha256(str(uri).encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        files = source.list()
-        if not files:
-            raise DataError(f"{uri}: has no files. Is it the right folder?")
-        _check_names(files, str(uri))
-        _stage(source, files, folder, str(uri))
-    return folder / "files"
+    key = hashlib.sha256(str(uri).encode()).hexdigest()[:16]
+    try:
+        held = EntryUse(cache_dir, "data", key)
+        with held.filling():
+            files = source.list()
+            if not files:
+                raise DataError(f"{uri}: has no files. Is it the right folder?")
+            _check_names(files, str(uri))
+            _stage(source, files, held, str(uri), budget_bytes)
+            held.touch()
+    except OSError as error:
+        raise StoreError(
+            f"{uri}: cannot be staged to {cache_dir}: {error}. Free some space, or repair what it names, and "
+            f"run the same command to go on; or name another folder in the environment variable KAGGLE_RAY_CACHE."
+        ) from error
+    return StagedData(folder=held.folder / _FILES, held=held)
 
 
 def _source(uri: str, scheme: str) -> Source:
@@ -115,25 +139,29 @@ class SharedFolder:
             raise DataError(f"{self._folder / file.name}: the copy differs.")
 
 
-def _stage(source: Source, files: Sequence[RemoteFile], folder: Path, uri: str) -> None:
+def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str, budget_bytes: int | None) -> None:
     """Copy what the last manifest and the finished files of an earlier try do not have; remove what is gone."""
-    target = folder / "files"
-    target.mkdir(exist_ok=True)
+    folder, target = held.folder, held.folder / _FILES
     known = _read_notes(folder)
     wanted = {file.name: file for file in files}
     for path in [path for path in target.rglob("*") if path.is_file()]:
         if path.relative_to(target).as_posix() not in wanted:
             path.unlink()
     missing = [file for file in files if not _is_there(file, target, known.get(file.name))]
-    if not missing:
+    description = Description(
+        source=uri,
+        content="files",
+        num_files=len(files),
+        num_bytes=sum(file.num_bytes for file in files),
+        last_file=_MANIFEST,
+    )
+    if missing or held.description() != description:
+        num_new = sum(file.num_bytes for file in missing)
+        reserve(held, description, num_new_bytes=num_new, budget_bytes=budget_bytes)
+    if not missing and (folder / _MANIFEST).exists():
         return
     (folder / _MANIFEST).unlink(missing_ok=True)
-    num_bytes, free = sum(file.num_bytes for file in missing), shutil.disk_usage(folder).free
-    if num_bytes > free:
-        raise StoreError(
-            f"{folder}: the files of {uri} need {num_bytes / 2**20:,.0f} MiB more, {free / 2**20:,.0f} MiB are free. "
-            f"Free some space, or name another folder in KAGGLE_RAY_CACHE."
-        )
+    target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         notes = dict(pool.map(lambda file: (file.name, _copy(source, file, target, folder, uri)), missing))
     manifest = {name: notes.get(name) or known[name] for name in wanted}

@@ -7,30 +7,26 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import numpy as np
-from filelock import FileLock
-from platformdirs import user_cache_path
 
-from kaggle_ray.errors import DataError, StoreError
+from kaggle_ray.cache.budget import reserve
+from kaggle_ray.cache.entries import Description, EntryUse
+from kaggle_ray.errors import DataError, NoRoomError, StoreError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
-from kaggle_ray.images.evict import hold, make_room
 from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.types import IntArray
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
+_PIXELS_FILE = "pixels.npy"
 _NUM_NAMED = 5
 
 
@@ -62,7 +58,7 @@ class Images:
     """(U,) where they are decoded on the fly."""
     layout: Layout | None = None
     """Where they are decoded on the fly."""
-    held: IO[bytes] | None = None
+    held: EntryUse | None = None
     """Keeps the entry from being evicted."""
     num_read: list[int] = field(default_factory=lambda: [0])
     """One number that grows with each image that is decoded on the fly."""
@@ -97,14 +93,7 @@ class Images:
             return self.pixels[self.slots[rows]]
         assert self.layout is not None, "what is not in memory is decoded"
         self.num_read[0] += len(rows)
-        with ThreadPoolExecutor(_num_threads()) as pool:
-            return np.stack(list(pool.map(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]])))
-
-
-def default_cache_dir() -> Path:
-    """Return KAGGLE_RAY_CACHE where it is set, else the user's cache folder."""
-    named = os.environ.get("KAGGLE_RAY_CACHE")
-    return Path(named) if named else user_cache_path("kaggle_ray")
+        return np.stack(map_in_threads(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]]))
 
 
 def open_images(
@@ -120,8 +109,8 @@ def open_images(
     """Return the images of ``paths`` in their order, decoding those that no process of this machine has decoded yet.
 
     An entry's name is a digest over the contents of its files and its layout. It is built under a lock, by a thread per
-    core, in a temporary file that is renamed when it is whole. Where it has no room even after what is unused has been
-    evicted, the images are decoded on the fly, with a warning.
+    core, in a temporary file that is renamed when it is whole. Where it has no room even without everything that is
+    unused, the images are decoded on the fly, with a warning.
 
     Args:
         paths: (N,) files.
@@ -130,7 +119,7 @@ def open_images(
         kind: see ``decode_image``.
         channels: of an image.
         cache_dir: where entries are.
-        budget_bytes: that all entries together may take; see ``evict.budget_of``.
+        budget_bytes: that all entries together may take; see ``cache.budget.budget_of``.
 
     Raises:
         DataError: files are missing or do not decode; the first few are named.
@@ -162,52 +151,51 @@ def _open(
 ) -> Images:
     described = f"{_FORMAT} {layout} {' '.join(digests)}"
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
-    entry = cache_dir / f"{key}.npy"
-    held = hold(cache_dir, key)
+    held = EntryUse(cache_dir, "images", key)
+    entry = held.folder / _PIXELS_FILE
     num_built = 0
-    with FileLock(cache_dir / f"{key}.lock"):
+    with held.filling():
         if not entry.exists():
-            first = _decode_all(paths[:1], layout)[0]
-            num_bytes = first.nbytes * len(paths)
-            if not make_room(cache_dir, num_bytes, budget_bytes):
-                held.close()
-                logger.warning(
-                    "%d images of %d x %d pixels need %.1f GiB, which the cache in %s has no room for: they are "
-                    "decoded anew each time. KAGGLE_RAY_CACHE names another folder, KAGGLE_RAY_CACHE_GIB another limit",
-                    len(paths), layout.height, layout.width, num_bytes / 2**30, cache_dir,
-                )  # fmt: skip
+            first = _decode_first(paths, layout)
+            try:
+                reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
+            except NoRoomError as error:
+                logger.warning("%s Until then the %d images are decoded anew each time.", error, len(paths))
                 return Images(slots=slots, pixels=None, paths=paths, layout=layout)
-            _build(paths, layout, first, entry)
+            try:
+                _build(paths, layout, first, entry)
+            except BaseException:
+                held.discard()
+                raise
             num_built = len(paths)
-        os.utime(entry.with_suffix(".json"))
+        held.touch()
     pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
     return Images(slots=slots, pixels=pixels, num_built=num_built, held=held)
 
 
+def _describe(paths: Sequence[Path], layout: Layout, num_bytes: int) -> Description:
+    return Description(
+        source=str(paths[0].parent),
+        content=layout.kind,
+        num_files=len(paths),
+        num_bytes=num_bytes,
+        last_file=_PIXELS_FILE,
+        sides=(layout.height, layout.width),
+    )
+
+
 def _build(paths: Sequence[Path], layout: Layout, first: Pixels, entry: Path) -> None:
-    """Decode ``paths`` into ``entry``; what a build that was killed has left behind is removed."""
-    for leftover in entry.parent.glob(f".building-{entry.stem}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Decode ``paths`` into ``entry``, over what a build that was killed has left behind."""
+    building = entry.with_name(f"building-{entry.name}")
     shape = (len(paths), *first.shape)
-    with tempfile.TemporaryDirectory(prefix=f".building-{entry.stem}-", dir=entry.parent) as folder:
-        building = Path(folder) / entry.name
-        pixels = np.lib.format.open_memmap(building, mode="w+", dtype=first.dtype, shape=shape)
-        _reserve(building)
-        _decode_all(paths, layout, into=pixels)
-        pixels.flush()
-        description = {
-            "source": str(paths[0].parent),
-            "kind": layout.kind,
-            "num_images": len(paths),
-            "height": layout.height,
-            "width": layout.width,
-            "num_bytes": building.stat().st_size,
-        }
-        entry.with_suffix(".json").write_text(json.dumps(description))
-        building.rename(entry)
+    pixels = np.lib.format.open_memmap(building, mode="w+", dtype=first.dtype, shape=shape)
+    _claim_blocks(building)
+    _decode_all(paths, layout, into=pixels)
+    pixels.flush()
+    building.rename(entry)
 
 
-def _reserve(file: Path) -> None:
+def _claim_blocks(file: Path) -> None:
     """Claim the whole file's blocks: on a full disk that is an error, but writing to a map kills the process."""
     with file.open("r+b") as opened:
         try:
@@ -217,31 +205,34 @@ def _reserve(file: Path) -> None:
                 raise
 
 
-def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels | None = None) -> Pixels:
-    """Return (n, H, W, C) the pixels of ``paths``, written to ``into`` where it is given; bad files are a DataError."""
+def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels) -> None:
+    """Write the pixels of ``paths`` to ``into`` (n, H, W, C); all bad files are counted in one DataError."""
 
-    def fill(row: int) -> Pixels | str | None:
+    def fill(row: int) -> str | None:
         try:
             pixels = layout.decode(paths[row])
         except DataError as error:
             return str(error)
-        if into is None:
-            return pixels
         if pixels.dtype != into.dtype:
             return f"{paths[row]}: expected {into.dtype} pixels like those of the other images, got {pixels.dtype}."
         into[row] = pixels
         return None  # rather than keep all pixels in memory until the last one is there
 
-    with ThreadPoolExecutor(_num_threads()) as pool:
-        done = list(pool.map(fill, range(len(paths))))
-    errors = [item for item in done if isinstance(item, str)]
+    errors = [error for error in map_in_threads(fill, range(len(paths))) if error is not None]
     if errors:
-        raise DataError(
-            f"{len(errors)} of {len(paths)} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
-            f"Replace them, or leave them out with --skip-unreadable."
-        )
-    return np.stack([item for item in done if isinstance(item, np.ndarray)]) if into is None else into
+        raise _undecodable(errors, len(paths))
 
 
-def _num_threads() -> int:
-    return len(os.sched_getaffinity(0))
+def _decode_first(paths: Sequence[Path], layout: Layout) -> Pixels:
+    """Return (H, W, C) the pixels of one file, by which it is known what the others take."""
+    try:
+        return layout.decode(paths[0])
+    except DataError as error:
+        raise _undecodable([str(error)], 1) from error
+
+
+def _undecodable(errors: Sequence[str], num_images: int) -> DataError:
+    return DataError(
+        f"{len(errors)} of {num_images} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
+        f"Replace them, or leave them out with --skip-unreadable."
+    )

@@ -34,7 +34,21 @@ class Color:
 def to_float(pixels_NHWC: Tensor) -> Tensor:
     """Return 8- or 16-bit pixels as (N, C, H, W) float32 0..1, channels last in memory."""
     largest = 65535 if pixels_NHWC.dtype == torch.uint16 else 255
-    return pixels_NHWC.permute(0, 3, 1, 2).float() / largest
+    return pixels_NHWC.permute(0, 3, 1, 2).float().div_(largest)
+
+
+def normalize(images_NCHW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return the images less the mean of each channel, over its standard deviation, both (1, C, 1, 1).
+
+    Where channels are last in memory, a CPU would take three numbers at a time; it is given the mean of a whole row of
+    pixels, which takes a fifth of the time and gives the same bits.
+    """
+    if images_NCHW.device.type == "cpu" and images_NCHW.is_contiguous(memory_format=torch.channels_last):
+        width = images_NCHW.shape[3]
+        mean, std = (
+            values.expand(-1, -1, -1, width).contiguous(memory_format=torch.channels_last) for values in (mean, std)
+        )
+    return (images_NCHW - mean).div_(std)
 
 
 def jitter_and_erase(images_NCHW: Tensor, draws_NP: Tensor, color: Color) -> Tensor:

@@ -6,6 +6,7 @@ Shape legend: H and W pixels, C channels.
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +16,19 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.types import ByteArray
+from kaggle_ray.images.jpeg import read_header
 
 Pixels = npt.NDArray[np.uint8]
 """uint8; images of 16-bit files are uint16 and stay it."""
 
 PixelKind = Literal["image", "mask", "labels"]
 
-_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-_LARGE_FILE = 100_000
-"""Bytes above which a JPEG may be so large that decoding it at a fraction of its size pays for reading its header
-first."""
-_JPEG = b"\xff\xd8"
+_REDUCED = {
+    3: {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8},
+    1: {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8},
+}
+"""OpenCV's flags by channels and by the factor that the decoder shrinks by."""
+_FULL = {3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH}
 
 
 def decode_image(path: Path, height: int, width: int, *, kind: PixelKind = "image", channels: int = 3) -> Pixels:
@@ -44,66 +46,87 @@ def decode_image(path: Path, height: int, width: int, *, kind: PixelKind = "imag
         DataError: the file is missing, empty, truncated, no image, or has another number of channels.
     """
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     if kind == "labels":
         return _resized(_decode_labels(path, content), height, width, cv2.INTER_NEAREST_EXACT)
     if kind == "mask":
-        pixels = np.where(_decode(path, content, cv2.IMREAD_GRAYSCALE) > 0, np.uint8(255), np.uint8(0))
-    else:
-        pixels = _decode(path, content, _flags(content, height, width, channels))
-        pixels = _in_rgb_order(pixels, path, channels)
-    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
-    return _resized(pixels, height, width, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _flags(content: ByteArray, height: int, width: int, channels: int) -> int:
-    if channels == 1:
-        return int(cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if channels != 3:
-        return int(cv2.IMREAD_UNCHANGED)
-    if len(content) > _LARGE_FILE and content[:2].tobytes() == _JPEG:
-        full_width, full_height = Image.open(io.BytesIO(content.tobytes())).size
-        fitting = min(full_height / height, full_width / width, full_height / width, full_width / height)
-        for factor, flags in _REDUCED.items():
-            if fitting >= factor:
-                return int(flags)
-    return int(cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-
-
-def _decode(path: Path, content: ByteArray, flags: int) -> Pixels:
-    """Return (H, W) or (H, W, C) in OpenCV's order."""
-    pixels = cv2.imdecode(content, flags) if content.size else None
+        is_there = _decode(path, content, cv2.IMREAD_GRAYSCALE) > 0
+        return _shrunk_or_grown(np.where(is_there, np.uint8(255), np.uint8(0)), height, width)
+    pixels = _decode_reduced(content, height, width, channels)
     if pixels is None:
-        raise DataError(f"{path}: does not decode as an image ({content.size} bytes).")
+        pixels = _decode(path, content, _FULL.get(channels, cv2.IMREAD_UNCHANGED))
+        _check_channels(pixels, path, channels)
+        pixels = _shrunk_or_grown(pixels, height, width)
+    return _in_rgb_order(pixels)
+
+
+def _decode_reduced(content: bytes, height: int, width: int, channels: int) -> Pixels | None:
+    """Return (height, width, C) of a JPEG that is much larger, None where it has to be decoded in full.
+
+    Where the factor does not divide a side, the last of the decoded pixels stands for a part of its area only; that is
+    accounted for, or else the image would be shifted by up to a pixel.
+    """
+    header = read_header(content) if channels in _REDUCED else None
+    factor = 1 if header is None else header.reduction(height, width)
+    if header is None or factor == 1:
+        return None
+    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _REDUCED[channels][factor])
+    sides = header.height / factor, header.width / factor
+    if pixels is not None and header.has_exif and pixels.shape[:2] == sides[::-1]:
+        sides = sides[::-1]
+    if pixels is None or pixels.shape[:2] != (math.ceil(sides[0]), math.ceil(sides[1])):
+        return None
+    shrunk = cv2.resize(pixels, None, fx=width / sides[1], fy=height / sides[0], interpolation=cv2.INTER_AREA)
+    return _with_channels(np.ascontiguousarray(shrunk[:height, :width]))
+
+
+def _decode(path: Path, content: bytes, flags: int) -> Pixels:
+    """Return (H, W) or (H, W, C) in OpenCV's order."""
+    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags) if content else None
+    if pixels is None:
+        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: expected 8 or 16 bits per channel, got {pixels.dtype}.")
     return pixels  # type: ignore[no-any-return]
 
 
-def _decode_labels(path: Path, content: ByteArray) -> Pixels:
+def _decode_labels(path: Path, content: bytes) -> Pixels:
     """Return (H, W) the class numbers of a palette or grey image; OpenCV would make colours of a palette's."""
     try:
-        labels = np.array(Image.open(io.BytesIO(content.tobytes())))
+        labels = np.array(Image.open(io.BytesIO(content)))
     except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path}: does not decode as an image ({content.size} bytes).") from error
+        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).") from error
     if labels.ndim != 2 or labels.max(initial=0) > 255:
         raise DataError(f"{path}: expected a palette or grey image of class numbers 0..255, got shape {labels.shape}.")
     return labels.astype(np.uint8)
 
 
-def _in_rgb_order(pixels: Pixels, path: Path, channels: int) -> Pixels:
-    """Return (H, W, channels)."""
+def _check_channels(pixels: Pixels, path: Path, channels: int) -> None:
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     if found != channels:
         raise DataError(f"{path}: expected {channels} channels, got {found}.")
-    if channels == 3:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)) if channels == 4 else pixels
+
+
+def _in_rgb_order(pixels_HWC: Pixels) -> Pixels:
+    """Return three or four channels with red first; others as they are."""
+    orders = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+    order = orders.get(pixels_HWC.shape[2])
+    return pixels_HWC if order is None else np.asarray(cv2.cvtColor(pixels_HWC, order))
+
+
+def _shrunk_or_grown(pixels: Pixels, height: int, width: int) -> Pixels:
+    shrinks = pixels.shape[0] >= height and pixels.shape[1] >= width
+    return _resized(pixels, height, width, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _resized(pixels: Pixels, height: int, width: int, interpolation: int) -> Pixels:
     if pixels.shape[:2] != (height, width):
         pixels = cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return _with_channels(pixels)
+
+
+def _with_channels(pixels: Pixels) -> Pixels:
+    """Return (H, W, C); OpenCV leaves a single channel out."""
     return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from kaggle_ray.errors import DataError
+from kaggle_ray.images.threads import map_in_threads
 
 _FILE = "fingerprints.sqlite"
 _WAIT_S = 120
+_DAY_S = 86_400
+_KEPT_DAYS = 90
+"""What nobody asked for in so long is forgotten, and read again if it is asked for."""
 _NUM_NAMED = 5
 
 Stamp = tuple[str, int, int]
@@ -27,42 +32,83 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
         DataError: files are missing; the first few are named.
     """
     stamps = _stamps(paths)
-    with closing(sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)) as connection:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS fingerprints (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT)"
-        )
-        known = _known(connection, stamps)
+    with closing(_connect(cache_dir)) as connection:
+        known, stale = _known(connection, stamps)
         new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
         if new:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-                known |= dict(zip(new, pool.map(_digest_of, new), strict=True))
+            known |= dict(zip(new, map_in_threads(_digest_of, new), strict=True))
+        if new or stale:
+            now = int(time.time())
             with connection:
                 connection.executemany(
-                    "INSERT OR REPLACE INTO fingerprints VALUES (?, ?, ?, ?)",
-                    [(*stamp, known[stamp]) for stamp in new],
+                    "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
+                    [(*stamp, known[stamp], now) for stamp in [*new, *stale]],
                 )
+                connection.execute("DELETE FROM contents WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
     return [known[stamp] for stamp in stamps]
 
 
-def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> dict[Stamp, str]:
-    wanted = set(stamps)
-    rows = connection.execute("SELECT path, size, changed, digest FROM fingerprints")
-    return {stamp: digest for *stamp_parts, digest in rows if (stamp := tuple(stamp_parts)) in wanted}
+def forget(cache_dir: Path) -> None:
+    """Forget all digests: every file is read again when it is asked for."""
+    if (cache_dir / _FILE).exists():
+        with closing(_connect(cache_dir)) as connection:
+            with connection:
+                connection.execute("DELETE FROM contents")
+            connection.execute("VACUUM")
+
+
+def _connect(cache_dir: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT, used INT)"
+    )
+    return connection
+
+
+def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> tuple[dict[Stamp, str], list[Stamp]]:
+    """Return the digests that are known, and those of them whose use was last noted more than a day ago."""
+    with connection:  # and no lock is held while files are read
+        connection.execute("CREATE TEMP TABLE wanted (path TEXT PRIMARY KEY)")
+        connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((path,) for path, _, _ in stamps))
+        select = "SELECT path, size, changed, digest, used FROM wanted JOIN contents USING (path)"
+        rows = connection.execute(select).fetchall()
+    wanted, noted_after = set(stamps), time.time() - _DAY_S
+    known: dict[Stamp, str] = {}
+    stale: list[Stamp] = []
+    for path, size, changed, digest, used in rows:
+        stamp = (path, size, changed)
+        if stamp in wanted:
+            known[stamp] = digest
+            if used < noted_after:
+                stale.append(stamp)
+    return known, stale
 
 
 def _stamps(paths: Sequence[Path]) -> list[Stamp]:
     stamps: list[Stamp] = []
     missing: list[str] = []
+    real_folders: dict[str, str] = {}
     for path in paths:
         try:
-            status = path.stat()
+            stamps.append(_stamp_of(os.fspath(path), real_folders))
         except OSError:
             missing.append(str(path))
-        else:
-            stamps.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
     if missing:
         raise DataError(f"{len(missing)} images are missing: {', '.join(missing[:_NUM_NAMED])}.")
     return stamps
+
+
+def _stamp_of(name: str, real_folders: dict[str, str]) -> Stamp:
+    """Return a file's stamp; folders are resolved once, which is most of what resolving a path costs."""
+    status = os.lstat(name)
+    if stat.S_ISLNK(status.st_mode):
+        name = os.path.realpath(name)
+        status = os.stat(name)
+        return name, status.st_size, status.st_mtime_ns
+    folder, file = os.path.split(name)
+    if folder not in real_folders:
+        real_folders[folder] = os.path.realpath(folder)
+    return os.path.join(real_folders[folder], file), status.st_size, status.st_mtime_ns
 
 
 def _digest_of(stamp: Stamp) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import numpy as np
 
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.decode import PixelKind, decode_image
+from kaggle_ray.images.threads import map_in_threads
 
 _SIZE = 16
 _GREY = 128
@@ -27,8 +27,7 @@ def unreadable_files(paths: Sequence[Path], *, kind: PixelKind = "image", channe
             return str(error)
         return None
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found}
+    return {path: found for path, found in zip(paths, map_in_threads(reason, paths), strict=True) if found}
 
 
 def placeholder_image(cache_dir: Path, *, channels: int = 3) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.images.color import normalize
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.stages import depths
@@ -75,9 +76,9 @@ class Model(nn.Module):
         if not self.uses_images:
             logits = self.network(table_ND)
         elif self.shapes.num_table_columns:
-            logits = self.network((images - self.mean) / self.std, table_ND)
+            logits = self.network(normalize(images, self.mean, self.std), table_ND)
         else:
-            logits = self.network((images - self.mean) / self.std)
+            logits = self.network(normalize(images, self.mean, self.std))
         return logits
 
 

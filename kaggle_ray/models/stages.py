@@ -31,9 +31,9 @@ def depths(network: nn.Module, *, fresh: Collection[str]) -> dict[str, int]:
         numbers = {f"{prefix}.{name}".lstrip("."): number for name, number in _timm_stages(inner).items()}
     else:
         numbers = _stages(network, but=fresh)
-    below = {name: number for name, number in numbers.items() if name not in fresh}
-    top = max(below.values(), default=-1) + 1
-    return {name: top - below[name] if name in below else 0 for name, _ in network.named_parameters()}
+    of_head = [numbers[name] for name in fresh if name in numbers]
+    top = max(of_head) if of_head else max(numbers.values(), default=-1) + 1
+    return {name: 0 if name in fresh else top - numbers[name] for name, _ in network.named_parameters()}
 
 
 def _timm_stages(network: Any) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""What the decode-once cache holds on this machine, as a table."""
+"""What the cache holds on this machine, as a table."""
 
 from __future__ import annotations
 
@@ -6,27 +6,34 @@ from pathlib import Path
 
 from rich.table import Table
 
-from kaggle_ray.images.evict import budget_of, list_entries
+from kaggle_ray.cache.budget import budget_of
+from kaggle_ray.cache.entries import CacheEntry, list_entries
 
 _MIB = 2**20
 
 
 def cache_table(cache_dir: Path) -> Table:
-    """Return one row per entry, the least recently used first: what would go first."""
+    """Return one row per set of decoded images or staged copy, the least recently used first: what would go first."""
     entries = list_entries(cache_dir)
     num_bytes = sum(entry.num_bytes for entry in entries)
     limit = budget_of(cache_dir) if cache_dir.is_dir() else 0
     table = Table(title=f"{cache_dir}: {num_bytes / _MIB:,.0f} MiB of at most {limit / _MIB:,.0f}")
-    for name in ("images of", "kind", "number", "size", "MiB", "last used", ""):
+    for name in ("of", "kind", "files", "size", "MiB", "last used", ""):
         table.add_column(name, overflow="fold")
     for entry in entries:
         table.add_row(
-            entry.source,
-            entry.kind,
-            f"{entry.num_images:,}",
-            f"{entry.height} x {entry.width}",
+            entry.description.source,
+            entry.description.content,
+            f"{entry.description.num_files:,}",
+            " x ".join(str(side) for side in entry.description.sides or ()),
             f"{entry.num_bytes / _MIB:,.1f}",
             f"{entry.last_used.astimezone():%Y-%m-%d %H:%M}",
-            "in use" if entry.in_use else "",
+            _state(entry),
         )
     return table
+
+
+def _state(entry: CacheEntry) -> str:
+    if entry.is_in_use:
+        return "in use" if entry.is_whole else "being filled"
+    return "" if entry.is_whole else "half done"

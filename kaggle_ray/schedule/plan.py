@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv, make_folds
 from kaggle_ray.data.quarantine import without_unreadable
-from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import folds_of, samples_with
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.cache import default_cache_dir
 from kaggle_ray.images.opened import flat_paths
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.loading import find_file, load_attribute
@@ -90,7 +90,7 @@ class RunPlan:
     competition_file: Path
     data: str
     """The folder or URI that the user named."""
-    data_dir: Path
+    staged: StagedData
     """Where the files are on this machine."""
     unreadable: Mapping[str, str]
     """Files that are left out, relative to ``data_dir`` -> why."""
@@ -109,6 +109,11 @@ class RunPlan:
     """Of the samples that a fast-dev run is cut to; None is a real run."""
 
     @property
+    def data_dir(self) -> Path:
+        """The folder of the competition's files on this machine."""
+        return self.staged.folder
+
+    @property
     def identity(self) -> dict[str, JsonValue]:
         """What has to be the same whenever the run is resumed, as JSON."""
         return {
@@ -118,17 +123,17 @@ class RunPlan:
             "settings": dataclasses.asdict(self.settings),
         }
 
-    def trial_context(self, cache_dir: Path) -> TrialContext:
+    def trial_context(self) -> TrialContext:
         """Return what a trial's process needs to know of the run."""
         return TrialContext(
             competition_file=self.competition_file,
             data=self.data,
             run_dir=self.run_dir,
-            cache_dir=cache_dir,
             settings=self.settings,
             stop_at=self.stop_at,
             checkpoint_every_s=self.checkpoint_every_s,
             only_ids=self.only_ids,
+            cache_variables=cache_variables(),
         )
 
     @property
@@ -161,7 +166,8 @@ def make_plan(options: RunOptions) -> RunPlan:
     declared, competition_file = load_competition(options.competition)
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
-    data_dir = stage_data(data, cache_dir=default_cache_dir())
+    staged = stage_data(data, cache_dir=default_cache_dir())
+    data_dir = staged.folder
     competition, samples = open_competition(declared, data_dir)
     options = _in_this_process(options) if options.fast_dev else options
     machine = Machine.here()
@@ -189,7 +195,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         competition=competition,
         competition_file=competition_file,
         data=data,
-        data_dir=data_dir,
+        staged=staged,
         unreadable=unreadable,
         samples=samples,
         folds=folds,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_ray.data.folds import folds_to_csv
-from kaggle_ray.images.cache import default_cache_dir
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import Done, ListSource, Wait
@@ -87,7 +86,7 @@ def launch(
         if on_event is not None:
             on_event(event)
 
-    launcher.run(source, plan.trial_context(default_cache_dir()), emit)
+    launcher.run(source, plan.trial_context(), emit)
     return LauncherRun(store=store, results=source.results[num_before:], events=tuple(events))
 
 

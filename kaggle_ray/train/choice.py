@@ -32,6 +32,11 @@ class EpochChoice:
         return self._chooses and 0 < self._patience <= self._num_since
 
     @property
+    def epoch(self) -> int:
+        """The best so far; 0 where none is chosen."""
+        return self._epoch
+
+    @property
     def weights(self) -> Weights | None:
         """Those of the best epoch, on the CPU; None where the last ones stand."""
         return self._weights

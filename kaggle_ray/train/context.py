@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_ray.settings import Settings
@@ -16,7 +17,7 @@ class TrialContext:
     data: str
     """The folder of the competition's files, or the URI that each machine stages them from."""
     run_dir: Path
-    cache_dir: Path
+    """On a disk that all machines of the cluster share."""
     settings: Settings
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
@@ -24,3 +25,5 @@ class TrialContext:
     """Seconds from one checkpoint of a trial to the next, at least."""
     only_ids: frozenset[str] | None = None
     """Of the samples that the run is cut to; None is all."""
+    cache_variables: Mapping[str, str] = field(default_factory=dict)
+    """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""

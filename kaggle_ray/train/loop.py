@@ -136,6 +136,11 @@ class Fit:
         """Epochs that were trained before, and that a checkpoint brought along."""
 
     @property
+    def epoch(self) -> int:
+        """Whose weights predict: the last one, or the chosen one."""
+        return self._choice.epoch or len(self.history)
+
+    @property
     def weights(self) -> Mapping[str, Tensor]:
         """The weights that predict, on the CPU, and the scale of the outputs."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.predictor.model.state_dict().items()}

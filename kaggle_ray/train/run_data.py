@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ import numpy.typing as npt
 from safetensors.torch import load
 from torch import Tensor
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_unreadable
-from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import samples_with
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
@@ -70,6 +72,7 @@ class RunData:
         """Nothing is loaded before it is asked for."""
         self._context = context
         self._store = store
+        self._cache_dir = default_cache_dir()
         self._opened: dict[tuple[int, int], _OpenedImages] = {}
 
     def of_trial(self, trial: Trial) -> TrialData:
@@ -101,15 +104,19 @@ class RunData:
         )
 
     @cached_property
+    def _staged(self) -> StagedData:
+        return stage_data(self._context.data, cache_dir=self._cache_dir)
+
+    @cached_property
     def _competition_and_samples(self) -> tuple[Competition, Samples]:
         declared, _ = load_competition(self._context.competition_file)
-        data_dir = stage_data(self._context.data, cache_dir=self._context.cache_dir)
+        data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
         if self._context.only_ids is not None:
             samples = samples_with(samples, self._context.only_ids)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         if unreadable:
-            placeholder = placeholder_image(self._context.cache_dir, channels=competition.channels)
+            placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
         return competition, samples
 
@@ -147,13 +154,18 @@ class RunData:
 
     @cached_property
     def _target(self) -> Rows:
-        return open_target(self.competition, self.samples, self._context.cache_dir)[0]
+        return open_target(self.competition, self.samples, self._cache_dir)[0]
 
     @cached_property
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
         return hashes_of(self.samples)
 
     def _experiment(self, trial: Trial) -> Experiment:
+        if self._store.record() is None:
+            raise StoreError(
+                f"{self._context.run_dir}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
+                f"folder has to be on a disk that all machines share, under the same path: name one with --runs."
+            )
         for experiment in self._store.experiments():
             if experiment.experiment_id == trial.experiment_id:
                 return experiment
@@ -164,7 +176,7 @@ class RunData:
         sides = hyperparameters.sides(hyperparameters.image_size)
         if sides in self._opened:
             return self._opened[sides], 0
-        of_run = (self.competition, self.samples, sides, self._context.cache_dir)
+        of_run = (self.competition, self.samples, sides, self._cache_dir)
         opened = _OpenedImages(train=train_inputs(*of_run), test=test_inputs(*of_run), masks=open_masks(*of_run))
         self._opened[sides] = opened
         images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 
 from safetensors.torch import save
 
+from kaggle_ray.cache.folder import adopt_variables
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError
@@ -51,6 +52,7 @@ class TrialRunner:
 
     def __init__(self, context: TrialContext) -> None:
         """Nothing is loaded, and no other process started, before the first trial."""
+        adopt_variables(context.cache_variables)
         self._context = context
         self._store = RunStore(context.run_dir)
         self._data = RunData(context, self._store)
@@ -125,6 +127,7 @@ class TrialRunner:
                 status="committed",
                 attempt_id=attempt.attempt_id,
                 history=tuple(history),
+                epoch=fit.epoch,
                 num_resumed=num_resumed,
                 score=score,
                 duration_s=time.perf_counter() - started,

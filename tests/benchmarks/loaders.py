@@ -1,15 +1,18 @@
 """Our loader against torchvision's and timm's: CPU seconds and wall seconds of an epoch, side by side in one process.
 
-    python tests/benchmarks/loaders.py PHOTOGRAPHS [MORE ...] --size 64 --rounds 3
+    python tests/benchmarks/loaders.py PHOTOGRAPHS [MORE ...] --size 64 --workers 0 --workers 2 --rounds 5
 
-Each loader gives float32 batches of the same size, randomly cropped (60 to 100% of the area), mirrored and normalised.
-All read with the workers that are asked for; a round runs each once, in turn. The first epoch of ours decodes into an
-empty cache; those of the others are like all their epochs. A ratio is theirs over ours in CPU seconds, with its spread
-over the rounds.
+Each loader gives float32 batches of the same size: a random crop of 60 to 100% of the area and an aspect of 3/4 to
+4/3, resampled linearly, mirrored every other time, normalised. A round runs each loader once, in turn, and every second
+round turns the order around. Files are in the page cache, and listed before; what is imported lazily is imported
+before. The first epoch of ours hashes, decodes and writes an empty cache; later ones open it as a new process would.
+Every epoch of the others is like their first. A ratio is theirs over ours, the median of the rounds with its spread;
+CPU seconds are those of the process and its workers.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 import time
@@ -32,6 +35,7 @@ from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import open_images
+from kaggle_ray.images.color import normalize
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD
 from kaggle_ray.settings import Settings
@@ -75,14 +79,16 @@ class Ours:
 
     def __init__(self, paths: list[Path], size: int, num_workers: int, cache_dir: Path) -> None:
         """Decode nothing before the first epoch."""
-        self._paths, self._size, self._cache_dir = paths, size, cache_dir
+        self._paths, self._cache_dir = paths, cache_dir
         self._settings = replace(SETTINGS, loader_workers=num_workers)
+        self._point = Hyperparameters(image_size=size * 5 // 4, train_size=size, batch_size=BATCH_SIZE, augment="light")
+        self._id_hashes = id_hashes([path.stem for path in paths])
         self._std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
         self._mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
 
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of an epoch, opening the cache first as a new process would."""
-        decoded = self._size * 5 // 4
+        decoded = self._point.image_size
         images = open_images(self._paths, height=decoded, width=decoded, cache_dir=self._cache_dir)
         rows = np.arange(len(self._paths))
         head = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
@@ -94,13 +100,12 @@ class Ours:
             train_rows=rows,
             valid_rows=rows[:0],
             fold=0,
-            id_hashes=id_hashes([path.stem for path in self._paths]),
+            id_hashes=self._id_hashes,
         )
-        point = Hyperparameters(image_size=decoded, train_size=self._size, batch_size=BATCH_SIZE, augment="light")
-        finish = Finisher(data, Outputs([head], rows % 2), point, CPU)
-        for batch in load(EpochBatches(data, point, number, uses_images=True), self._settings):
+        finish = Finisher(data, Outputs([head], rows % 2), self._point, CPU)
+        for batch in load(EpochBatches(data, self._point, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
-            yield (images_NCHW - self._mean) / self._std
+            yield normalize(images_NCHW, self._mean, self._std)
 
 
 def torchvision_epoch(folder: Path, size: int, num_workers: int) -> Epoch:
@@ -136,58 +141,67 @@ def timm_epoch(folder: Path, size: int, num_workers: int) -> Epoch:
     return epoch
 
 
-def compare(folder: Path, size: int, num_workers: int, rounds: int) -> Table:
-    """Return the table of one folder of images."""
+OURS = ("ours, first epoch", "ours, later epochs")
+OTHERS: dict[str, Callable[[Path, int, int], Epoch]] = {"torchvision": torchvision_epoch, "timm": timm_epoch}
+
+
+def compare(folder: Path, size: int, num_workers: int, rounds: int) -> dict[str, list[Cost]]:
+    """Return what an epoch of one folder of images costs in each round, by loader."""
     paths = list(list_images(folder).values())
-    costs: dict[str, list[Cost]] = {}
+    costs: dict[str, list[Cost]] = {name: [] for name in (*OURS, *OTHERS)}
     with tempfile.TemporaryDirectory() as scratch:
         as_class = Path(scratch) / "images" / "all"
         as_class.mkdir(parents=True)
         for path in paths:
             (as_class / path.name).symlink_to(path.resolve())
-        others = {
-            "torchvision": torchvision_epoch(as_class.parent, size, num_workers),
-            "timm": timm_epoch(as_class.parent, size, num_workers),
-        }
-        for epoch in others.values():
+        others = {name: epoch_of(as_class.parent, size, num_workers) for name, epoch_of in OTHERS.items()}
+        for epoch in (Ours(paths, size, num_workers, Path(scratch) / "warm").epoch, *others.values()):
             next(epoch(0))  # lazy imports
         for number in range(1, rounds + 1):
             ours = Ours(paths, size, num_workers, Path(scratch) / f"cache{number}")
-            for name, batches in [
-                ("ours, first epoch", ours.epoch(1)),
-                ("ours, later epochs", ours.epoch(2)),
-                *((name, epoch(number)) for name, epoch in others.items()),
-            ]:
-                costs.setdefault(name, []).append(measured(batches, len(paths)))
-    return _table(f"{folder.name}: {len(paths)} images to {size} px, {num_workers} workers", costs)
+            turns: list[tuple[str, Epoch]] = [*((name, ours.epoch) for name in OURS), *others.items()]
+            if number % 2 == 0:
+                turns = turns[2:][::-1] + turns[:2]  # ours stay in their order: the second needs the first one's cache
+            for name, epoch in turns:
+                costs[name].append(measured(epoch(number), len(paths)))
+    return costs
 
 
-def _table(title: str, costs: dict[str, list[Cost]]) -> Table:
-    table = Table("loader", "wall s", "CPU s", "CPU: ours first", "CPU: ours later", title=title)
+def add_rows(table: Table, costs: dict[str, list[Cost]], num_workers: int) -> None:
+    """Add a row for each loader."""
     for name, rounds in costs.items():
         wall, cpu = (float(np.median([getattr(cost, field) for cost in rounds])) for field in ("wall_s", "cpu_s"))
-        ratios = [""] * 2 if name.startswith("ours") else [
-            _ratio(rounds, costs[of]) for of in ("ours, first epoch", "ours, later epochs")
-        ]  # fmt: skip
-        table.add_row(name, f"{wall:.2f}", f"{cpu:.2f}", *ratios)
-    return table
+        ratios = ("",) * 4 if name in OURS else (
+            _ratio(rounds, costs[of], field) for field in ("cpu_s", "wall_s") for of in OURS
+        )  # fmt: skip
+        table.add_row(str(num_workers), name, f"{wall:.3f}", f"{cpu:.3f}", *ratios)
+    table.add_section()
 
 
-def _ratio(theirs: list[Cost], ours: list[Cost]) -> str:
-    ratios = sorted(their.cpu_s / our.cpu_s for their, our in zip(theirs, ours, strict=True))
-    return f"{np.median(ratios):.1f}x ({ratios[0]:.1f} to {ratios[-1]:.1f})"
+def _ratio(theirs: list[Cost], ours: list[Cost], field: str) -> str:
+    ratios = sorted(getattr(their, field) / getattr(our, field) for their, our in zip(theirs, ours, strict=True))
+    return f"{np.median(ratios):.1f}x ({ratios[0]:.1f}-{ratios[-1]:.1f})"
 
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--size", default=64, show_default=True, help="Side in pixels of a batch's images.")
-@click.option("--workers", default=0, show_default=True, help="Worker processes of every loader.")
-@click.option("--rounds", default=3, show_default=True)
-def main(folders: tuple[Path, ...], size: int, workers: int, rounds: int) -> None:
+@click.option(
+    "--workers", default=[0], show_default=True, multiple=True, help="Worker processes of every loader; give several."
+)
+@click.option("--rounds", default=5, show_default=True)
+def main(folders: tuple[Path, ...], size: int, workers: tuple[int, ...], rounds: int) -> None:
     """Print a table for each of FOLDERS, which hold images."""
     torch.set_num_threads(1)
+    columns = ("workers", "loader", "wall s", "CPU s", "CPU: first", "CPU: later", "wall: first", "wall: later")
     for folder in folders:
-        Console(width=120).print(compare(folder, size, workers, rounds))
+        title = f"{folder.parent.name}/{folder.name}: {len(list_images(folder))} images to {size} px, {rounds} rounds"
+        table = Table(*columns, title=title)
+        for num_workers in workers:
+            add_rows(table, compare(folder, size, num_workers, rounds), num_workers)
+        load = f"load {os.getloadavg()[1]:.1f} on {len(os.sched_getaffinity(0))} cores"
+        table.caption = f"ratios are theirs over ours; {load}"
+        Console(width=130).print(table)
 
 
 if __name__ == "__main__":

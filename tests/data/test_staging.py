@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from kaggle_ray.data import staging
 from kaggle_ray.data.s3 import etag_of
 from kaggle_ray.data.staging import RemoteFile, SharedFolder, stage_data
-from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.errors import ConfigError, DataError, NoRoomError, StoreError
 
 FILES = {"train.csv": b"id,label\n1,cat\n", "train/1.jpg": b"\xff\xd8" * 500, "deep/er/2.jpg": b"x"}
 FORK = multiprocessing.get_context("fork")
@@ -56,21 +57,21 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_plain_folder_is_used_where_it_is(shared: Path, cache: Path) -> None:
-    assert stage_data(shared, cache_dir=cache) == shared
-    assert stage_data("data/dogs", cache_dir=cache) == Path("data/dogs")
+    assert stage_data(shared, cache_dir=cache).folder == shared
+    assert stage_data("data/dogs", cache_dir=cache).folder == Path("data/dogs")
     assert not cache.exists()
 
 
 def test_files_are_copied_once(shared: Path, cache: Path, fetched: list[str]) -> None:
-    folder = stage_data(shared.as_uri(), cache_dir=cache)
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
     assert contents(folder) == FILES
     assert sorted(fetched) == sorted(FILES)
-    assert stage_data(shared.as_uri(), cache_dir=cache) == folder
+    assert stage_data(shared.as_uri(), cache_dir=cache).folder == folder
     assert len(fetched) == len(FILES)
 
 
 def test_what_changes_is_copied_again_and_what_is_gone_goes(shared: Path, cache: Path, fetched: list[str]) -> None:
-    folder = stage_data(shared.as_uri(), cache_dir=cache)
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
     (shared / "train.csv").write_bytes(b"id,label\n1,dog\n")
     (shared / "deep/er/2.jpg").unlink()
     (shared / "new.csv").write_bytes(b"new")
@@ -95,15 +96,15 @@ def test_a_copy_that_was_cut_short_goes_on(
         stage_data(shared.as_uri(), cache_dir=cache)
     assert not list(cache.glob("data/*/manifest.json"))
     fetched.clear()
-    assert contents(stage_data(shared.as_uri(), cache_dir=cache)) == FILES
+    assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
     assert fetched == ["train/1.jpg"]
 
 
 def test_a_file_that_was_lost_here_is_copied_again(shared: Path, cache: Path, fetched: list[str]) -> None:
-    folder = stage_data(shared.as_uri(), cache_dir=cache)
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
     (folder / "train.csv").unlink()
     fetched.clear()
-    assert contents(stage_data(shared.as_uri(), cache_dir=cache)) == FILES
+    assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
     assert fetched == ["train.csv"]
 
 
@@ -118,7 +119,7 @@ def test_what_arrives_corrupt_is_tried_again(shared: Path, cache: Path) -> None:
         fetch(source, file, path)
 
     with patch.object(SharedFolder, "fetch", flaky):
-        assert contents(stage_data(shared.as_uri(), cache_dir=cache)) == FILES
+        assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
     assert tries.count("train.csv") == 3
 
 
@@ -130,11 +131,32 @@ def test_what_stays_corrupt_is_named(shared: Path, cache: Path) -> None:
         stage_data(shared.as_uri(), cache_dir=cache)
 
 
-def test_too_little_room_is_named_before_anything_is_copied(shared: Path, cache: Path, fetched: list[str]) -> None:
+def test_a_full_disk_is_named_before_anything_is_copied(shared: Path, cache: Path, fetched: list[str]) -> None:
     usage = type("Usage", (), {"free": 100})
-    with patch("shutil.disk_usage", return_value=usage), pytest.raises(StoreError, match="MiB more, 0 MiB are free"):
+    with patch("shutil.disk_usage", return_value=usage), pytest.raises(NoRoomError, match="MiB more on the disk"):
+        stage_data(shared.as_uri(), cache_dir=cache, budget_bytes=10_000)
+    assert not fetched
+
+
+def test_too_small_a_budget_is_named_before_anything_is_copied(
+    shared: Path, cache: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE_GIB", "0")
+    with pytest.raises(NoRoomError, match=rf"^{shared.as_uri()}: needs 0\.0 MiB of the cache in {cache}, .*CACHE_GIB"):
         stage_data(shared.as_uri(), cache_dir=cache)
     assert not fetched
+
+
+def test_a_disk_that_fills_up_meanwhile_is_named_and_the_same_command_goes_on(
+    shared: Path, cache: Path, fetched: list[str]
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        patch("shutil.copyfile", side_effect=full),
+        pytest.raises(StoreError, match=r"cannot be staged to .*No space left on device\. Free some space"),
+    ):
+        stage_data(shared.as_uri(), cache_dir=cache)
+    assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b"])
@@ -200,7 +222,7 @@ def bucket(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.service
 def test_objects_are_staged_from_a_bucket(bucket: str, cache: Path) -> None:
-    folder = stage_data(bucket, cache_dir=cache)
+    folder = stage_data(bucket, cache_dir=cache).folder
     assert contents(folder) == FILES
     with patch("kaggle_ray.data.s3.Bucket.fetch", side_effect=AssertionError("fetched again")):
         stage_data(bucket, cache_dir=cache)
@@ -210,7 +232,7 @@ def test_objects_are_staged_from_a_bucket(bucket: str, cache: Path) -> None:
 def test_a_changed_object_is_fetched_again(bucket: str, cache: Path) -> None:
     import boto3
 
-    folder = stage_data(bucket, cache_dir=cache)
+    folder = stage_data(bucket, cache_dir=cache).folder
     boto3.client("s3").put_object(Bucket="pets", Key="dogs/train.csv", Body=b"id,label\n1,dog\n")
     stage_data(bucket, cache_dir=cache)
     assert (folder / "train.csv").read_bytes() == b"id,label\n1,dog\n"
@@ -225,7 +247,7 @@ def test_an_object_that_was_uploaded_in_parts_is_verified(bucket: str, cache: Pa
     large.write_bytes(bytes(range(256)) * 4 * 11 * 1024)
     config = TransferConfig(multipart_threshold=5 * 2**20, multipart_chunksize=5 * 2**20)
     boto3.client("s3").upload_file(str(large), "pets", "dogs/large.bin", Config=config)
-    folder = stage_data(bucket, cache_dir=cache)
+    folder = stage_data(bucket, cache_dir=cache).folder
     assert (folder / "large.bin").read_bytes() == large.read_bytes()
 
 

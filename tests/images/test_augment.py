@@ -23,6 +23,7 @@ from kaggle_ray.images.augment import (
     sample_keys,
     to_float,
 )
+from kaggle_ray.images.color import normalize
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import crop_batch
 from kaggle_ray.images.randomness import Keys
@@ -247,3 +248,14 @@ def test_pixels_may_be_read_only_and_apart_in_memory(pixels: Pixels) -> None:
     for name in NAMES:
         expected, _ = augment_batch(pixels, None, keys_of(), name, 24, 24)
         assert np.array_equal(augment_batch(wide[:, :, ::2], None, keys_of(), name, 24, 24)[0], expected), name
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("num_channels", [1, 3, 5])
+def test_normalizing_gives_the_same_bits_in_every_layout(memory_format: torch.memory_format, num_channels: int) -> None:
+    images = torch.rand(2, num_channels, 7, 9).contiguous(memory_format=memory_format)
+    before = images.clone()
+    mean, std = torch.rand(2, 1, num_channels, 1, 1) + 0.1
+    assert torch.equal(normalize(images, mean, std), (images - mean) / std)
+    assert torch.equal(images, before)
+    assert normalize(images, mean, std).stride() == images.stride()

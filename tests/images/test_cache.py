@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+from kaggle_ray.cache.entries import list_entries
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images import cache
-from kaggle_ray.images.cache import Images, default_cache_dir, open_images
+from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import Pixels, decode_image
 
 SIZE = 8
@@ -172,7 +174,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_left(folder: Path, paths: 
     ):
         opened(paths, folder)
     assert not list(folder.glob("**/*.npy"))
-    assert not list(folder.glob(".building*"))
+    assert not list_entries(folder)
     assert opened(paths, folder).num_decoded == 6
 
 
@@ -203,7 +205,7 @@ def test_without_room_images_are_decoded_on_the_fly_to_the_same_pixels(
     assert np.array_equal(everything(images), expected)
     assert np.array_equal(images.read(np.array([3, 3])), expected[[3, 3]])
     assert images.num_decoded == 8
-    assert not list(folder.glob("*.npy"))
+    assert not list(folder.glob("images/*/*"))
     (message,) = [record.getMessage() for record in caplog.records]
     assert "decoded anew each time" in message
     assert "KAGGLE_RAY_CACHE_GIB" in message
@@ -235,7 +237,7 @@ def test_processes_that_build_at_once_decode_once_in_total(folder: Path, paths: 
 
 def _hang_at_the_last(paths: list[Path], folder: Path, reached: Path) -> None:
     def decode(path: Path, height: int, width: int, **options: object) -> Pixels:
-        if path == paths[5] and list(folder.glob(".building*")):
+        if path == paths[5] and list(folder.glob("images/*/building-*")):
             reached.write_text("")
             time.sleep(600)
         return decode_image(path, height, width, **options)  # type: ignore[arg-type]
@@ -261,8 +263,10 @@ def test_what_a_killed_process_built_is_not_taken_for_whole_and_is_cleared_away(
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join(timeout=60)
-    assert list(folder.glob(".building*"))
+    (half_done,) = list_entries(folder)
+    assert not half_done.is_whole
+    assert not half_done.is_in_use
     images = opened(paths, folder)
     assert images.num_decoded == 6
     assert np.array_equal(everything(images), np.stack([decoded(path) for path in paths]))
-    assert not list(folder.glob(".building*"))
+    assert [file.name for file in folder.glob("images/*/*")] == ["pixels.npy"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 
 from kaggle_ray.errors import DataError
+from kaggle_ray.images import decode
 from kaggle_ray.images.decode import Pixels, decode_image
+from kaggle_ray.images.jpeg import JpegHeader
 
 CHIPS = Path(__file__).resolve().parents[3] / "shared/data/planet-understanding-the-amazon-from-space/train-jpg"
 
@@ -127,6 +130,57 @@ def test_a_large_photograph_that_is_decoded_at_a_fraction_looks_the_same(tmp_pat
     upright = np.rot90(rgb, k=-1) if turned else rgb
     expected = cv2.resize(np.ascontiguousarray(upright), (100, 100), interpolation=cv2.INTER_AREA).astype(np.int64)
     assert np.abs(decode_image(tmp_path / "large.jpg", 100, 100).astype(np.int64) - expected).mean() < 2
+
+
+def photograph(height: int, width: int) -> Pixels:
+    rgb = cv2.GaussianBlur(noise(height, width), (0, 0), 8)
+    return np.asarray(cv2.normalize(rgb, None, 0, 255, cv2.NORM_MINMAX)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(375, 499), (376, 504), (301, 297)])
+def test_decoding_at_a_fraction_neither_shifts_nor_blurs(
+    tmp_path: Path, height: int, width: int, channels: int
+) -> None:
+    Image.fromarray(photograph(height, width)).save(tmp_path / "a.jpg", quality=95)
+    full = cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
+    with patch.object(cv2, "imdecode", wraps=cv2.imdecode) as decoding:
+        got = decode_image(tmp_path / "a.jpg", 60, 80, channels=channels)
+    (call,) = decoding.call_args_list
+    assert call.args[1] & (cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_REDUCED_GRAYSCALE_4)
+    expected = cv2.resize(full, (80, 60), interpolation=cv2.INTER_AREA).reshape(60, 80, channels).astype(np.int64)
+    assert got.shape == expected.shape
+    assert got.flags.c_contiguous
+    assert np.abs(got - expected).mean() < 1
+    assert np.abs(got - expected)[:, -8:].mean() < 1  # where a stretch would show
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("height", "width"), [(368, 496), (375, 499)])
+def test_every_turn_of_a_photograph_is_the_same_at_a_fraction(
+    tmp_path: Path, orientation: int, height: int, width: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photograph(height, width)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    upright = cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB)
+    expected = cv2.resize(upright, (40, 60), interpolation=cv2.INTER_AREA).astype(np.int64)
+    assert np.abs(decode_image(tmp_path / "a.jpg", 60, 40) - expected).mean() < 1
+
+
+def test_a_header_that_misleads_costs_nothing_but_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jpg", smooth(50, 60))
+    expected = decode_image(path, 20, 20)
+    with patch.object(decode, "read_header", return_value=JpegHeader(4000, 4000, False)):
+        assert np.array_equal(decode_image(path, 20, 20), expected)
+
+
+def test_a_truncated_photograph_that_would_be_decoded_at_a_fraction_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "cut.jpg", photograph(400, 400))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="does not decode as an image"):
+        decode_image(path, 20, 20)
 
 
 def test_a_mask_is_the_share_of_what_is_not_black(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kaggle_ray.data.folds import folds_to_csv
-from kaggle_ray.images.cache import default_cache_dir
 from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.plain import PLAIN_FILE
@@ -62,7 +61,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None
     found = []
     for processes in (1, 2):
         plan = plan_of(tmp_path, toy_data, POINT, MIXED, processes=processes)
-        with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        with closing(TrialRunner(plan.trial_context())) as runner:
             results = [run(runner, trial) for trial in trials_of(plan)]
         assert [result.error for result in results] == [None, None]
         found.append([(result, *predictions(plan, result)) for result in results])
@@ -77,7 +76,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None
 
 def test_two_processes_yield_every_training_row(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**POINT, "epochs": 1}, processes=2)
-    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     lineage = RunStore(plan.run_dir).predictions(result)[0].lineage
     assert lineage is not None
@@ -90,7 +89,7 @@ def test_sharded_evaluation_is_that_of_one_process_to_the_bit(tmp_path: Path, to
     found = []
     for processes in (1, 2):
         plan = plan_of(tmp_path, toy_data, {**still, "model": "plain", "model_args": {}}, processes=processes)
-        with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+        with closing(TrialRunner(plan.trial_context())) as runner:
             (result,) = [run(runner, trial) for trial in trials_of(plan)]
         found.append((result.history[0].valid_loss, *(part.tobytes() for part in predictions(plan, result))))
     assert found[0] == found[1]
@@ -102,7 +101,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
     plan = plan_of(tmp_path, toy_data, DROPPED, processes=2)
     reference = plan_of(tmp_path / "reference", toy_data, DROPPED, processes=2)
     (trial,) = trials_of(plan)
-    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(plan.trial_context())) as runner:
         epochs = runner.run(trial)
         for _ in range(4):
             next(epochs)
@@ -120,7 +119,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
         result = run(runner, trial)
     assert result.status == "committed"
     assert 1 <= result.num_resumed < 12
-    with closing(TrialRunner(reference.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(reference.trial_context())) as runner:
         undisturbed = run(runner, trial)
     for part, other in zip(predictions(plan, result), predictions(reference, undisturbed), strict=True):
         assert part.tobytes() == other.tobytes()
@@ -129,7 +128,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
 
 def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**POINT, "lr": 1e30, "optimizer": "sgd"}, processes=2)
-    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert result.status == "failed"
     assert "the loss of epoch" in (result.error or "")
@@ -138,7 +137,7 @@ def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data
 
 def test_batches_that_are_too_small_for_the_processes_are_an_error(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**POINT, "batch_size": 2, "accumulate": 2}, processes=2)
-    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert "cannot be split among 2 processes in 2 pieces each" in (result.error or "")
 
@@ -146,7 +145,7 @@ def test_batches_that_are_too_small_for_the_processes_are_an_error(tmp_path: Pat
 def test_closing_a_trial_leaves_no_process_behind(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, POINT, processes=2)
     (trial,) = trials_of(plan)
-    with closing(TrialRunner(plan.trial_context(default_cache_dir()))) as runner:
+    with closing(TrialRunner(plan.trial_context())) as runner:
         epochs = runner.run(trial)
         next(epochs)
         assert runner._peers is not None

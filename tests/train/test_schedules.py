@@ -44,9 +44,8 @@ def point(name: ScheduleName, *, epochs: int = 5, **values: Any) -> Hyperparamet
 
 def made(hyperparameters: Hyperparameters, steps_per_epoch: int) -> tuple[Optimizer, Schedule]:
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    optimizer = make_optimizer(
-        Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2)), hyperparameters
-    )
+    model = Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2))
+    optimizer = make_optimizer(model, hyperparameters)
     return optimizer, make_schedule(optimizer, hyperparameters, steps_per_epoch)
 
 

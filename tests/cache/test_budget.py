@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from kaggle_ray.cache.budget import budget_of, evict
+from kaggle_ray.cache.entries import list_entries
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.cache import Images, open_images
-from kaggle_ray.images.evict import budget_of, evict, list_entries
 
 SIZE = 16
-ENTRY_BYTES = 2 * SIZE * SIZE * 3 + 128
-"""Two images, and the head of the file."""
+ENTRY_BYTES = 2 * SIZE * SIZE * 3
+"""Two images."""
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def opened(folder: Path, number: int, budget_bytes: int | None = None) -> Images
         cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), 10 * number + shade, dtype=np.uint8))
     images = open_images(paths, height=SIZE, width=SIZE, cache_dir=folder, budget_bytes=budget_bytes)
     if images.pixels is not None:
-        key = max(list_entries(folder), key=lambda entry: entry.last_used).key
-        os.utime(folder / f"{key}.json", (number * 1000.0, number * 1000.0))
+        assert images.held is not None
+        os.utime(images.held.folder.with_suffix(".json"), (number * 1000.0, number * 1000.0))
     return images
 
 
@@ -44,37 +45,38 @@ def close(*images: Images) -> None:
 
 
 def sources(folder: Path) -> list[str]:
-    return [Path(entry.source).name for entry in list_entries(folder)]
+    return [Path(entry.description.source).name for entry in list_entries(folder)]
 
 
 def test_entries_tell_what_they_are(folder: Path) -> None:
     images = opened(folder, 1)
     (entry,) = list_entries(folder)
-    assert (entry.num_images, entry.height, entry.width, entry.kind) == (2, SIZE, SIZE, "image")
-    assert entry.num_bytes == ENTRY_BYTES
-    assert entry.in_use
+    assert (entry.description.num_files, entry.description.sides) == (2, (SIZE, SIZE))
+    assert (entry.description.content, entry.num_bytes) == ("image", ENTRY_BYTES)
+    assert entry.is_in_use
+    assert entry.is_whole
     close(images)
-    assert not list_entries(folder)[0].in_use
+    assert not list_entries(folder)[0].is_in_use
 
 
 def test_the_least_recently_used_go_first(folder: Path) -> None:
     close(*(opened(folder, number) for number in (1, 2, 3)))
     assert sources(folder) == ["1", "2", "3"]
     removed = evict(folder, 2 * ENTRY_BYTES)
-    assert [Path(entry.source).name for entry in removed] == ["1"]
+    assert [Path(entry.description.source).name for entry in removed] == ["1"]
     assert sources(folder) == ["2", "3"]
 
 
 def test_what_is_in_use_stays(folder: Path) -> None:
     used = opened(folder, 1)
     close(opened(folder, 2))
-    assert [Path(entry.source).name for entry in evict(folder, 0)] == ["2"]
+    assert [Path(entry.description.source).name for entry in evict(folder, 0)] == ["2"]
     assert sources(folder) == ["1"]
     assert used.read(np.array([1])).max() == 11
     close(used)
     evict(folder, 0)
     assert not sources(folder)
-    assert not list(folder.glob("*.npy"))
+    assert not list(folder.glob("images/*")), "nor its locks"
 
 
 def test_a_new_entry_makes_room_for_itself(folder: Path) -> None:

@@ -1,0 +1,36 @@
+"""Where the cache is, on this machine and on the others of a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+FOLDER_VARIABLE = "KAGGLE_RAY_CACHE"
+BUDGET_VARIABLE = "KAGGLE_RAY_CACHE_GIB"
+
+
+def default_cache_dir() -> Path:
+    """Return KAGGLE_RAY_CACHE where it is set, else the user's cache folder."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else user_cache_path("kaggle_ray")
+
+
+def cache_variables() -> dict[str, str]:
+    """Return what the user set of the cache's variables, for processes on other machines: see ``adopt_variables``."""
+    named = {name: os.environ[name] for name in (FOLDER_VARIABLE, BUDGET_VARIABLE) if os.environ.get(name)}
+    if FOLDER_VARIABLE in named:
+        named[FOLDER_VARIABLE] = str(Path(named[FOLDER_VARIABLE]).absolute())
+    return named
+
+
+def adopt_variables(variables: Mapping[str, str]) -> None:
+    """Set those of the driver's variables that this machine has not set itself.
+
+    So a machine's own KAGGLE_RAY_CACHE comes first, then the one that the user gave the run, then the default of the
+    user whose processes these are.
+    """
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)

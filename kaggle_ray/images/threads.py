@@ -1,0 +1,30 @@
+"""Work on many files by a thread per core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MAX_CHUNK = 32
+_CHUNKS_PER_THREAD = 8
+"""So that the threads end at about the same time, though some files take longer than others."""
+
+
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the results in the order of the items; the first exception is raised.
+
+    Threads take several items at a time: handing one over costs as much as hashing a small file.
+    """
+    num_threads = len(os.sched_getaffinity(0))
+    chunk = min(_MAX_CHUNK, -(-len(items) // (num_threads * _CHUNKS_PER_THREAD)))
+    if num_threads == 1 or len(items) <= 1:
+        return [function(item) for item in items]
+    chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
+    with ThreadPoolExecutor(min(num_threads, len(chunks))) as pool:
+        done = pool.map(lambda chunk: [function(item) for item in chunk], chunks)
+        return [result for results in done for result in results]

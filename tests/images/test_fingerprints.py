@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from kaggle_ray.images.fingerprints import content_digests, forget
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    return paths
+
+
+def known(folder: Path) -> dict[str, int]:
+    """Return the names of the files that are known, and when they were last asked for."""
+    with closing(sqlite3.connect(folder / "fingerprints.sqlite")) as connection:
+        return {Path(path).name: used for path, used in connection.execute("SELECT path, used FROM contents")}
+
+
+def asked_on(day: int, paths: list[Path], folder: Path) -> list[str]:
+    with patch("time.time", return_value=float(1_000_000 + day * DAY_S)):
+        return content_digests(paths, folder)
+
+
+def test_what_nobody_asked_for_in_ninety_days_is_forgotten(paths: list[Path], tmp_path: Path) -> None:
+    first = asked_on(0, paths, tmp_path)
+    asked_on(60, paths[:1], tmp_path)
+    asked_on(100, paths[1:2], tmp_path)
+    assert known(tmp_path).keys() == {"0.png", "1.png"}
+    assert asked_on(101, paths, tmp_path) == first
+
+
+def test_the_use_of_what_is_known_is_noted_once_a_day(paths: list[Path], tmp_path: Path) -> None:
+    asked_on(0, paths, tmp_path)
+    before = known(tmp_path)
+    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+        asked_on(1, paths, tmp_path)
+        assert known(tmp_path) == before
+        asked_on(2, paths, tmp_path)
+    assert all(used == before[name] + 2 * DAY_S for name, used in known(tmp_path).items())
+
+
+def test_all_can_be_forgotten(paths: list[Path], tmp_path: Path) -> None:
+    forget(tmp_path / "nowhere")
+    first = content_digests(paths, tmp_path)
+    forget(tmp_path)
+    assert known(tmp_path) == {}
+    assert content_digests(paths, tmp_path) == first

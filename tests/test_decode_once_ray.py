@@ -1,0 +1,107 @@
+"""Images and masks are decoded once, whatever the number of processes, folds, experiments, epochs and sizes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.driver import Outcome, execute
+from kaggle_ray.schedule.plan import RunOptions
+from kaggle_ray.settings import Machine
+from kaggle_ray.testing.crash import descendants
+from kaggle_ray.testing.tasks import NUM_TEST, NUM_TRAIN, SIZE, toy_of
+from kaggle_ray.types import Event, JsonValue
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+NUM_EPOCHS = 2
+UNIQUE_MASKS = 2
+"""A square on the left or on the right."""
+UNIQUE = NUM_TRAIN + NUM_TEST + UNIQUE_MASKS
+
+
+@dataclass
+class MappedPages:
+    """Looks at what the trials' processes have mapped of the cache, whenever an epoch ends."""
+
+    cache_dir: Path
+    inodes: dict[int, dict[str, int]] = field(default_factory=dict)
+    """Process -> file -> inode."""
+    shared_kib: dict[int, int] = field(default_factory=dict)
+    """Process -> resident pages of the cache that another process has mapped as well, at the last look."""
+
+    def emit(self, event: Event) -> None:
+        if event.kind == "epoch":
+            for process_id, command in descendants(os.getpid()).items():
+                if "FoldTrial" in command:
+                    self._look(process_id)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _look(self, process_id: int) -> None:
+        try:
+            text = Path(f"/proc/{process_id}/smaps").read_text()
+        except OSError:  # it has ended
+            return
+        for mapping in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", text):
+            head, *lines = mapping.splitlines()
+            if str(self.cache_dir) in head:
+                permissions, inode, file = (head.split()[column] for column in (1, 4, 5))
+                assert permissions.startswith("r--"), head
+                self.inodes.setdefault(process_id, {})[file] = int(inode)
+                kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
+                if kib["Rss"] > kib["Pss"]:
+                    self.shared_kib[process_id] = kib["Rss"]
+
+
+def run_masks(
+    folder: Path, points: list[dict[str, JsonValue]], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Outcome, MappedPages]:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
+    file = folder / "toy_masks.py"
+    file.write_text("from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of('masks')\n")
+    base = toy_of("masks").default_space(Machine(num_cpus=1, num_gpus=0).settings()).base
+    pages = MappedPages(folder / "cache")
+    outcome = execute(
+        RunOptions(
+            competition=file, experiments=[{**base, "epochs": NUM_EPOCHS, **point} for point in points],
+            data=folder / "data", runs=folder / "runs", device="cpu", threads=1, dtype="float32", num_slots=2,
+        ),
+        launcher="ray",
+        reporters=[pages],
+    )  # fmt: skip
+    assert outcome.num_epochs_trained == len(points) * 2 * NUM_EPOCHS
+    return outcome, pages
+
+
+def check_shared(pages: MappedPages, *, num_sizes: int) -> None:
+    """Check that two processes or more mapped the same files, once each: train, test and masks of every size."""
+    files = {str(file): file.stat().st_ino for file in pages.cache_dir.glob("images/*/pixels.npy")}
+    assert len(files) == 3 * num_sizes
+    assert len(pages.inodes) >= 2
+    for mapped in pages.inodes.values():
+        assert mapped.items() <= files.items()
+        assert len(mapped) >= 3
+    assert pages.shared_kib, "pages are resident once for all: their proportional share is below their size"
+
+
+def test_processes_of_ray_decode_each_image_and_mask_once_and_map_the_same_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, pages = run_masks(tmp_path, [{"lr": 1e-2}, {"lr": 1e-3}], monkeypatch)
+    assert outcome.decoded_images == UNIQUE
+    check_shared(pages, num_sizes=1)
+
+
+def test_processes_of_ray_decode_each_image_and_mask_once_per_stored_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points: list[dict[str, JsonValue]] = [{"image_size": SIZE}, {"image_size": SIZE + 8}]
+    outcome, pages = run_masks(tmp_path, points, monkeypatch)
+    assert outcome.decoded_images == 2 * UNIQUE
+    check_shared(pages, num_sizes=2)
