@@ -15,6 +15,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.table import idle_columns
 from kaggle_ray.ensemble import Ensemble, Method, select
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.gather import Pool, gather, missing_folds
@@ -208,6 +209,8 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         logger.warning(
             "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
         )
+    if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
+        logger.warning("the table's columns %s are empty, or the same in every training row", ", ".join(idle[:5]))
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)

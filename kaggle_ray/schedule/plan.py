@@ -20,7 +20,7 @@ from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import folds_of, samples_with
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.opened import flat_paths
+from kaggle_ray.images.opened import flat_paths, mask_kind
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.loading import find_file, load_attribute
 from kaggle_ray.schedule.fast_dev import one_epoch_of, rows_of_one_batch
@@ -246,7 +246,8 @@ def _unreadable(
     images = (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths))
     found = unreadable_files(images, channels=competition.channels)
     if samples.train_masks is not None:
-        found |= unreadable_files(samples.train_masks, kind="mask")
+        num_classes = max(2, len(competition.heads[0].classes))
+        found |= unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
 
 

@@ -5,17 +5,30 @@ Shape suffix: N samples of a piece.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from kaggle_ray.errors import NonFiniteLossError
+from kaggle_ray.train.batches import Batch
 from kaggle_ray.types import IntArray, StrArray
 
 _ON_GPU_EVERY = 50
 """Pieces between two looks: each look waits until the GPU has done all that it was given."""
 _NUM_NAMED = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """What is kept of a batch until its losses are looked at."""
+
+    step: int
+    rows: IntArray
+    partners: IntArray | None
+    """(N,) the rows that they are mixed with."""
+    losses_N: Tensor
 
 
 class LossWatch:
@@ -34,13 +47,25 @@ class LossWatch:
         self._epoch = epoch
         self._lr = lr
         self._every = _ON_GPU_EVERY if device.type == "cuda" else 1
-        self._unseen: list[tuple[int, IntArray, Tensor]] = []
+        self._unseen: list[_Piece] = []
+        self._of_step: list[IntArray] = []
+        self._starts_step = True
         self.total = 0.0
         """Of the losses that were looked at."""
 
-    def add(self, step: int, rows: IntArray, losses_N: Tensor) -> None:
+    @property
+    def rows_of_step(self) -> IntArray:
+        """(N,) the rows of the pieces that this process has computed of its step."""
+        return np.concatenate(self._of_step)
+
+    def add(self, batch: Batch, losses_N: Tensor) -> None:
         """Take note of a piece's losses; see ``look``."""
-        self._unseen.append((step, rows, losses_N.detach()))
+        if self._starts_step:
+            self._of_step.clear()
+        self._starts_step = batch.ends_step
+        self._of_step.append(batch.rows)
+        partners = None if batch.mix is None else batch.read_rows[batch.mix.partners]
+        self._unseen.append(_Piece(step=batch.step, rows=batch.rows, partners=partners, losses_N=losses_N.detach()))
         if len(self._unseen) >= self._every:
             self.look()
 
@@ -52,21 +77,27 @@ class LossWatch:
         """
         if not self._unseen:
             return
-        sums = torch.stack([losses_N.sum(dtype=torch.float64) for _, _, losses_N in self._unseen]).tolist()
-        for (step, rows, losses_N), of_piece in zip(self._unseen, sums, strict=True):
+        sums = torch.stack([piece.losses_N.sum(dtype=torch.float64) for piece in self._unseen]).tolist()
+        for piece, of_piece in zip(self._unseen, sums, strict=True):
             if of_piece != of_piece or abs(of_piece) == float("inf"):
-                raise NonFiniteLossError(self._describe(step, rows, losses_N))
+                raise NonFiniteLossError(self._describe(piece))
         self.total += sum(sums)
         self._unseen.clear()
 
-    def _describe(self, step: int, rows: IntArray, losses_N: Tensor) -> str:
-        bad = (~losses_N.isfinite()).cpu().numpy()
-        value = float(losses_N[~losses_N.isfinite()][0])
+    def _describe(self, piece: _Piece) -> str:
+        is_bad = ~piece.losses_N.isfinite()
+        value, bad = float(piece.losses_N[is_bad][0]), is_bad.cpu().numpy()
+        mixed = ""
+        if piece.partners is not None:
+            mixed = f", which were mixed with {named(piece.partners[bad], self._sample_ids)}"
         return (
             f"the loss of epoch {self._epoch} is {value} at lr {self._lr}. Try a smaller lr, or look at the samples: "
-            f"in step {step + 1} it is not finite at {bad.sum()} of {len(rows)}, such as {self._named(rows[bad])}."
+            f"in step {piece.step + 1} it is not finite at {bad.sum()} of {len(bad)}, such as "
+            f"{named(piece.rows[bad], self._sample_ids)}{mixed}."
         )
 
-    def _named(self, rows: Sequence[int] | IntArray) -> str:
-        names = [str(row if self._sample_ids is None else self._sample_ids[row]) for row in rows[:_NUM_NAMED]]
-        return ", ".join(names) + (", ..." if len(rows) > _NUM_NAMED else "")
+
+def named(rows: IntArray, sample_ids: StrArray | None) -> str:
+    """Return the ids of the first few ``rows`` (n,), or where there are none their positions."""
+    names = [str(row if sample_ids is None else sample_ids[row]) for row in rows[:_NUM_NAMED]]
+    return ", ".join(names) + (", ..." if len(rows) > _NUM_NAMED else "")
