@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kaggle_ray.reporters import Reporter as Reporter
     from kaggle_ray.result import RunResult as RunResult
     from kaggle_ray.settings import Settings as Settings
+    from kaggle_ray.train.constraints import register_constraint as register_constraint
 
 _HOME = {
     "run": "kaggle_ray.api",
@@ -64,6 +65,7 @@ _HOME = {
     "Reporter": "kaggle_ray.reporters",
     "RunResult": "kaggle_ray.result",
     "Settings": "kaggle_ray.settings",
+    "register_constraint": "kaggle_ray.train.constraints",
 }
 
 __all__ = sorted(_HOME)

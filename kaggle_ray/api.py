@@ -28,6 +28,7 @@ def run(
     overrides: Mapping[str, JsonValue] | None = None,
     data: str | Path | None = None,
     skip_unreadable: bool = False,
+    ignore_twins: bool = False,
     runs: str | Path = "runs",
     run_id: str | None = None,
     launcher: LauncherName = "ray",
@@ -56,6 +57,7 @@ def run(
         overrides: hyperparameters that replace the space's base.
         data: the folder of the competition's files, or an s3:// or file:// URI; ``data/<competition>``.
         skip_unreadable: leave out training images that do not decode, and list them in the run's unreadable.json.
+        ignore_twins: do not look for near-duplicate images, which are else dealt to folds together.
         runs: where run folders are made.
         run_id: the run's name; a digest of what it computes, so that the same call resumes its own run.
         launcher: ``ray`` runs several trials at once; ``local`` runs them in this process, where breakpoints work.
@@ -84,6 +86,7 @@ def run(
         overrides=overrides or {},
         data=data,
         skip_unreadable=skip_unreadable,
+        ignore_twins=ignore_twins,
         runs=runs,
         run_id=run_id,
         device=device,

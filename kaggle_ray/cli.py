@@ -28,6 +28,9 @@ DTYPE = click.option(
     type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Of forward and backward pass. [bfloat16 where the hardware has it]",
 )
+IGNORE_TWINS = click.option(
+    "--ignore-twins", is_flag=True, help="Do not look for near-duplicate images, which are else dealt together."
+)
 RUN = click.argument("run", type=click.Path(path_type=Path))
 EXIT_INTERRUPTED = 130
 
@@ -61,6 +64,7 @@ def _run_options(command: Command) -> Command:
         SET,
         DATA,
         SKIP_UNREADABLE,
+        IGNORE_TWINS,
         RUNS,
         click.option("--run-id", help="Name of the run. [a digest of what it computes; the same command resumes]"),
         click.option(
@@ -115,6 +119,7 @@ def run(
     overrides: tuple[str, ...],
     data: str | None,
     skip_unreadable: bool,
+    ignore_twins: bool,
     runs: Path,
     run_id: str | None,
     launcher: str,
@@ -149,6 +154,7 @@ def run(
         overrides=dict(parse_override(text) for text in overrides),
         data=data,
         skip_unreadable=skip_unreadable,
+        ignore_twins=ignore_twins,
         runs=runs,
         run_id=run_id,
         device=cast("Any", device),

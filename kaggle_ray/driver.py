@@ -140,7 +140,7 @@ def execute(
         pool=pool,
         ensemble=ensemble,
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
-        decoded_images=num_decoded + sum(result.num_decoded for result in new_results),
+        decoded_images=plan.num_decoded + num_decoded + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )
 
@@ -154,6 +154,7 @@ def _check_models(plan: RunPlan) -> None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.train.constraints import make_constraint
     from kaggle_ray.train.losses import check_loss
 
     table = plan.samples.train_table
@@ -169,6 +170,7 @@ def _check_models(plan: RunPlan) -> None:
         point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         check_recipe(point.augment)
         check_loss(point.loss, point.loss_args, plan.competition.heads)
+        make_constraint(point.constraint, point.constraint_args)
         heights = {point.size_at(1), point.predict_size, point.largest_size}
         asked: dict[str, JsonValue] = {
             "name": point.model,
@@ -211,6 +213,9 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         )
     if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
         logger.warning("the table's columns %s are empty, or the same in every training row", ", ".join(idle[:5]))
+    if plan.twins.groups:
+        store.save_twins(plan.twins.to_json())
+        logger.warning("near-duplicate images: %s (see twins.json)", plan.twins.summary())
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)

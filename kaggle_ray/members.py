@@ -91,7 +91,7 @@ def _parts_of(
 ) -> list[tuple[int | None, MemberPart]]:
     """Return what an experiment contributes: under None its own predictions, under an epoch those kept of it."""
     experiment_id, num_folds = experiment.experiment_id, len(results)
-    if experiment.hyperparameters["epoch_rule"] == "other_folds":
+    if experiment.hyperparameters.get("epoch_rule") == "other_folds":
         curves = [{m.epoch: m.score for m in result.history if math.isfinite(m.score)} for result in results]
         last = max(curves[0])
         chosen = [best_epoch_of_others(curves, fold, greater_is_better=greater_is_better) for fold in range(num_folds)]

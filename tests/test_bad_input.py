@@ -303,7 +303,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_with_its_reason_and_the_others_g
     assert row.score is None
     assert row.error is not None
     assert "Try a smaller lr" in row.error
-    assert "Try a smaller lr." in outcome.report.read_text()
+    assert "Try a smaller lr" in outcome.report.read_text()
     again = run(tmp_path, toy_data, experiments=[diverging, QUICK])
     assert again.num_epochs_trained == 0
     assert again.submission.read_bytes() == outcome.submission.read_bytes()

@@ -91,7 +91,8 @@ def test_images_and_masks_are_decoded_once_for_all_folds_experiments_and_epochs(
     result = run_toy("masks", tmp_path, experiments=experiments)
     num_train, num_test = 64, NUM_TEST
     unique_masks = 2  # a square on the left or on the right
-    assert result.outcome.decoded_images == num_train + num_test + unique_masks
+    thumbnails = num_train + num_test  # small and grey, in which near-duplicates are looked for
+    assert result.outcome.decoded_images == num_train + num_test + unique_masks + thumbnails
 
 
 def _base(task: ToyTask) -> dict[str, object]:

@@ -115,6 +115,14 @@ class Hyperparameters:
     0 is off."""
     ema_decay: float = 0.0
     """Decay per step of the exponential moving average of the weights that predict; 0 is off."""
+    constraint: str = "none"
+    """A name of ``kaggle_ray.train.constraints``, of what each step leaves of the weights: none, max_norm, unit_norm,
+    non_negative, or one that the competition's file registers."""
+    constraint_args: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Of the constraint, such as ``{"max_norm": 3.0}``; ``{"on": "fc.*"}`` is for the weights of these names only."""
+    l1: float = 0.0
+    """How far each step moves every weight towards zero, in learning rates; decoupled, and with the same exemptions as
+    weight decay."""
     augment: str = "none"
     """A recipe of ``kaggle_ray.images.augment``: none, shift, light, heavy, medium, dihedral, segmentation, or one that
     the competition's file registers."""
@@ -137,7 +145,7 @@ class Hyperparameters:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.lr > 0, "lr", "more than 0", self.lr)
         _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        for name in ("image_size", "mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience"):
+        for name in ("image_size", "mixup", "cutmix", "tile", "freeze_epochs", "clip_norm", "patience", "l1"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         if self.epoch_rule in ("last", "other_folds"):
             _require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)

@@ -38,6 +38,8 @@ class FoldScheme:
     seed: int = 0
     holdout: bool = False
     """Score the first fold only; the other folds' rows are trained on. Five times as fast, and as much less certain."""
+    find_twins: bool = True
+    """Look for near-duplicate images, and deal them together; False for a competition that is meant to have them."""
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
+
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.metrics import Metric, combine_metrics
-from kaggle_ray.types import Task
+from kaggle_ray.types import Target, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +88,14 @@ def place_heads(heads: Sequence[Head]) -> tuple[PlacedHead, ...]:
         placed.append(PlacedHead(head=head, outputs=outputs, targets=targets))
         output, target = outputs.stop, targets.stop
     return tuple(placed)
+
+
+def class_columns(heads: Sequence[Head], target: Target) -> Target | None:
+    """Return (N, L) the columns of a target that are classes or labels, None where it has none."""
+    classes = ("binary", "multiclass", "multilabel")
+    of_heads = [place.targets for place in place_heads(heads) if place.head.task in classes]
+    columns = target.reshape(len(target), -1)
+    return np.concatenate([columns[:, places] for places in of_heads], axis=1) if of_heads else None
 
 
 def metric_of(heads: Sequence[Head]) -> Metric:

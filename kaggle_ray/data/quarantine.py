@@ -1,4 +1,4 @@
-"""Leaves out rows whose files cannot be read, where the user asks for it."""
+"""Leaves out rows: those whose files cannot be read, where the user asks for it, and those that would leak."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeh
         train_rows_of(samples, keep),
         test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths),
     )
+
+
+def without_rows(samples: Samples, sample_ids: Collection[str]) -> Samples:
+    """Return the samples without some of the training rows; what is no training row is passed over."""
+    return train_rows_of(samples, ~np.isin(samples.train_ids, list(sample_ids))) if sample_ids else samples
 
 
 def _files(paths: ImagePaths) -> tuple[Path, ...]:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 
+from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.ensemble import Method
 from kaggle_ray.errors import StoreError
 from kaggle_ray.report.board import Board, BoardRow
@@ -68,7 +69,7 @@ def report_of(store: RunStore) -> ReportData:
         confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen and chosen["confusion"] else None,
         class_names=record["classes"],
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
-        facts=_facts(record),
+        facts={**_facts(record), **_twins(store)},
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
 
@@ -130,6 +131,12 @@ def _why_unproven(experiment: Experiment) -> str | None:
     if experiment.hyperparameters["epoch_rule"] != "scored_fold":
         return None
     return "its epoch was chosen on the rows that are scored, so it has no honest score"
+
+
+def _twins(store: RunStore) -> dict[str, str]:
+    """Return what the run found of near-duplicates, if anything."""
+    summary = Twins.from_json(store.twins()).summary()
+    return {"Near-duplicates": summary} if summary else {}
 
 
 def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -20,6 +20,8 @@ from kaggle_ray.images.augment import augment_batch, id_hashes, recipe_names, sa
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.opened import flat_paths
 from kaggle_ray.images.unreadable import unreadable_files
+from kaggle_ray.report.twin_sheet import shown_pairs
+from kaggle_ray.schedule.dealt import look_for_twins
 
 THUMB = 160
 """Height in pixels of a picture on a sheet."""
@@ -48,6 +50,7 @@ def contact_sheets(
         sections.append((f"Augmented: {recipe}", _figure(sheet, out / f"augment-{recipe}.png")))
     sections.append(("Sizes and kinds of file", _size_tables(samples)))
     sections.append(("Channels of train and test", channel_table(competition, samples)))
+    sections.append(("Near-duplicates", _twin_section(competition, samples, out)))
     sections.append(("Classes", _class_table(competition, samples)))
     sections.append(("Files that cannot be read", _unreadable_list(competition, samples)))
     page = out / "show.html"
@@ -235,6 +238,21 @@ def _class_table(competition: Competition, samples: Samples) -> str:
             what = "share of foreground" if place.head.task == "segmentation" else "values"
             rows.append([place.head.name, what, spread, f"{(values == 0).mean():.1%} are 0"])
     return _table(["target", "class", "rows", "share"], rows)
+
+
+def _twin_section(competition: Competition, samples: Samples, out: Path) -> str:
+    """Return a sheet for each kind of near-duplicates, with what a run would do about them."""
+    twins = look_for_twins(competition, samples).twins
+    if not twins.groups:
+        return "<p>None were found.</p>"
+    paths = dict(zip(samples.train_ids.tolist(), samples.train_paths, strict=True))
+    paths |= dict(zip(samples.test_ids.tolist(), samples.test_paths, strict=True))
+    content = [f"<p>{escape(twins.summary())}.</p>"]
+    for kind, pairs in shown_pairs(twins).items():
+        cells = [_captioned(_thumb(_first(paths[name]), competition), name) for pair in pairs for name in pair]
+        sheet = _figure(_grid(cells, num_columns=4), out / f"twins-{kind.replace(' ', '-')}.png")
+        content.append(f"<h3>{escape(kind)}</h3>{sheet}")
+    return "".join(content)
 
 
 def _unreadable_list(competition: Competition, samples: Samples) -> str:

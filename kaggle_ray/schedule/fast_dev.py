@@ -1,7 +1,8 @@
 """What is left of a run that is only to show whether it works: one epoch on one batch of everything.
 
 The folds are those that the whole competition is dealt to, so that a scheme that cannot be dealt shows here, too, and
-no group is torn apart: each of them then keeps a few of its rows.
+no group is torn apart: each of them then keeps a few of its rows. Near-duplicates are not looked for: that takes a
+look at every image.
 """
 
 from __future__ import annotations

@@ -15,14 +15,15 @@ from typing import Any
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
-from kaggle_ray.data.folds import folds_from_csv, make_folds
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import folds_of, samples_with
+from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.opened import flat_paths, mask_kind
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.loading import find_file, load_attribute
+from kaggle_ray.schedule.dealt import deal_rows
 from kaggle_ray.schedule.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.settings import Device, Dtype, Machine, Settings
 from kaggle_ray.store.run import FAST_DEV, RunStore
@@ -52,6 +53,8 @@ class RunOptions:
     """The folder of the competition's files, or an s3:// or file:// URI to stage them from; ``data/<competition>``."""
     skip_unreadable: bool = False
     """Leave out training rows whose files cannot be read; a test row is then predicted from an even grey image."""
+    ignore_twins: bool = False
+    """Do not look for near-duplicate images; else they are found, dealt to folds together, and reported."""
     loader_workers: int | None = None
     """Processes beside each trial's own that read and augment; 0."""
     processes: int | None = None
@@ -94,6 +97,10 @@ class RunPlan:
     """Where the files are on this machine."""
     unreadable: Mapping[str, str]
     """Files that are left out, relative to ``data_dir`` -> why."""
+    twins: Twins
+    """The near-duplicates that the folds were made with."""
+    num_decoded: int
+    """Images that had to be decoded to find them."""
     samples: Samples
     folds: Folds
     experiments: tuple[Experiment, ...]
@@ -178,15 +185,18 @@ def make_plan(options: RunOptions) -> RunPlan:
     settings = _settings(options, machine, record)
     dealt = only_ids = None
     if options.fast_dev:
-        dealt, points = _folds(competition, samples, None, None), _points(options, competition, settings)
-        only_ids = rows_of_one_batch(samples, dealt, competition.heads, points)
+        dealt, points = deal_rows(competition, samples, None, find=False), _points(options, competition, settings)
+        only_ids = rows_of_one_batch(samples, dealt.folds, competition.heads, points)
         samples = samples_with(samples, only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     if unreadable:
         placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
         samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
-    folds = _folds(competition, samples, started, record) if dealt is None else folds_of(dealt, samples)
-    experiments = _experiments(options, competition, settings, folds, record)
+    if dealt is None:
+        dealt = deal_rows(competition, samples, started, find=not options.ignore_twins)
+    else:
+        dealt = dataclasses.replace(dealt, samples=samples, folds=folds_of(dealt.folds, samples))
+    experiments = _experiments(options, competition, settings, dealt.folds, record)
     run_id = options.run_id or short_digest(
         [*(experiment.experiment_id for experiment in experiments), dataclasses.asdict(settings)], num_hex=8
     )
@@ -197,8 +207,10 @@ def make_plan(options: RunOptions) -> RunPlan:
         data=data,
         staged=staged,
         unreadable=unreadable,
-        samples=samples,
-        folds=folds,
+        twins=dealt.twins,
+        num_decoded=dealt.num_decoded,
+        samples=dealt.samples,
+        folds=dealt.folds,
         experiments=experiments,
         settings=settings,
         num_slots=options.num_slots or machine.num_slots(settings),
@@ -269,34 +281,6 @@ def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonVa
             f"or start a new run with another --run-id."
         )
     return settings
-
-
-def _folds(
-    competition: Competition, samples: Samples, started: RunStore | None, record: Mapping[str, JsonValue] | None
-) -> Folds:
-    saved = started.folds_csv() if started else None
-    if saved is not None and record is not None:
-        return folds_from_csv(
-            saved,
-            expected_digest=record["folds_digest"],
-            scheme=competition.folds,
-            sample_ids=samples.train_ids,
-            target=samples.target,
-            train_only=samples.train_only,
-            test_ids=samples.test_ids,
-            groups=samples.groups,
-            times=samples.times,
-        )
-    return make_folds(
-        competition.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=samples.train_only,
-        test_ids=samples.test_ids,
-        class_names=competition.classes,
-        groups=samples.groups,
-        times=samples.times,
-    )
 
 
 def _experiments(

@@ -40,6 +40,7 @@ from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, Stored
 RUN_FILE = "run.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
+TWINS_FILE = "twins.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
@@ -107,6 +108,15 @@ class RunStore:
             return {}
         reasons: dict[str, str] = decode(data, where=str(self.run_dir / UNREADABLE_FILE))["files"]
         return reasons
+
+    def save_twins(self, description: Mapping[str, JsonValue]) -> None:
+        """Save the near-duplicates that the folds were made with; the first list stays."""
+        self.blobs.put_if_absent(TWINS_FILE, encode(description))
+
+    def twins(self) -> dict[str, JsonValue] | None:
+        """Return the near-duplicates that the folds were made with, None where there are none."""
+        data = self.blobs.get(TWINS_FILE)
+        return None if data is None else decode(data, where=str(self.run_dir / TWINS_FILE))
 
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""

@@ -60,7 +60,7 @@ class MaskRun:
     def experiments(self) -> tuple[Experiment, ...]:
         """What the predictions are of."""
         names = [f"e{number}" for number in range(self.num_experiments)]
-        return tuple(Experiment(experiment_id=name, name=name, hyperparameters={}) for name in names)
+        return tuple(Experiment(experiment_id=name, name=name, hyperparameters={"model": name}) for name in names)
 
     @property
     def target(self) -> LazyRows:

@@ -38,6 +38,7 @@ from kaggle_ray.train.checkpoint import (
 )
 from kaggle_ray.train.choice import EpochChoice
 from kaggle_ray.train.compiled import Compiled
+from kaggle_ray.train.constraints import constrain
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
@@ -105,6 +106,7 @@ class Fit:
         self._average = make_average(self._model, hyperparameters)
         self._freezing = Freezing(self._model, hyperparameters)
         self._optimizer = make_optimizer(self._model, hyperparameters)
+        constrain(self._optimizer, self._model, hyperparameters)
         self._schedule = make_schedule(self._optimizer, hyperparameters, num_steps_of(data, hyperparameters))
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
         self._choice = EpochChoice(hyperparameters, data.metric)

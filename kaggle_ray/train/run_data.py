@@ -16,9 +16,10 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.folds import folds_from_csv
-from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.quarantine import without_rows, without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import samples_with
+from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_masks, open_target
@@ -118,7 +119,7 @@ class RunData:
         if unreadable:
             placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, samples
+        return competition, without_rows(samples, Twins.from_json(self._store.twins()).left_out)
 
     @property
     def competition(self) -> Competition:
@@ -127,7 +128,7 @@ class RunData:
 
     @property
     def samples(self) -> Samples:
-        """Without what cannot be read."""
+        """Without what cannot be read, and what would leak."""
         return self._competition_and_samples[1]
 
     @cached_property

@@ -21,7 +21,8 @@ from kaggle_ray.types import FloatArray, Trial, TrialResult
 pytestmark = pytest.mark.slow
 
 POINT = {**TINY, "model": "plain", "model_args": {}, "epochs": 2, "batch_size": 10, "lr": 1e-2, "augment": "heavy"}
-MIXED = {**POINT, "mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9}
+MIXED = {**POINT, "mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9,
+         "constraint": "max_norm", "constraint_args": {"max_norm": 0.5}, "l1": 0.01}  # fmt: skip
 DROPPED = {**POINT, "epochs": 12, "evaluate_every": 12}
 
 
