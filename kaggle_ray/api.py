@@ -44,6 +44,7 @@ def run(
     num_slots: int | None = None,
     budget: str | None = None,
     deadline: str | None = None,
+    fast_dev: bool = False,
     reporters: Sequence[Reporter] | None = None,
 ) -> RunResult:
     """Cross-validate experiments, ensemble them and write a checked submission; called again, it resumes.
@@ -72,6 +73,7 @@ def run(
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
         deadline: the same as a time such as ``23:30``.
+        fast_dev: run one batch of everything, in this process and in seconds, to see whether it works.
         reporters: who is told what happens; the console.
 
     Raises:
@@ -98,7 +100,8 @@ def run(
         num_slots=num_slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
+        fast_dev=fast_dev,
     )
     if reporters is None:
-        reporters = [ConsoleReporter(Console())]
+        reporters = [ConsoleReporter(Console(force_terminal=False if fast_dev else None))]
     return RunResult(execute(options, launcher=launcher, method=ensemble, reporters=reporters))

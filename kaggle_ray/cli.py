@@ -99,6 +99,9 @@ def _run_options(command: Command) -> Command:
         ),
         click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
         click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),
+        click.option(
+            "--fast-dev", is_flag=True, help="Run one batch of everything, in this process: does all of it work?"
+        ),
         click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of the time, and do nothing."),
         click.option("--json", "as_json", is_flag=True, help="End stdout with one JSON line; the rest is on stderr."),
     ]
@@ -132,6 +135,7 @@ def run(
     admit_unproven: bool,
     budget: str | None,
     deadline: str | None,
+    fast_dev: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -164,8 +168,9 @@ def run(
         num_slots=slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
+        fast_dev=fast_dev,
     )
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, force_terminal=False if fast_dev else None)  # a live view spoils a debugger's
     if dry_run:
         from kaggle_ray.report.plan import plan_table
         from kaggle_ray.train.estimate import seconds_per_trial

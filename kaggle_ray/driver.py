@@ -15,8 +15,9 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.table import idle_columns
 from kaggle_ray.ensemble import Ensemble, Method, select
-from kaggle_ray.errors import NothingToSubmitError
+from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.gather import Pool, gather, missing_folds
 from kaggle_ray.images.opened import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.launcher import LauncherName, make_launcher
@@ -30,7 +31,7 @@ from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.rows import Rows, take
 from kaggle_ray.schedule.plan import RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import DeadlineSource, ListSource
-from kaggle_ray.store.lease import lease
+from kaggle_ray.store.lease import lease, start_anew
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
@@ -81,9 +82,13 @@ def execute(
     """
     started = time.monotonic()
     plan = make_plan(options)
+    if plan.is_fast_dev:
+        launcher = "local"
+        start_anew(plan.run_dir)
+    else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
+        _check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    _check_models(plan)
     with lease(plan.run_dir), _told(plan, reporters) as tell:
         store = _begin(plan, command)
         trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
@@ -94,7 +99,8 @@ def execute(
         try:
             num_decoded += _train(plan, trials, launcher, tell)
         except KeyboardInterrupt:
-            tell.emit(_interrupted("ctrl-c", plan, store, command))
+            if not plan.is_fast_dev:  # which is not resumed
+                tell.emit(_interrupted("ctrl-c", plan, store, command))
             raise
         if _is_cut_short(plan, trials.results):
             tell.emit(_interrupted("deadline", plan, store, command))
@@ -114,7 +120,17 @@ def execute(
         report = store.save_report(render_report(report_of(store)))
         _sweep(store, trials.results)
         seconds = time.monotonic() - started
-        tell.emit(events.run_finished(submission=submission, report=report, seconds=seconds, board=board.to_rows()))
+        tell.emit(
+            events.run_finished(
+                submission=submission,
+                report=report,
+                seconds=seconds,
+                board=board.to_rows(),
+                remark=_remark(plan, command) if plan.is_fast_dev else None,
+            )
+        )
+        if plan.is_fast_dev:
+            _check_all_worked(trials.results)
     new_results = trials.results[num_resumed:]
     return Outcome(
         plan=plan,
@@ -183,6 +199,7 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         "num_folds": plan.folds.num_folds,
         "competition_file": str(plan.competition_file),
         "data": plan.data,
+        "fast_dev": plan.is_fast_dev,
         **provenance(command),
     }
     record = store.begin(plan.identity, facts)
@@ -194,6 +211,8 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         logger.warning(
             "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
         )
+    if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
+        logger.warning("the table's columns %s are empty, or the same in every training row", ", ".join(idle[:5]))
     if plan.twins.groups:
         store.save_twins(plan.twins.to_json())
         logger.warning("near-duplicate images: %s (see twins.json)", plan.twins.summary())
@@ -337,6 +356,22 @@ def _run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialRes
         num_slots=plan.num_slots if launcher == "ray" else 1,
         run_dir=plan.run_dir,
     )
+
+
+def _remark(plan: RunPlan, command: Sequence[str] | None) -> str:
+    """Return what there is to know of the numbers of a fast-dev run, and how the real one is started."""
+    real = "the same call without fast_dev" if command is None else shlex.join(w for w in command if w != "--fast-dev")
+    return (
+        f"This was a fast-dev run, of {len(plan.samples.train_ids)} training and {len(plan.samples.test_ids)} test "
+        f"rows: its scores mean nothing, and its submission is not whole. The real run: {real}"
+    )
+
+
+def _check_all_worked(results: Sequence[TrialResult]) -> None:
+    """Raise TrialError where a trial failed, which a real run would go on without."""
+    if reasons := sorted({result.error for result in results if result.error}):
+        num_failed = sum(result.status == "failed" for result in results)
+        raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
 
 
 def _why_nothing(pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,29 @@ def test_without_json_the_board_and_the_paths_are_on_stdout(
     assert "ensemble (greedy)" in out
     assert str(run_dir / "submissions/submission.csv") in out
     assert str(run_dir / "report.html") in out
+
+
+def test_fast_dev_says_what_it_was_and_what_the_real_command_is(
+    folder: Path,
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    words = ["run", *arguments, "--runs", str(tmp_path), "--fast-dev"]
+    monkeypatch.setattr(sys, "argv", ["kaggle-ray", *words])
+    out, err, code = said(capsys, *words)
+    assert (code, err) == (0, "")
+    assert "run fast-dev-" in out
+    real = shlex.join(["kaggle-ray", *words[:-1]])
+    assert "This was a fast-dev run, of 32 training and 16 test rows: its scores mean nothing" in out
+    assert f"The real run: {real}\n" in out
+    out, err, code = said(capsys, "list", "--runs", str(tmp_path))
+    assert "fast-dev" not in out
+    out, err, code = said(capsys, *words, "--budget", "1m")
+    assert code == 1
+    assert err.startswith("ConfigError: --fast-dev with --budget: ")
 
 
 def test_a_dry_run_prints_the_plan_and_an_estimate_and_writes_no_run_folder(

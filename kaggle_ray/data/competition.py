@@ -229,6 +229,11 @@ def _check_target(competition: Competition, samples: Samples) -> None:
     num_columns = sum(head.num_target_columns for head in competition.heads)
     if target.shape[1] != num_columns:
         raise DataError(f"{competition.name}: expected {num_columns} target columns, got {target.shape[1]}.")
+    if target.dtype.kind not in "biuf":
+        raise DataError(
+            f"{competition.name}: expected numbers as targets, got {target.dtype}, such as {str(target[0, 0])!r} of "
+            f"sample {str(samples.train_ids[0])!r}. Let read() encode them; see encode_labels."
+        )
     for place in place_heads(competition.heads):
         of_head, task = target[:, place.targets], place.head.task
         highest = {"multilabel": 1, "binary": 1, "multiclass": len(place.head.classes) - 1}.get(task)
@@ -239,6 +244,6 @@ def _check_target(competition: Competition, samples: Samples) -> None:
             row, column = (int(position) for position in np.argwhere(wrong)[0])
             expected = "a finite number" if highest is None else f"0..{highest}"
             raise DataError(
-                f"{competition.name}: sample {samples.train_ids[row]!r} has the label {of_head[row, column]}, "
+                f"{competition.name}: sample {str(samples.train_ids[row])!r} has the label {of_head[row, column]}, "
                 f"expected {expected}."
             )

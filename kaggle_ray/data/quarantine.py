@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.data.competition import ImagePaths, Samples
-from kaggle_ray.data.table import Table
+from kaggle_ray.data.subset import train_rows_of
 from kaggle_ray.errors import DataError
-from kaggle_ray.types import BoolArray
 
 
 def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeholder: Path) -> Samples:
@@ -36,29 +35,14 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, placeh
     if not keep.any():
         raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
     return dataclasses.replace(
-        _kept_rows(samples, keep), test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths)
+        train_rows_of(samples, keep),
+        test_paths=tuple(_replaced(paths, bad, placeholder) for paths in samples.test_paths),
     )
 
 
 def without_rows(samples: Samples, sample_ids: Collection[str]) -> Samples:
     """Return the samples without some of the training rows; what is no training row is passed over."""
-    return _kept_rows(samples, ~np.isin(samples.train_ids, list(sample_ids))) if sample_ids else samples
-
-
-def _kept_rows(samples: Samples, keep: BoolArray) -> Samples:
-    kept = np.flatnonzero(keep).tolist()
-    masks = samples.train_masks
-    return dataclasses.replace(
-        samples,
-        train_ids=samples.train_ids[keep],
-        train_paths=tuple(samples.train_paths[row] for row in kept),
-        target=samples.target[keep],
-        train_masks=None if masks is None else tuple(masks[row] for row in kept),
-        train_table=_kept(samples.train_table, keep),
-        train_only=None if samples.train_only is None else samples.train_only[keep],
-        groups=None if samples.groups is None else samples.groups[keep],
-        times=None if samples.times is None else samples.times[keep],
-    )
+    return train_rows_of(samples, ~np.isin(samples.train_ids, list(sample_ids))) if sample_ids else samples
 
 
 def _files(paths: ImagePaths) -> tuple[Path, ...]:
@@ -69,7 +53,3 @@ def _replaced(paths: ImagePaths, bad: set[Path], placeholder: Path) -> ImagePath
     if isinstance(paths, Path):
         return placeholder if paths in bad else paths
     return tuple(placeholder if path in bad else path for path in paths)
-
-
-def _kept(table: Table | None, keep: BoolArray) -> Table | None:
-    return None if table is None else Table(columns=table.columns, values=table.values[keep])

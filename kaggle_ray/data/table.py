@@ -30,6 +30,15 @@ class Table:
     """(N, D) in the order of the ids; NaN where a value is missing."""
 
 
+def idle_columns(table: Table) -> tuple[str, ...]:
+    """Return the columns that tell nothing: they are empty, or have the same value in every row."""
+    return tuple(
+        column
+        for column, values in zip(table.columns, table.values.T, strict=True)
+        if np.isnan(values).all() or (values == values[0]).all()
+    )
+
+
 def join_rows(table: pd.DataFrame, ids: Sequence[str], *, key: str, where: str) -> pd.DataFrame:
     """Return the row of each id, in the ids' order; of an id that has no row, all cells are empty.
 

@@ -38,10 +38,14 @@ class Layout:
     width: int
     kind: PixelKind = "image"
     channels: int = 3
+    num_classes: int = 256
+    """Of labels."""
 
     def decode(self, path: Path) -> Pixels:
         """Return (H, W, C) the pixels of a file."""
-        return decode_image(path, self.height, self.width, kind=self.kind, channels=self.channels)
+        return decode_image(
+            path, self.height, self.width, kind=self.kind, channels=self.channels, num_classes=self.num_classes
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +107,7 @@ def open_images(
     width: int,
     kind: PixelKind = "image",
     channels: int = 3,
+    num_classes: int = 256,
     cache_dir: Path,
     budget_bytes: int | None = None,
 ) -> Images:
@@ -118,6 +123,7 @@ def open_images(
         width: in pixels.
         kind: see ``decode_image``.
         channels: of an image.
+        num_classes: of labels.
         cache_dir: where entries are.
         budget_bytes: that all entries together may take; see ``cache.budget.budget_of``.
 
@@ -125,7 +131,7 @@ def open_images(
         DataError: files are missing or do not decode; the first few are named.
         StoreError: the cache folder cannot be written.
     """
-    layout = Layout(height=height, width=width, kind=kind, channels=channels)
+    layout = Layout(height=height, width=width, kind=kind, channels=channels, num_classes=num_classes)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         digests = content_digests(paths, cache_dir)

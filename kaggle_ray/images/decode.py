@@ -31,7 +31,9 @@ _REDUCED = {
 _FULL = {3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH}
 
 
-def decode_image(path: Path, height: int, width: int, *, kind: PixelKind = "image", channels: int = 3) -> Pixels:
+def decode_image(
+    path: Path, height: int, width: int, *, kind: PixelKind = "image", channels: int = 3, num_classes: int = 256
+) -> Pixels:
     """Return (height, width, C) pixels; the aspect ratio is not kept, and shrinking averages areas.
 
     Args:
@@ -41,16 +43,18 @@ def decode_image(path: Path, height: int, width: int, *, kind: PixelKind = "imag
         kind: ``image``: red, green and blue, or the file's own ``channels``; ``mask``: the share of each pixel, 0..255,
             that is not black; ``labels``: the class number of the nearest pixel. Masks and labels have one channel.
         channels: of an image; 3 are red, green and blue, 1 is grey.
+        num_classes: of labels, which are numbered from 0.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no image, or has another number of channels.
+        DataError: the file is missing, empty, truncated, no image, has another number of channels, or a pixel of labels
+            is of no class.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     if kind == "labels":
-        return _resized(_decode_labels(path, content), height, width, cv2.INTER_NEAREST_EXACT)
+        return _resized(_decode_labels(path, content, num_classes), height, width, cv2.INTER_NEAREST_EXACT)
     if kind == "mask":
         is_there = _decode(path, content, cv2.IMREAD_GRAYSCALE) > 0
         return _shrunk_or_grown(np.where(is_there, np.uint8(255), np.uint8(0)), height, width)
@@ -92,7 +96,7 @@ def _decode(path: Path, content: bytes, flags: int) -> Pixels:
     return pixels  # type: ignore[no-any-return]
 
 
-def _decode_labels(path: Path, content: bytes) -> Pixels:
+def _decode_labels(path: Path, content: bytes, num_classes: int) -> Pixels:
     """Return (H, W) the class numbers of a palette or grey image; OpenCV would make colours of a palette's."""
     try:
         labels = np.array(Image.open(io.BytesIO(content)))
@@ -100,6 +104,11 @@ def _decode_labels(path: Path, content: bytes) -> Pixels:
         raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).") from error
     if labels.ndim != 2 or labels.max(initial=0) > 255:
         raise DataError(f"{path}: expected a palette or grey image of class numbers 0..255, got shape {labels.shape}.")
+    if (is_wrong := labels >= num_classes).any():
+        raise DataError(
+            f"{path}: expected class numbers 0..{num_classes - 1}, got {labels[is_wrong][0]} and the like in "
+            f"{np.count_nonzero(is_wrong)} of {labels.size} pixels. Give them a class, or the competition one more."
+        )
     return labels.astype(np.uint8)
 
 

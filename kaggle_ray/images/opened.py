@@ -37,9 +37,20 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
     """Return the training masks decoded to ``sides``, None where the competition has none."""
     if samples.train_masks is None:
         return None
-    kind: PixelKind = "mask" if len(competition.heads[0].classes) == 1 else "labels"
     height, width = sides
-    return open_images(samples.train_masks, height=height, width=width, kind=kind, cache_dir=cache_dir)
+    return open_images(
+        samples.train_masks,
+        height=height,
+        width=width,
+        kind=mask_kind(competition),
+        num_classes=max(2, len(competition.heads[0].classes)),
+        cache_dir=cache_dir,
+    )
+
+
+def mask_kind(competition: Competition) -> PixelKind:
+    """Return how a competition's masks are decoded."""
+    return "mask" if len(competition.heads[0].classes) == 1 else "labels"
 
 
 def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> tuple[Rows, int]:

@@ -17,12 +17,14 @@ _SIZE = 16
 _GREY = 128
 
 
-def unreadable_files(paths: Sequence[Path], *, kind: PixelKind = "image", channels: int = 3) -> dict[Path, str]:
+def unreadable_files(
+    paths: Sequence[Path], *, kind: PixelKind = "image", channels: int = 3, num_classes: int = 256
+) -> dict[Path, str]:
     """Return the files that do not decode, with the reasons; all are decoded once, by a thread per core."""
 
     def reason(path: Path) -> str | None:
         try:
-            decode_image(path, _SIZE, _SIZE, kind=kind, channels=channels)
+            decode_image(path, _SIZE, _SIZE, kind=kind, channels=channels, num_classes=num_classes)
         except DataError as error:
             return str(error)
         return None

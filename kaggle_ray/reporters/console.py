@@ -116,7 +116,9 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
         ]
     if event.kind == "run_finished":
         paths = (f"  {name + ':':<12}{path}" for name, path in event.artifacts.items())
-        return [Text(f"finished in {duration_text(values['seconds'])}", style="green"), *map(Text, paths)]
+        remarks = [f"  {values['remark']}"] if values.get("remark") else []
+        first = Text(f"finished in {duration_text(values['seconds'])}", style="green")
+        return [first, *map(Text, [*paths, *remarks])]
     return []
 
 

@@ -171,6 +171,7 @@ def run_finished(
     report: AnyPath | None,
     seconds: float,
     board: Sequence[Mapping[str, JsonValue]],
+    remark: str | None = None,
     time: float | None = None,
 ) -> Event:
     """The run is complete.
@@ -180,9 +181,10 @@ def run_finished(
         report: The HTML report; the artifact ``report``.
         seconds: Wall time of this driver.
         board: The leaderboard's rows, best first, as of ``kaggle_ray.report.board.Board.to_rows``.
+        remark: What there is to know of them.
         time: When.
     """
-    values = {"seconds": seconds, "board": list(board)}
+    values = {"seconds": seconds, "board": list(board), "remark": remark}
     return _event("run_finished", values, time=time, artifacts={"submission": submission, "report": report})
 
 

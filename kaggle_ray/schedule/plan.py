@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,16 +17,20 @@ from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, pa
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
+from kaggle_ray.data.subset import folds_of, samples_with
 from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.opened import flat_paths
+from kaggle_ray.images.opened import flat_paths, mask_kind
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.loading import find_file, load_attribute
 from kaggle_ray.schedule.dealt import deal_rows
+from kaggle_ray.schedule.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.settings import Device, Dtype, Machine, Settings
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
+
+logger = logging.getLogger(__name__)
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 
@@ -75,6 +80,9 @@ class RunOptions:
     """Seconds after which no trial goes on; no limit."""
     deadline: float | None = None
     """The same as a point in time, in seconds since the Unix epoch."""
+    fast_dev: bool = False
+    """Run one batch of everything, in this process and in a folder of its own, to see whether it works; see
+    ``kaggle_ray.schedule.fast_dev``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +112,8 @@ class RunPlan:
     """Seconds since the Unix epoch after which no trial goes on."""
     checkpoint_every_s: float
     admit_unproven: bool
+    only_ids: frozenset[str] | None
+    """Of the samples that a fast-dev run is cut to; None is a real run."""
 
     @property
     def data_dir(self) -> Path:
@@ -129,6 +139,7 @@ class RunPlan:
             settings=self.settings,
             stop_at=self.stop_at,
             checkpoint_every_s=self.checkpoint_every_s,
+            only_ids=self.only_ids,
             cache_variables=cache_variables(),
         )
 
@@ -136,6 +147,11 @@ class RunPlan:
     def num_trials(self) -> int:
         """Experiments times folds."""
         return len(self.experiments) * self.folds.num_folds
+
+    @property
+    def is_fast_dev(self) -> bool:
+        """Whether nothing is to be learnt but that all of it works."""
+        return self.only_ids is not None
 
     @property
     def image_sides(self) -> tuple[tuple[int, int], ...]:
@@ -160,21 +176,31 @@ def make_plan(options: RunOptions) -> RunPlan:
     staged = stage_data(data, cache_dir=default_cache_dir())
     data_dir = staged.folder
     competition, samples = open_competition(declared, data_dir)
+    options = _in_this_process(options) if options.fast_dev else options
     machine = Machine.here()
     started = None
     if options.run_id is not None:
         started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
     record = started.record() if started else None
+    settings = _settings(options, machine, record)
+    dealt = only_ids = None
+    if options.fast_dev:
+        dealt, points = deal_rows(competition, samples, None, find=False), _points(options, competition, settings)
+        only_ids = rows_of_one_batch(samples, dealt.folds, competition.heads, points)
+        samples = samples_with(samples, only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     if unreadable:
         placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
         samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
-    settings = _settings(options, machine, record)
-    dealt = deal_rows(competition, samples, started, find=not options.ignore_twins)
+    if dealt is None:
+        dealt = deal_rows(competition, samples, started, find=not options.ignore_twins)
+    else:
+        dealt = dataclasses.replace(dealt, samples=samples, folds=folds_of(dealt.folds, samples))
     experiments = _experiments(options, competition, settings, dealt.folds, record)
     run_id = options.run_id or short_digest(
         [*(experiment.experiment_id for experiment in experiments), dataclasses.asdict(settings)], num_hex=8
     )
+    run_id = f"{FAST_DEV}-{run_id}" if options.fast_dev else run_id
     return RunPlan(
         competition=competition,
         competition_file=competition_file,
@@ -193,12 +219,31 @@ def make_plan(options: RunOptions) -> RunPlan:
         stop_at=_stop_at(options, now=time.time()),
         checkpoint_every_s=options.checkpoint_every_s,
         admit_unproven=options.admit_unproven,
+        only_ids=only_ids,
     )
+
+
+def _in_this_process(options: RunOptions) -> RunOptions:
+    """Return a fast-dev run's options, no other process at work. Raise ConfigError for one that contradicts it."""
+    given = {"run_id": options.run_id, "budget": options.budget_s, "deadline": options.deadline}
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"--fast-dev with --{name.replace('_', '-')}: it takes seconds, in a folder of its own that is "
+                f"started anew each time. Leave --{name.replace('_', '-')} out."
+            )
+    own_process = {"processes": None, "loader_workers": None, "compile": None}
+    for name in own_process:
+        if getattr(options, name):
+            logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)
+    return dataclasses.replace(options, **own_process, num_slots=1)  # type: ignore[arg-type]
 
 
 def _checked_run_id(run_id: str) -> str:
     if not run_id or not all(letter.isalnum() or letter in "-_." for letter in run_id) or run_id.startswith("."):
         raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '-', '_' and '.', not starting with '.'.")
+    if run_id.startswith(FAST_DEV):
+        raise ConfigError(f"--run-id {run_id!r}: such names are those of --fast-dev runs, which are not resumed.")
     return run_id
 
 
@@ -213,7 +258,8 @@ def _unreadable(
     images = (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths))
     found = unreadable_files(images, channels=competition.channels)
     if samples.train_masks is not None:
-        found |= unreadable_files(samples.train_masks, kind="mask")
+        num_classes = max(2, len(competition.heads[0].classes))
+        found |= unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
 
 
@@ -244,6 +290,16 @@ def _experiments(
     folds: Folds,
     record: Mapping[str, JsonValue] | None,
 ) -> tuple[Experiment, ...]:
+    names_any = options.experiments is not None or options.space is not None or options.overrides
+    if record is not None and not names_any:
+        return tuple(Experiment(**value) for value in record["experiments"])
+    points = _points(options, competition, settings)
+    if options.fast_dev:
+        points = one_epoch_of(points, folds)
+    return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+
+
+def _points(options: RunOptions, competition: Competition, settings: Settings) -> list[Hyperparameters]:
     if options.experiments is not None and options.space is not None:
         raise ConfigError("expected experiments or a space, got both.")
     if options.experiments is not None:
@@ -252,12 +308,9 @@ def _experiments(
         space = options.space
     elif options.space is not None:
         space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
-    elif record is not None and not options.overrides:
-        return tuple(Experiment(**value) for value in record["experiments"])
     else:
         space = competition.default_space(settings)
-    points = _at_own_sizes(space.expand(options.overrides))
-    return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+    return _at_own_sizes(space.expand(options.overrides))
 
 
 def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:

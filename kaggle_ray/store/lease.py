@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -44,6 +45,21 @@ def lease(run_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def start_anew(run_dir: Path) -> None:
+    """Remove what the run has written, for one that is not to be resumed.
+
+    Raises:
+        LeaseError: another process is at work on it.
+        StoreError: the folder cannot be written.
+    """
+    with lease(run_dir):
+        for path in run_dir.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LEASE_FILE:
+                path.unlink()
 
 
 def _holder(run_dir: Path) -> str:

@@ -43,6 +43,8 @@ UNREADABLE_FILE = "unreadable.json"
 TWINS_FILE = "twins.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
+FAST_DEV = "fast-dev"
+"""How the ids begin of runs that only show whether everything works."""
 
 
 class RunStore:
@@ -261,8 +263,9 @@ class RunStore:
 
 
 def list_runs(root: Path) -> list[RunStore]:
-    """Return the runs under ``runs/<competition>/<run_id>``, sorted by path."""
-    return [RunStore(file.parent) for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
+    """Return the runs under ``runs/<competition>/<run_id>``, sorted by path; fast-dev runs are none."""
+    found = [file.parent for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
+    return [RunStore(run_dir) for run_dir in found if not run_dir.name.startswith(FAST_DEV)]
 
 
 def _checkpoint_key(trial: Trial) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 from kaggle_ray.data.competition import Competition
@@ -10,8 +11,16 @@ from kaggle_ray.submission.cells import check_cells
 from kaggle_ray.submission.table import check_header, check_ids, read_cells
 
 
-def check_submission(path: Path, sample_path: Path, competition: Competition) -> None:
+def check_submission(
+    path: Path, sample_path: Path, competition: Competition, *, only_ids: Set[str] | None = None
+) -> None:
     """Hold the submission at ``path`` to the competition's sample submission; ids are compared as text.
+
+    Args:
+        path: of the submission.
+        sample_path: of the sample submission.
+        competition: whose they are.
+        only_ids: of the sample's rows, those to hold the submission to; None is all.
 
     Raises:
         SubmissionError: a file is missing or no CSV; the header differs; ids are missing, unknown, repeated or in
@@ -20,8 +29,9 @@ def check_submission(path: Path, sample_path: Path, competition: Competition) ->
     sample, table = read_cells(sample_path), read_cells(path)
     check_header(sample.header, competition.submission.header, where=f"{sample_path} against the competition's format")
     check_header(table.header, sample.header, where=str(path))
-    check_ids(table.ids, sample.ids, where=str(path))
-    for row, (sample_id, expected) in enumerate(zip(table.ids, sample.ids, strict=True), start=1):
+    expected_ids = [sample_id for sample_id in sample.ids if only_ids is None or sample_id in only_ids]
+    check_ids(table.ids, expected_ids, where=str(path))
+    for row, (sample_id, expected) in enumerate(zip(table.ids, expected_ids, strict=True), start=1):
         if sample_id != expected:
             raise SubmissionError(
                 f"{path}: the ids are in another order than in {sample_path}: expected {expected!r} in row {row}, "

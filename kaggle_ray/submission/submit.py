@@ -77,7 +77,7 @@ def _submit(
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         draft = Path(folder) / f"{name}.csv"
         draft.write_text(csv)
-        check_submission(draft, plan.data_dir / fmt.sample_file, plan.competition)
+        check_submission(draft, plan.data_dir / fmt.sample_file, plan.competition, only_ids=plan.only_ids)
         if read_cells(draft).cells != tuple(tuple(str(cell) for cell in row) for row in cells):
             raise SubmissionError(f"{name}: reads back with other values than were written.")
     return store.save_submission(name, csv, made_of)

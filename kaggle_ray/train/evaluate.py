@@ -13,6 +13,7 @@ import numpy as np
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
 from kaggle_ray.images.augment import resize_masks
+from kaggle_ray.train.anomalies import ConstantWatch
 from kaggle_ray.train.batches import to_device
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
@@ -43,6 +44,7 @@ class Evaluator:
     data: FitData
     hyperparameters: Hyperparameters
     ranks: Ranks
+    constants: ConstantWatch
 
     def measure(self, rows: IntArray, epoch: int) -> Measured:
         """Return what ``rows`` (N,) say of the model after ``epoch``: the same on every rank, for any number of them.
@@ -61,6 +63,7 @@ class Evaluator:
             values_NC = np.concatenate([values for _, values in found])
             finite = math.isfinite(loss) and bool(np.isfinite(values_NC).all())
             score = default_score(self.data.metric, self.data.target[rows], values_NC) if finite else math.nan
+            self.constants.see(epoch, values_NC)
             measured = Measured(loss=loss if finite else math.nan, score=score)
         return self.ranks.of_first(measured)
 

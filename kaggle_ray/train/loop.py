@@ -18,11 +18,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.settings import Settings
+from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_steps_of
 from kaggle_ray.train.checkpoint import (
     Cadence,
@@ -50,7 +51,7 @@ from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.train.start import make_average, make_model
 from kaggle_ray.train.watch import LossWatch
-from kaggle_ray.types import EpochMetrics, JsonValue
+from kaggle_ray.types import EpochMetrics, IntArray, JsonValue
 
 _NO_CHECKPOINTS = NoCheckpoints()
 _ASK_EVERY = 8
@@ -131,8 +132,13 @@ class Fit:
         )
         """With the weights that predict: the last ones, their moving average, or those of the chosen epoch."""
         self._evaluator = Evaluator(
-            predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks
-        )
+            predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks,
+            constants=ConstantWatch(data, hyperparameters),
+        )  # fmt: skip
+        self._gradients = GradientWatch(
+            self._model, data.sample_ids, hyperparameters,
+            scaler=self._scaler, device=self._device, warns=ranks.rank == 0,
+        )  # fmt: skip
         self._load()
         self.num_resumed = len(self.history)
         """Epochs that were trained before, and that a checkpoint brought along."""
@@ -209,7 +215,7 @@ class Fit:
             self._compute(batch, epoch, watch)
             if not batch.ends_step:
                 continue
-            self._step()
+            self._step(epoch, batch.step, watch.rows_of_step)
             self._step_of_epoch += 1
             if self._step_of_epoch % self._ask_every == 0 and (due := self._what_is_due()):
                 self._settle(watch)
@@ -225,6 +231,7 @@ class Fit:
 
     def _settle(self, watch: LossWatch) -> None:
         """Bring what each rank has noted together on rank 0."""
+        self._gradients.look()
         watch.look()
         self._loss_of_epoch = self._ranks.sum(watch.total)
         watch.total = self._loss_of_epoch if self._ranks.rank == 0 else 0.0
@@ -239,16 +246,15 @@ class Fit:
             with autocast(self._settings):
                 logits = self._forward(images, table_ND)
             losses_N = self._outputs.sample_losses(logits, targets)
-            watch.add(batch.step, batch.rows, losses_N)
+            watch.add(batch, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.
             share = losses_N.sum() * (self._ranks.world_size / batch.num_in_step)
             self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
 
-    def _step(self) -> None:
+    def _step(self, epoch: int, step: int, rows: IntArray) -> None:
         """Move the weights along the step's gradient."""
-        if self._point.clip_norm:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._model.parameters(), self._point.clip_norm)
+        self._scaler.unscale_(self._optimizer)
+        self._gradients.clip(epoch, step, rows)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)

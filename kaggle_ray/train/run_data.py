@@ -18,6 +18,7 @@ from kaggle_ray.data.competition import Competition, Samples, load_competition, 
 from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_rows, without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
+from kaggle_ray.data.subset import samples_with
 from kaggle_ray.data.twin_groups import Twins
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
@@ -112,6 +113,8 @@ class RunData:
         declared, _ = load_competition(self._context.competition_file)
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
+        if self._context.only_ids is not None:
+            samples = samples_with(samples, self._context.only_ids)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         if unreadable:
             placeholder = placeholder_image(self._cache_dir, channels=competition.channels)

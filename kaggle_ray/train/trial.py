@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from bdb import BdbQuit
 from collections.abc import Callable, Generator, Iterator
 
 from safetensors.torch import save
@@ -71,6 +72,8 @@ class TrialRunner:
             result = yield from self._run(trial, attempt, history, started)
             ended = result.status == "committed"
             return result
+        except BdbQuit:  # whoever leaves a debugger means the run
+            raise KeyboardInterrupt from None
         except Exception as caught:
             error = caught if self._peers is None else self._peers.reason(caught)
             repeatable = isinstance(error, NonFiniteLossError)
