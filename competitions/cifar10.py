@@ -44,7 +44,7 @@ def read(folder: Path) -> Samples:
 
 def default_space(settings: Settings) -> SearchSpace:
     """A small residual network from scratch; a wider one on a GPU."""
-    width, epochs = (64, 60) if settings.device == "cuda" else (32, 40)
+    width, epochs = (64, 60) if settings.device == "cuda" else (32, 32)
     return SearchSpace(
         base={
             "model": "resnet9",

@@ -64,15 +64,15 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """The numbers alone, and the image beside them."""
+    """The numbers alone, which tell most, and the image beside them."""
     return SearchSpace(
         base={"image_size": 64, "batch_size": 32, "schedule": "cosine", "warmup": 0.1, "lr": 1e-2},
         experiments=[
-            {"model": "table_linear", "epochs": 150, "weight_decay": 0.02},
-            {"model": "table_mlp", "model_args": {"hidden": [128], "dropout": 0.3}, "epochs": 100, "weight_decay": 0.1},
+            {"model": "table_mlp", "model_args": {"hidden": [256], "dropout": 0.5}, "epochs": 200, "weight_decay": 0.1},
+            {"model": "table_mlp", "model_args": {"hidden": [512], "dropout": 0.7}, "epochs": 200, "weight_decay": 0.1},
             {
                 "model": "resnet9",
-                "model_args": {"width": 8, "table_width": 128, "table_dropout": 0.3, "embedding": 32},
+                "model_args": {"width": 8, "table_width": 256, "table_dropout": 0.5, "embedding": 32},
                 "epochs": 60,
                 "lr": 3e-3,
                 "augment": "light",
