@@ -53,6 +53,34 @@ def test_a_task_is_learnt_and_submitted(task: ToyTask, tmp_path: Path) -> None:
     assert len(read_cells(result.submission).ids) == NUM_TEST
 
 
+def test_masks_are_predicted_tile_by_tile_as_they_are_whole(tmp_path: Path) -> None:
+    """Tiles of half the side, blended where they overlap: what the mask is does not change, nor does its size."""
+    tiled = run_toy("masks", tmp_path, experiments=[{**_base("masks"), "tile": 8}])
+    honest, baseline = scores(tiled)
+    assert honest > TRUTH_IS_CLOSE["masks"] > baseline
+    whole = run_toy("masks", tmp_path, experiments=[_base("masks")])
+    assert tiled.submission.read_bytes() != whole.submission.read_bytes() or honest == scores(whole)[0]
+
+
+def test_a_metric_of_each_fold_is_the_mean_over_the_folds(tmp_path: Path) -> None:
+    (tmp_path / "per_fold.py").write_text(
+        "from dataclasses import replace\n"
+        "from kaggle_ray.metrics.metric import per_fold\n"
+        "from kaggle_ray.testing.tasks import toy_of\n"
+        'toy = toy_of("regression")\n'
+        "head = replace(toy.heads[0], metric=per_fold(toy.heads[0].metric))\n"
+        'COMPETITION = replace(toy, name="per_fold", heads=(head,))\n'
+    )
+    result = kaggle_ray.run(
+        tmp_path / "per_fold.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[]
+    )
+    plan, pool = result.outcome.plan, result.pool
+    (oof,) = (np.asarray(values[:]) for values in pool.oof.values())
+    target, fold_of = plan.samples.target[plan.folds.scored_rows()], plan.folds.fold_of[plan.folds.scored_rows()]
+    of_folds = [float(np.sqrt(np.mean((oof[fold_of == k, 0] - target[fold_of == k]) ** 2))) for k in range(2)]
+    assert scores(result)[0] == pytest.approx(np.mean(of_folds), rel=1e-5)
+
+
 def test_a_rerun_trains_nothing_and_writes_the_same_bytes(tmp_path: Path) -> None:
     first = run_toy("masks", tmp_path)
     before = first.submission.read_bytes()

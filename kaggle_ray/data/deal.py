@@ -16,6 +16,9 @@ from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
 FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "time"]
 FoldOf = npt.NDArray[np.int8]
 
+_MOSTLY_ALONE = 0.9
+"""Groups for each row above which most rows are a group of their own, as where near-duplicates are kept together."""
+
 _NUM_BINS = 10
 """Quantiles by which rows of a continuous target are stratified."""
 
@@ -68,11 +71,12 @@ def _split(stratified: bool, num_folds: int, seed: int, strata: IntArray) -> Fol
 
 def _deal_groups(kind: FoldKind, num_folds: int, seed: int, target: Target, groups: StrArray) -> FoldOf:
     """Deal whole groups; those of multi-label rows by the labels that the group has."""
-    names, group_of = np.unique(groups, return_inverse=True)
+    names, first_of, group_of = np.unique(groups, return_index=True, return_inverse=True)
     if len(names) < num_folds:
         raise FoldsError(f"expected at least one group for each of {num_folds} folds, got {len(names)} groups.")
-    if len(names) == len(groups) and kind != "multilabel":  # every row is a group of its own
-        return _split(kind not in ("kfold", "group"), num_folds, seed, strata_of(target))
+    if len(names) > _MOSTLY_ALONE * len(groups) and kind != "multilabel":  # a group counts as one row of its class
+        of_groups = strata_of(target)[first_of]
+        return _split(kind not in ("kfold", "group"), num_folds, seed, of_groups)[group_of]
     if kind == "multilabel" and target.ndim == 2:
         labels = np.zeros((len(names), target.shape[1]), dtype=np.int64)
         np.maximum.at(labels, group_of, target)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.data.deal import deal_labels, strata_of
+from kaggle_ray.data.deal import FoldKind, deal, deal_labels, strata_of
 from kaggle_ray.data.folds import FoldScheme, folds_from_csv, folds_to_csv, make_folds
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target
@@ -87,6 +87,21 @@ def test_the_rows_of_a_group_stay_together(kind: str) -> None:
     assert set(folds.fold_of.tolist()) == {0, 1, 2, 3}
     for group in set(groups.tolist()):
         assert len(set(folds.fold_of[groups == group].tolist())) == 1
+
+
+@pytest.mark.parametrize("kind", ["stratified", "stratified_group", "kfold"])
+def test_a_few_groups_among_many_single_rows_change_the_frequencies_by_as_many_rows_at_most(kind: FoldKind) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 20_000)
+    groups = np.array([f"g{row}" for row in range(len(target))])
+    pairs = rng.permutation(len(target))[:40].reshape(-1, 2)
+    groups[pairs[:, 1]] = groups[pairs[:, 0]]
+    fold_of = deal(kind, 5, 0, target=target, groups=groups, times=None)
+    assert (fold_of[pairs[:, 0]] == fold_of[pairs[:, 1]]).all()
+    assert np.ptp(np.bincount(fold_of)) <= len(pairs)
+    if kind != "kfold":
+        per_fold = np.array([np.bincount(target[fold_of == fold], minlength=4) for fold in range(5)])
+        assert np.ptp(per_fold, axis=0).max() <= len(pairs)
 
 
 def test_groups_that_are_needed_and_missing_or_too_few_are_told() -> None:

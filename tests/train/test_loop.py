@@ -194,6 +194,25 @@ def test_loader_workers_change_no_bit(data: FitData, recipe: str, num_workers: i
         assert np.array_equal(here.keys, there.keys)
 
 
+@pytest.mark.parametrize("recipe", ["heavy", "medium"])
+@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 3), (2, 1), (2, 2)])
+def test_ranks_and_pieces_read_the_same_samples_to_the_bit(
+    data: FitData, recipe: str, world_size: int, accumulate: int
+) -> None:
+    whole = list(load(EpochBatches(data, changed(augment=recipe), 1, uses_images=True), SETTINGS))
+    point = changed(augment=recipe, accumulate=accumulate)
+    parts = [
+        list(load(EpochBatches(data, point, 1, uses_images=True, rank=rank, world_size=world_size), SETTINGS))
+        for rank in range(world_size)
+    ]
+    for batch in whole:
+        pieces = [piece for of_rank in parts for piece in of_rank if piece.step == batch.step]
+        assert len(pieces) == world_size * accumulate
+        assert {piece.num_in_step for piece in pieces} == {len(batch.rows)}
+        for name in ("rows", "pixels", "target", "keys"):
+            assert np.array_equal(np.concatenate([getattr(p, name) for p in pieces]), getattr(batch, name))
+
+
 def pixels_of(data: FitData, point: Hyperparameters, *, epoch: int) -> dict[int, Pixels]:
     """Return what an epoch makes of each row."""
     batches = EpochBatches(data, point, epoch, uses_images=True)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kaggle_ray.train.compiled import Compiled
+
+IMAGES = torch.rand(2, 3, 8, 8)
+
+
+class Counted(nn.Module):
+    """Counts how often it is run as it is."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images.mean(dim=(1, 2, 3))
+
+
+def refuse(graph: Any, inputs: Any) -> Any:
+    raise RuntimeError("no compiler here\nand more")
+
+
+def failing(model: nn.Module, **_: Any) -> Any:
+    return torch._dynamo.optimize(refuse)(model)
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch, "compile", failing)
+    model = Counted()
+    forward = Compiled(model)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert torch.equal(forward(IMAGES), IMAGES.mean(dim=(1, 2, 3)))
+    (record,) = caplog.records
+    assert "cannot be compiled here and runs as it is" in record.message
+
+
+def test_an_error_of_the_models_own_is_not_taken_for_the_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    with pytest.raises(RuntimeError, match="shape"):
+        Compiled(nn.Linear(5, 2))(torch.rand(2, 3))
+
+
+@pytest.mark.slow
+def test_a_compiled_model_answers_as_it_does_uncompiled() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    assert torch.allclose(Compiled(model)(IMAGES), model(IMAGES), atol=1e-5)
