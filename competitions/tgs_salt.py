@@ -31,8 +31,6 @@ from kaggle_ray import (
 
 SAMPLE = "sample_submission.csv"
 SIDE = 101
-SMALL_SIDE = 96
-"""Of what a CPU trains at: masks are predicted at 101 pixels all the same."""
 
 
 def depths_of(ids: Sequence[str], folder: Path) -> Table:
@@ -69,7 +67,7 @@ def default_space(settings: Settings) -> SearchSpace:
         base={
             "model": "unet",
             "model_args": {"width": 32 if on_gpu else 12},
-            "image_size": SIDE if on_gpu else SMALL_SIDE,
+            "image_size": SIDE,
             "batch_size": 16,
             "epochs": 80 if on_gpu else 40,
             "lr": 3e-3,
