@@ -22,6 +22,6 @@ class TrialContext:
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
     checkpoint_every_s: float = 30.0
-    """Seconds from one checkpoint of a trial to the next, at least."""
+    """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""
