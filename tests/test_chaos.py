@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -45,9 +46,7 @@ def options(folder: Path, data: Path) -> RunOptions:
 
 def processes(folder: Path) -> RunProcesses:
     folder.mkdir(exist_ok=True)
-    return RunProcesses(
-        environment={"KAGGLE_RAY_CACHE": str(folder / "cache")}, step_log=folder / "steps.log"
-    )
+    return RunProcesses(environment={"KAGGLE_RAY_CACHE": str(folder / "cache")}, step_log=folder / "steps.log")
 
 
 def steps(folder: Path) -> list[str]:
@@ -60,7 +59,7 @@ def files(folder: Path) -> dict[str, bytes]:
     """Return what was trained and what came of it: committed weights and predictions, ensembles, submissions."""
     run_dir = folder / "runs/toy/x"
     store = RunStore(run_dir)
-    found = {}
+    found: dict[str, bytes] = {}
     for experiment in store.experiments():
         for fold in range(NUM_FOLDS):
             result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
@@ -85,7 +84,7 @@ class Kills:
 
     def draw(self) -> tuple[KillPoint | None, float | None]:
         """Return where the process kills itself, or after how many seconds it is killed."""
-        when = self._random.choice(["before", "after"])
+        when: Literal["before", "after"] = "before" if self._random.random() < 0.5 else "after"
         number = self._random.randint(1, self._most)
         kind = self._random.choice(["step", "write", "file", "moment"])
         if kind == "step":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -78,9 +79,13 @@ class Run:
         log = self.folder / "steps.log"
         return log.read_text().splitlines() if log.exists() else []
 
-    def kinds(self) -> list[str]:
+    def num_epochs(self) -> int:
+        """Return how many the driver has told of."""
         path = self.run_dir / EVENTS_FILE
-        return [event.kind for event in read_events(path)] if path.exists() else []
+        return path.read_text().count('"kind": "epoch"') if path.exists() else 0
+
+    def last_event(self) -> str:
+        return read_events(self.run_dir / EVENTS_FILE)[-1].kind
 
     def outcome(self) -> dict[str, str]:
         """Return the sha256 of all that was trained, and the submission."""
@@ -108,10 +113,10 @@ def started(tmp_path: Path, toy_data: Path) -> Iterator[Callable[..., Run]]:
             os.kill(process_id, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 60.0) -> bool:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 120.0) -> bool:
     ends = time.monotonic() + seconds
     while not condition() and time.monotonic() < ends:
-        time.sleep(0.02)
+        time.sleep(0.05)
     return condition()
 
 
@@ -136,7 +141,7 @@ def test_a_run_that_is_asked_to_end_goes_on_from_that_very_step(
     assert f"stopped by {reason}: " in said
     assert "go on:" in said
     assert "Traceback" not in said
-    assert run.kinds()[-1] == "interrupted"
+    assert run.last_event() == "interrupted"
     assert len(list(run.run_dir.glob("trials/*/*/checkpoint/*"))) == 1
     assert run.start().wait(120) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
@@ -168,3 +173,57 @@ def test_a_killed_process_leaves_none_behind_that_trained_with_it(started: Calla
     process.kill()
     assert wait_for(lambda: not run.processes(), seconds=5)
     process.communicate()
+
+
+ON_RAY = ("--set", "epochs=800", "--launcher", "ray", "--slots", "2")
+
+
+def actors(run: Run) -> list[int]:
+    """Return the processes that train; Ray names them for what they do, or for what they are."""
+    names = ("ray::ResourceTrainable.train", "ray::FoldTrial")
+    return [process_id for process_id, line in run.processes().items() if line.startswith(names)]
+
+
+def num_resumed(run: Run) -> list[int]:
+    store = RunStore(run.run_dir)
+    trials = [Trial(experiment_id=e.experiment_id, fold=fold) for e in store.experiments() for fold in (0, 1)]
+    return [result.num_resumed for trial in trials if (result := store.result(trial))]
+
+
+@pytest.mark.ray
+def test_an_actor_that_is_asked_to_end_saves_its_step_and_another_goes_on_from_it(
+    started: Callable[..., Run],
+) -> None:
+    expected = undisturbed(started("undisturbed", "--set", "epochs=800", "--launcher", "local"))
+    run = started("run", *ON_RAY)
+    process = run.start()
+    assert wait_for(lambda: run.num_epochs() > 300)
+    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) == []
+    (actor, *_) = actors(run)
+    os.kill(actor, signal.SIGTERM)
+    assert wait_for(lambda: list(run.run_dir.glob("trials/*/*/checkpoint/*")) != [], seconds=5)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert max(num_resumed(run)) > 100
+    assert actor not in run.processes()
+    assert run.outcome() == expected
+
+
+@pytest.mark.ray
+def test_a_driver_of_actors_that_is_asked_to_end_leaves_none_of_them_and_the_run_goes_on_from_its_checkpoints(
+    started: Callable[..., Run],
+) -> None:
+    expected = undisturbed(started("undisturbed", "--set", "epochs=800", "--launcher", "local"))
+    run = started("run", *ON_RAY, "--checkpoint-every", "0")
+    process = run.start()
+    assert wait_for(lambda: run.num_epochs() > 300)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 143, said
+    assert "stopped by sigterm: " in said
+    assert run.last_event() == "interrupted"
+    assert wait_for(lambda: not run.processes(), seconds=15)
+    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) != []
+    assert dataclasses.replace(run, arguments=("--set", "epochs=800", "--launcher", "local")).start().wait(120) == 0
+    assert max(num_resumed(run)) > 100
+    assert run.outcome() == expected

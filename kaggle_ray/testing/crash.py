@@ -82,11 +82,11 @@ def steps_logged(log: Path | None) -> Iterator[None]:
     # One write of an unbuffered file that is open for appending: whenever the process dies, the line is there or not.
     with log.open("ab", buffering=0) as file:
 
-        def step(fit: Fit) -> None:
-            experiment = short_digest(dataclasses.asdict(fit._point))
-            epoch = len(fit.history) + 1
-            file.write(f"{experiment} {fit._data.fold} {epoch} {fit._step_of_epoch}\n".encode())
-            original(fit)
+        def step(self: Fit) -> None:
+            experiment = short_digest(dataclasses.asdict(self._point))
+            epoch = len(self.history) + 1
+            file.write(f"{experiment} {self._data.fold} {epoch} {self._step_of_epoch}\n".encode())
+            original(self)
 
         Fit._step = step  # type: ignore[method-assign]
         try:

@@ -1,7 +1,7 @@
 """Ends this process in an orderly way when it is asked to end.
 
-SIGTERM is a spot machine's notice, the end of a notebook's session, ``kill``; SIGINT is ctrl-c. A fit saves its state at
-the end of the step that it is in; all else can be left where it is, since the store knows what is done.
+SIGTERM is a spot machine's notice, the end of a notebook's session, ``kill``; SIGINT is ctrl-c. A fit saves its state
+at the end of the step that it is in; all else can be left where it is, since the store knows what is done.
 """
 
 from __future__ import annotations
