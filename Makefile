@@ -1,5 +1,5 @@
 # make demo: from nothing to a submission and a report.   make test: from nothing to green.
-.PHONY: demo test test-slow bench-loaders setup lint clean
+.PHONY: demo test test-slow chaos bench-loaders setup lint clean
 .DEFAULT_GOAL := help
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 export PYTHONWARNINGS := ignore::FutureWarning
 
 help:
-	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make clean"
+	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make chaos   make clean"
 
 demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a submission and report.html
 	$(PYTHON) run.py digits
@@ -17,6 +17,9 @@ test: lint  ## ruff, mypy --strict, the import floors, the tests
 
 test-slow: setup  ## crashes, kills and Ray: minutes
 	$(PYTHON) -m pytest -q -m slow
+
+chaos: setup  ## 200 kills wherever a run is: minutes
+	KAGGLE_RAY_CHAOS_KILLS=200 $(PYTHON) -m pytest -q tests/test_chaos.py
 
 bench-loaders: setup  ## decoders, loaders beside torchvision's and timm's, what decoding once saves: minutes
 	@test -n "$(PHOTOGRAPHS)" || { echo 'make bench-loaders PHOTOGRAPHS="FOLDER ...": folders of JPEG files'; exit 2; }

@@ -68,7 +68,7 @@ def run(
         loader_workers: processes beside each trial's own that read and augment its batches; none.
         processes: that train a trial together, each with its own threads or GPU; 1.
         compile: whether models are compiled by torch.compile, which takes minutes at first.
-        checkpoint_every_s: seconds from one checkpoint of a trial to the next, at least.
+        checkpoint_every_s: seconds from one checkpoint of a trial to the next, at least; 0: one after every step.
         admit_unproven: let experiments into the ensemble whose epoch was chosen on the rows that are scored.
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.

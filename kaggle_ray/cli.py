@@ -32,12 +32,14 @@ IGNORE_TWINS = click.option(
     "--ignore-twins", is_flag=True, help="Do not look for near-duplicate images, which are else dealt together."
 )
 RUN = click.argument("run", type=click.Path(path_type=Path))
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+"""As of shells: 128, and the number of the signal."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error of the user's is one line on stderr and exit code 1."""
     from kaggle_ray.errors import KaggleRayError
+    from kaggle_ray.train.preemption import Terminated
 
     try:
         commands.main(args=arguments, standalone_mode=False)
@@ -47,8 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(EXIT_INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as stop:  # click raises an Abort from either
+        sys.exit(EXIT_TERMINATED if isinstance(stop.__cause__ or stop, Terminated) else EXIT_INTERRUPTED)
 
 
 @click.group()
@@ -89,7 +91,7 @@ def _run_options(command: Command) -> Command:
             default=30.0,
             show_default=True,
             metavar="SECONDS",
-            help="Between checkpoints of a trial, at least.",
+            help="Between checkpoints of a trial, at least; 0: one after every step.",
         ),
         click.option("--slots", type=click.IntRange(min=1), help="Trials at once. [one per core or GPU]"),
         click.option(

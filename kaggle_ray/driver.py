@@ -35,6 +35,7 @@ from kaggle_ray.store.lease import lease, start_anew
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
+from kaggle_ray.train.preemption import Terminated, sigterm_raises
 from kaggle_ray.types import Event, JsonValue, TrialResult
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Outcome:
     """Wall time of this session."""
 
 
+@sigterm_raises()
 def execute(
     options: RunOptions,
     *,
@@ -79,6 +81,7 @@ def execute(
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
         KeyboardInterrupt: the user stopped it; the reporters were told how to go on.
+        Terminated: the same of SIGTERM.
     """
     started = time.monotonic()
     plan = make_plan(options)
@@ -89,19 +92,14 @@ def execute(
         _check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    with lease(plan.run_dir), _told(plan, reporters) as tell:
+    with lease(plan.run_dir), _told(plan, reporters) as tell, _stop_told(plan, command, tell):
         store = _begin(plan, command)
         trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
         num_resumed = len(trials.results)
         tell.emit(_run_started(plan, launcher, trials.results))
         baseline, baseline_score = submit_baseline(plan, store, target)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
-        try:
-            num_decoded += _train(plan, trials, launcher, tell)
-        except KeyboardInterrupt:
-            if not plan.is_fast_dev:  # which is not resumed
-                tell.emit(_interrupted("ctrl-c", plan, store, command))
-            raise
+        num_decoded += _train(plan, trials, launcher, tell)
         if _is_cut_short(plan, trials.results):
             tell.emit(_interrupted("deadline", plan, store, command))
         pool = gather(
@@ -312,6 +310,18 @@ def _told(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Reporter]:
         yield tell
     finally:
         tell.close()
+
+
+@contextmanager
+def _stop_told(plan: RunPlan, command: Sequence[str] | None, tell: Reporter) -> Iterator[None]:
+    """Tell how to go on where a person or the machine stops the run within the context."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        reason: events.InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
+        if not plan.is_fast_dev:  # which is not resumed
+            tell.emit(_interrupted(reason, plan, RunStore(plan.run_dir), command))
+        raise
 
 
 def _is_cut_short(plan: RunPlan, results: Sequence[TrialResult]) -> bool:

@@ -27,6 +27,7 @@ from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.submission.write import render_submission
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
+from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
 
 KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
@@ -368,6 +369,30 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
     assert outcome.num_epochs_trained == 0
     check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert [row.folds_done for row in outcome.board.rows if row.kind == "experiment"] == [2, 0]
+
+
+@pytest.mark.parametrize("moment", ["baseline", "trial_started", "epoch", "trial_finished", "ensemble"])
+def test_sigterm_ends_a_run_in_order_wherever_it_is(
+    moment: str, finished: Finished, tmp_path: Path, toy_data: Path
+) -> None:
+    """Within a fit, at its next step; while it predicts, commits or ensembles, at once."""
+
+    class Terminates(Recorder):
+        def emit(self, event: Event) -> None:
+            super().emit(event)
+            if event.kind == moment and self.kinds.count(moment) == 1:
+                signal.raise_signal(signal.SIGTERM)
+
+    before, recorder, chosen = signal.getsignal(signal.SIGTERM), Terminates(), options(tmp_path, toy_data)
+    with pytest.raises(Terminated):
+        execute(chosen, launcher="local", reporters=[recorder])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (recorder.kinds[-1], recorder.num_closed) == ("interrupted", 1)
+    stopped = recorder.one("interrupted").values
+    assert stopped["reason"] == "sigterm"
+    assert stopped["num_committed"] == {"trial_finished": 1, "ensemble": 6}.get(moment, 0)
+    again = execute(chosen, launcher="local")
+    assert again.submission.read_bytes() == finished.outcome.submission.read_bytes()
 
 
 def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with_a_submission(

@@ -21,6 +21,7 @@ from kaggle_ray.reporters import events
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.preemption import sigterm_kept
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, Trial, TrialResult
 
@@ -53,7 +54,8 @@ class RayTuneLauncher:
         os.environ.update(_ENVIRONMENT)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * self._num_slots)
         with tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder:
-            _start_ray(context.settings, self._num_slots)
+            with sigterm_kept():  # Ray's own would end this process without a word
+                _start_ray(context.settings, self._num_slots)
             try:
                 _make_tuner(source, context, emit, folder).fit()
             finally:

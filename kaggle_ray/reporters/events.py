@@ -18,7 +18,7 @@ from kaggle_ray.types import EpochMetrics, Event, EventKind, JsonValue, Trial, T
 
 SCHEMA_VERSION = 1
 
-InterruptReason = Literal["ctrl-c", "deadline"]
+InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
 AnyPath = str | PathLike[str]
 
 

@@ -62,7 +62,7 @@ class RunOptions:
     compile: bool | None = None
     """Whether models are compiled by torch.compile; not."""
     checkpoint_every_s: float = 30.0
-    """Seconds from one checkpoint of a trial to the next, at least."""
+    """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     admit_unproven: bool = False
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
     runs: str | Path = "runs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import multiprocessing
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from kaggle_ray.types import short_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +70,31 @@ def killed_at(point: KillPoint) -> Iterator[list[str]]:
             setattr(owner, name, original)
 
 
+@contextmanager
+def steps_logged(log: Path | None) -> Iterator[None]:
+    """Append a line to ``log`` as each optimizer step begins: which experiment's, fold, epoch, number in the epoch."""
+    if log is None:
+        yield
+        return
+    from kaggle_ray.train.loop import Fit
+
+    original = Fit._step
+    # One write of an unbuffered file that is open for appending: whenever the process dies, the line is there or not.
+    with log.open("ab", buffering=0) as file:
+
+        def step(self: Fit) -> None:
+            experiment = short_digest(dataclasses.asdict(self._point))
+            epoch = len(self.history) + 1
+            file.write(f"{experiment} {self._data.fold} {epoch} {self._step_of_epoch}\n".encode())
+            original(self)
+
+        Fit._step = step  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            Fit._step = original  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survivor:
     """What a process that was not killed tells of its run."""
@@ -86,6 +114,8 @@ class RunProcesses:
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that the processes see beside the usual ones."""
+    step_log: Path | None = None
+    """A file that each optimizer step appends a line to as it begins."""
 
     def run(
         self, options: RunOptions, *, point: KillPoint | None = None, kill_after_s: float | None = None
@@ -104,7 +134,7 @@ class RunProcesses:
         context.set_forkserver_preload(list(_PRELOADED))
         receiver, sender = context.Pipe(duplex=False)
         point = point or KillPoint(number=0)
-        process = context.Process(target=_run, args=(options, dict(self.environment), point, sender))
+        process = context.Process(target=_run, args=(options, self, point, sender))
         process.start()
         sender.close()
         try:
@@ -143,14 +173,14 @@ def _command_line(process_id: int) -> str:
         return ""
 
 
-def _run(options: RunOptions, environment: Mapping[str, str], point: KillPoint, sender: Connection) -> None:
+def _run(options: RunOptions, processes: RunProcesses, point: KillPoint, sender: Connection) -> None:
     from kaggle_ray.driver import execute
 
-    os.environ.update(environment)
+    os.environ.update(processes.environment)
     logging.disable(logging.WARNING)
     sender.send("begin")
     try:
-        with killed_at(point) as calls:
+        with steps_logged(processes.step_log), killed_at(point) as calls:
             outcome = execute(options, launcher="local")
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")

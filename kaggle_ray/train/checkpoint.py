@@ -56,7 +56,10 @@ class Cadence:
     """When the next checkpoint is due: after a time, and longer where writing one takes long."""
 
     def __init__(self, every_s: float, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Wait at least ``every_s`` seconds, and so long that checkpoints take at most half a percent of the time."""
+        """Wait at least ``every_s`` seconds, and so long that checkpoints take at most half a percent of the time.
+
+        With 0 seconds one is due after every step, whatever it costs.
+        """
         self._every_s = every_s
         self._now = now
         self._cost_s = 0.0
@@ -64,6 +67,8 @@ class Cadence:
 
     def is_due(self) -> bool:
         """Return whether it is time."""
+        if not self._every_s:
+            return True
         return self._now() - self._last >= max(self._every_s, self._cost_s / _MAX_SHARE)
 
     def save(self, write: Callable[[], None]) -> None:

@@ -22,7 +22,7 @@ class TrialContext:
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
     checkpoint_every_s: float = 30.0
-    """Seconds from one checkpoint of a trial to the next, at least."""
+    """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     only_ids: frozenset[str] | None = None
     """Of the samples that the run is cut to; None is all."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)

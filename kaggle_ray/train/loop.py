@@ -45,7 +45,7 @@ from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_outputs
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
-from kaggle_ray.train.preemption import Terminated, sigterm_noticed
+from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.schedules import make_schedule
@@ -98,7 +98,7 @@ class Fit:
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
-        self._must_end: Callable[[], bool] = lambda: False
+        self._notice = Notice()
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         # All that changes, and so has to be in a checkpoint:
@@ -165,9 +165,10 @@ class Fit:
         Raises:
             NonFiniteLossError: a loss, in training or validation, is NaN or infinite.
             Terminated: SIGTERM came; a checkpoint of this very step is saved.
+            KeyboardInterrupt: the same of ctrl-c; a second one is raised at once.
         """
         yield from list(self.history)
-        with sigterm_noticed() as self._must_end:
+        with end_noticed() as self._notice:
             while len(self.history) < self._point.epochs and not self._choice.is_over:
                 yield self._run_epoch()
         if self._choice.weights is not None:
@@ -279,7 +280,7 @@ class Fit:
 
     def _what_is_due(self) -> Literal["", "save", "save and end"]:
         """Return rank 0's word, on every rank."""
-        if self._must_end():
+        if self._notice.signal:
             return self._ranks.of_first("save and end")
         return self._ranks.of_first("save" if self._cadence.is_due() else "")
 
@@ -288,7 +289,7 @@ class Fit:
         if due and self._ranks.rank == 0:
             self.save()
         if due == "save and end":
-            raise Terminated("SIGTERM: the trial's checkpoint is saved, and the same command goes on from it.")
+            raise self._notice.interruption()
 
     def _state(self) -> bytes:
         """Return all that has changed since the fit began."""

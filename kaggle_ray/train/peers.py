@@ -11,6 +11,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe, wait
 
@@ -21,12 +23,14 @@ from torch._C._distributed_c10d import Store, TCPStore
 from kaggle_ray.errors import KaggleRayError, TrialError
 from kaggle_ray.settings import Settings
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.train.ranks import Group, Ranks
 from kaggle_ray.types import Trial
 
 _HOST = "127.0.0.1"
 _START_S = 300
-_MAIN = "import sys; from kaggle_ray.train.peers import main; main(int(sys.argv[1]))"
+_WATCH_EVERY_S = 0.5
+_MAIN = "import sys; from kaggle_ray.train.peers import main; main(*map(int, sys.argv[1:]))"
 
 Follow = Callable[[TrialContext, Ranks], Callable[[Trial], None]]
 """Makes, in a peer's process, the function that does what rank 0 does for a trial."""
@@ -104,7 +108,9 @@ class Peers:
         own, others = Pipe()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, str(others.fileno())], pass_fds=[others.fileno()], env=environment
+            [sys.executable, "-c", _MAIN, str(others.fileno()), str(os.getpid())],
+            pass_fds=[others.fileno()],
+            env=environment,
         )
         others.close()
         own.send_bytes(pickle.dumps((self._context, self._follow, rank, port)))
@@ -112,10 +118,11 @@ class Peers:
         self._connections.append(own)
 
 
-def main(file_descriptor: int) -> None:
-    """Follow rank 0 through its trials, in a process of its own."""
+def main(file_descriptor: int, parent: int) -> None:
+    """Follow rank 0, the process ``parent``, through its trials, in a process of its own."""
     for number in (signal.SIGTERM, signal.SIGINT):  # rank 0 decides when a trial ends
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     connection: Connection[object, object] = Connection(file_descriptor)
     context, follow, rank, port = pickle.loads(connection.recv_bytes())
     connection.send("ready")
@@ -129,10 +136,19 @@ def main(file_descriptor: int) -> None:
             return
         try:
             follow_trial(trial)
+        except Terminated:
+            return
         except KaggleRayError as error:
             connection.send(error)
             return
         connection.send("done")
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after ``parent``, whatever it does or waits for: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_EVERY_S)
+    os._exit(1)
 
 
 def _join(settings: Settings, *, rank: int, store: Store) -> Group:

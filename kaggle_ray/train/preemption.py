@@ -1,36 +1,103 @@
-"""Notices that this process is asked to end: a spot machine's notice, the end of a notebook's session, ``kill``."""
+"""Ends this process in an orderly way when it is asked to end.
+
+SIGTERM is a spot machine's notice, the end of a notebook's session, ``kill``; SIGINT is ctrl-c. A fit saves its state
+at the end of the step that it is in; all else can be left where it is, since the store knows what is done.
+"""
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM came: what can be saved has been saved, and the process is to end."""
 
 
-@contextmanager
-def sigterm_noticed() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGTERM has come; until then it is not acted upon.
+class Notice:
+    """Whether this process has been asked to end, and by which signal."""
 
-    The handler of before is back in place afterwards. Outside of the main thread signals cannot be handled, and the
-    function always says no.
+    def __init__(self) -> None:
+        """It has not."""
+        self.signal = 0
+
+    def interruption(self) -> KeyboardInterrupt:
+        """Return what to raise once the state is saved; of a process that was not asked itself, Terminated."""
+        if self.signal == signal.SIGINT:
+            return KeyboardInterrupt()
+        return Terminated("SIGTERM: the trial's checkpoint is saved, and the same command goes on from it.")
+
+
+@contextmanager
+def end_noticed() -> Iterator[Notice]:
+    """Yield the notice that SIGTERM or ctrl-c gives; within the context, whoever looks at it acts upon it.
+
+    A second ctrl-c interrupts at once. Where nobody has acted upon a signal by the end of the context, it is sent again
+    to the handlers of before, which are then back in place. Outside of the main thread signals cannot be handled, and
+    the notice never comes.
+    """
+    notice = Notice()
+    if threading.current_thread() is not threading.main_thread():
+        yield notice
+        return
+
+    def take(number: int, frame: FrameType | None) -> None:
+        notice.signal = number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            logger.warning("stopping after this step, with a checkpoint; ctrl-c again: at once")
+
+    before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, take)}
+    # A debugger has its own way with ctrl-c, and a process in the background is to ignore it.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, take)
+    try:
+        yield notice
+    except KeyboardInterrupt:
+        notice.signal = 0
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if notice.signal:
+            signal.raise_signal(notice.signal)
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise Terminated wherever the main thread is; ``end_noticed`` takes precedence within.
+
+    Once one is being raised, further ones change nothing: who asks a process to end often asks twice.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield
         return
-    came = threading.Event()
 
-    def notice(number: int, frame: FrameType | None) -> None:
-        came.set()
+    def end(number: int, frame: FrameType | None) -> None:
+        if not isinstance(sys.exc_info()[1], Terminated):
+            raise Terminated("SIGTERM: the same command goes on where this run was.")
 
-    before: Any = signal.signal(signal.SIGTERM, notice)
+    before: Any = signal.signal(signal.SIGTERM, end)
     try:
-        yield came.is_set
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Put the handler of SIGTERM back that a library replaces within the context."""
+    before: Any = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

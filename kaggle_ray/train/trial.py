@@ -7,6 +7,7 @@ import os
 import time
 from bdb import BdbQuit
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from safetensors.torch import save
 
@@ -108,16 +109,17 @@ class TrialRunner:
         for kept in fit.notes.values():
             attempt.adopt(kept["attempt_id"], kept["digests"])
         num_resumed = fit.num_resumed
-        for metrics in fit.epochs():
-            history.append(metrics)
-            yield metrics
-            if self._is_late() and len(history) < data.hyperparameters.epochs:
-                fit.save()
-                return TrialResult(
-                    trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
-                    num_resumed=num_resumed, duration_s=time.perf_counter() - started, num_decoded=data.num_decoded,
-                    process_id=os.getpid(),
-                )  # fmt: skip
+        with closing(fit.epochs()) as epochs:
+            for metrics in epochs:
+                history.append(metrics)
+                yield metrics
+                if self._is_late() and len(history) < data.hyperparameters.epochs:
+                    fit.save()
+                    return TrialResult(
+                        trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
+                        num_resumed=num_resumed, duration_s=time.perf_counter() - started, num_decoded=data.num_decoded,
+                        process_id=os.getpid(),
+                    )  # fmt: skip
         score = self._put_predictions(trial, attempt, fit, data)
         if self._peers is not None:
             self._peers.end()

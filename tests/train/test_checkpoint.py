@@ -50,14 +50,6 @@ class Kept:
         self.saved.append(data)
 
 
-class Always(Cadence):
-    def __init__(self) -> None:
-        super().__init__(0.0)
-
-    def is_due(self) -> bool:
-        return True
-
-
 def made_up_data() -> FitData:
     rng = np.random.default_rng(0)
     rows = np.arange(52)
@@ -102,7 +94,7 @@ def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[s
     settings = dataclasses.replace(SETTINGS, dtype=dtype)  # type: ignore[arg-type]
     undisturbed = outcome(Fit(data_for(point), point, settings))
     kept = Kept()
-    assert outcome(Fit(data_for(point), point, settings, checkpoints=kept, cadence=Always())) == undisturbed
+    assert outcome(Fit(data_for(point), point, settings, checkpoints=kept, cadence=Cadence(0.0))) == undisturbed
     num_steps = len(undisturbed[2]) * 4
     assert len(kept.saved) == num_steps + len(undisturbed[2])
     for data in kept.saved[:: 1 if dtype == "float32" else 4]:
@@ -113,7 +105,7 @@ def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[s
 def test_epochs_of_before_are_told_at_once_and_counted() -> None:
     point = parse_hyperparameters(BASE, where="here")
     kept = Kept()
-    history = list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Always()).epochs())
+    history = list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
     resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[-2]))  # the last step of the last epoch
     assert resumed.num_resumed == 2
     assert [m.duration_s for m in resumed.epochs()][:2] == [m.duration_s for m in history][:2]
@@ -122,7 +114,7 @@ def test_epochs_of_before_are_told_at_once_and_counted() -> None:
 def test_rows_that_were_trained_on_before_are_still_known() -> None:
     point = parse_hyperparameters({**BASE, "epochs": 1}, where="here")
     kept = Kept()
-    list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Always()).epochs())
+    list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
     resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[2]))
     list(resumed.epochs())
     assert np.flatnonzero(resumed.trained_rows).tolist() == made_up_data().train_rows.tolist()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -153,3 +157,49 @@ def test_closing_a_trial_leaves_no_process_behind(tmp_path: Path, toy_data: Path
         (peer,) = runner._peers._processes
         epochs.close()
         assert peer.poll() is not None
+
+
+STUCK = """
+import sys, time
+from pathlib import Path
+import torch.distributed as dist
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.peers import Peers
+
+def follow(context, ranks):
+    def follow_trial(trial):
+        Path("stuck").touch()
+        time.sleep(600) if trial == "sleeps" else dist.barrier()
+    return follow_trial
+
+if __name__ == "__main__":
+    import stuck
+    settings = Settings(device="cpu", threads_per_trial=1, dtype="float32", world_size=2)
+    peers = Peers(TrialContext(competition_file=Path(), data="", run_dir=Path(), settings=settings), stuck.follow)
+    peers.begin(sys.argv[1])
+    print(peers._processes[0].pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", ["sleeps", "waits for the others"])
+def test_a_process_ends_soon_after_the_first_was_killed_whatever_it_is_doing(how: str, tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    path = os.pathsep.join([str(tmp_path), *(folder for folder in sys.path if folder)])
+    process = subprocess.Popen(
+        [sys.executable, "stuck.py", how], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    peer = Path("/proc", process.stdout.readline().strip())
+    ends = time.monotonic() + 30
+    while not (tmp_path / "stuck").exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert peer.exists()
+    process.kill()
+    process.communicate()
+    ends = time.monotonic() + 5
+    while peer.exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not peer.exists()
