@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +23,7 @@ from kaggle_ray.images.opened import open_masks, open_target, open_test, open_tr
 from kaggle_ray.launch.launcher import LauncherName, make_launcher
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.provenance import provenance
+from kaggle_ray.refit import Refit, refit
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
@@ -34,6 +36,8 @@ from kaggle_ray.store.lease import lease
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
+from kaggle_ray.sweep import sweep
+from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Event, JsonValue, TrialResult
 
 logger = logging.getLogger(__name__)
@@ -50,6 +54,8 @@ class Outcome:
     board: Board
     pool: Pool
     ensemble: Ensemble | None
+    refit: Path | None
+    """The checked submission of models of all rows; None where it was not asked for, or not finished."""
     num_epochs_trained: int
     """In this session, by trials that were not in the store already."""
     decoded_images: int
@@ -91,11 +97,8 @@ def execute(
         tell.emit(_run_started(plan, launcher, trials.results))
         baseline, baseline_score = submit_baseline(plan, store, target)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
-        try:
-            num_decoded += _train(plan, trials, launcher, tell)
-        except KeyboardInterrupt:
-            tell.emit(_interrupted("ctrl-c", plan, store, command))
-            raise
+        with _told_how_to_resume(plan, store, command, tell):
+            num_decoded += _train(plan, launcher, tell, trials, plan.trial_context())
         if _is_cut_short(plan, trials.results):
             tell.emit(_interrupted("deadline", plan, store, command))
         pool = gather(
@@ -110,12 +113,14 @@ def execute(
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
         ensemble = _ensemble(plan, store, pool, target, method, tell) if pool.oof else None
         submission = submit_ensemble(plan, store, ensemble, pool) if ensemble else baseline
+        with _told_how_to_resume(plan, store, command, tell):
+            refitted = _refit(plan, store, ensemble, pool, launcher, tell)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
-        _sweep(store, trials.results)
+        sweep(plan, store, [*trials.results, *refitted.results])
         seconds = time.monotonic() - started
         tell.emit(events.run_finished(submission=submission, report=report, seconds=seconds, board=board.to_rows()))
-    new_results = trials.results[num_resumed:]
+    new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
     return Outcome(
         plan=plan,
         submission=submission,
@@ -123,8 +128,12 @@ def execute(
         board=board,
         pool=pool,
         ensemble=ensemble,
+        refit=refitted.submission,
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
-        decoded_images=plan.num_decoded + num_decoded + sum(result.num_decoded for result in new_results),
+        decoded_images=plan.num_decoded
+        + num_decoded
+        + refitted.num_decoded
+        + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )
 
@@ -178,6 +187,8 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
     facts = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
+        "classes_of_heads": {head.name: list(head.classes) for head in plan.competition.heads},
+        "table_columns": list(table.columns) if (table := plan.samples.test_table) else None,
         "metric": plan.competition.metric.name,
         "greater_is_better": plan.competition.metric.greater_is_better,
         "num_folds": plan.folds.num_folds,
@@ -203,7 +214,7 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
     return store
 
 
-def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Reporter) -> int:
+def _train(plan: RunPlan, launcher: LauncherName, tell: Reporter, trials: ListSource, context: TrialContext) -> int:
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
     if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
         return 0
@@ -215,7 +226,7 @@ def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Repo
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(), tell.emit)
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, tell.emit)
     return sum(images.num_decoded for images in opened)
 
 
@@ -266,6 +277,27 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: 
     return chosen
 
 
+def _refit(
+    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, tell: Reporter
+) -> Refit:
+    """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
+    if not plan.refit:
+        return Refit()
+    if ensemble is None:
+        refitted = Refit(why_not="no experiment is complete")
+    else:
+        # The launcher starts anew for these few trials: what they are is known only now.
+        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, tell))
+    tell.emit(
+        events.refit(
+            submission=refitted.submission,
+            score_of_twin=_honest_score(ensemble, pool) if ensemble else None,
+            why_not=refitted.why_not,
+        )
+    )
+    return refitted
+
+
 def _honest_score(ensemble: Ensemble, pool: Pool) -> float | None:
     """Return the score to show: none where the scored rows had a say in the weights of a member."""
     return None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest
@@ -279,10 +311,16 @@ def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int
     return counts
 
 
-def _sweep(store: RunStore, results: Sequence[TrialResult]) -> None:
-    for result in results:
-        if result.status == "committed":
-            store.sweep(result)
+@contextmanager
+def _told_how_to_resume(
+    plan: RunPlan, store: RunStore, command: Sequence[str] | None, tell: Reporter
+) -> Iterator[None]:
+    """Tell the reporters how to go on where the user stops what happens within."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell.emit(_interrupted("ctrl-c", plan, store, command))
+        raise
 
 
 @contextmanager

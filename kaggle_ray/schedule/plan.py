@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
-from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
+from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters, with_seeds
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
@@ -60,6 +60,10 @@ class RunOptions:
     """Seconds from one checkpoint of a trial to the next, at least."""
     admit_unproven: bool = False
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
+    seeds: int = 1
+    """Run every experiment with so many seeds, its own, the next one, and so on; their mean is one member."""
+    refit: bool = False
+    """Train what has weight in the ensemble once more, on all rows, for a second submission."""
     runs: str | Path = "runs"
     run_id: str | None = None
     """A digest of experiments, folds and settings: the same command resumes its own run."""
@@ -104,6 +108,7 @@ class RunPlan:
     """Seconds since the Unix epoch after which no trial goes on."""
     checkpoint_every_s: float
     admit_unproven: bool
+    refit: bool
 
     @property
     def data_dir(self) -> Path:
@@ -193,6 +198,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         stop_at=_stop_at(options, now=time.time()),
         checkpoint_every_s=options.checkpoint_every_s,
         admit_unproven=options.admit_unproven,
+        refit=options.refit,
     )
 
 
@@ -252,11 +258,11 @@ def _experiments(
         space = options.space
     elif options.space is not None:
         space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
-    elif record is not None and not options.overrides:
+    elif record is not None and not options.overrides and options.seeds == 1:
         return tuple(Experiment(**value) for value in record["experiments"])
     else:
         space = competition.default_space(settings)
-    points = _at_own_sizes(space.expand(options.overrides))
+    points = _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
     return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
 
 

@@ -23,5 +23,7 @@ class TrialContext:
     """Seconds since the Unix epoch after which no further epoch begins."""
     checkpoint_every_s: float = 30.0
     """Seconds from one checkpoint of a trial to the next, at least."""
+    full_data_epochs: Mapping[str, int] = field(default_factory=dict)
+    """Experiment id -> the epochs of its trial of the whole data, which has no rows to choose an epoch by."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""
