@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kaggle_ray.api import predict as predict
     from kaggle_ray.api import run as run
     from kaggle_ray.config import Hyperparameters as Hyperparameters
     from kaggle_ray.config import SearchSpace as SearchSpace
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kaggle_ray.train.constraints import register_constraint as register_constraint
 
 _HOME = {
+    "predict": "kaggle_ray.api",
     "run": "kaggle_ray.api",
     "Hyperparameters": "kaggle_ray.config",
     "SearchSpace": "kaggle_ray.config",

@@ -1,4 +1,4 @@
-"""``kaggle_ray.run``: the whole of a run as one call, from a script or a notebook."""
+"""``kaggle_ray.run`` and ``kaggle_ray.predict``: a run, and its models on new data, from a script or a notebook."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.driver import execute
 from kaggle_ray.ensemble import Method
+from kaggle_ray.inference import predict_new
 from kaggle_ray.launch.launcher import LauncherName
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.console import ConsoleReporter
@@ -41,6 +42,8 @@ def run(
     compile: bool | None = None,
     checkpoint_every_s: float = 30.0,
     admit_unproven: bool = False,
+    seeds: int = 1,
+    refit: bool = False,
     num_slots: int | None = None,
     budget: str | None = None,
     deadline: str | None = None,
@@ -70,6 +73,9 @@ def run(
         compile: whether models are compiled by torch.compile, which takes minutes at first.
         checkpoint_every_s: seconds from one checkpoint of a trial to the next, at least; 0: one after every step.
         admit_unproven: let experiments into the ensemble whose epoch was chosen on the rows that are scored.
+        seeds: run every experiment with so many seeds, its own, the next one, and so on; their mean is one member of
+            the ensemble.
+        refit: train what has weight in the ensemble once more, on all rows, for a second submission, ``refit.csv``.
         num_slots: trials at once.
         budget: a duration such as ``2h``, after which no trial goes on; the submission is made of what is complete.
         deadline: the same as a time such as ``23:30``.
@@ -97,6 +103,8 @@ def run(
         compile=compile,
         checkpoint_every_s=checkpoint_every_s,
         admit_unproven=admit_unproven,
+        seeds=seeds,
+        refit=refit,
         num_slots=num_slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
@@ -105,3 +113,41 @@ def run(
     if reporters is None:
         reporters = [ConsoleReporter(Console(force_terminal=False if fast_dev else None))]
     return RunResult(execute(options, launcher=launcher, method=ensemble, reporters=reporters))
+
+
+def predict(
+    run: str | Path,
+    *,
+    data: str | Path,
+    out: str | Path = "submission.csv",
+    refit: bool = False,
+    skip_unreadable: bool = False,
+    device: Device | None = None,
+    threads: int | None = None,
+    dtype: Dtype | None = None,
+) -> Path:
+    """Predict new test rows by a run's ensemble, without training; return the checked submission.
+
+    Args:
+        run: the run's folder.
+        data: a folder in the competition's layout with the new test rows, or an s3:// or file:// URI.
+        out: the file to write; it is replaced.
+        refit: predict by the models of all rows, of a run with ``refit``, instead of those of the folds.
+        skip_unreadable: predict test rows whose files do not decode from an even grey image.
+        device: ``cpu`` or ``cuda``; the run's.
+        threads: CPU threads; the run's.
+        dtype: of the forward pass; the run's.
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    return predict_new(
+        Path(run),
+        data=data,
+        out=Path(out),
+        refit=refit,
+        skip_unreadable=skip_unreadable,
+        device=device,
+        threads=threads,
+        dtype=dtype,
+    )

@@ -99,6 +99,10 @@ def _run_options(command: Command) -> Command:
             is_flag=True,
             help="Ensemble experiments without an honest score, too.",
         ),
+        click.option(
+            "--seeds", type=click.IntRange(min=1), default=1, help="Run every experiment with so many seeds. [1]"
+        ),
+        click.option("--refit", is_flag=True, help="Train the ensemble's experiments on all rows, too: refit.csv."),
         click.option("--budget", help="Stop in time for a submission after 90s, 15m, 2h, ...; 0s: with what is there."),
         click.option("--deadline", help="Stop in time for a submission at HH:MM, or at a date and time."),
         click.option(
@@ -135,6 +139,8 @@ def run(
     checkpoint_every: float,
     slots: int | None,
     admit_unproven: bool,
+    seeds: int,
+    refit: bool,
     budget: str | None,
     deadline: str | None,
     fast_dev: bool,
@@ -167,6 +173,8 @@ def run(
         compile=compile,
         checkpoint_every_s=checkpoint_every,
         admit_unproven=admit_unproven,
+        seeds=seeds,
+        refit=refit,
         num_slots=slots,
         budget_s=None if budget is None else parse_duration(budget),
         deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
@@ -202,6 +210,45 @@ def run(
     )
     if as_json:
         click.echo(json.dumps(RunResult(outcome).to_json()))
+
+
+@commands.command()
+@RUN
+@click.option("--data", required=True, help="The new files: a folder, or an s3:// or file:// URI.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="submission.csv", show_default=True, help="The file to write."
+)
+@click.option("--refit", is_flag=True, help="By the models of all rows, of a run with --refit.")
+@click.option("--skip-unreadable", is_flag=True, help="Predict from a grey image what does not decode.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[the run's]")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [the run's]")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Of the forward pass. [the run's]")
+def predict(
+    run: Path,
+    data: str,
+    out: Path,
+    refit: bool,
+    skip_unreadable: bool,
+    device: str | None,
+    threads: int | None,
+    dtype: str | None,
+) -> None:
+    """Predict new test data by the ensemble of RUN, a run folder, without training; write a checked submission."""
+    from typing import cast
+
+    from kaggle_ray.inference import predict_new
+
+    submission = predict_new(
+        run,
+        data=data,
+        out=out,
+        refit=refit,
+        skip_unreadable=skip_unreadable,
+        device=cast("Any", device),
+        threads=threads,
+        dtype=cast("Any", dtype),
+    )
+    click.echo(submission)
 
 
 @commands.command("find-lr")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,7 @@ from kaggle_ray.images.opened import open_masks, open_target, open_test, open_tr
 from kaggle_ray.launch.launcher import LauncherName, make_launcher
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.provenance import provenance
+from kaggle_ray.refit import Refit, refit
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
@@ -35,6 +37,8 @@ from kaggle_ray.store.lease import lease, start_anew
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.submission.submit import submit_baseline, submit_ensemble
+from kaggle_ray.sweep import sweep
+from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import Terminated, sigterm_raises
 from kaggle_ray.types import Event, JsonValue, TrialResult
 
@@ -52,6 +56,8 @@ class Outcome:
     board: Board
     pool: Pool
     ensemble: Ensemble | None
+    refit: Path | None
+    """The checked submission of models of all rows; None where it was not asked for, or not finished."""
     num_epochs_trained: int
     """In this session, by trials that were not in the store already."""
     decoded_images: int
@@ -99,7 +105,7 @@ def execute(
         tell.emit(_run_started(plan, launcher, trials.results))
         baseline, baseline_score = submit_baseline(plan, store, target)
         tell.emit(events.baseline(score=baseline_score, submission=baseline))
-        num_decoded += _train(plan, trials, launcher, tell)
+        num_decoded += _train(plan, launcher, tell, trials, plan.trial_context())
         if _is_cut_short(plan, trials.results):
             tell.emit(_interrupted("deadline", plan, store, command))
         pool = gather(
@@ -114,9 +120,10 @@ def execute(
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
         ensemble = _ensemble(plan, store, pool, target, method, tell) if pool.oof else None
         submission = submit_ensemble(plan, store, ensemble, pool) if ensemble else baseline
+        refitted = _refit(plan, store, ensemble, pool, launcher, tell)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
-        _sweep(store, trials.results)
+        sweep(plan, store, [*trials.results, *refitted.results])
         seconds = time.monotonic() - started
         tell.emit(
             events.run_finished(
@@ -129,7 +136,7 @@ def execute(
         )
         if plan.is_fast_dev:
             _check_all_worked(trials.results)
-    new_results = trials.results[num_resumed:]
+    new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
     return Outcome(
         plan=plan,
         submission=submission,
@@ -137,8 +144,12 @@ def execute(
         board=board,
         pool=pool,
         ensemble=ensemble,
+        refit=refitted.submission,
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
-        decoded_images=plan.num_decoded + num_decoded + sum(result.num_decoded for result in new_results),
+        decoded_images=plan.num_decoded
+        + num_decoded
+        + refitted.num_decoded
+        + sum(result.num_decoded for result in new_results),
         seconds=seconds,
     )
 
@@ -192,6 +203,8 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
     facts = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
+        "classes_of_heads": {head.name: list(head.classes) for head in plan.competition.heads},
+        "table_columns": list(table.columns) if (table := plan.samples.test_table) else None,
         "metric": plan.competition.metric.name,
         "greater_is_better": plan.competition.metric.greater_is_better,
         "num_folds": plan.folds.num_folds,
@@ -220,7 +233,7 @@ def _begin(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
     return store
 
 
-def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Reporter) -> int:
+def _train(plan: RunPlan, launcher: LauncherName, tell: Reporter, trials: ListSource, context: TrialContext) -> int:
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
     if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
         return 0
@@ -232,7 +245,7 @@ def _train(plan: RunPlan, trials: ListSource, launcher: LauncherName, tell: Repo
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(launcher, num_slots=plan.num_slots).run(source, plan.trial_context(), tell.emit)
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, tell.emit)
     return sum(images.num_decoded for images in opened)
 
 
@@ -283,6 +296,27 @@ def _ensemble(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: 
     return chosen
 
 
+def _refit(
+    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, tell: Reporter
+) -> Refit:
+    """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
+    if not plan.refit:
+        return Refit()
+    if ensemble is None:
+        refitted = Refit(why_not="no experiment is complete")
+    else:
+        # The launcher starts anew for these few trials: what they are is known only now.
+        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, tell))
+    tell.emit(
+        events.refit(
+            submission=refitted.submission,
+            score_of_twin=_honest_score(ensemble, pool) if ensemble else None,
+            why_not=refitted.why_not,
+        )
+    )
+    return refitted
+
+
 def _honest_score(ensemble: Ensemble, pool: Pool) -> float | None:
     """Return the score to show: none where the scored rows had a say in the weights of a member."""
     return None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest
@@ -294,12 +328,6 @@ def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int
         return None
     counts: list[list[int]] = confusion_matrix(target[:], ensemble.oof[:], len(plan.competition.classes)).tolist()
     return counts
-
-
-def _sweep(store: RunStore, results: Sequence[TrialResult]) -> None:
-    for result in results:
-        if result.status == "committed":
-            store.sweep(result)
 
 
 @contextmanager

@@ -38,6 +38,10 @@ class CorruptBlobError(StoreError):
     """A stored file is not the one that was committed."""
 
 
+class WeightsGoneError(StoreError):
+    """Weights are asked for that a complete run did not keep."""
+
+
 class LeaseError(StoreError):
     """Another driver is at work on this run."""
 

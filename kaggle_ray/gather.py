@@ -109,7 +109,7 @@ def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArra
     parts = [_read_part(store, folds, part, test_ids, name=member.name) for part in member.parts]
     if len(parts) == 1:
         return parts[0]
-    oof, test = _mean([oof for oof, _ in parts]), _mean([test for _, test in parts])
+    oof, test = mean_of([oof for oof, _ in parts]), mean_of([test for _, test in parts])
     return (oof, test) if isinstance(parts[0][0], LazyRows) else (oof[:], test[:])
 
 
@@ -134,12 +134,12 @@ def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArr
     ids = np.concatenate([valid.sample_ids for valid in valids])
     of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=name)
     oof = take(stacked([float_rows(valid.values) for valid in valids]), of_scored)
-    mean = _mean(tests)
+    mean = mean_of(tests)
     are_masks = valids[0].values.dtype == np.uint8
     return (oof, mean) if are_masks else (oof[:], mean[:])
 
 
-def _mean(parts: Sequence[Rows]) -> LazyRows:
+def mean_of(parts: Sequence[Rows]) -> LazyRows:
     """Return the mean of predictions of the same rows, taken in float64."""
 
     def read(rows: IntArray) -> FloatArray:

@@ -5,15 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.errors import LeakError
-from kaggle_ray.types import Folds, Predictions, StrArray, Trial
+from kaggle_ray.types import FULL_DATA, Folds, Lineage, Predictions, StrArray, Trial
 
 
 def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
     """Check what a trial declares, and what its loader yielded, against the fold plan.
 
     Raises:
-        LeakError: the trial used another fold plan, saw rows that its fold scores, or says nothing of what it saw.
+        LeakError: the trial used another fold plan, saw rows that its fold scores, or says nothing of what it saw; or
+            it has no fold, but was trained on all rows.
     """
+    if trial.fold == FULL_DATA:
+        raise LeakError(f"{trial}: was trained on all rows. Its predictions get no score.")
+    lineage = _checked_lineage(trial, predictions, folds)
+    if (seen := np.flatnonzero(lineage.trained_rows & (folds.fold_of == trial.fold))).size:
+        raise LeakError(
+            f"{trial}: was trained on {seen.size} of the rows that it scores, such as {folds.sample_ids[seen[0]]!r}. "
+            f"Its predictions cannot be used."
+        )
+
+
+def check_full_lineage(trial: Trial, valid: Predictions, test: Predictions, folds: Folds) -> None:
+    """Check that a trial of the whole data is one: it predicts test rows, and no row that has a score.
+
+    Raises:
+        LeakError: it used another fold plan, predicts rows that are scored, or says nothing of what it saw.
+    """
+    _checked_lineage(trial, test, folds)
+    if trial.fold != FULL_DATA or len(valid.sample_ids):
+        raise LeakError(f"{trial}: expected a trial of all rows that scores none, got {len(valid.sample_ids)} rows.")
+
+
+def _checked_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> Lineage:
+    """Return what the predictions depend on. Raises LeakError where it is not known, or is another fold plan."""
     lineage = predictions.lineage
     if lineage is None or len(lineage.trained_rows) != len(folds.sample_ids):
         raise LeakError(
@@ -21,11 +45,7 @@ def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
         )
     if lineage.folds_digest != folds.digest:
         raise LeakError(f"{trial}: expected predictions under fold plan {folds.digest}, got {lineage.folds_digest}.")
-    if (seen := np.flatnonzero(lineage.trained_rows & (folds.fold_of == trial.fold))).size:
-        raise LeakError(
-            f"{trial}: was trained on {seen.size} of the rows that it scores, such as {folds.sample_ids[seen[0]]!r}. "
-            f"Its predictions cannot be used."
-        )
+    return lineage
 
 
 def rows_in(sample_ids: StrArray, wanted: StrArray, *, where: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from kaggle_ray.store.attempt import kept_epochs
-from kaggle_ray.types import Experiment, JsonValue, TrialResult, short_digest
+from kaggle_ray.types import FULL_DATA, Experiment, JsonValue, Trial, TrialResult, short_digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +62,40 @@ def members_of(
             for snapshot, part in _parts_of(experiment, results[experiment.experiment_id], greater_is_better):
                 groups.setdefault((_without_seed(experiment), snapshot), []).append((experiment, part))
     return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
+
+
+def weighted_members(ensemble: Mapping[str, JsonValue]) -> tuple[Member, ...]:
+    """Return the members that have weight in a saved ensemble, given as its JSON."""
+    members = [Member.from_json(value) for value in ensemble["members"]]
+    return tuple(member for member in members if member.member_id in ensemble["weights"])
+
+
+def models_of(members: Sequence[Member], experiments: Sequence[Experiment]) -> dict[Trial, set[int | None]]:
+    """Return the models that members and their ancestors consist of: trial -> epochs, None for the trial's end.
+
+    Args:
+        members: with weight somewhere.
+        experiments: of the run.
+    """
+    models: dict[Trial, set[int | None]] = {}
+    parents = {experiment.experiment_id: experiment.parent_id for experiment in experiments}
+    for part in (part for member in members for part in member.parts):
+        for fold, epoch in enumerate(part.epochs):
+            models.setdefault(Trial(experiment_id=part.experiment_id, fold=fold), set()).add(epoch)
+            ancestor = parents[part.experiment_id]
+            while ancestor is not None:
+                models.setdefault(Trial(experiment_id=ancestor, fold=fold), set()).add(None)
+                ancestor = parents[ancestor]
+    return models
+
+
+def full_model(part: MemberPart, experiment: Experiment) -> tuple[Trial, int | None]:
+    """Return the trial of all rows that takes the place of a part's folds, and which of its epochs predicts.
+
+    A snapshot stays one; an epoch that was chosen is the trial's end, since it was trained for just so many.
+    """
+    is_chosen = experiment.hyperparameters["epoch_rule"] == "other_folds"
+    return Trial(experiment_id=part.experiment_id, fold=FULL_DATA), None if is_chosen else part.epochs[0]
 
 
 def alone(member: Member, experiment: Experiment) -> Member:

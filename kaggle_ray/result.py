@@ -30,6 +30,11 @@ class RunResult:
         return self.outcome.submission
 
     @property
+    def refit(self) -> Path | None:
+        """The submission of models of all rows; None where it was not asked for, or not finished."""
+        return self.outcome.refit
+
+    @property
     def report(self) -> Path:
         """The HTML report."""
         return self.outcome.report
@@ -87,6 +92,7 @@ class RunResult:
         return {
             "run_dir": str(self.run_dir),
             "submission": str(self.submission),
+            "refit": None if self.refit is None else str(self.refit),
             "metric": self.board.metric,
             "greater_is_better": self.board.greater_is_better,
             "best_experiment": complete[0].name if complete else None,

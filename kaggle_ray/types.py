@@ -36,6 +36,9 @@ class numbers, or the targets of several heads side by side."""
 TRAIN_ONLY = -1
 """The fold of a row that is trained on but never scored."""
 
+FULL_DATA = -2
+"""The fold of a trial that is trained on all rows: it scores none, and predicts the test rows only."""
+
 
 def canonical_json(value: JsonValue) -> str:
     """Return the one JSON text of ``value``: sorted keys, no white space, no NaN (ValueError)."""
@@ -63,11 +66,13 @@ class Folds:
     """Whether folds follow each other in time: a fold's model is trained on the rows of earlier folds only."""
 
     def valid_rows(self, fold: int) -> IntArray:
-        """Return the positions of the rows that ``fold`` scores, ascending."""
+        """Return the positions of the rows that ``fold`` scores, ascending; none for FULL_DATA."""
         return np.flatnonzero(self.fold_of == fold).astype(np.int64)
 
     def train_rows(self, fold: int) -> IntArray:
-        """Return the positions of the rows that the trial of ``fold`` may train on, ascending."""
+        """Return the positions of the rows that the trial of ``fold`` may train on, ascending; all for FULL_DATA."""
+        if fold == FULL_DATA:
+            return np.arange(len(self.fold_of), dtype=np.int64)
         rows = self.fold_of < fold if self.forward else self.fold_of != fold
         return np.flatnonzero(rows).astype(np.int64)
 
@@ -96,10 +101,16 @@ class Trial:
 
     experiment_id: str
     fold: int
+    """0..num_folds-1, or FULL_DATA."""
+
+    @property
+    def rows(self) -> str:
+        """Which rows it trains on, as a word: ``full``, or ``fold<k>`` for all but those of fold k."""
+        return "full" if self.fold == FULL_DATA else f"fold{self.fold}"
 
     def __str__(self) -> str:
-        """Return ``<experiment id>/fold<k>``, which is also its folder."""
-        return f"{self.experiment_id}/fold{self.fold}"
+        """Return ``<experiment id>/fold<k>`` or ``<experiment id>/full``, which is also its folder."""
+        return f"{self.experiment_id}/{self.rows}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +148,8 @@ class TrialResult:
     blobs: Mapping[str, str] = field(default_factory=dict)
     """File name in the attempt's folder -> sha256 (64 hex digits)."""
     score: float | None = None
-    """The competition's metric of the fold's final predictions; set where status is committed."""
+    """The competition's metric of the fold's final predictions; set where status is committed, but not where the trial
+    was trained on all rows."""
     duration_s: float = 0.0
     error: str | None = None
     """One line; set where status is failed."""
@@ -184,6 +196,7 @@ EventKind = Literal[
     "trial_finished",
     "interrupted",
     "ensemble",
+    "refit",
     "run_finished",
 ]
 

@@ -17,8 +17,9 @@ KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
 RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")]
 
 CONTRACT = {
-    "run_dir", "submission", "metric", "greater_is_better", "best_experiment", "best_score", "ensemble_score_honest",
-    "ensemble_score_in_sample", "num_experiments", "num_trials", "num_epochs_trained", "decoded_images", "seconds",
+    "run_dir", "submission", "refit", "metric", "greater_is_better", "best_experiment", "best_score",
+    "ensemble_score_honest", "ensemble_score_in_sample", "num_experiments", "num_trials", "num_epochs_trained",
+    "decoded_images", "seconds",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from kaggle_ray.config import (
     make_experiments,
     parse_hyperparameters,
     parse_override,
+    with_seeds,
 )
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import Experiment, JsonValue, canonical_json
@@ -348,3 +349,31 @@ def test_init_from_is_checked() -> None:
 def test_sides_follow_the_aspect() -> None:
     assert parse_hyperparameters({"aspect": 1.5}, where="x").sides(128) == (128, 192)
     assert parse_hyperparameters({}, where="x").sides(101) == (101, 101)
+
+
+def test_every_point_is_run_with_its_own_seed_and_the_next_ones() -> None:
+    points = SearchSpace(base={"seed": 3}, grid={"lr": [0.1, 0.2]}).expand()
+    assert [(point.seed, point.lr) for point in with_seeds(points, 2)] == [(3, 0.1), (3, 0.2), (4, 0.1), (4, 0.2)]
+    assert with_seeds(points, 1) == points
+
+
+def test_seeds_that_the_space_has_already_are_not_run_twice() -> None:
+    points = SearchSpace(grid={"seed": [0, 1]}).expand()
+    assert [point.seed for point in with_seeds(points, 2)] == [0, 1, 2]
+
+
+def test_a_childs_seeds_start_from_parents_of_the_same_seeds() -> None:
+    points = SearchSpace(base={"init_from": {"epochs": 3}}).expand()
+    seeded = with_seeds(points, 2)
+    experiments = make_experiments(seeded, competition="toy", folds_digest="0")
+    by_id = {experiment.experiment_id: experiment for experiment in experiments}
+    children = [experiment for experiment in experiments if experiment.parent_id is not None]
+    assert [child.hyperparameters["seed"] for child in children] == [0, 1]
+    assert [by_id[child.parent_id or ""].hyperparameters["seed"] for child in children] == [0, 1]
+    for child in children:
+        assert experiments.index(by_id[child.parent_id or ""]) < experiments.index(child)
+
+
+def test_no_seeds_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="--seeds 0: expected at least 1"):
+        with_seeds(SearchSpace().expand(), 0)

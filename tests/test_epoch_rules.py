@@ -11,7 +11,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.data.folds import folds_to_csv
-from kaggle_ray.errors import NothingToSubmitError
+from kaggle_ray.errors import NothingToSubmitError, RunMismatchError
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.result import RunResult
 from kaggle_ray.schedule.plan import RunOptions, RunPlan, make_plan
@@ -164,3 +164,27 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
         assert len(valid.values)
     assert digests[0] == digests[1]
     assert {name.partition("/")[0] for name in digests[0] if "/" in name} == {"epoch2", "epoch4"}
+
+
+def test_seeds_make_one_member_of_each_experiment_and_a_rerun_trains_nothing(tmp_path: Path, toy_data: Path) -> None:
+    points = [POINT, {**POINT, "epochs": 2, "init_from": {"epochs": 3}}]
+    result = run(tmp_path, toy_data, *points, seeds=2)
+    assert [e.hyperparameters["seed"] for e in result.outcome.plan.experiments] == [0, 0, 0, 1, 1, 1]
+    assert len(result.pool.members) == 3
+    assert all(len(member.parts) == 2 for member in result.pool.members.values())
+    again = run(tmp_path, toy_data, *points, seeds=2)
+    assert again.run_dir == result.run_dir
+    assert again.outcome.num_epochs_trained == 0
+    one = run(tmp_path, toy_data, *points, seeds=1)
+    assert one.run_dir != result.run_dir
+    with pytest.raises(RunMismatchError, match="was started with other experiments"):
+        run(tmp_path, toy_data, *points, seeds=3, run_id=result.run_dir.name)
+
+
+def test_a_run_with_seeds_is_resumed_by_its_name_alone(tmp_path: Path, toy_data: Path) -> None:
+    first = run(tmp_path, toy_data, POINT, seeds=2, run_id="x")
+    again = kaggle_ray.run(
+        TOY_FILE, data=toy_data, runs=tmp_path, run_id="x", launcher="local", reporters=[], budget="0s"
+    )
+    assert again.outcome.num_epochs_trained == 0
+    assert again.submission.read_bytes() == first.submission.read_bytes()

@@ -16,8 +16,8 @@ PACKAGE = REPOSITORY / "kaggle_ray"
 FLOORS: list[set[str]] = [
     {"cli", "api"},
     {"result"},
-    {"driver", "share", "kaggle"},
-    {"report"},
+    {"driver", "share", "kaggle", "inference"},
+    {"report", "refit", "sweep"},
     {"launch", "submission"},
     {"reporters"},
     {"schedule"},
@@ -197,8 +197,9 @@ def test_start_up_imports_nothing_heavy(module: str) -> None:
     }
 
 
-def test_the_driver_imports_neither_torch_nor_ray() -> None:
-    assert not imported_by("import kaggle_ray.driver") & {"torch", "ray", "albumentations", "boto3"}
+@pytest.mark.parametrize("story", ["driver", "inference"])
+def test_the_stories_import_neither_torch_nor_ray(story: str) -> None:
+    assert not imported_by(f"import kaggle_ray.{story}") & {"torch", "ray", "albumentations", "boto3"}
 
 
 def test_the_training_core_and_the_local_launcher_do_not_import_ray() -> None:

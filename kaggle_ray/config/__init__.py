@@ -10,7 +10,7 @@ from kaggle_ray.config.hyperparameters import (
     check_names,
     parse_hyperparameters,
 )
-from kaggle_ray.config.space import SearchSpace, parse_override
+from kaggle_ray.config.space import SearchSpace, parse_override, with_seeds
 
 __all__ = [
     "HYPERPARAMETER_NAMES",
@@ -24,4 +24,5 @@ __all__ = [
     "make_experiments",
     "parse_hyperparameters",
     "parse_override",
+    "with_seeds",
 ]

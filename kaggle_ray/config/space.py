@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,29 @@ class SearchSpace:
         if not points:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(points)
+
+
+def with_seeds(points: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyperparameters, ...]:
+    """Return every point with ``num_seeds`` seeds: its own, the next one, and so on, without duplicates.
+
+    All points come with their own seed first, so that a deadline costs seeds rather than experiments. What starts from
+    another experiment's weights starts from the one with its own seed.
+
+    Args:
+        points: a space's, parents before their children.
+        num_seeds: at least 1.
+
+    Raises:
+        ConfigError: there is no such number of seeds.
+    """
+    if num_seeds < 1:
+        raise ConfigError(f"--seeds {num_seeds}: expected at least 1.")
+    seeded: list[Hyperparameters] = []
+    for number in range(num_seeds):
+        for point in points:
+            lineage = _lineage_of(dataclasses.replace(point, seed=point.seed + number))
+            seeded += [known for known in lineage if known not in seeded]
+    return tuple(seeded)
 
 
 def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:

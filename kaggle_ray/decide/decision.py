@@ -51,6 +51,11 @@ class Decision:
         """Return the decision as JSON."""
         return {"kind": self.kind, **self.parameters}
 
+    @staticmethod
+    def from_json(value: Mapping[str, JsonValue]) -> Decision:
+        """Return the decision that ``to_json`` described."""
+        return Decision(kind=value["kind"], parameters={name: item for name, item in value.items() if name != "kind"})
+
 
 def default_decision(metric: Metric, num_columns: int) -> Decision:
     """Return the rule that needs no fitting, for predictions of ``num_columns`` columns."""

@@ -13,8 +13,9 @@ from kaggle_ray.ensemble import Method
 from kaggle_ray.errors import StoreError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
+from kaggle_ray.reporters.table import score_text
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.submit import BASELINE
+from kaggle_ray.submission.submit import BASELINE, REFIT
 from kaggle_ray.types import Experiment, JsonValue, Trial, TrialResult
 
 
@@ -69,7 +70,7 @@ def report_of(store: RunStore) -> ReportData:
         confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen and chosen["confusion"] else None,
         class_names=record["classes"],
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
-        facts={**_facts(record), **_twins(store)},
+        facts={**_facts(record), **_twins(store), **_refit(store)},
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
 
@@ -137,6 +138,19 @@ def _twins(store: RunStore) -> dict[str, str]:
     """Return what the run found of near-duplicates, if anything."""
     summary = Twins.from_json(store.twins()).summary()
     return {"Near-duplicates": summary} if summary else {}
+
+
+def _refit(store: RunStore) -> dict[str, str]:
+    """Return that there is a submission of models of all rows, if there is one."""
+    made_of = store.submission(REFIT)
+    if made_of is None:
+        return {}
+    score = made_of["score_of_twin"]
+    twin = "has no honest score" if score is None else f"has {score_text(score)}"
+    return {
+        "Refit on all rows": f"submissions/{REFIT}.csv. It is not measured on any row; the cross-validated ensemble "
+        f"({made_of['method']}) with the same weights {twin}."
+    }
 
 
 def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -56,7 +56,7 @@ class ConsoleReporter:
 
     def _show_on_terminal(self, event: Event) -> None:
         is_failure = event.kind == "trial_finished" and event.values["status"] == "failed"
-        if is_failure or event.kind in ("baseline", "ensemble", "interrupted", "run_finished"):
+        if is_failure or event.kind in ("baseline", "ensemble", "refit", "interrupted", "run_finished"):
             for line in event_lines(event, self._progress):
                 self._console.print(line, soft_wrap=True)
         if event.kind == "run_finished":
@@ -105,6 +105,11 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
         full = values.get("score_full_size")
         scores = f"{honest} (in-sample {in_sample})" + (f"; at full size {_known(full)}" if full is not None else "")
         return [Text(f"ensemble {values['method']}  {progress.metric} {scores}  {members}".rstrip())]
+    if event.kind == "refit":
+        if values["why_not"] is not None:
+            return [Text(f"no refit: {values['why_not']}", style="yellow")]
+        twin = f"not measured; cross-validated, {progress.metric} {_known(values['score_of_twin'])}"
+        return [Text(f"refit on all rows  {twin}{_written(event)}")]
     if event.kind == "interrupted":
         return [
             Text(
@@ -194,7 +199,7 @@ def _running_table(progress: RunProgress) -> Table:
         measured = trial.measured
         table.add_row(
             Text(progress.name_of(trial.trial)),
-            str(trial.trial.fold),
+            trial.trial.rows.removeprefix("fold"),
             f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
             _loss(measured.get("train_loss")) if measured else "",
             _loss(measured.get("valid_loss")) if measured else "",
@@ -209,7 +214,7 @@ def _counter(progress: RunProgress) -> str:
 
 
 def _title(trial: Trial, progress: RunProgress) -> str:
-    return f"{progress.name_of(trial)} fold {trial.fold}"
+    return f"{progress.name_of(trial)} {trial.rows.replace('fold', 'fold ')}"
 
 
 def _metric(progress: RunProgress) -> str:

@@ -165,6 +165,21 @@ def ensemble(
     return _event("ensemble", values, time=time)
 
 
+def refit(
+    *, submission: AnyPath | None, score_of_twin: float | None, why_not: str | None = None, time: float | None = None
+) -> Event:
+    """The ensemble was trained once more on all rows, or was to be.
+
+    Args:
+        submission: What it predicts; the artifact ``submission``. None where it was not finished.
+        score_of_twin: The honest score of the cross-validated ensemble with the same weights; its own is not known.
+        why_not: One line; where there is no submission.
+        time: When.
+    """
+    values = {"score_of_twin": score_of_twin, "why_not": why_not}
+    return _event("refit", values, time=time, artifacts={"submission": submission})
+
+
 def run_finished(
     *,
     submission: AnyPath | None,

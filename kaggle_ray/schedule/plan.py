@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
-from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters
+from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters, with_seeds
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
 from kaggle_ray.data.quarantine import without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
@@ -65,6 +65,10 @@ class RunOptions:
     """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     admit_unproven: bool = False
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
+    seeds: int = 1
+    """Run every experiment with so many seeds, its own, the next one, and so on; their mean is one member."""
+    refit: bool = False
+    """Train what has weight in the ensemble once more, on all rows, for a second submission."""
     runs: str | Path = "runs"
     run_id: str | None = None
     """A digest of experiments, folds and settings: the same command resumes its own run."""
@@ -114,6 +118,7 @@ class RunPlan:
     admit_unproven: bool
     only_ids: frozenset[str] | None
     """Of the samples that a fast-dev run is cut to; None is a real run."""
+    refit: bool
 
     @property
     def data_dir(self) -> Path:
@@ -220,6 +225,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         checkpoint_every_s=options.checkpoint_every_s,
         admit_unproven=options.admit_unproven,
         only_ids=only_ids,
+        refit=options.refit,
     )
 
 
@@ -290,7 +296,7 @@ def _experiments(
     folds: Folds,
     record: Mapping[str, JsonValue] | None,
 ) -> tuple[Experiment, ...]:
-    names_any = options.experiments is not None or options.space is not None or options.overrides
+    names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
     if record is not None and not names_any:
         return tuple(Experiment(**value) for value in record["experiments"])
     points = _points(options, competition, settings)
@@ -310,7 +316,7 @@ def _points(options: RunOptions, competition: Competition, settings: Settings) -
         space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
     else:
         space = competition.default_space(settings)
-    return _at_own_sizes(space.expand(options.overrides))
+    return _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
 
 
 def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, Experiment, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,18 +42,19 @@ class ListSource:
     """Every fold of every experiment, one experiment after the other, so that the first are complete early."""
 
     def __init__(
-        self, experiments: Sequence[Experiment], num_folds: int, ended: Callable[[Trial], TrialResult | None]
+        self, experiments: Sequence[Experiment], num_folds: int | None, ended: Callable[[Trial], TrialResult | None]
     ) -> None:
         """Leave out the trials that ``ended`` knows a result of: a rerun is a resume.
 
-        A trial that starts from another's weights waits until that one has ended.
+        Where ``num_folds`` is None each experiment has one trial, of all rows. A trial that starts from another's
+        weights waits until that one has ended.
         """
         self._experiments = tuple(experiments)
         self._parents = {experiment.experiment_id: experiment.parent_id for experiment in experiments}
         self._results: list[TrialResult] = []
         self._pending: list[Trial] = []
         for experiment in experiments:
-            for fold in range(num_folds):
+            for fold in (FULL_DATA,) if num_folds is None else range(num_folds):
                 trial = Trial(experiment_id=experiment.experiment_id, fold=fold)
                 result = ended(trial)
                 if result is None:

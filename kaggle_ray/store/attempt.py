@@ -143,7 +143,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def trial_folder(trial: Trial) -> str:
     """Return the folder of all that belongs to ``trial``."""
-    return f"trials/{trial.experiment_id}/fold{trial.fold}"
+    return f"trials/{trial}"
 
 
 def checkpoint_folder(trial: Trial) -> str:

@@ -33,6 +33,10 @@ class Blobs(Protocol):
         """Remove every key below the folder ``prefix``; none is no error."""
         ...
 
+    def delete_file(self, key: str) -> None:
+        """Remove one key; that it is absent is no error."""
+        ...
+
     def sweep(self) -> None:
         """Remove what killed writers left; whoever still writes may fail. For the one driver of a run, at its start."""
         ...

@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -70,6 +70,11 @@ class LocalBlobs:
     def delete(self, prefix: str) -> None:
         """See Blobs. What the file system refuses to remove stays: it is garbage, and no reason to stop a run."""
         shutil.rmtree(self.root / prefix, ignore_errors=True)
+
+    def delete_file(self, key: str) -> None:
+        """See Blobs. What the file system refuses to remove stays."""
+        with suppress(OSError):
+            (self.root / key).unlink()
 
     def sweep(self) -> None:
         """See Blobs."""

@@ -6,12 +6,12 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from kaggle_ray.errors import CorruptBlobError, RunMismatchError
+from kaggle_ray.errors import CorruptBlobError, RunMismatchError, WeightsGoneError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.attempt import (
@@ -20,6 +20,7 @@ from kaggle_ray.store.attempt import (
     Attempt,
     attempt_key,
     checkpoint_folder,
+    kept_epochs,
     kept_file,
     result_key,
     trial_folder,
@@ -150,7 +151,7 @@ class RunStore:
         self.blobs.put(_checkpoint_key(trial), data)
 
     def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
-        """Return a committed trial's predictions of its fold's rows and of the test rows.
+        """Return a committed trial's predictions of its fold's rows, none for FULL_DATA, and of the test rows.
 
         Args:
             result: of the trial.
@@ -183,9 +184,18 @@ class RunStore:
         """Return a committed trial's weights file; ``epoch`` as for ``predictions``.
 
         Raises:
-            CorruptBlobError: the file is missing or is not the one that was committed.
+            WeightsGoneError: the file is missing: ``sweep_weights`` removed it.
+            CorruptBlobError: it is not the one that was committed.
         """
-        return self._verified(result, kept_file(WEIGHTS_FILE, epoch))
+        name = kept_file(WEIGHTS_FILE, epoch)
+        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
+        if name in result.blobs and not path.exists():
+            raise WeightsGoneError(
+                f"{path}: the weights are gone: a run that is complete keeps those that its ensembles need. "
+                f"Remove {self.run_dir / trial_folder(result.trial)} and run the command of {self.run_dir / RUN_FILE} "
+                f"again: the trial is repeated."
+            )
+        return self._verified(result, name)
 
     def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
         return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
@@ -197,6 +207,16 @@ class RunStore:
         attempts = {key.removeprefix(folder).partition("/")[0] for key in self.blobs.list(folder)}
         for attempt_id in attempts - {result.attempt_id}:
             self.blobs.delete(folder + attempt_id)
+
+    def sweep_weights(self, result: TrialResult, keep: Collection[int | None]) -> None:
+        """Remove a committed trial's weights, those of the epochs in ``keep`` aside; predictions all stay.
+
+        Args:
+            result: of the trial.
+            keep: the epochs that were kept and are wanted, None for the trial's end.
+        """
+        for epoch in {None, *kept_epochs(result)} - set(keep):
+            self.blobs.delete_file(attempt_key(result.trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)))
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
         data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name))
@@ -215,6 +235,8 @@ class RunStore:
             )
 
     def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
+        if not num_rows:  # a trial of all rows has none to score, and no file of them
+            return np.zeros((0, 0), dtype=np.float32)
         path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
         self._check(result, name, _digest_of(path))
         try:

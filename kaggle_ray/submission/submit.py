@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.data.baseline import constant_answer
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision, decided, default_decision
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.errors import SubmissionError
@@ -21,9 +22,9 @@ from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.table import read_cells
 from kaggle_ray.submission.write import render_submission
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import JsonValue, StrArray
 
-FINAL, BASELINE = "submission", "baseline"
+FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
 """Names of the submissions."""
 
 
@@ -62,6 +63,31 @@ def submit_ensemble(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Po
     return _submit(plan, store, FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 
 
+def submit_refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, test: Mapping[str, Rows]) -> Path:
+    """Submit what models of all rows predict, under the weights and the decision of their cross-validated twins.
+
+    Args:
+        plan: of the run.
+        store: its store.
+        ensemble: of the twins.
+        pool: that it was chosen from.
+        test: member id -> (T, C) predictions by models that were trained on all rows.
+
+    Raises:
+        SubmissionError: the file is not what the sample submission asks for.
+    """
+    made_of = {
+        "method": ensemble.method,
+        "weights": dict(ensemble.weights),
+        "decision": ensemble.decision.to_json(),
+        "score_honest": None,
+        "score_of_twin": None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest,
+        "note": "The models were trained on all rows, so no row is left to score them by: the score is that of "
+        "the cross-validated ensemble with the same weights.",
+    }
+    return _submit(plan, store, REFIT, ensemble.apply(test), ensemble.decision, made_of)
+
+
 def _submit(
     plan: RunPlan,
     store: RunStore,
@@ -70,14 +96,39 @@ def _submit(
     decision: Decision,
     made_of: Mapping[str, JsonValue],
 ) -> Path:
-    """Render (T, C) test predictions, check the draft, and only then save it."""
-    fmt, test_ids = plan.competition.submission, plan.samples.test_ids
-    cells = list(to_cells(values, plan.competition, decision))
+    csv = checked_csv(values, decision, plan.competition, plan.samples.test_ids, plan.data_dir, only_ids=plan.only_ids)
+    return store.save_submission(name, csv, made_of)
+
+
+def checked_csv(
+    values: Rows,
+    decision: Decision,
+    competition: Competition,
+    test_ids: StrArray,
+    data_dir: Path,
+    *,
+    only_ids: frozenset[str] | None = None,
+) -> str:
+    """Return (T, C) test predictions as the text of a submission, which was written, read back and checked.
+
+    Args:
+        values: not yet decided; some rows at a time are in memory.
+        decision: turns predictions into an answer.
+        competition: says what the file looks like.
+        test_ids: (T,) of the rows.
+        data_dir: the folder with the sample submission.
+        only_ids: that a fast-dev run is cut to; None is all.
+
+    Raises:
+        SubmissionError: the text is not what the sample submission asks for.
+    """
+    fmt = competition.submission
+    cells = list(to_cells(values, competition, decision))
     csv = render_submission(test_ids, cells, fmt, order=test_ids)
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
-        draft = Path(folder) / f"{name}.csv"
+        draft = Path(folder) / "draft.csv"
         draft.write_text(csv)
-        check_submission(draft, plan.data_dir / fmt.sample_file, plan.competition, only_ids=plan.only_ids)
+        check_submission(draft, data_dir / fmt.sample_file, competition, only_ids=only_ids)
         if read_cells(draft).cells != tuple(tuple(str(cell) for cell in row) for row in cells):
-            raise SubmissionError(f"{name}: reads back with other values than were written.")
-    return store.save_submission(name, csv, made_of)
+            raise SubmissionError("the submission reads back with other values than were written.")
+    return csv

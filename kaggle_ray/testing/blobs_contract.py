@@ -28,6 +28,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _chunks_that_end_in_an_error_change_nothing,
         _list_is_by_prefix_and_sorted,
         _delete_removes_one_folder,
+        _delete_file_removes_one_file,
         _sweep_removes_nothing_that_was_put,
         _paths_hold_the_content,
     ):
@@ -151,6 +152,16 @@ def _delete_removes_one_folder(blobs: Blobs) -> None:
     blobs.delete("a/x")
     assert blobs.list("") == ["a/x.json", "a/xy/1"]
     blobs.delete("a/x")
+
+
+def _delete_file_removes_one_file(blobs: Blobs) -> None:
+    for key in ("a/x", "a/xy", "b"):
+        blobs.put(key, b"")
+    blobs.delete_file("a/x")
+    assert blobs.list("") == ["a/xy", "b"]
+    blobs.delete_file("a/x")
+    blobs.delete_file("a/absent")
+    assert blobs.list("") == ["a/xy", "b"]
 
 
 def _sweep_removes_nothing_that_was_put(blobs: Blobs) -> None:

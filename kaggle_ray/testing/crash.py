@@ -82,13 +82,13 @@ def steps_logged(log: Path | None) -> Iterator[None]:
     # One write of an unbuffered file that is open for appending: whenever the process dies, the line is there or not.
     with log.open("ab", buffering=0) as file:
 
-        def step(self: Fit) -> None:
+        def step(self: Fit, *arguments: Any) -> None:
             experiment = short_digest(dataclasses.asdict(self._point))
             epoch = len(self.history) + 1
             file.write(f"{experiment} {self._data.fold} {epoch} {self._step_of_epoch}\n".encode())
-            original(self)
+            original(self, *arguments)
 
-        Fit._step = step  # type: ignore[method-assign]
+        Fit._step = step  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:

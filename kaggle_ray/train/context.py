@@ -25,5 +25,7 @@ class TrialContext:
     """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     only_ids: frozenset[str] | None = None
     """Of the samples that the run is cut to; None is all."""
+    full_data_epochs: Mapping[str, int] = field(default_factory=dict)
+    """Experiment id -> the epochs of its trial of the whole data, which has no rows to choose an epoch by."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""

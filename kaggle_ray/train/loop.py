@@ -179,8 +179,11 @@ class Fit:
         self._train(epoch, started)
         scored = inner = NOT_MEASURED
         if epoch % self._point.evaluate_every == 0 or epoch == self._point.epochs:
-            scored = self._evaluator.measure(self._data.valid_rows, epoch) if len(self._data.valid_rows) else scored
-            self._check_finite(epoch, scored.loss)
+            if len(self._data.valid_rows):
+                scored = self._evaluator.measure(self._data.valid_rows, epoch)
+                self._check_finite(epoch, scored.loss)
+            else:
+                self._check_weights(epoch)
             if self._data.inner_rows is not None:
                 inner = self._evaluator.measure(self._data.inner_rows, epoch)
                 self._check_finite(epoch, inner.loss)
@@ -270,6 +273,13 @@ class Fit:
             raise NonFiniteLossError(
                 f"the loss of epoch {epoch} is {loss} at lr {self._point.lr}, on rows that were not trained on. "
                 f"Try a smaller lr."
+            )
+
+    def _check_weights(self, epoch: int) -> None:
+        """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
+        if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
+            raise NonFiniteLossError(
+                f"weights are not finite after epoch {epoch} at lr {self._point.lr}. Try a smaller lr."
             )
 
     # Checkpoints ------------------------------------------------------------------------------------------------------

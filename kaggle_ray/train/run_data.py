@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,7 +29,7 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import BoolArray, Experiment, Folds, IntArray, Trial
+from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +84,9 @@ class RunData:
         """
         experiment = self._experiment(trial)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        if trial.fold == FULL_DATA:
+            epochs = self._context.full_data_epochs[trial.experiment_id]
+            hyperparameters = replace(hyperparameters, epochs=epochs, epoch_rule="last", patience=0)
         opened, num_decoded = self._open(hyperparameters)
         return TrialData(
             hyperparameters=hyperparameters,
@@ -191,8 +194,7 @@ class RunData:
         result = self._store.result(of_parent)
         if result is None or result.status != "committed":
             raise StoreError(f"{trial}: starts from the weights of {of_parent}, which is not committed.")
-        lineage = self._store.predictions(result)[0].lineage
-        assert lineage is not None, "a committed trial has a lineage"
+        lineage = self._store.lineage(result)
         return Parent(
             experiment_ids=(*lineage.parents, experiment_id),
             weights=load(self._store.weights(result)),

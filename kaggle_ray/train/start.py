@@ -40,15 +40,29 @@ def make_model(
     if data.inputs.table is not None:
         model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
     if initial_weights is not None:
-        own = {name.removeprefix(_AVERAGED): tensor for name, tensor in initial_weights.items()}
         try:
-            model.load_state_dict({name: own[name] for name in model.state_dict()})
+            load_weights(model, initial_weights)
         except (KeyError, RuntimeError) as error:
             raise ConfigError(
                 f"init_from: the parent's weights do not fit {hyperparameters.model}: {error}. "
                 f"Let init_from change what leaves the architecture as it is, such as image_size."
             ) from error
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Give a model the weights of a fit, averaged ones or not.
+
+    Args:
+        model: of the same architecture, freshly made.
+        weights: ``Fit.weights``.
+
+    Raises:
+        KeyError: a weight of the model is not among them.
+        RuntimeError: one has another shape.
+    """
+    own = {name.removeprefix(_AVERAGED): tensor for name, tensor in weights.items()}
+    model.load_state_dict({name: own[name] for name in model.state_dict()})
 
 
 def make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:

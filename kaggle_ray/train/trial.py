@@ -26,7 +26,7 @@ from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
 from kaggle_ray.train.schedules import snapshot_epochs
-from kaggle_ray.types import EpochMetrics, Lineage, StoredValues, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, EpochMetrics, Lineage, StoredValues, Trial, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -138,15 +138,17 @@ class TrialRunner:
             )
         )
 
-    def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float:
-        """Write weights and predictions, and what they depend on; return the score of the fold's rows."""
+    def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float | None:
+        """Write weights and predictions, and what they depend on; return the score of the fold's rows, if any."""
         parent = data.parent
         lineage = Lineage(
             folds_digest=self._data.folds.digest,
             trained_rows=fit.trained_rows if parent is None else fit.trained_rows | parent.trained_rows,
             parents=() if parent is None else parent.experiment_ids,
             epoch_rule=data.hyperparameters.epoch_rule,
-            is_proven=data.hyperparameters.epoch_rule != "scored_fold" and (parent is None or parent.is_proven),
+            is_proven=trial.fold != FULL_DATA
+            and data.hyperparameters.epoch_rule != "scored_fold"
+            and (parent is None or parent.is_proven),
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples
@@ -154,6 +156,8 @@ class TrialRunner:
             part: attempt.put_values(part, blocks, num_rows=num_rows) for part, num_rows, blocks in _predict(fit, data)
         }
         attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
+        if "valid" not in of_parts:
+            return None
         return default_score(data.fit.metric, take(data.fit.target, rows), float_rows(of_parts["valid"]))
 
     def _keep(self, attempt: Attempt, fit: Fit, data: TrialData, epoch: int) -> None:
@@ -203,8 +207,9 @@ def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
 
 
 def _predict(fit: Fit, data: TrialData) -> Iterator[tuple[Part, int, Iterator[StoredValues]]]:
-    """Yield both parts of a trial's predictions, each with its number of rows and its blocks."""
-    yield "valid", len(data.fit.valid_rows), fit.predictor.value_blocks(data.fit.inputs, data.fit.valid_rows)
+    """Yield the parts of a trial's predictions that have rows, each with its number of rows and its blocks."""
+    if len(data.fit.valid_rows):
+        yield "valid", len(data.fit.valid_rows), fit.predictor.value_blocks(data.fit.inputs, data.fit.valid_rows)
     yield "test", len(data.test_rows), fit.predictor.value_blocks(data.test, data.test_rows)
 
 

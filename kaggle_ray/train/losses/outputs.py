@@ -5,7 +5,7 @@ Shape suffixes: N samples of a batch, C columns of the prediction, T of the targ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -41,6 +41,23 @@ def make_outputs(
     if heads[0].task == "segmentation":
         return PixelOutputs(heads[0], label_smoothing=smoothing, loss=losses[0])
     return Outputs(heads, target[train_rows], label_smoothing=smoothing, losses=losses)
+
+
+def outputs_of(heads: Sequence[Head], weights: Mapping[str, Tensor]) -> Outputs | PixelOutputs:
+    """Return how a fit's outputs are read, from its weights; they are not trained on any more.
+
+    Args:
+        heads: of the competition.
+        weights: ``Fit.weights``, with the scale of regression targets.
+
+    Raises:
+        KeyError: the scale is not among them.
+    """
+    if heads[0].task == "segmentation":
+        return PixelOutputs(heads[0])
+    outputs = Outputs(heads, np.zeros((1, sum(head.num_target_columns for head in heads))))
+    outputs.mean, outputs.std = weights["outputs.mean"], weights["outputs.std"]
+    return outputs
 
 
 class Outputs:

@@ -1,0 +1,103 @@
+"""Predicts new test rows with the weights that a run kept, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, channels_last
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.errors import CorruptBlobError, DataError
+from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.settings import Settings
+from kaggle_ray.train.fold_data import test_inputs
+from kaggle_ray.train.inputs import Inputs
+from kaggle_ray.train.losses.outputs import outputs_of
+from kaggle_ray.train.predict import Predictor
+from kaggle_ray.train.process import derive_seed, prepare_process
+from kaggle_ray.train.start import load_weights
+from kaggle_ray.types import StoredValues
+
+
+class TestRows:
+    """The rows to predict of a competition, opened once for each image size."""
+
+    __test__ = False  # no test case of pytest's
+
+    def __init__(self, competition: Competition, samples: Samples, settings: Settings, cache_dir: Path) -> None:
+        """Nothing is decoded before the first prediction."""
+        self._competition = competition
+        self._samples = samples
+        self._settings = settings
+        self._cache_dir = cache_dir
+        self._opened: dict[tuple[int, int], Inputs] = {}
+
+    @property
+    def num_rows(self) -> int:
+        """T."""
+        return len(self._samples.test_ids)
+
+    def predict(self, hyperparameters: Hyperparameters, weights: bytes, *, where: str) -> Iterator[StoredValues]:
+        """Yield (n, C) blocks of predictions of all test rows, in their order, as ``Predictor.value_blocks`` does.
+
+        With the settings of the run on the same rows they are, on the CPU, the bytes that the run predicted.
+
+        Args:
+            hyperparameters: of the experiment.
+            weights: the weights file of one of its trials.
+            where: names the trial, for messages.
+
+        Raises:
+            CorruptBlobError: the weights are no such file.
+            DataError: they are those of a model for other images, tables or classes.
+        """
+        try:
+            tensors = load(weights)
+        except SafetensorError as error:
+            raise CorruptBlobError(f"{where}: the weights are no safetensors file: {error}.") from error
+        predictor = self._predictor(hyperparameters, tensors, where)
+        inputs = self._inputs(hyperparameters)
+        return predictor.value_blocks(inputs, np.arange(self.num_rows))
+
+    def _predictor(self, hyperparameters: Hyperparameters, weights: Mapping[str, Tensor], where: str) -> Predictor:
+        heads, mask, table = self._competition.heads, self._competition.mask, self._samples.test_table
+        device = prepare_process(self._settings, derive_seed(hyperparameters.seed))
+        model: Model = build_model(
+            hyperparameters.model,
+            Shapes(
+                num_outputs=sum(head.num_outputs for head in heads),
+                num_channels=self._competition.channels,
+                num_views=self._samples.num_views,
+                num_table_columns=0 if table is None else len(table.columns),
+                segments=self._competition.is_segmentation,
+            ),
+            pretrained=False,  # all weights are in the file
+            model_args=hyperparameters.model_args,
+            head=hyperparameters.head,
+        )
+        try:
+            load_weights(model, weights)
+            outputs = outputs_of(heads, weights)
+        except (KeyError, RuntimeError) as error:
+            raise DataError(
+                f"{where}: its weights do not fit {hyperparameters.model} for these files: {error}. "
+                f"Are they of the same competition, with the same channels and columns?"
+            ) from error
+        return Predictor(
+            model.to(device, memory_format=channels_last),  # type: ignore[call-overload]
+            outputs,
+            hyperparameters,
+            self._settings,
+            mask_size=None if mask is None else (mask.height, mask.width),
+        )
+
+    def _inputs(self, hyperparameters: Hyperparameters) -> Inputs:
+        sides = hyperparameters.sides(hyperparameters.image_size)
+        if sides not in self._opened:
+            self._opened[sides] = test_inputs(self._competition, self._samples, sides, self._cache_dir)
+        return self._opened[sides]
