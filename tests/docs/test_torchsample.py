@@ -195,7 +195,8 @@ def noise(point: Hyperparameters) -> FitData:
 
 
 def weights(done: Fit) -> dict[str, Tensor]:
-    return {name.removeprefix("network."): w for name, w in done.weights.items() if w.ndim > 1}
+    of_network = {n.removeprefix("network."): w for n, w in done.weights.items() if n.startswith("network.")}
+    return {name: weight for name, weight in of_network.items() if weight.ndim > 1}
 
 
 def inner_score(done: Fit) -> float:
