@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 
 import kaggle_ray
 from kaggle_ray.cli import main
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
 from kaggle_ray.result import RunResult
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
 from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
+from kaggle_ray.train.reload import TestRows
 from kaggle_ray.types import JsonValue, Trial
 
 POINT = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
@@ -257,5 +260,11 @@ def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data:
     committed = RunStore(result.run_dir).result(trial)
     assert committed is not None
     weights = load(RunStore(result.run_dir).weights(committed))
-    assert torch.equal(weights["mean"].ravel(), torch.tensor([0.485, 0.456, 0.406]))
-    assert weights["std"].shape == (1, 3, 1, 1)
+    assert torch.equal(weights["images.mean"], torch.tensor([0.485, 0.456, 0.406]))
+    assert weights["images.std"].shape == (3,)
+    point = parse_hyperparameters(POINT, where="here")
+    competition, samples = open_competition(load_competition(TOY_FILE)[0], toy_data)
+    rows = TestRows(competition, samples, result.outcome.plan.settings, tmp_path / "cache")
+    of_run = np.concatenate(list(rows.predict(point, save(weights), where="here")))
+    shifted = save({**weights, "images.mean": torch.zeros(3)})
+    assert not np.allclose(of_run, np.concatenate(list(rows.predict(point, shifted, where="here"))))

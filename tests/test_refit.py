@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import kaggle_ray
+from kaggle_ray.cli import main
 from kaggle_ray.driver import execute
 from kaggle_ray.errors import LeakError
 from kaggle_ray.ledger import check_full_lineage, check_lineage
@@ -281,6 +282,7 @@ def options(runs: Path, data: Path) -> RunOptions:
 def test_a_refit_killed_at_any_of_its_writes_and_run_again_gives_the_same_bytes(tmp_path: Path, toy_data: Path) -> None:
     processes = RunProcesses(environment={"KAGGLE_RAY_CACHE": str(tmp_path / "cache")})
     submission = Path("toy") / "x" / "submissions" / "refit.csv"
+    processes.run(options(tmp_path / "first", toy_data))  # what it decodes, the others find
     undisturbed = processes.run(options(tmp_path / "undisturbed", toy_data))
     assert undisturbed is not None
     expected = (tmp_path / "undisturbed" / submission).read_bytes()
@@ -309,3 +311,14 @@ def test_on_ray_the_refit_has_the_same_bytes(tmp_path: Path, toy_data: Path) -> 
     assert here.refit is not None
     assert on_ray.refit is not None
     assert here.refit.read_bytes() == on_ray.refit.read_bytes()
+
+
+def test_seeds_and_a_refit_are_asked_for_on_the_command_line(
+    tmp_path: Path, toy_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(TOY_FILE), "--data", str(toy_data), "--runs", str(tmp_path), "--launcher", "local"]
+    main([*words, "--device", "cpu", "--ensemble", "mean", "--seeds", "2", "--refit", "--json"])
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["num_experiments"], summary["num_trials"]) == (4, 8)
+    assert summary["num_epochs_trained"] == 8 * 2 + 4 * 2
+    assert len(read_cells(Path(summary["refit"])).ids) == len(read_cells(Path(summary["submission"])).ids)

@@ -31,9 +31,8 @@ class Model(nn.Module):
         self.input_size = network.input_size
         """Side in pixels of the images that the library trained the network on; None where it trained none."""
         self._fresh = list(network.fresh)
-        # Kept with the weights: whoever loads them builds the network without the library's, which may tell others.
-        self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN))
-        self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD))
+        self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN), persistent=False)
+        self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD), persistent=False)
 
     @property
     def uses_images(self) -> bool:

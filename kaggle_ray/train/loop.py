@@ -150,8 +150,9 @@ class Fit:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """The weights that predict, on the CPU, and the scale of the outputs."""
+        """The weights that predict, on the CPU, and the scales of the images and of the outputs."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.predictor.model.state_dict().items()}
+        weights |= {"images.mean": self._model.mean.flatten().cpu(), "images.std": self._model.std.flatten().cpu()}
         if isinstance(self._outputs, Outputs):
             weights |= {"outputs.mean": self._outputs.mean, "outputs.std": self._outputs.std}
         return weights

@@ -51,7 +51,9 @@ def make_model(
 
 
 def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Give a model the weights of a fit, averaged ones or not.
+    """Give a model the weights of a fit, averaged ones or not, and the scale of the images that they were trained on.
+
+    The scale is the fit's, as the library may tell another one of a network that is built without its own weights.
 
     Args:
         model: of the same architecture, freshly made.
@@ -63,6 +65,8 @@ def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
     """
     own = {name.removeprefix(_AVERAGED): tensor for name, tensor in weights.items()}
     model.load_state_dict({name: own[name] for name in model.state_dict()})
+    model.mean.copy_(weights["images.mean"].view_as(model.mean))
+    model.std.copy_(weights["images.std"].view_as(model.std))
 
 
 def make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
