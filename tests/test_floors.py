@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"cli", "api"},
     {"result"},
     {"driver", "share", "kaggle", "inference"},
-    {"report", "refit", "sweep"},
+    {"report", "refit", "sweep", "begin", "ensembling", "telling"},
     {"launch", "submission"},
     {"reporters"},
     {"schedule"},
