@@ -306,7 +306,7 @@ def test_whoever_opens_while_others_evict_reads_the_right_pixels(folder: Path) -
             images = open_images(paths[shade], height=SIZE, width=SIZE, cache_dir=folder, budget_bytes=2 * IMAGES_BYTES)
             assert images.read(np.arange(2))[:, 0, 0, 0].tolist() == [shade, shade + 1]
             del images
-            time.sleep(0.01)  # unused for a moment
+            time.sleep(0.1)  # unused for a moment, and whoever polls for a lock gets a turn
 
     processes = [FORK.Process(target=open_again_and_again, args=(seed,), daemon=True) for seed in range(3)]
     for process in processes:
@@ -314,7 +314,7 @@ def test_whoever_opens_while_others_evict_reads_the_right_pixels(folder: Path) -
     num_removed, ends = 0, time.monotonic() + 60
     while num_removed < 10 and time.monotonic() < ends:
         num_removed += len(evict(folder, 0))
-        time.sleep(0.01)  # whoever polls for the lock gets a turn
+        time.sleep(0.01)
     done.set()
     for process in processes:
         process.join(60)
