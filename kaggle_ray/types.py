@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -129,8 +128,8 @@ class EpochMetrics:
     lr: float
     """Learning rate of the epoch's last step."""
     duration_s: float
-    inner_score: float = math.nan
-    """The same on the inner split of the training rows, by which the epoch is chosen; NaN where there is none."""
+    inner_score: float | None = None
+    """The same on the inner split of the training rows, by which the epoch is chosen; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -91,8 +91,8 @@ def lineage_from_json(value: Mapping[str, JsonValue]) -> Lineage:
 
 
 def _with_nan(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {name: math.nan if item is None else item for name, item in values.items()}
+    return {name: math.nan if item is None and name != "inner_score" else item for name, item in values.items()}
 
 
-def _finite(item: float) -> float | None:
-    return item if math.isfinite(item) else None
+def _finite(item: float | None) -> float | None:
+    return None if item is None or not math.isfinite(item) else item

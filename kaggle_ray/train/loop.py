@@ -196,7 +196,7 @@ class Fit:
                 train_loss=self._loss_of_epoch / len(self._data.train_rows),
                 valid_loss=scored.loss,
                 score=scored.score,
-                inner_score=inner.score,
+                inner_score=None if inner is NOT_MEASURED else inner.score,
                 lr=self._lr,
                 duration_s=time.perf_counter() - started,
             )

@@ -72,10 +72,10 @@ def data_for(point: Hyperparameters) -> FitData:
     return dataclasses.replace(data, inner_rows=np.arange(45, 52)) if point.epoch_rule == "inner" else data
 
 
-def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float, ...]]]:
+def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float | None, ...]]]:
     """Run to the end; return the weights, the predictions and the curves."""
     curves = [
-        (m.epoch, m.train_loss, *(-1 if math.isnan(x) else x for x in (m.valid_loss, m.score, m.inner_score)), m.lr)
+        (m.epoch, m.train_loss, m.inner_score, *(-1 if math.isnan(x) else x for x in (m.valid_loss, m.score)), m.lr)
         for m in fit.epochs()
     ]
     data = data_for(fit_point(fit))
