@@ -22,6 +22,8 @@ NUM_EPOCHS = 2
 UNIQUE_MASKS = 2
 """A square on the left or on the right."""
 UNIQUE = NUM_TRAIN + NUM_TEST + UNIQUE_MASKS
+THUMBNAILS = NUM_TRAIN + NUM_TEST
+"""Small and grey, in which near-duplicates are looked for: a stored size of their own, decoded by the driver."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ def test_processes_of_ray_decode_each_image_and_mask_once_and_map_the_same_pages
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome, pages = run_masks(tmp_path, [{"lr": 1e-2}, {"lr": 1e-3}], monkeypatch)
-    assert outcome.decoded_images == UNIQUE
+    assert outcome.decoded_images == UNIQUE + THUMBNAILS
     check_shared(pages, num_sizes=1)
 
 
@@ -103,5 +105,5 @@ def test_processes_of_ray_decode_each_image_and_mask_once_per_stored_size(
 ) -> None:
     points: list[dict[str, JsonValue]] = [{"image_size": SIZE}, {"image_size": SIZE + 8}]
     outcome, pages = run_masks(tmp_path, points, monkeypatch)
-    assert outcome.decoded_images == 2 * UNIQUE
+    assert outcome.decoded_images == 2 * UNIQUE + THUMBNAILS
     check_shared(pages, num_sizes=2)

@@ -6,6 +6,7 @@ import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,7 +291,7 @@ results = st.builds(
 
 
 def as_read(metrics: EpochMetrics) -> EpochMetrics:
-    values = dataclasses.asdict(metrics)
+    values: dict[str, Any] = dataclasses.asdict(metrics)
     return EpochMetrics(**{name: math.nan if item in (math.inf, -math.inf) else item for name, item in values.items()})
 
 
