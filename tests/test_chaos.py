@@ -64,10 +64,10 @@ def files(folder: Path) -> dict[str, bytes]:
         for fold in range(NUM_FOLDS):
             result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
             assert result is not None
-            (attempt,) = (run_dir / f"trials/{experiment.experiment_id}/fold{fold}/attempts").iterdir()
-            assert attempt.name == result.attempt_id
-            kept = {path.relative_to(attempt).as_posix(): path for path in attempt.rglob("*") if path.is_file()}
-            assert kept.keys() == result.blobs.keys()
+            attempts = run_dir / f"trials/{experiment.experiment_id}/fold{fold}/attempts"
+            kept = {path.relative_to(attempts).as_posix(): path for path in attempts.rglob("*") if path.is_file()}
+            assert kept.keys() == {f"{result.attempt_id}/{name}" for name in result.blobs}
+            kept = {name.partition("/")[2]: path for name, path in kept.items()}
             found |= {f"{experiment.name}/{fold}/{name}": path.read_bytes() for name, path in kept.items()}
     for pattern in ("ensembles/*/*.npy", "submissions/*.csv", "trials/**/checkpoint/*", ".tmp/*"):
         found |= {path.relative_to(run_dir).as_posix(): path.read_bytes() for path in run_dir.glob(pattern)}
