@@ -291,8 +291,10 @@ results = st.builds(
 
 
 def as_read(metrics: EpochMetrics) -> EpochMetrics:
-    values: dict[str, Any] = dataclasses.asdict(metrics)
-    return EpochMetrics(**{name: math.nan if item in (math.inf, -math.inf) else item for name, item in values.items()})
+    infinite: dict[str, Any] = {
+        name: math.nan for name, item in dataclasses.asdict(metrics).items() if item in (math.inf, -math.inf)
+    }
+    return dataclasses.replace(metrics, **infinite)
 
 
 @given(results)
