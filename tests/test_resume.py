@@ -69,7 +69,10 @@ def undisturbed_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(processes: RunProcesses, undisturbed_runs: Path, toy_data: Path) -> Survivor:
+def undisturbed(
+    processes: RunProcesses, undisturbed_runs: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Survivor:
+    processes.run(options(tmp_path_factory.mktemp("first"), toy_data))  # what it decodes, the others find
     survivor = processes.run(options(undisturbed_runs, toy_data))
     assert survivor is not None
     return survivor
