@@ -84,7 +84,7 @@ def run_masks(
 def check_shared(pages: MappedPages, *, num_sizes: int) -> None:
     """Check that two processes or more mapped the same files, once each: train, test and masks of every size."""
     files = {str(file): file.stat().st_ino for file in pages.cache_dir.glob("images/*/pixels.npy")}
-    assert len(files) == 3 * num_sizes + 1  # and the thumbnails
+    assert len(files) == 3 * num_sizes + 2  # and the thumbnails of train and test
     assert len(pages.inodes) >= 2
     for mapped in pages.inodes.values():
         assert mapped.items() <= files.items()
