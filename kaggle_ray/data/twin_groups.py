@@ -135,6 +135,20 @@ def group_twins(
     return twins, _smallest_name(_joined(num_rows, kept, groups), names)
 
 
+def merged_groups(twins: Twins, *, sample_ids: StrArray, groups: StrArray | None) -> StrArray | None:
+    """Return (N,) what rows were dealt by: the declared groups, joined where near-duplicates were merged.
+
+    Args:
+        twins: of the run.
+        sample_ids: (N,) the training rows, without those that are left out.
+        groups: (N,) the declared groups; None is none.
+    """
+    together = [np.flatnonzero(np.isin(sample_ids, group.train_ids)) for group in twins.groups if group.is_merged]
+    if not together:
+        return groups
+    return _smallest_name(_joined(len(sample_ids), together, groups), sample_ids if groups is None else groups)
+
+
 def _describe(
     rows: IntArray,
     sample_ids: StrArray,

@@ -15,7 +15,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_test, open_train
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import Folds
+from kaggle_ray.types import Folds, StrArray
 
 
 def hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
@@ -55,6 +55,7 @@ def fold_data(
     inputs: Inputs,
     masks: Images | None,
     target: Rows,
+    groups: StrArray | None,
     hashes: npt.NDArray[np.uint64],
 ) -> FitData:
     """Return the data of one fold; the fold plan is in the order of the competition's samples.
@@ -68,6 +69,7 @@ def fold_data(
         inputs: of all training rows.
         masks: for segmentation, at the size that images are decoded to.
         target: what predictions are scored against, of all training rows.
+        groups: rows that an inner split keeps together.
         hashes: of all training rows' ids.
     """
     mask, train_rows, inner_rows = competition.mask, folds.train_rows(fold), None
@@ -78,7 +80,7 @@ def fold_data(
             share=hyperparameters.inner_share,
             seed=hyperparameters.seed,
             target=samples.target,
-            groups=samples.groups,
+            groups=groups,
             times=samples.times,
         )
     return FitData(

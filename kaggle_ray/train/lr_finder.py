@@ -57,6 +57,7 @@ def sweep_competition(
         hyperparameters,
         inputs=train_inputs(competition, samples, sides, cache_dir),
         masks=open_masks(competition, samples, sides, cache_dir),
+        groups=samples.groups,
         target=open_target(competition, samples, cache_dir)[0],
         hashes=hashes_of(samples),
     )

@@ -19,7 +19,7 @@ from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_rows, without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import samples_with
-from kaggle_ray.data.twin_groups import Twins
+from kaggle_ray.data.twin_groups import Twins, merged_groups
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.opened import open_masks, open_target
@@ -29,7 +29,7 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, Trial
+from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, StrArray, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +99,7 @@ class RunData:
                 inputs=opened.train,
                 masks=opened.masks,
                 target=self._target,
+                groups=self._groups,
                 hashes=self._id_hashes,
             ),
             test=opened.test,
@@ -122,7 +123,16 @@ class RunData:
         if unreadable:
             placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, without_rows(samples, Twins.from_json(self._store.twins()).left_out)
+        return competition, without_rows(samples, self._twins.left_out)
+
+    @cached_property
+    def _twins(self) -> Twins:
+        return Twins.from_json(self._store.twins())
+
+    @cached_property
+    def _groups(self) -> StrArray | None:
+        """What rows were dealt by, near-duplicates together: an inner split must not tear them apart either."""
+        return merged_groups(self._twins, sample_ids=self.samples.train_ids, groups=self.samples.groups)
 
     @property
     def competition(self) -> Competition:

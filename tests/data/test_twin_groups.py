@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.data.files import as_ids
-from kaggle_ray.data.twin_groups import Twins, group_twins
+from kaggle_ray.data.twin_groups import Twins, group_twins, merged_groups
 from kaggle_ray.types import BoolArray, StrArray, Target
 
 NUM_TRAIN, NUM_TEST = 40, 10
@@ -51,6 +51,17 @@ def test_twins_of_twins_are_one_group() -> None:
 def test_without_twins_rows_are_dealt_as_they_were() -> None:
     assert grouped() == (Twins(), None)
     assert grouped(groups=IDS) == (Twins(), None)
+
+
+@pytest.mark.parametrize("groups", [None, as_ids([f"car{row // 4}" for row in range(NUM_TRAIN)])])
+def test_what_rows_were_dealt_by_is_known_again_from_what_was_saved(groups: StrArray | None) -> None:
+    twins, dealt_by = grouped((0, 3), (3, 7), (12, 39), (5, NUM_TRAIN + 2), groups=groups)
+    saved = Twins.from_json(json.loads(json.dumps(twins.to_json())))
+    again = merged_groups(saved, sample_ids=IDS, groups=groups)
+    assert dealt_by is not None
+    assert again is not None
+    assert again.tolist() == dealt_by.tolist()
+    assert merged_groups(Twins(), sample_ids=IDS, groups=groups) is groups
 
 
 def test_twins_join_their_declared_groups() -> None:

@@ -55,7 +55,7 @@ def data_of(task: ToyTask, folder: Path, point: Hyperparameters) -> FitData:
         inputs=train_inputs(competition, samples, sides, cache),
         masks=open_masks(competition, samples, sides, cache),
         target=open_target(competition, samples, cache)[0],
-        hashes=hashes_of(samples),
+        groups=None, hashes=hashes_of(samples),
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def folds(samples: Samples) -> Folds:
 def data(samples: Samples, folds: Folds, tmp_path_factory: pytest.TempPathFactory) -> FitData:
     inputs = train_inputs(COMPETITION, samples, (8, 8), tmp_path_factory.mktemp("cache"))
     return fold_data(
-        COMPETITION, samples, folds, 0, POINT, inputs=inputs, masks=None, target=samples.target,
+        COMPETITION, samples, folds, 0, POINT, inputs=inputs, masks=None, target=samples.target, groups=None,
         hashes=hashes_of(samples),
     )  # fmt: skip
 
