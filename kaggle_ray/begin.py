@@ -26,7 +26,7 @@ def check_models(plan: RunPlan) -> None:
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
     from kaggle_ray.train.constraints import make_constraint
-    from kaggle_ray.train.losses import check_loss
+    from kaggle_ray.train.losses import check_loss, check_taught
 
     table = plan.samples.train_table
     shapes = Shapes(
@@ -40,6 +40,7 @@ def check_models(plan: RunPlan) -> None:
     for experiment in plan.experiments:
         point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         check_recipe(point.augment)
+        check_taught(plan.competition.heads, point)
         check_loss(point.loss, point.loss_args, plan.competition.heads)
         make_constraint(point.constraint, point.constraint_args)
         heights = {point.size_at(1), point.predict_size, point.largest_size}

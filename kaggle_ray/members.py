@@ -78,14 +78,15 @@ def models_of(members: Sequence[Member], experiments: Sequence[Experiment]) -> d
         experiments: of the run.
     """
     models: dict[Trial, set[int | None]] = {}
-    parents = {experiment.experiment_id: experiment.parent_id for experiment in experiments}
+    needs = {experiment.experiment_id: experiment.needs for experiment in experiments}
     for part in (part for member in members for part in member.parts):
         for fold, epoch in enumerate(part.epochs):
             models.setdefault(Trial(experiment_id=part.experiment_id, fold=fold), set()).add(epoch)
-            ancestor = parents[part.experiment_id]
-            while ancestor is not None:
+            ancestors = list(needs[part.experiment_id])
+            while ancestors:
+                ancestor = ancestors.pop()
                 models.setdefault(Trial(experiment_id=ancestor, fold=fold), set()).add(None)
-                ancestor = parents[ancestor]
+                ancestors += needs[ancestor]
     return models
 
 

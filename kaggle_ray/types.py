@@ -92,6 +92,13 @@ class Experiment:
     """All of them, defaults filled in, seed included."""
     parent_id: str | None = None
     """The experiment from whose weights, of the same fold, its trials start."""
+    teacher_id: str | None = None
+    """The experiment from whose answers, of the same fold, its trials learn."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The experiments whose trial of the same fold has to be committed before one of this begins."""
+        return tuple(other for other in (self.parent_id, self.teacher_id) if other is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)

@@ -25,6 +25,9 @@ def make_experiments(
             parent_id=None
             if point.parent is None
             else make_experiment_id(point.parent, competition=competition, folds_digest=folds_digest),
+            teacher_id=None
+            if point.teacher is None
+            else make_experiment_id(point.teacher, competition=competition, folds_digest=folds_digest),
         )
         for point, values, known in zip(points, dicts, flat, strict=True)
     )

@@ -101,6 +101,14 @@ class Hyperparameters:
     """Of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
     warmup: float = 0.25
     """Fraction of all steps in which the learning rate rises; for one_cycle, cosine and linear."""
+    distill_from: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Learn, beside the labels, from what the same experiment with these values instead, such as
+    ``{"model": "resnet50"}``, says of the training rows: the model of the same fold, which is trained first and has not
+    seen the fold's scored rows either. For one head of classes or labels. Empty is off."""
+    distill_weight: float = 0.5
+    """Share of the loss that the teacher's answers have; the labels have the rest."""
+    temperature: float = 2.0
+    """At which teacher and pupil are compared: above 1 small probabilities speak louder."""
     loss: str = "default"
     """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
     plus Dice; ``by_head`` names one for each of several heads in ``loss_args``."""
@@ -152,7 +160,10 @@ class Hyperparameters:
         _require(0.1 <= self.aspect <= 10, "aspect", "from 0.1 to 10", self.aspect)
         _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         _require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
+        _require(0 < self.distill_weight <= 1, "distill_weight", "above 0 and at most 1", self.distill_weight)
+        _require(self.temperature > 0, "temperature", "more than 0", self.temperature)
         check_names(self.init_from, where="init_from")
+        check_names(self.distill_from, where="distill_from")
         _require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
         full_schedule_args(self.schedule, self.schedule_args, epochs=self.epochs)
         largest = self.image_size or math.inf
@@ -189,6 +200,23 @@ class Hyperparameters:
         if ancestor == dataclasses.replace(self, init_from={}):
             raise ConfigError(f"hyperparameter 'init_from': expected values that differ, got {dict(self.init_from)}.")
         return ancestor
+
+    @property
+    def teacher(self) -> Hyperparameters | None:
+        """The experiment whose answers this one learns from, None where it learns from labels alone.
+
+        Raises:
+            ConfigError: ``distill_from`` changes nothing, or has a bad value.
+        """
+        if not self.distill_from:
+            return None
+        alone = dataclasses.replace(self, distill_from={}, distill_weight=0.5, temperature=2.0)
+        teacher = dataclasses.replace(alone, **self.distill_from)
+        if teacher == alone:
+            raise ConfigError(
+                f"hyperparameter 'distill_from': expected values that differ, got {dict(self.distill_from)}."
+            )
+        return teacher
 
     def size_at(self, epoch: int) -> int:
         """Return the height in pixels that ``epoch``, 1 for the first, is trained at.

@@ -83,9 +83,9 @@ def with_seeds(points: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyper
 
 
 def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:
-    """Return ``point`` after the experiments that it starts from, the first ancestor first."""
-    ancestors = [] if point.parent is None else _lineage_of(point.parent)
-    return [*ancestors, point]
+    """Return ``point`` after the experiments that it starts or learns from, the first ancestor first."""
+    before = [other for other in (point.parent, point.teacher) if other is not None]
+    return [*(ancestor for other in before for ancestor in _lineage_of(other)), point]
 
 
 def parse_override(text: str) -> tuple[str, JsonValue]:

@@ -16,7 +16,7 @@ import numpy as np
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
 from kaggle_ray.data.competition import Samples
 from kaggle_ray.data.head import Head, place_heads
-from kaggle_ray.types import Folds, IntArray, StrArray, Target
+from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
 
 
 def rows_of_one_batch(
@@ -64,14 +64,18 @@ def _one_epoch_of(point: Hyperparameters, num_train: int) -> Hyperparameters:
         inner_share=0.5,
         accumulate=min(point.accumulate, smallest_batch),
         init_from={},
+        distill_from={},
     )
-    if point.parent is None:
-        return cut
-    parent = _one_epoch_of(point.parent, num_train)
-    values = {name: getattr(parent, name) for name in HYPERPARAMETER_NAMES}
-    return dataclasses.replace(
-        cut, init_from={name: value for name, value in values.items() if value != getattr(cut, name)}
-    )
+    if point.parent is not None:
+        cut = dataclasses.replace(cut, init_from=_differences(_one_epoch_of(point.parent, num_train), cut))
+    if point.teacher is not None:
+        cut = dataclasses.replace(cut, distill_from=_differences(_one_epoch_of(point.teacher, num_train), cut))
+    return cut
+
+
+def _differences(point: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
+    values = {name: getattr(point, name) for name in HYPERPARAMETER_NAMES}
+    return {name: value for name, value in values.items() if value != getattr(other, name)}
 
 
 def _rows_of_part(rows: IntArray, samples: Samples, heads: Sequence[Head], *, share: int, most: int) -> IntArray:

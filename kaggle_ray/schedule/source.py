@@ -47,10 +47,10 @@ class ListSource:
         """Leave out the trials that ``ended`` knows a result of: a rerun is a resume.
 
         Where ``num_folds`` is None each experiment has one trial, of all rows. A trial that starts from another's
-        weights waits until that one has ended.
+        weights, or learns from it, waits until that one has ended.
         """
         self._experiments = tuple(experiments)
-        self._parents = {experiment.experiment_id: experiment.parent_id for experiment in experiments}
+        self._needs = {experiment.experiment_id: experiment.needs for experiment in experiments}
         self._results: list[TrialResult] = []
         self._pending: list[Trial] = []
         for experiment in experiments:
@@ -83,8 +83,8 @@ class ListSource:
         """Return what ``next`` would."""
         ended = {result.trial for result in self._results}
         for trial in self._pending:
-            parent_id = self._parents[trial.experiment_id]
-            if parent_id is None or Trial(experiment_id=parent_id, fold=trial.fold) in ended:
+            needs = self._needs[trial.experiment_id]
+            if all(Trial(experiment_id=needed, fold=trial.fold) in ended for needed in needs):
                 return trial
         return Wait() if self._pending else Done()
 
@@ -97,10 +97,10 @@ class ListSource:
         return self._experiments
 
     def drop_experiment(self, experiment_id: str) -> None:
-        """Do not hand out the remaining trials of an experiment, nor of those that start from its weights."""
+        """Do not hand out the remaining trials of an experiment, nor of those that start or learn from it."""
         dropped = {experiment_id}
         for child in self._experiments:  # a parent stands before its children
-            if child.parent_id in dropped:
+            if dropped & set(child.needs):
                 dropped.add(child.experiment_id)
         self._pending = [trial for trial in self._pending if trial.experiment_id not in dropped]
 

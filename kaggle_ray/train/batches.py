@@ -28,7 +28,7 @@ from kaggle_ray.settings import Settings
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.process import derive_seed
-from kaggle_ray.types import IntArray
+from kaggle_ray.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +50,8 @@ class Batch:
     """(M * V, H, W, C) uint8 or uint16."""
     target: npt.NDArray[np.generic]
     """(M,) or (M, T); for segmentation (M, H, W, 1) masks."""
+    teacher: FloatArray | None
+    """(M, C) what a teacher says of them, None where there is none."""
     keys: npt.NDArray[np.uint64]
     """(M * V,) what the colours' randomness is a function of."""
     mix: Mix | None = None
@@ -123,6 +125,7 @@ class EpochBatches(Dataset[Batch]):
             read_rows=read_rows,
             pixels=pixels,
             target=target,
+            teacher=None if self._data.teacher is None else self._data.teacher[read_rows],
             keys=keys,
             mix=mix,
         )
@@ -173,11 +176,16 @@ class Finisher:
         self._device = device
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the soft targets."""
+        """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the soft targets.
+
+        Beside the targets stand the columns of what a teacher says, where there is one: they are mixed alike.
+        """
         images_NCHW = to_float(to_device(batch.pixels, self._device))
         if recolors(self._recipe):
             images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
         targets = self._outputs.soft_targets(to_device(batch.target, self._device))
+        if batch.teacher is not None:
+            targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
         if batch.mix is not None:
             images_NCHW, targets = mix_batch(images_NCHW, targets, batch.mix)
         table_ND = table_of(self._inputs.table, batch.rows, self._device)

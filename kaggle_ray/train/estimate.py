@@ -33,6 +33,7 @@ def seconds_per_trial(
         epoch_rule="last",
         patience=0,
         init_from={},
+        distill_from={},
         freeze_epochs=0,
         schedule="constant",
         schedule_args={},

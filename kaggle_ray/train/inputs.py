@@ -60,6 +60,8 @@ class FitData:
     """Height and width in pixels at which masks are predicted, for segmentation."""
     inner_rows: IntArray | None = None
     """Positions of rows, neither trained on nor scored, by which the epoch is chosen; None where it is not."""
+    teacher: FloatArray | None = None
+    """(N, C) what a teacher says of the rows to train on; zeros elsewhere; None where there is none."""
     sample_ids: StrArray | None = None
     """(N,) by which rows are named in messages; None names their positions."""
 

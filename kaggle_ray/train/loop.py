@@ -42,7 +42,7 @@ from kaggle_ray.train.constraints import constrain
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, make_outputs
+from kaggle_ray.train.losses import Outputs, make_outputs, make_taught
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Notice, end_noticed
@@ -97,6 +97,8 @@ class Fit:
         self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
+        is_taught = data.teacher is not None
+        self._losses = make_taught(self._outputs, data.heads, hyperparameters) if is_taught else self._outputs
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._notice = Notice()
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
@@ -250,7 +252,7 @@ class Fit:
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
                 logits = self._forward(images, table_ND)
-            losses_N = self._outputs.sample_losses(logits, targets)
+            losses_N = self._losses.sample_losses(logits, targets)
             watch.add(batch, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.
             share = losses_N.sum() * (self._ranks.world_size / batch.num_in_step)

@@ -90,7 +90,7 @@ def find_lr(
         NonFiniteLossError: the loss was never finite for long enough to suggest anything.
     """
     size = hyperparameters.size_at(1)
-    tested = dataclasses.replace(hyperparameters, train_size=size, start_size=0, init_from={})
+    tested = dataclasses.replace(hyperparameters, train_size=size, start_size=0, init_from={}, distill_from={})
     growth = (highest / lowest) ** (1 / (num_steps - 1))
     lrs: list[float] = []
     losses: list[float] = []

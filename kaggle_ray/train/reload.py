@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor, channels_last
+from torch import channels_last
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition, Samples
@@ -56,48 +56,71 @@ class TestRows:
             CorruptBlobError: the weights are no such file.
             DataError: they are those of a model for other images, tables or classes.
         """
-        try:
-            tensors = load(weights)
-        except SafetensorError as error:
-            raise CorruptBlobError(f"{where}: the weights are no safetensors file: {error}.") from error
-        predictor = self._predictor(hyperparameters, tensors, where)
+        predictor = reloaded(self._competition, self._samples, self._settings, hyperparameters, weights, where=where)
         inputs = self._inputs(hyperparameters)
         return predictor.value_blocks(inputs, np.arange(self.num_rows))
-
-    def _predictor(self, hyperparameters: Hyperparameters, weights: Mapping[str, Tensor], where: str) -> Predictor:
-        heads, mask, table = self._competition.heads, self._competition.mask, self._samples.test_table
-        device = prepare_process(self._settings, derive_seed(hyperparameters.seed))
-        model: Model = build_model(
-            hyperparameters.model,
-            Shapes(
-                num_outputs=sum(head.num_outputs for head in heads),
-                num_channels=self._competition.channels,
-                num_views=self._samples.num_views,
-                num_table_columns=0 if table is None else len(table.columns),
-                segments=self._competition.is_segmentation,
-            ),
-            pretrained=False,  # all weights are in the file
-            model_args=hyperparameters.model_args,
-            head=hyperparameters.head,
-        )
-        try:
-            load_weights(model, weights)
-            outputs = outputs_of(heads, weights)
-        except (KeyError, RuntimeError) as error:
-            raise DataError(
-                f"{where}: its weights do not fit {hyperparameters.model} for these files: {error}. "
-                f"Are they of the same competition, with the same channels and columns?"
-            ) from error
-        return Predictor(
-            model.to(device, memory_format=channels_last),  # type: ignore[call-overload]
-            outputs,
-            hyperparameters,
-            self._settings,
-            mask_size=None if mask is None else (mask.height, mask.width),
-        )
 
     def _inputs(self, hyperparameters: Hyperparameters) -> Inputs:
         sides = hyperparameters.sides(hyperparameters.image_size)
         if sides not in self._opened:
             self._opened[sides] = test_inputs(self._competition, self._samples, sides, self._cache_dir)
         return self._opened[sides]
+
+
+def reloaded(
+    competition: Competition,
+    samples: Samples,
+    settings: Settings,
+    hyperparameters: Hyperparameters,
+    weights: bytes,
+    *,
+    where: str,
+) -> Predictor:
+    """Return what predicts with the weights that a trial has kept.
+
+    Args:
+        competition: with the names that its files tell.
+        samples: the shape of whose views and tables the model takes.
+        settings: of the run.
+        hyperparameters: of the experiment.
+        weights: the trial's weights file.
+        where: names the trial, for messages.
+
+    Raises:
+        CorruptBlobError: the weights are no such file.
+        DataError: they are those of a model for other images, tables or classes.
+    """
+    try:
+        tensors = load(weights)
+    except SafetensorError as error:
+        raise CorruptBlobError(f"{where}: the weights are no safetensors file: {error}.") from error
+    heads, mask, table = competition.heads, competition.mask, samples.train_table
+    device = prepare_process(settings, derive_seed(hyperparameters.seed))
+    model: Model = build_model(
+        hyperparameters.model,
+        Shapes(
+            num_outputs=sum(head.num_outputs for head in heads),
+            num_channels=competition.channels,
+            num_views=samples.num_views,
+            num_table_columns=0 if table is None else len(table.columns),
+            segments=competition.is_segmentation,
+        ),
+        pretrained=False,  # all weights are in the file
+        model_args=hyperparameters.model_args,
+        head=hyperparameters.head,
+    )
+    try:
+        load_weights(model, tensors)
+        outputs = outputs_of(heads, tensors)
+    except (KeyError, RuntimeError) as error:
+        raise DataError(
+            f"{where}: its weights do not fit {hyperparameters.model} for these files: {error}. "
+            f"Are they of the same competition, with the same channels and columns?"
+        ) from error
+    return Predictor(
+        model.to(device, memory_format=channels_last),  # type: ignore[call-overload]
+        outputs,
+        hyperparameters,
+        settings,
+        mask_size=None if mask is None else (mask.height, mask.width),
+    )

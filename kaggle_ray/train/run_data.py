@@ -29,7 +29,8 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, StrArray, Trial
+from kaggle_ray.train.reload import reloaded
+from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, StrArray, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,9 @@ class TrialData:
     test_rows: IntArray
     """(T,) all of them."""
     parent: Parent | None
+    """Whose weights it starts from."""
+    ancestors: tuple[Parent, ...]
+    """The parent, and the teacher that it learns from: what they saw, its predictions depend on, too."""
     num_decoded: int
     """Images that had to be decoded for it now."""
 
@@ -88,25 +92,46 @@ class RunData:
             epochs = self._context.full_data_epochs[trial.experiment_id]
             hyperparameters = replace(hyperparameters, epochs=epochs, epoch_rule="last", patience=0)
         opened, num_decoded = self._open(hyperparameters)
+        parent = None if experiment.parent_id is None else self._inherited(trial, experiment.parent_id)
+        data = fold_data(
+            self.competition,
+            self.samples,
+            self.folds,
+            trial.fold,
+            hyperparameters,
+            inputs=opened.train,
+            masks=opened.masks,
+            target=self._target,
+            groups=self._groups,
+            hashes=self._id_hashes,
+        )
+        ancestors = [] if parent is None else [parent]
+        if experiment.teacher_id is not None:
+            ancestors.append(self._inherited(trial, experiment.teacher_id))
+            data, num_of_teacher = self._taught(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
+            num_decoded += num_of_teacher
         return TrialData(
             hyperparameters=hyperparameters,
-            fit=fold_data(
-                self.competition,
-                self.samples,
-                self.folds,
-                trial.fold,
-                hyperparameters,
-                inputs=opened.train,
-                masks=opened.masks,
-                target=self._target,
-                groups=self._groups,
-                hashes=self._id_hashes,
-            ),
+            fit=data,
             test=opened.test,
             test_rows=np.arange(len(self.samples.test_ids)),
-            parent=self._parent(trial, experiment.parent_id),
+            parent=parent,
+            ancestors=tuple(ancestors),
             num_decoded=num_decoded,
         )
+
+    def _taught(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
+        """Return the data with what the teacher says of the rows to train on, and how many images it took to decode."""
+        experiment = self._experiment(teacher)
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        opened, num_decoded = self._open(hyperparameters)
+        weights = self._store.weights(self._committed(teacher))
+        predictor = reloaded(
+            self.competition, self.samples, self._context.settings, hyperparameters, weights, where=str(teacher)
+        )
+        answers_NC = np.zeros((len(data.target), self.competition.num_columns), dtype=np.float32)
+        answers_NC[data.train_rows] = predictor.values(opened.train, data.train_rows)
+        return replace(data, teacher=answers_NC), num_decoded
 
     @cached_property
     def _staged(self) -> StagedData:
@@ -196,14 +221,9 @@ class RunData:
         images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]
         return opened, sum(each.num_decoded for each in images)
 
-    def _parent(self, trial: Trial, experiment_id: str | None) -> Parent | None:
-        """Return what the trial inherits from the same fold of the experiment that it starts from."""
-        if experiment_id is None:
-            return None
-        of_parent = Trial(experiment_id=experiment_id, fold=trial.fold)
-        result = self._store.result(of_parent)
-        if result is None or result.status != "committed":
-            raise StoreError(f"{trial}: starts from the weights of {of_parent}, which is not committed.")
+    def _inherited(self, trial: Trial, experiment_id: str) -> Parent:
+        """Return what the trial takes from the same fold of another experiment."""
+        result = self._committed(Trial(experiment_id=experiment_id, fold=trial.fold))
         lineage = self._store.lineage(result)
         return Parent(
             experiment_ids=(*lineage.parents, experiment_id),
@@ -211,3 +231,9 @@ class RunData:
             trained_rows=lineage.trained_rows,
             is_proven=lineage.is_proven,
         )
+
+    def _committed(self, trial: Trial) -> TrialResult:
+        result = self._store.result(trial)
+        if result is None or result.status != "committed":
+            raise StoreError(f"{trial}: is needed first, and is not committed.")
+        return result

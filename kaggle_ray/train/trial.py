@@ -140,15 +140,17 @@ class TrialRunner:
 
     def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float | None:
         """Write weights and predictions, and what they depend on; return the score of the fold's rows, if any."""
-        parent = data.parent
+        trained_rows = fit.trained_rows.copy()
+        for ancestor in data.ancestors:
+            trained_rows |= ancestor.trained_rows
         lineage = Lineage(
             folds_digest=self._data.folds.digest,
-            trained_rows=fit.trained_rows if parent is None else fit.trained_rows | parent.trained_rows,
-            parents=() if parent is None else parent.experiment_ids,
+            trained_rows=trained_rows,
+            parents=tuple(dict.fromkeys(each for ancestor in data.ancestors for each in ancestor.experiment_ids)),
             epoch_rule=data.hyperparameters.epoch_rule,
             is_proven=trial.fold != FULL_DATA
             and data.hyperparameters.epoch_rule != "scored_fold"
-            and (parent is None or parent.is_proven),
+            and all(ancestor.is_proven for ancestor in data.ancestors),
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples

@@ -30,10 +30,11 @@ The hyperparameter ``loss`` is a name of this table, and ``loss_args`` its argum
 - ``focal``: ``gamma`` is at least 1; ``alpha`` is the weight of what is there, 1 - alpha of what is not, for binary,
   labels, and masks of one class; others have ``class_weights``.
 - ``delta``, where huber goes from squares to absolute values, is in standard deviations of the training targets.
+- A teacher's answers are learnt beside any of them: see ``distill_from`` of the hyperparameters.
 - ``smooth`` is added to the overlap, above and below, so that an empty mask has a loss.
 """
 
-from kaggle_ray.train.losses.distillation import distill_loss
+from kaggle_ray.train.losses.distillation import Taught, check_taught, distill_loss, make_taught
 from kaggle_ray.train.losses.outputs import Outputs, PixelOutputs, make_outputs
 from kaggle_ray.train.losses.registry import LOSSES, SampleLoss, check_loss, make_losses
 
@@ -42,8 +43,11 @@ __all__ = [
     "Outputs",
     "PixelOutputs",
     "SampleLoss",
+    "Taught",
     "check_loss",
+    "check_taught",
     "distill_loss",
     "make_losses",
     "make_outputs",
+    "make_taught",
 ]

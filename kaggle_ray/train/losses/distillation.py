@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.head import Head
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.train.losses.class_weights import is_softmax
+from kaggle_ray.train.losses.outputs import Outputs, PixelOutputs
+
+_TASKS = ("binary", "multiclass", "multilabel")
+
+Activation = Literal["softmax", "sigmoid"]
 
 
 def distill_loss(
@@ -14,7 +26,7 @@ def distill_loss(
     teacher_NC: Tensor,
     temperature: float = 1.0,
     *,
-    activation: Literal["softmax", "sigmoid"] = "softmax",
+    activation: Activation = "softmax",
 ) -> Tensor:
     """Return (N,) the divergence KL(teacher || model) of both at ``temperature``, times its square.
 
@@ -42,3 +54,46 @@ def distill_loss(
     entropy_NC = functional.binary_cross_entropy_with_logits(teacher_logits_NC, softened_NC, reduction="none")
     cross_NC = functional.binary_cross_entropy_with_logits(logits_NC / temperature, softened_NC, reduction="none")
     return temperature**2 * (cross_NC - entropy_NC).mean(dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taught:
+    """The loss of a model that learns from labels and from a teacher, side by side in the targets."""
+
+    outputs: Outputs
+    """Of the labels."""
+    weight: float
+    """Share of the teacher."""
+    temperature: float
+    activation: Activation
+
+    def sample_losses(self, logits_NC: Tensor, targets: Tensor) -> Tensor:
+        """Return (N,) float32 each sample's loss; the targets (N, 2 C) are soft targets, then the teacher's answers."""
+        labels_NC, teacher_NC = targets.chunk(2, dim=1)
+        of_teacher_N = distill_loss(logits_NC.float(), teacher_NC, self.temperature, activation=self.activation)
+        return torch.lerp(self.outputs.sample_losses(logits_NC, labels_NC), of_teacher_N, self.weight)
+
+
+def make_taught(outputs: Outputs | PixelOutputs, heads: Sequence[Head], hyperparameters: Hyperparameters) -> Taught:
+    """Return the loss of a pupil.
+
+    Raises:
+        ConfigError: the heads are none that can be taught.
+    """
+    check_taught(heads, hyperparameters)
+    assert isinstance(outputs, Outputs)
+    return Taught(
+        outputs=outputs,
+        weight=hyperparameters.distill_weight,
+        temperature=hyperparameters.temperature,
+        activation="softmax" if is_softmax(heads[0]) else "sigmoid",
+    )
+
+
+def check_taught(heads: Sequence[Head], hyperparameters: Hyperparameters) -> None:
+    """Raise ConfigError where ``distill_from`` is set and the heads are not one of classes or labels."""
+    if hyperparameters.distill_from and (len(heads) != 1 or heads[0].task not in _TASKS):
+        raise ConfigError(
+            f"hyperparameter 'distill_from': expected one head of {', '.join(_TASKS)}, got "
+            f"{', '.join(f'{head.name} ({head.task})' for head in heads)}. Leave it empty."
+        )
