@@ -57,6 +57,12 @@ def compare(moved: FloatArray, fixed: FloatArray) -> Agreement:
 
     Source: B. D. Lucas and T. Kanade, "An iterative image registration technique", IJCAI 1981.
     """
+    found = Agreement(
+        correlation=np.zeros(len(moved), dtype=np.float32),
+        excess=np.full(len(moved), np.inf, dtype=np.float32),
+        tile_excess=np.full(len(moved), np.inf, dtype=np.float32),
+        tile_correlation=np.zeros(len(moved), dtype=np.float32),
+    )
     start = np.tile(np.array([*_START, *_START], dtype=np.float32), (len(moved), 1))
     small_moved, small_fixed = _halved(moved), _halved(fixed)
     windows = _refined(small_moved, small_fixed, start, _NUM_COARSE_STEPS)
@@ -65,20 +71,14 @@ def compare(moved: FloatArray, fixed: FloatArray) -> Agreement:
     moved, fixed = moved[alike], fixed[alike]
     windows = _refined(_blurred(moved, _FINE), _blurred(fixed, _FINE), windows[alike], _NUM_FINE_STEPS)
     finely = _agreement(_windowed(moved, windows), fixed)
-    scattered = Agreement(
-        correlation=np.zeros(len(alike), dtype=np.float32),
-        excess=np.full(len(alike), np.inf, dtype=np.float32),
-        tile_excess=np.full(len(alike), np.inf, dtype=np.float32),
-        tile_correlation=np.zeros(len(alike), dtype=np.float32),
-    )
     for field in fields(Agreement):
-        getattr(scattered, field.name)[alike] = getattr(finely, field.name)
-    return scattered
+        getattr(found, field.name)[alike] = getattr(finely, field.name)
+    return found
 
 
 def _agreement(first: FloatArray, second: FloatArray) -> Agreement:
     details = [detail(images) for images in (first, second)]
-    correlation, excess = _compared(*(each.reshape(len(each), -1) for each in details))
+    correlation, excess = _compared(*map(_flat, details))
     tiles = [_tiles(each) for each in details]
     of_tiles, tile_excess = _compared(*tiles)
     has_detail = np.maximum(*(each.std(axis=2) for each in tiles)) >= _LEAST_TILE_DETAIL
@@ -109,11 +109,11 @@ def _refined(moved: FloatArray, fixed: FloatArray, windows: FloatArray, num_step
     num_pairs, side, _ = moved.shape
     share = ((np.arange(side) + 0.5) / side).astype(np.float32)
     lowest, highest = (np.array([*ends, *ends], dtype=np.float32) for ends in (_LOWEST, _HIGHEST))
-    targets = fixed.reshape(num_pairs, -1, 1)
+    targets = fixed.reshape(num_pairs, side**2, 1)
     best, best_likeness = windows, np.full(num_pairs, -np.inf, dtype=np.float32)
     for step_number in range(num_steps + 1):
         shown = _windowed(moved, windows)
-        likeness, _ = _compared(shown.reshape(num_pairs, -1), fixed.reshape(num_pairs, -1))
+        likeness, _ = _compared(_flat(shown), _flat(fixed))
         best = np.where((likeness > best_likeness)[:, np.newaxis], windows, best)
         best_likeness = np.maximum(likeness, best_likeness)
         if step_number == num_steps:
@@ -123,7 +123,7 @@ def _refined(moved: FloatArray, fixed: FloatArray, windows: FloatArray, num_step
         down *= (side / (windows[:, 3] - windows[:, 2]))[:, np.newaxis, np.newaxis]
         columns = [shown, np.ones_like(shown), across * (1 - share), across * share]
         columns += [down * (1 - share[:, np.newaxis]), down * share[:, np.newaxis]]
-        change = np.stack(columns, axis=1).reshape(num_pairs, len(columns), -1)
+        change = np.stack(columns, axis=1).reshape(num_pairs, len(columns), side**2)
         solution = _solved(change @ change.transpose(0, 2, 1), change @ targets)
         step = solution[:, 2:] / np.maximum(solution[:, :1], _SMALLEST_GAIN)
         windows = np.clip(windows + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP), lowest, highest)
@@ -160,6 +160,12 @@ def _halved(images: FloatArray) -> FloatArray:
 def _blurred(images: FloatArray, pixels: float) -> FloatArray:
     blurred = [cv2.GaussianBlur(image, (0, 0), pixels, borderType=cv2.BORDER_REFLECT) for image in images]
     return np.stack(blurred) if blurred else images
+
+
+def _flat(images: FloatArray) -> FloatArray:
+    """Return (M, S * S); M may be 0, of which numpy tells no size by itself."""
+    num, side, _ = images.shape
+    return images.reshape(num, side**2)
 
 
 def _tiles(images: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ import pytest
 
 from kaggle_ray.data.competition import ImagePaths, Samples, load_competition, open_competition
 from kaggle_ray.data.files import as_ids
+from kaggle_ray.images.alignment import compare
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.twins import TwinPairs, find_twins
 from kaggle_ray.testing.planted import judge, made_up_photograph, plant, write_twin
@@ -142,3 +143,11 @@ def test_many_copies_of_one_image_are_all_linked(tmp_path: Path) -> None:
     train = written([image] * 40 + [other], tmp_path)
     pairs = found(train, train[:1], tmp_path / "cache").pairs
     assert set(pairs.ravel().tolist()) == {*range(40), 41}
+
+
+@pytest.mark.parametrize("num_pairs", [0, 1, 3])
+def test_pairs_that_have_nothing_in_common_agree_in_nothing_however_few_they_are(num_pairs: int) -> None:
+    noise = np.random.default_rng(0).uniform(0, 255, (2, num_pairs, 32, 32)).astype(np.float32)
+    agreement = compare(noise[0], noise[1])
+    assert agreement.correlation.tolist() == [0.0] * num_pairs
+    assert agreement.excess.tolist() == [np.inf] * num_pairs
