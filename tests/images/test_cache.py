@@ -136,8 +136,12 @@ def test_a_file_that_was_only_touched_is_not_decoded_anew(folder: Path, paths: l
 
 def test_unchanged_files_are_not_even_read_again(folder: Path, paths: list[Path]) -> None:
     opened(paths, folder)
-    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+    with patch.object(Path, "read_bytes", autospec=True, side_effect=Path.read_bytes) as read:
+        assert opened(paths, folder).num_decoded == 0
+        assert not read.called
+        os.utime(paths[0], ns=(0, 0))
         opened(paths, folder)
+        assert [call.args[0] for call in read.call_args_list] == [paths[0]]
 
 
 def test_missing_files_are_named(folder: Path, paths: list[Path]) -> None:
