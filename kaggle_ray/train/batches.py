@@ -104,8 +104,7 @@ class EpochBatches(Dataset[Batch]):
         step, piece = divmod(number, self._hyperparameters.accumulate)
         in_step = self._rows[step]
         own = self._own(self._first_piece + piece, len(in_step))
-        positions, mix = self._mixed(step, own, len(in_step))
-        read_rows = in_step[positions]
+        read_rows, mix = self._mixed(step, own, in_step) if self._mixes else (in_step[own], None)
         views = self._data.inputs.views(read_rows)
         keys, target = self._keys[views], self._data.target[read_rows]
         if self._uses_images:
@@ -134,11 +133,9 @@ class EpochBatches(Dataset[Batch]):
         """Return the positions of a piece among those of all ranks, which are nearly equal and never empty."""
         return slice(*(num_in_step * end // self._num_pieces for end in (piece, piece + 1)))
 
-    def _mixed(self, step: int, own: slice, num_in_step: int) -> tuple[IntArray, Mix | None]:
-        """Return which of the step's samples to read, the piece's own first, and how they are mixed."""
-        positions = np.arange(own.start, own.stop)
-        if not self._mixes:
-            return positions, None
+    def _mixed(self, step: int, own: slice, in_step: IntArray) -> tuple[IntArray, Mix]:
+        """Return which of the step's rows to read, the piece's own first, and how they are mixed."""
+        num_in_step, positions = len(in_step), np.arange(own.start, own.stop)
         generator = np.random.default_rng(derive_seed("mix", *self._seeds, step))
         mix = draw_mix(self._hyperparameters.mixup, self._hyperparameters.cutmix, num_in_step, generator)
         assert mix is not None, "one of both is asked for"
@@ -146,7 +143,7 @@ class EpochBatches(Dataset[Batch]):
         positions = np.concatenate([positions, np.setdiff1d(partners, positions)])
         place = np.empty(num_in_step, dtype=np.int64)
         place[positions] = np.arange(len(positions))
-        return positions, mix.part(own, place[partners])
+        return in_step[positions], mix.part(own, place[partners])
 
 
 def num_steps_of(data: FitData, hyperparameters: Hyperparameters) -> int:
@@ -176,14 +173,16 @@ class Finisher:
         self._device = device
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the soft targets.
+        """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the loss's targets.
 
-        Beside the targets stand the columns of what a teacher says, where there is one: they are mixed alike.
+        Beside soft targets stand the columns of what a teacher says, where there is one: they are mixed alike.
         """
         images_NCHW = to_float(to_device(batch.pixels, self._device))
         if recolors(self._recipe):
             images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
-        targets = self._outputs.soft_targets(to_device(batch.target, self._device))
+        is_soft = batch.mix is not None or batch.teacher is not None
+        targets_of = self._outputs.soft_targets if is_soft else self._outputs.targets
+        targets = targets_of(to_device(batch.target, self._device))
         if batch.teacher is not None:
             targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
         if batch.mix is not None:

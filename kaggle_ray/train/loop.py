@@ -102,6 +102,7 @@ class Fit:
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._notice = Notice()
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
+        self._seed_of_epoch = 0
 
         # All that changes, and so has to be in a checkpoint:
         self._model = make_model(data, hyperparameters, self._device, initial_weights)
@@ -216,10 +217,11 @@ class Fit:
             self._data, self._point, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
+        self._seed_of_epoch = derive_seed("steps", self._point.seed, self._data.fold, epoch) >> 1
         watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._point.lr, device=self._device)
         watch.total = self._loss_of_epoch
         for batch in load(batches, self._settings, first=self._step_of_epoch * self._point.accumulate):
-            self._compute(batch, epoch, watch)
+            self._compute(batch, watch)
             if not batch.ends_step:
                 continue
             self._step(epoch, batch.step, watch.rows_of_step)
@@ -244,9 +246,9 @@ class Fit:
         watch.total = self._loss_of_epoch if self._ranks.rank == 0 else 0.0
         self.trained_rows = np.logical_or.reduce([self.trained_rows, *self._ranks.gather(self.trained_rows)])
 
-    def _compute(self, batch: Batch, epoch: int, watch: LossWatch) -> None:
+    def _compute(self, batch: Batch, watch: LossWatch) -> None:
         """Add the gradients of a piece's share of the step's mean loss."""
-        seed_step(self._device, self._point.seed, self._data.fold, epoch, batch.step, batch.rows[0].item())
+        seed_step(self._device, self._seed_of_epoch + batch.rows[0].item())  # a row is in one piece of the epoch
         self.trained_rows[batch.rows] = True
         images, table_ND, targets = self._finish(batch)
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
@@ -255,8 +257,8 @@ class Fit:
             losses_N = self._losses.sample_losses(logits, targets)
             watch.add(batch, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.
-            share = losses_N.sum() * (self._ranks.world_size / batch.num_in_step)
-            self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+            share_N = torch.full_like(losses_N, self._ranks.world_size / batch.num_in_step)
+            self._scaler.scale(losses_N).backward(share_N)  # type: ignore[no-untyped-call]
 
     def _step(self, epoch: int, step: int, rows: IntArray) -> None:
         """Move the weights along the step's gradient."""

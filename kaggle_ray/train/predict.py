@@ -6,6 +6,7 @@ Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -25,11 +26,11 @@ from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
 
-def autocast(settings: Settings) -> torch.autocast:
+def autocast(settings: Settings) -> AbstractContextManager[object]:
     """Return the context in which forward passes run at the settings' dtype."""
-    enabled = settings.dtype != "float32"
-    dtype = getattr(torch, settings.dtype) if enabled else None
-    return torch.autocast(settings.device, dtype=dtype, enabled=enabled)
+    if settings.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(settings.device, dtype=getattr(torch, settings.dtype))
 
 
 class Predictor:

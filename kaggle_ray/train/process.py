@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,9 +64,8 @@ def derive_seed(*parts: int | str) -> int:
     return int(short_digest(list(parts), num_hex=16), 16) >> 1
 
 
-def seed_step(device: torch.device, *parts: int | str) -> None:
-    """Let what a model draws in a step, such as dropout, be a function of ``parts``, whatever was drawn before."""
-    seed = int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1
+def seed_step(device: torch.device, seed: int) -> None:
+    """Let what a model draws in a step, such as dropout, be a function of ``seed``, whatever was drawn before."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -99,7 +99,10 @@ class Group:
     def parallel(self, model: nn.Module) -> nn.Module:
         """See Ranks."""
         device_ids: Sequence[int] | None = [torch.cuda.current_device()] if self._on_gpu else None
-        return DistributedDataParallel(model, device_ids=device_ids)
+        # Buffers are shared before they are used, in evaluation, rather than by a message in each step.
+        return DistributedDataParallel(
+            model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )  # fmt: skip
 
     def of_first(self, value: T) -> T:
         """See Ranks."""

@@ -2,7 +2,8 @@
 
 The loss of a batch is the mean over its samples of each sample's own loss. So it does not depend on how samples are
 dealt to batches, parts of batches or processes: class weights have a mean of 1 over all training rows, and Dice and the
-F score are those of one sample. Targets are soft, so that label smoothing and mixing need no cases of their own.
+F score are those of one sample. Targets are soft, so that label smoothing and mixing need no cases of their own; the
+classes of a sole head may stay numbers where nothing softens them.
 
 The hyperparameter ``loss`` is a name of this table, and ``loss_args`` its arguments:
 

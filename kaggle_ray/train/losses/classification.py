@@ -17,7 +17,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, class_weights: Tensor | None 
 
     Args:
         logits: (N, C, ...).
-        targets: (N, C, ...) probabilities.
+        targets: (N, C, ...) probabilities, or (N, ...) class numbers.
         class_weights: (C,).
     """
     weights = None if class_weights is None else class_weights.to(logits)
@@ -52,12 +52,14 @@ def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor |
 
     Args:
         logits: (N, C, ...).
-        targets: (N, C, ...) probabilities.
+        targets: (N, C, ...) probabilities, or (N,) class numbers.
         gamma: at least 1: below it the gradient of a certain answer is not finite.
         class_weights: (C,).
 
     Source: Lin et al., "Focal loss for dense object detection", ICCV 2017.
     """
+    if targets.ndim < logits.ndim:
+        targets = functional.one_hot(targets, logits.shape[1])
     log_values = functional.log_softmax(logits, dim=1)
     parts = targets * (1 - log_values.exp()) ** gamma * log_values
     if class_weights is not None:

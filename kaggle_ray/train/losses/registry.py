@@ -24,7 +24,10 @@ from kaggle_ray.train.losses.class_weights import (
 from kaggle_ray.types import Float64Array, JsonValue, Task
 
 SampleLoss = Callable[[Tensor, Tensor], Tensor]
-"""Takes logits (N, C, ...) and soft targets of the same shape; returns (N,) each sample's loss."""
+"""Takes logits (N, C, ...) and soft targets of the same shape; returns (N,) each sample's loss.
+
+Those of a softmax take class numbers (N, ...) int64 as well.
+"""
 
 Builder = Callable[..., SampleLoss]
 """Takes a head, a function that counts its classes in the training rows, and the loss's arguments by name."""
