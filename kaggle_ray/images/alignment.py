@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
-from kaggle_ray.types import FloatArray
+from kaggle_ray.types import FloatArray, IntArray
 
 _START = (0.025, 0.975)
 """The window that is half way to a crop of 5% at either end."""
@@ -27,6 +27,8 @@ _FINE, _COARSE = 1.0, 4.0
 _NUM_TILES = 4
 _LEAST_TILE_DETAIL = 2.0
 """Standard deviation in grey levels below which a tile holds little but what a re-encoding leaves."""
+_NOISY_SIDE = 48
+"""Pixels of an image's side below which fewer and fewer are averaged, so that a re-encoding changes more."""
 _TINY = 1e-6
 
 
@@ -37,7 +39,10 @@ class Agreement:
     correlation: FloatArray
     """(M,) of the detail: 1 is equal up to brightness and contrast."""
     excess: FloatArray
-    """(M,) what differs, in units of what a re-encoding may change: 1 grey level, and 5% of the contrast."""
+    """(M,) what differs, in units of what a re-encoding may change: 1 grey level, and 5% of the contrast.
+
+    Of an image of fewer than 48 pixels a side it is more grey levels: as the deviation of a mean grows, 48 / side.
+    """
     tile_excess: FloatArray
     """(M,) the same of the second worst of 16 tiles: one may hold a caption."""
     tile_correlation: FloatArray
@@ -49,8 +54,10 @@ def detail(images: FloatArray) -> FloatArray:
     return np.asarray(_blurred(images, _FINE) - _blurred(images, _COARSE))
 
 
-def compare(moved: FloatArray, fixed: FloatArray) -> Agreement:
+def compare(moved: FloatArray, fixed: FloatArray, sides: IntArray) -> Agreement:
     """Return how well ``fixed`` images (M, S, S) agree with the windows of ``moved`` ones that are most like them.
+
+    Both were resized to S; ``sides`` (M,) are the pixels that the smallest side of the two had before.
 
     A window's two ends on each axis, a gain and an offset are found by Gauss-Newton, first at half the size. Pairs that
     have little in common there are not compared further: their correlation is 0.
@@ -63,25 +70,27 @@ def compare(moved: FloatArray, fixed: FloatArray) -> Agreement:
         tile_excess=np.full(len(moved), np.inf, dtype=np.float32),
         tile_correlation=np.zeros(len(moved), dtype=np.float32),
     )
+    noise = np.maximum(1, _NOISY_SIDE / sides).astype(np.float32)
     start = np.tile(np.array([*_START, *_START], dtype=np.float32), (len(moved), 1))
     small_moved, small_fixed = _halved(moved), _halved(fixed)
     windows = _refined(small_moved, small_fixed, start, _NUM_COARSE_STEPS)
-    roughly = _agreement(_windowed(small_moved, windows), small_fixed)
+    roughly = _agreement(_windowed(small_moved, windows), small_fixed, noise)
     alike = (roughly.correlation >= _LEAST_CORRELATION) & (roughly.excess <= _MOST_EXCESS)
     moved, fixed = moved[alike], fixed[alike]
     windows = _refined(_blurred(moved, _FINE), _blurred(fixed, _FINE), windows[alike], _NUM_FINE_STEPS)
-    finely = _agreement(_windowed(moved, windows), fixed)
+    finely = _agreement(_windowed(moved, windows), fixed, noise[alike])
     for field in fields(Agreement):
         getattr(found, field.name)[alike] = getattr(finely, field.name)
     return found
 
 
-def _agreement(first: FloatArray, second: FloatArray) -> Agreement:
-    details = [detail(images) for images in (first, second)]
-    correlation, excess = _compared(*map(_flat, details))
-    tiles = [_tiles(each) for each in details]
-    of_tiles, tile_excess = _compared(*tiles)
-    has_detail = np.maximum(*(each.std(axis=2) for each in tiles)) >= _LEAST_TILE_DETAIL
+def _agreement(first: FloatArray, second: FloatArray, noise: FloatArray) -> Agreement:
+    """Return how well two images (M, S, S) agree, of which a re-encoding changes ``noise`` (M,) grey levels."""
+    first, second = detail(first), detail(second)
+    correlation, excess = _compared(_flat(first), _flat(second), noise)
+    first, second = _tiles(first), _tiles(second)
+    of_tiles, tile_excess = _compared(first, second, noise[:, np.newaxis])
+    has_detail = np.maximum(first.std(axis=2), second.std(axis=2)) >= _LEAST_TILE_DETAIL
     return Agreement(
         correlation=correlation,
         excess=excess,
@@ -90,15 +99,20 @@ def _agreement(first: FloatArray, second: FloatArray) -> Agreement:
     )
 
 
-def _compared(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return (...) correlation and excess over the last axis."""
+def _compared(first: FloatArray, second: FloatArray, noise: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (M, ...) correlation and excess over the last axis; ``noise`` in grey levels is (M,) or (M, 1)."""
+    correlation, spread = _correlated(first, second)
+    left = spread * np.sqrt(1 - np.clip(correlation, 0, 1) ** 2)
+    return correlation, np.asarray(left / (noise + 0.05 * spread), dtype=np.float32)
+
+
+def _correlated(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (M, ...) the correlation over the last axis, and the larger of both standard deviations."""
     first = first - first.mean(axis=-1, keepdims=True)
     second = second - second.mean(axis=-1, keepdims=True)
     spreads = np.sqrt((first**2).mean(axis=-1)), np.sqrt((second**2).mean(axis=-1))
     correlation = (first * second).mean(axis=-1) / (spreads[0] * spreads[1] + _TINY)
-    spread = np.maximum(*spreads)
-    left = spread * np.sqrt(1 - np.clip(correlation, 0, 1) ** 2)
-    return correlation, left / (1 + 0.05 * spread)
+    return correlation, np.maximum(spreads[0], spreads[1])
 
 
 def _refined(moved: FloatArray, fixed: FloatArray, windows: FloatArray, num_steps: int) -> FloatArray:
@@ -113,7 +127,7 @@ def _refined(moved: FloatArray, fixed: FloatArray, windows: FloatArray, num_step
     best, best_likeness = windows, np.full(num_pairs, -np.inf, dtype=np.float32)
     for step_number in range(num_steps + 1):
         shown = _windowed(moved, windows)
-        likeness, _ = _compared(_flat(shown), _flat(fixed))
+        likeness, _ = _correlated(_flat(shown), _flat(fixed))
         best = np.where((likeness > best_likeness)[:, np.newaxis], windows, best)
         best_likeness = np.maximum(likeness, best_likeness)
         if step_number == num_steps:

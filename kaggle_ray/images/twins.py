@@ -31,7 +31,7 @@ THUMB = 64
 _SMALLEST_SIDE = 24
 """Of a file's image, in pixels: smaller ones hold too little to tell a twin from a lookalike."""
 _SMALL_FILE = 16_384
-"""Bytes above which a file is no such image, so that its header need not be read."""
+"""Bytes above which a file's image is taken for one of THUMB pixels a side, so that its header need not be read."""
 _LEAST_DETAIL = 3.0
 """Standard deviation in grey levels of 255 below which an image has no texture to compare."""
 _NUM_NEAREST = 8
@@ -107,6 +107,8 @@ class _Thumbnails:
     """What a set's pixels are multiplied by, so that they go up to 255."""
     sample_of: IntArray
     """(I,) the sample of each image; those to predict are counted from N on."""
+    sides: IntArray
+    """(I,) pixels of the smaller side of each image before it was made small, up to THUMB."""
     num_train: int
     """Images of the samples to train on; they come first."""
 
@@ -132,18 +134,22 @@ def _open_thumbnails(samples: Samples, channels: int, cache_dir: Path) -> _Thumb
     channels = 1 if channels in (1, 3) else channels
     sets: list[Images] = []
     positions: list[IntArray] = []
+    sides: list[IntArray] = []
     for paths, first_sample in ((samples.train_paths, 0), (samples.test_paths, len(samples.train_paths))):
         files = [(path, first_sample + row) for row, views in enumerate(paths) for path in _views(views)]
-        files = [(path, sample) for path, sample in files if _is_large_enough(path)]
+        side_of = {path: _side(path) for path, _ in files}
+        files = [(path, sample) for path, sample in files if side_of[path] >= _SMALLEST_SIDE]
         if files:
             opened, unreadable = _open([path for path, _ in files], channels, cache_dir)
             files = [(path, sample) for path, sample in files if path not in unreadable]
             sets += [opened] if opened else []
         positions.append(np.array([sample for _, sample in files], dtype=np.int64))
+        sides.append(np.array([side_of[path] for path, _ in files], dtype=np.int64))
     return _Thumbnails(
         sets=tuple(sets),
         scales=tuple(_scale(images) for images in sets),
         sample_of=np.concatenate(positions),
+        sides=np.concatenate(sides),
         num_train=len(positions[0]),
     )
 
@@ -166,15 +172,15 @@ def _views(paths: ImagePaths) -> tuple[Path, ...]:
     return (paths,) if isinstance(paths, Path) else paths
 
 
-def _is_large_enough(path: Path) -> bool:
-    """Tell whether an image has sides to compare; a file that tells nothing is left to who decodes it."""
+def _side(path: Path) -> int:
+    """Return the smaller side of an image, up to THUMB; a file that tells none is left to who decodes it."""
     try:
         if path.stat().st_size > _SMALL_FILE:
-            return True
+            return THUMB
         with Image.open(path) as image:
-            return min(image.size) >= _SMALLEST_SIDE
+            return min(*image.size, THUMB)
     except (OSError, ValueError):
-        return True
+        return THUMB
 
 
 def _scale(images: Images) -> float:
@@ -230,7 +236,7 @@ def _confirmed(thumbnails: _Thumbnails, pairs: IntArray) -> IntArray:
         of_whole = low_frequencies(fixed)
         likeness = np.max([(of_whole * low_frequencies(moved, part)).sum(axis=1) for part in PARTS], axis=0)
         alike = likeness >= _LEAST_LIKENESS
-        found = compare(moved[alike], fixed[alike])
+        found = compare(moved[alike], fixed[alike], thumbnails.sides[pairs[rows[alike]]].min(axis=1))
         is_twin = (found.correlation >= _LEAST_CORRELATION) & (found.excess <= _MOST_EXCESS)
         is_twin &= (found.tile_correlation >= _LEAST_TILE_CORRELATION) & (found.tile_excess <= _MOST_TILE_EXCESS)
         return np.asarray(rows[alike][is_twin])
