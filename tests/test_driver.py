@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shlex
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +13,6 @@ import numpy as np
 import pytest
 
 from kaggle_ray.driver import Outcome, execute
-from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.schedule.plan import RunOptions
@@ -26,8 +20,8 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.submission.write import render_submission
+from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
-from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
 
 KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
@@ -37,41 +31,27 @@ EXPERIMENTS: list[dict[str, JsonValue]] = [
     {**TINY, "epochs": 2, "lr": 3e-3, "tta": "hflip"},
     {**TINY, "epochs": 2, "lr": 1e-2, "seed": 1},
 ]
-ENDLESS: dict[str, JsonValue] = {**TINY, "epochs": 100_000}
 
 
 @dataclass
-class Recorder:
-    """Keeps the events, and what was on disk when each came."""
+class FilesToo(Recorder):
+    """Keeps what was on disk when each event came, too."""
 
     run_dir: Path | None = None
-    events: list[Event] = field(default_factory=list)
     baseline_was_there: dict[str, bool] = field(default_factory=dict)
-    num_closed: int = 0
 
     def emit(self, event: Event) -> None:
         if event.kind == "run_started":
             self.run_dir = Path(event.artifacts["run_dir"])
         assert self.run_dir is not None
-        self.events.append(event)
+        super().emit(event)
         self.baseline_was_there[event.event_id] = (self.run_dir / "submissions/baseline.csv").is_file()
-
-    def close(self) -> None:
-        self.num_closed += 1
-
-    @property
-    def kinds(self) -> list[str]:
-        return [event.kind for event in self.events]
-
-    def one(self, kind: str) -> Event:
-        (event,) = [event for event in self.events if event.kind == kind]
-        return event
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
     outcome: Outcome
-    recorder: Recorder
+    recorder: FilesToo
     options: RunOptions
 
 
@@ -87,7 +67,7 @@ def options(
 def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Finished:
     """One run of three experiments on a cache of its own; nobody changes it."""
     folder = tmp_path_factory.mktemp("driver")
-    recorder = Recorder()
+    recorder = FilesToo()
     chosen = options(folder / "runs", toy_data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
@@ -328,196 +308,6 @@ def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -
 
     outcome = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), launcher="local", reporters=[Broken()])
     assert outcome.ensemble is not None
-
-
-# The clock ----------------------------------------------------------------------------------------------------------
-
-
-def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_data: Path) -> None:
-    recorder = Recorder()
-    outcome = execute(options(tmp_path, toy_data, budget_s=0), launcher="local", reporters=[recorder])
-    assert outcome.ensemble is None
-    assert outcome.submission.name == "baseline.csv"
-    assert outcome.num_epochs_trained == 0
-    assert set(outcome.pool.missing_folds.values()) == {(0, 1)}
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert recorder.kinds == ["run_started", "baseline", "interrupted", "run_finished"]
-    stopped = recorder.one("interrupted").values
-    assert (stopped["reason"], stopped["num_committed"], stopped["num_trials"]) == ("deadline", 0, 6)
-    assert f"run_id={outcome.plan.run_id!r}" in stopped["how_to_resume"]
-    assert "budget='0s'" in stopped["how_to_ensemble"]
-    assert outcome.report.is_file()
-
-
-def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(tmp_path: Path, toy_data: Path) -> None:
-    both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], {**ENDLESS, "lr": 5e-3}]
-
-    class StopsAfterTheFirst(Recorder):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if self.kinds.count("trial_finished") == 2:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        execute(options(tmp_path, toy_data, both), launcher="local", reporters=[StopsAfterTheFirst()])
-    outcome = execute(options(tmp_path, toy_data, both, budget_s=0), launcher="local")
-    complete, incomplete = (experiment.experiment_id for experiment in outcome.plan.experiments)
-    assert outcome.ensemble is not None
-    assert dict(outcome.ensemble.weights) == {complete: 1.0}
-    assert dict(outcome.pool.missing_folds) == {incomplete: (0, 1)}
-    assert outcome.submission.name == "submission.csv"
-    assert outcome.num_epochs_trained == 0
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert [row.folds_done for row in outcome.board.rows if row.kind == "experiment"] == [2, 0]
-
-
-@pytest.mark.parametrize("moment", ["baseline", "trial_started", "epoch", "trial_finished", "ensemble"])
-def test_sigterm_ends_a_run_in_order_wherever_it_is(
-    moment: str, finished: Finished, tmp_path: Path, toy_data: Path
-) -> None:
-    """Within a fit, at its next step; while it predicts, commits or ensembles, at once."""
-
-    class Terminates(Recorder):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if event.kind == moment and self.kinds.count(moment) == 1:
-                signal.raise_signal(signal.SIGTERM)
-
-    before, recorder, chosen = signal.getsignal(signal.SIGTERM), Terminates(), options(tmp_path, toy_data)
-    with pytest.raises(Terminated):
-        execute(chosen, launcher="local", reporters=[recorder])
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert (recorder.kinds[-1], recorder.num_closed) == ("interrupted", 1)
-    stopped = recorder.one("interrupted").values
-    assert stopped["reason"] == "sigterm"
-    assert stopped["num_committed"] == {"trial_finished": 1, "ensemble": 6}.get(moment, 0)
-    again = execute(chosen, launcher="local")
-    assert again.submission.read_bytes() == finished.outcome.submission.read_bytes()
-
-
-def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with_a_submission(
-    finished: Finished, tmp_path: Path, toy_data: Path
-) -> None:
-    assert finished.outcome  # Everything that is slow at first is imported by now.
-    recorder = Recorder()
-    both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], {**ENDLESS, "lr": 5e-3}]
-    outcome = execute(options(tmp_path, toy_data, both, budget_s=4), launcher="local", reporters=[recorder])
-    endless = outcome.plan.experiments[1].experiment_id
-    ended = [event for event in recorder.events if event.kind == "trial_finished"]
-    assert [event.values["status"] for event in ended] == ["committed", "committed", "stopped"]
-    assert ended[-1].trial == Trial(experiment_id=endless, fold=0)
-    assert store_of(outcome).result(Trial(experiment_id=endless, fold=0)) is None
-    assert recorder.one("interrupted").values["reason"] == "deadline"
-    assert recorder.one("interrupted").values["num_committed"] == 2
-    assert outcome.ensemble is not None
-    assert outcome.num_epochs_trained > 6
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert outcome.seconds < 30
-
-
-def test_where_every_trial_fails_the_reason_and_the_baseline_are_named(tmp_path: Path, toy_data: Path) -> None:
-    diverging: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}]
-    with pytest.raises(NothingToSubmitError, match=r"2 trials failed.*Try a smaller lr.*baseline\.csv"):
-        execute(options(tmp_path, toy_data, diverging), launcher="local")
-    assert len(list(tmp_path.rglob("baseline.csv"))) == 1
-
-
-def test_the_clock_is_not_blamed_for_a_trial_that_failed_in_time(tmp_path: Path, toy_data: Path) -> None:
-    recorder = Recorder()
-    with_a_failure: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}, EXPERIMENTS[0]]
-    execute(options(tmp_path, toy_data, with_a_failure, budget_s=3600), launcher="local", reporters=[recorder])
-    assert "interrupted" not in recorder.kinds
-
-
-# Ctrl-C -------------------------------------------------------------------------------------------------------------
-
-
-SPACE = f"""
-from kaggle_ray import SearchSpace
-SPACE = SearchSpace(base={{**{TINY!r}, "epochs": 60}}, grid={{"lr": [1e-2, 1e-3]}})
-"""
-
-
-def await_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 180) -> Path:
-    """Wait until a run below ``runs`` has written an event of that kind; return its folder."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        for path in runs.glob("*/*/events.jsonl"):
-            if f'"kind": "{kind}"' in path.read_text():
-                return path.parent
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    raise AssertionError(f"no {kind} within {within_s} s")
-
-
-def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> None:
-    (folder / "space.py").write_text(SPACE)
-    environment = {**os.environ, "PATH": f"{KAGGLE_RAY.parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def command(runs: str) -> list[str]:
-        return [
-            "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(data), "--runs", runs,
-            "--launcher", launcher, "--device", "cpu", "--slots", "2",
-        ]  # fmt: skip
-
-    def finish(words: list[str]) -> str:
-        done = subprocess.run(
-            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    process = subprocess.Popen(
-        command("stopped"), cwd=folder, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # A shell that runs the tests in the background has them ignore Ctrl-C, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    try:
-        run_dir = await_event(folder / "stopped", "trial_finished", process)
-        os.killpg(process.pid, signal.SIGINT)
-        printed, errors = process.communicate(timeout=120)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130, printed + errors
-    assert "Traceback" not in errors, errors
-    (stopped,) = [event for event in read_events(run_dir / "events.jsonl") if event.kind == "interrupted"]
-    assert stopped.values["reason"] == "ctrl-c"
-    num_safe = len(list(run_dir.glob("trials/*/fold*/result.json")))
-    assert stopped.values["num_committed"] == num_safe
-    assert 1 <= num_safe < 4
-    assert f"stopped by ctrl-c: {num_safe} of 4 trials are safe." in printed
-    assert not (run_dir / "submissions/submission.csv").exists()
-
-    go_on, ensemble = (
-        shlex.split(line.partition(":")[2])
-        for line in printed.splitlines()
-        if line.strip().startswith(("go on:", "ensemble what there is:"))
-    )
-    assert [*go_on, "--budget", "0s"] == ensemble
-    finish(ensemble)
-    assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == num_safe
-    assert finish(go_on)
-    assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == 4
-    finish(command("undisturbed"))
-    (undisturbed,) = folder.glob("undisturbed/*/*/submissions/submission.csv")
-    assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed.read_bytes()
-
-
-@pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    tmp_path: Path, toy_data: Path
-) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "local")
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_ctrl_c_on_ray_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    tmp_path: Path, toy_data: Path
-) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "ray")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import pytest
 
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.testing.crash import heed_ctrl_c
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.types import Trial
 
@@ -58,7 +59,7 @@ class Run:
         ]  # fmt: skip
         return subprocess.Popen(
             command, env={**os.environ, MARK: self.mark}, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c,
         )  # fmt: skip
 
     def processes(self) -> dict[int, str]:

@@ -26,6 +26,7 @@ from kaggle_ray.schedule.plan import RunOptions
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
+from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, Event, Folds, JsonValue, Trial, TrialResult
 
@@ -34,19 +35,13 @@ SNAPSHOTS = {**POINT, "epochs": 6, "schedule": "snapshot", "schedule_args": {"nu
 CHILD = {**POINT, "epochs": 2, "init_from": {"epochs": 3}}
 
 
-class Recorder:
-    def __init__(self, *, stop_after: int = 0) -> None:
-        self.events: list[Event] = []
-        self.stop_after = stop_after
+class StopsInRefit(Recorder):
+    """Ends the run when the first refit is committed."""
 
     def emit(self, event: Event) -> None:
-        self.events.append(event)
-        full = [e for e in self.events if e.kind == "trial_finished" and e.trial and e.trial.fold == FULL_DATA]
-        if self.stop_after and len(full) == self.stop_after:
+        super().emit(event)
+        if event.kind == "trial_finished" and event.trial and event.trial.fold == FULL_DATA:
             raise KeyboardInterrupt
-
-    def close(self) -> None:
-        pass
 
 
 def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **options: Any) -> RunResult:
@@ -143,7 +138,7 @@ def test_a_rerun_trains_nothing_and_gives_the_same_bytes(tmp_path: Path, toy_dat
 
 def test_a_refit_that_is_stopped_goes_on_where_it_was(tmp_path: Path, toy_data: Path) -> None:
     straight = run(tmp_path / "straight", toy_data, POINT, SNAPSHOTS)
-    recorder = Recorder(stop_after=1)
+    recorder = StopsInRefit()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS, reporters=[recorder])
     assert recorder.events[-1].kind == "interrupted"

@@ -39,6 +39,11 @@ class KillPoint:
     when: Literal["before", "after"] = "before"
 
 
+def heed_ctrl_c() -> None:
+    """Let a new process be ended by Ctrl-C, also where a shell in the background has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def killed_at(point: KillPoint) -> Iterator[list[str]]:
     """Kill this process at ``point``; yield the list that the calls' names are appended to."""

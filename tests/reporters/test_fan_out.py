@@ -1,25 +1,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 
 import pytest
 
 from kaggle_ray.reporters import FanOut
+from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
 from kaggle_ray.types import Event
-
-
-@dataclass
-class Recorder:
-    seen: list[Event] = field(default_factory=list)
-    num_closed: int = 0
-
-    def emit(self, event: Event) -> None:
-        self.seen.append(event)
-
-    def close(self) -> None:
-        self.num_closed += 1
 
 
 class Broken(Recorder):
@@ -37,7 +25,7 @@ def test_every_reporter_gets_every_event_in_order() -> None:
     fan_out = FanOut(recorders)
     for event in every_kind_of_event():
         fan_out.emit(event)
-    assert [recorder.seen for recorder in recorders] == [every_kind_of_event()] * 2
+    assert [recorder.events for recorder in recorders] == [every_kind_of_event()] * 2
 
 
 def test_reporter_that_raises_costs_one_warning_and_gets_no_more_events(caplog: pytest.LogCaptureFixture) -> None:
@@ -46,8 +34,8 @@ def test_reporter_that_raises_costs_one_warning_and_gets_no_more_events(caplog: 
     with caplog.at_level(logging.WARNING):
         for event in every_kind_of_event():
             fan_out.emit(event)
-    assert len(broken.seen) == 1
-    assert len(sound.seen) == len(every_kind_of_event())
+    assert len(broken.events) == 1
+    assert len(sound.events) == len(every_kind_of_event())
     (record,) = caplog.records
     assert record.name == "kaggle_ray.reporters"
     assert "Broken" in record.getMessage()

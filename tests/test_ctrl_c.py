@@ -1,0 +1,104 @@
+"""Ctrl-C: what is safe is told, and how to go on; the resumed run gives the undisturbed bytes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.testing.crash import heed_ctrl_c
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+
+KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
+
+SPACE = f"""
+from kaggle_ray import SearchSpace
+SPACE = SearchSpace(base={{**{TINY!r}, "epochs": 60}}, grid={{"lr": [1e-2, 1e-3]}})
+"""
+
+
+def await_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 180) -> Path:
+    """Wait until a run below ``runs`` has written an event of that kind; return its folder."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        for path in runs.glob("*/*/events.jsonl"):
+            if f'"kind": "{kind}"' in path.read_text():
+                return path.parent
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError(f"no {kind} within {within_s} s")
+
+
+def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> None:
+    (folder / "space.py").write_text(SPACE)
+    environment = {**os.environ, "PATH": f"{KAGGLE_RAY.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def command(runs: str) -> list[str]:
+        return [
+            "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(data), "--runs", runs,
+            "--launcher", launcher, "--device", "cpu", "--slots", "2",
+        ]  # fmt: skip
+
+    def finish(words: list[str]) -> str:
+        done = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    process = subprocess.Popen(
+        command("stopped"), cwd=folder, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+    try:
+        run_dir = await_event(folder / "stopped", "trial_finished", process)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, errors = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, printed + errors
+    assert "Traceback" not in errors, errors
+    (stopped,) = [event for event in read_events(run_dir / "events.jsonl") if event.kind == "interrupted"]
+    assert stopped.values["reason"] == "ctrl-c"
+    num_safe = len(list(run_dir.glob("trials/*/fold*/result.json")))
+    assert stopped.values["num_committed"] == num_safe
+    assert 1 <= num_safe < 4
+    assert f"stopped by ctrl-c: {num_safe} of 4 trials are safe." in printed
+    assert not (run_dir / "submissions/submission.csv").exists()
+
+    go_on, ensemble = (
+        shlex.split(line.partition(":")[2])
+        for line in printed.splitlines()
+        if line.strip().startswith(("go on:", "ensemble what there is:"))
+    )
+    assert [*go_on, "--budget", "0s"] == ensemble
+    finish(ensemble)
+    assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == num_safe
+    assert finish(go_on)
+    assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == 4
+    finish(command("undisturbed"))
+    (undisturbed,) = folder.glob("undisturbed/*/*/submissions/submission.csv")
+    assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed.read_bytes()
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
+    tmp_path: Path, toy_data: Path
+) -> None:
+    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "local")
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_ctrl_c_on_ray_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
+    tmp_path: Path, toy_data: Path
+) -> None:
+    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "ray")
