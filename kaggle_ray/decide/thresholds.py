@@ -6,6 +6,7 @@ Shape legend: N rows, L labels.
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from kaggle_ray.metrics import Metric
 from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray, Target
@@ -14,15 +15,18 @@ COMMON_GRID = np.round(np.arange(0.02, 0.90, 0.01), 2)
 _MAX_SWEEPS = 10
 _MIN_POSITIVES = 20
 """A label with fewer rows keeps the common threshold: its own would be fitted to a handful."""
-_SHRINKAGE_ROWS = 200
+_SHRINKAGE_ROWS = 1000
 """A label's own threshold counts as much as the common one where it has as many positive rows as this."""
+_SMOOTHING = 5.0
+"""Standard deviation, in steps of the grid, over which scores are averaged: of few rows their highest is chance."""
 
 
 def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[float]:
     """Return a threshold for each label.
 
-    First the best one for all labels; then each label's own, by coordinate ascent over all thresholds that tell rows
-    apart, and drawn back towards the common one by how few positive rows it has.
+    First the best one for all labels, by scores that are smoothed over its neighbours; then each label's own, by
+    coordinate ascent over all thresholds that tell rows apart, and drawn back towards the common one by how few
+    positive rows it has.
 
     Args:
         metric: F-beta of the rows, or another metric of labels that is cut at a threshold.
@@ -30,10 +34,10 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
         values: (N, L) probabilities.
     """
     is_there = np.asarray(target > 0.5)
-    scores = [metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID]
-    best = max(scores)
+    scores = np.array([metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID])
+    smooth = gaussian_filter1d(scores, _SMOOTHING, mode="nearest")
     # Of thresholds that score alike, the middle one leaves the most room on both sides.
-    common = float(np.median(COMMON_GRID[np.isclose(scores, best, rtol=0, atol=1e-12)]))
+    common = float(np.median(COMMON_GRID[np.isclose(smooth, smooth.max(), rtol=0, atol=1e-12)]))
     beta = _beta_of(metric)
     num_positive = is_there.sum(axis=0)
     if beta is None or (num_positive < _MIN_POSITIVES).all():

@@ -72,6 +72,19 @@ def test_thresholds_hold_on_new_rows() -> None:
     assert F2.score(new[0], fitted.apply(new[1])) > default_score(F2, *new)
 
 
+def test_the_threshold_of_few_rows_is_not_where_their_scores_happen_to_be_highest() -> None:
+    """It is the common one that is looked at: the first label is there too seldom to have its own."""
+    cuts = np.arange(0.02, 0.9, 0.01)
+    fitted, highest = [], []
+    for seed in range(40):
+        target, values = noisy_labels(seed, 200)
+        fitted.append(fit_decision(F2, target, values).parameters["thresholds"][0])
+        highest.append(cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])])
+    target, values = noisy_labels(1000, 20_000)
+    best = cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])]
+    assert np.abs(np.array(fitted) - best).mean() < 0.8 * np.abs(np.array(highest) - best).mean()
+
+
 def test_few_rows_share_one_threshold() -> None:
     target, values = noisy_labels(0, 15)
     thresholds = fit_decision(F2, target, values).parameters["thresholds"]
