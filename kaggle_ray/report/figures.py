@@ -253,7 +253,9 @@ def _translucent(colour: str, alpha: float) -> str:
 
 
 def _shortened(name: str, num_chars: int = 28) -> str:
-    return name if len(name) <= num_chars else f"{name[: num_chars - 1]}…"
+    """Leave out the middle: names of experiments differ at the end, and begin with the model."""
+    left = num_chars // 2
+    return name if len(name) <= num_chars else f"{name[:left]}…{name[left + 1 - num_chars :]}"
 
 
 def _words(quantity: Quantity) -> str:

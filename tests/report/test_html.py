@@ -287,6 +287,15 @@ def test_run_in_which_nothing_succeeded_has_a_report() -> None:
     assert "DataError: no images" in page.text
 
 
+def test_long_names_that_differ_at_their_end_are_told_apart_on_an_axis() -> None:
+    data = demo_report(2)
+    longer = {f"small_resnet blocks=[1, 1, 1] {name}": folds for name, folds in data.histories.items()}
+    figures = Page(render_report(dataclasses.replace(data, histories=longer))).figures
+    labels = figures["fold-scores"]["layout"]["yaxis"]["ticktext"]
+    assert len(set(labels)) == 2
+    assert max(map(len, labels)) <= 28
+
+
 def test_experiment_without_an_epoch_is_no_gap_in_the_figures() -> None:
     data = demo_report(2)
     with_empty = {**data.histories, "never-started": [[], []]}
