@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ from kaggle_ray.settings import Device, Dtype, Machine, Settings
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RUN_FILE, RunStore
-from kaggle_ray.submission.submit import checked_csv
+from kaggle_ray.submission.submit import checked_draft
 from kaggle_ray.types import Experiment, JsonValue, StoredValues, Trial
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def predict_new(
         weights = ensemble["weights"]
         blended = blend([predictions[member_id] for member_id in weights], np.array(list(weights.values())))
         decision = Decision.from_json(ensemble["decision"])
-        csv = checked_csv(blended, decision, competition, samples.test_ids, staged.folder)
-    return _write(out, csv)
+        with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
+            return _copied(draft, out)
 
 
 def _chosen_ensemble(store: RunStore) -> dict[str, JsonValue]:
@@ -203,12 +204,12 @@ def _saved(file: Path, blocks: Iterator[StoredValues], *, num_rows: int) -> Stor
     return values
 
 
-def _write(out: Path, csv: str) -> Path:
+def _copied(draft: Path, out: Path) -> Path:
     """Replace ``out`` as a whole."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-        partial.write_text(csv)
+        shutil.copyfile(draft, partial)
         os.replace(partial, out)
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error}. Name another file with --out.") from error

@@ -19,7 +19,7 @@ from kaggle_ray.schedule.plan import RunOptions
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.table import parse_values, read_cells
-from kaggle_ray.submission.write import render_submission
+from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
@@ -82,8 +82,9 @@ def store_of(outcome: Outcome) -> RunStore:
 def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> FloatArray:
     """Return what a judge would read who is sent ``values`` in the competition's own format."""
     path = folder / "written.csv"
-    cells = [tuple(row) for row in values.astype(np.float64).tolist()]
-    path.write_text(render_submission(ids, cells, COMPETITION.submission, order=np.sort(ids)))
+    order = np.argsort(ids)
+    cells = [tuple(row) for row in values[order].astype(np.float64).tolist()]
+    write_submission(path, ids[order], cells, COMPETITION.submission)
     table = read_cells(path)
     row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
     return parse_values(table)[[row_of[sample_id] for sample_id in ids.tolist()]]

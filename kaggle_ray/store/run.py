@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
 """How the ids begin of runs that only show whether everything works."""
+
+_CHUNK_BYTES = 1 << 20
 
 
 class RunStore:
@@ -266,9 +269,10 @@ class RunStore:
         data = self.blobs.get(key)
         return None if data is None else decode(data, where=str(self.run_dir / key))
 
-    def save_submission(self, name: str, csv: str, description: Mapping[str, JsonValue]) -> Path:
-        """Save a submission and what it was made of; return the CSV's path."""
-        self.blobs.put(f"submissions/{name}.csv", csv.encode())
+    def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Path:
+        """Save a copy of a submission's file, and what it was made of; return the copy's path."""
+        with draft.open("rb") as file:
+            self.blobs.put(f"submissions/{name}.csv", iter(partial(file.read, _CHUNK_BYTES), b""))
         self.blobs.put(f"submissions/{name}.json", encode(description))
         return self.run_dir / f"submissions/{name}.csv"
 

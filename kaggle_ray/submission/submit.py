@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from kaggle_ray.schedule.plan import RunPlan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.table import read_cells
-from kaggle_ray.submission.write import render_submission
+from kaggle_ray.submission.table import digest_of_cells
+from kaggle_ray.submission.write import write_submission
 from kaggle_ray.types import JsonValue, StrArray
 
 FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
@@ -96,11 +97,13 @@ def _submit(
     decision: Decision,
     made_of: Mapping[str, JsonValue],
 ) -> Path:
-    csv = checked_csv(values, decision, plan.competition, plan.samples.test_ids, plan.data_dir, only_ids=plan.only_ids)
-    return store.save_submission(name, csv, made_of)
+    competition, test_ids = plan.competition, plan.samples.test_ids
+    with checked_draft(values, decision, competition, test_ids, plan.data_dir, only_ids=plan.only_ids) as draft:
+        return store.save_submission(name, draft, made_of)
 
 
-def checked_csv(
+@contextmanager
+def checked_draft(
     values: Rows,
     decision: Decision,
     competition: Competition,
@@ -108,11 +111,13 @@ def checked_csv(
     data_dir: Path,
     *,
     only_ids: frozenset[str] | None = None,
-) -> str:
-    """Return (T, C) test predictions as the text of a submission, which was written, read back and checked.
+) -> Iterator[Path]:
+    """Yield the file of a submission of (T, C) test predictions, which was read back and checked; it does not stay.
+
+    Some rows at a time are in memory.
 
     Args:
-        values: not yet decided; some rows at a time are in memory.
+        values: not yet decided.
         decision: turns predictions into an answer.
         competition: says what the file looks like.
         test_ids: (T,) of the rows.
@@ -120,15 +125,13 @@ def checked_csv(
         only_ids: that a fast-dev run is cut to; None is all.
 
     Raises:
-        SubmissionError: the text is not what the sample submission asks for.
+        SubmissionError: the file is not what the sample submission asks for.
     """
     fmt = competition.submission
-    cells = list(to_cells(values, competition, decision))
-    csv = render_submission(test_ids, cells, fmt, order=test_ids)
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         draft = Path(folder) / "draft.csv"
-        draft.write_text(csv)
+        written = write_submission(draft, test_ids, to_cells(values, competition, decision), fmt)
         check_submission(draft, data_dir / fmt.sample_file, competition, only_ids=only_ids)
-        if read_cells(draft).cells != tuple(tuple(str(cell) for cell in row) for row in cells):
+        if digest_of_cells(draft) != written:
             raise SubmissionError("the submission reads back with other values than were written.")
-    return csv
+        yield draft

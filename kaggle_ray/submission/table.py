@@ -5,9 +5,11 @@ Shape legend: N rows, C columns beside the id's.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,13 @@ import numpy as np
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.types import FloatArray
 
+_ROWS_AT_ONCE = 256
+"""Of run lengths a row may take tens of KB, and some ten times that while it is read."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmissionTable:
-    """A submission file's cells, as text."""
+    """Rows of a submission file, as text."""
 
     path: Path
     header: tuple[str, ...]
@@ -30,8 +35,34 @@ class SubmissionTable:
     """(N, C) the others; a cell that a short row lacks is empty."""
 
 
+class CellsDigest:
+    """Tells whether a file holds the ids and cells that were written to it, neither of which is kept."""
+
+    def __init__(self) -> None:
+        """Of no rows yet."""
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, sample_id: str, cells: Sequence[str | float]) -> None:
+        """Take note of a row; a number is the text that is written of it."""
+        self._digest.update(repr((sample_id, *map(str, cells))).encode())
+
+    def hex(self) -> str:
+        """Return the digest of the rows so far."""
+        return self._digest.hexdigest()
+
+
 def read_cells(path: Path) -> SubmissionTable:
-    """Return the cells of a submission file.
+    """Return all cells of a submission file.
+
+    Raises:
+        SubmissionError: the file is missing or no CSV.
+    """
+    (table,) = read_blocks(path, rows_at_once=None)
+    return table
+
+
+def read_blocks(path: Path, *, rows_at_once: int | None = _ROWS_AT_ONCE) -> Iterator[SubmissionTable]:
+    """Yield the cells of a submission file, some rows at a time, each with the header; None yields all together.
 
     Raises:
         SubmissionError: the file is missing or no CSV.
@@ -40,16 +71,35 @@ def read_cells(path: Path) -> SubmissionTable:
 
     try:
         # Without a header, since pandas would rename a column that is there twice.
-        rows = pd.read_csv(path, header=None, index_col=False, dtype=str, keep_default_na=False).to_numpy().tolist()
+        with pd.read_csv(
+            path, header=None, index_col=False, dtype=str, keep_default_na=False, chunksize=rows_at_once or sys.maxsize
+        ) as frames:
+            header: list[str] | None = None
+            for frame in frames:
+                rows = frame.to_numpy().tolist()
+                if header is None:
+                    header, *rows = rows
+                yield SubmissionTable(
+                    path=path,
+                    header=tuple(header),
+                    ids=tuple(row[0] for row in rows),
+                    cells=tuple(tuple(row[1:]) for row in rows),
+                )
     except (OSError, ValueError) as error:
         raise SubmissionError(f"{path}: expected a CSV file; {error}.") from error
-    header, *body = rows
-    return SubmissionTable(
-        path=path,
-        header=tuple(header),
-        ids=tuple(row[0] for row in body),
-        cells=tuple(tuple(row[1:]) for row in body),
-    )
+
+
+def digest_of_cells(path: Path) -> str:
+    """Return the digest of a submission file's rows; some of them are in memory at a time.
+
+    Raises:
+        SubmissionError: the file is missing or no CSV.
+    """
+    digest = CellsDigest()
+    for block in read_blocks(path):
+        for sample_id, cells in zip(block.ids, block.cells, strict=True):
+            digest.add(sample_id, cells)
+    return digest.hex()
 
 
 def parse_values(table: SubmissionTable) -> FloatArray:

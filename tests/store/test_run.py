@@ -246,7 +246,9 @@ def test_ensembles_and_submissions_are_replaced(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         oof: FloatArray = np.full((3, 1), value, dtype=np.float32)
         store.save_ensemble("mean", {"value": value}, oof=oof, test=oof)
-        path = store.save_submission("submission", f"id,label\n{value}\n", {"value": value})
+        draft = tmp_path / "draft.csv"
+        draft.write_text(f"id,label\n{value}\n")
+        path = store.save_submission("submission", draft, {"value": value})
     assert store.ensemble("mean") == store.submission("submission") == {"value": 2.0}
     assert path.read_text() == "id,label\n2.0\n"
     assert np.load(tmp_path / "ensembles/mean/oof.npy")[0, 0] == 2.0

@@ -16,8 +16,8 @@ from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.table import parse_values, read_cells
-from kaggle_ray.submission.write import render_submission
+from kaggle_ray.submission.table import check_ids, digest_of_cells, parse_values, read_blocks, read_cells
+from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
 from kaggle_ray.types import FloatArray
 
@@ -42,9 +42,9 @@ def competition(num_columns: int) -> Competition:
     )
 
 
-def rendered(ids: list[str], values: FloatArray, order: list[str], of: Competition) -> str:
+def write(path: Path, ids: list[str], values: FloatArray, of: Competition) -> str:
     cells = to_cells(values, of, default_decision(LOG_LOSS, values.shape[1]))
-    return render_submission(np.array(ids), cells, of.submission, order=np.array(order))
+    return write_submission(path, np.array(ids), cells, of.submission)
 
 
 def column(values: list[float]) -> FloatArray:
@@ -57,40 +57,41 @@ def test_what_is_written_scores_exactly_like_what_was_predicted(data: st.DataObj
     ids = data.draw(st.lists(ids_strategy, min_size=3, max_size=12, unique=True))
     size = len(ids) * num_columns
     values = data.draw(st.lists(probability, min_size=size, max_size=size))
-    order = data.draw(st.permutations(ids))
     predicted = np.array(values, dtype=np.float32).reshape(len(ids), num_columns)
     target = np.arange(len(ids)) % max(num_columns, 2)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "submission.csv"
-        path.write_text(rendered(ids, predicted, order, competition(num_columns)), newline="")
+        digest = write(path, ids, predicted, competition(num_columns))
         check_submission(path, path, competition(num_columns))
+        assert digest_of_cells(path) == digest
         table = read_cells(path)
 
-    assert list(table.ids) == order
-    row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
-    aligned = parse_values(table)[[row_of[sample_id] for sample_id in ids]]
-    assert aligned.tobytes() == predicted.tobytes()
+    assert list(table.ids) == ids
+    read = parse_values(table)
+    assert read.tobytes() == predicted.tobytes()
     for metric in (ACCURACY, LOG_LOSS) if num_columns > 1 else (ACCURACY, LOG_LOSS, AUC):
-        assert metric.score(target, aligned) == metric.score(target, predicted)
+        assert metric.score(target, read) == metric.score(target, predicted)
 
 
 @given(st.lists(probability, min_size=1, max_size=20))
 @settings(max_examples=40)
 def test_a_cell_read_as_float64_is_exactly_the_float32_value(values: list[float]) -> None:
-    ids = [str(number) for number in range(len(values))]
-    text = rendered(ids, column(values), ids, competition(1))
-    cells = [row.split(",")[1] for row in text.splitlines()[1:]]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.csv"
+        write(path, [str(number) for number in range(len(values))], column(values), competition(1))
+        cells = [row.split(",")[1] for row in path.read_text().splitlines()[1:]]
     assert [float(cell) for cell in cells] == values
 
 
-def test_the_text_is_the_header_and_the_rows_in_the_wanted_order() -> None:
-    text = rendered(["7", "007"], column([0.5, 0.1]), ["007", "7"], competition(1))
-    assert text == "id,class 0\n007,0.10000000149011612\n7,0.5\n"
+def test_the_file_is_the_header_and_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    write(path, ["007", "7"], column([0.1, 0.5]), competition(1))
+    assert path.read_bytes() == b"id,class 0\n007,0.10000000149011612\n7,0.5\n"
 
 
 @pytest.mark.parametrize(
-    ("ids", "order", "message"),
+    ("ids", "expected", "message"),
     [
         (["1"], ["1", "2", "3"], r"expected 3 ids, got 1; 2 ids are missing, such as \['2', '3'\]"),
         (["1", "2"], ["1"], r"1 ids are not in the sample submission, such as \['2'\]"),
@@ -99,14 +100,35 @@ def test_the_text_is_the_header_and_the_rows_in_the_wanted_order() -> None:
         (["007"], ["7"], r"are missing, such as \['7'\]; 1 ids are not .* \['007'\]"),
     ],
 )
-def test_every_id_has_to_be_predicted_exactly_once(ids: list[str], order: list[str], message: str) -> None:
+def test_every_id_has_to_be_predicted_exactly_once(ids: list[str], expected: list[str], message: str) -> None:
     with pytest.raises(SubmissionError, match=message):
-        rendered(ids, column([0.5] * len(ids)), order, competition(1))
+        check_ids(ids, expected, where="x")
 
 
-def test_values_need_one_column_per_column_of_the_format() -> None:
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_digest_tells_a_changed_cell_a_changed_id_and_a_lost_row(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    digest = write(path, ["a", "b"], np.full((2, number), 0.5, np.float32), competition(number))
+    good = path.read_text()
+    for changed in (good.replace("0.5\n", "0.25\n", 1), good.replace("b,", "c,"), good[: good.index("b,")]):
+        path.write_text(changed)
+        assert digest_of_cells(path) != digest
+
+
+def test_a_file_that_is_read_in_blocks_has_the_rows_of_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    write(path, [f"{row:02d}" for row in range(10)], column([0.1] * 10), competition(1))
+    whole = read_cells(path)
+    blocks = list(read_blocks(path, rows_at_once=4))
+    assert [len(block.ids) for block in blocks] == [3, 4, 3]
+    assert {block.header for block in blocks} == {whole.header}
+    assert tuple(sample_id for block in blocks for sample_id in block.ids) == whole.ids
+    assert tuple(row for block in blocks for row in block.cells) == whole.cells
+
+
+def test_values_need_one_column_per_column_of_the_format(tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match="row '1': expected 1 cells for the columns label, got 2"):
-        render_submission(np.array(["1"]), [(0.5, 0.5)], FORMAT, order=np.array(["1"]))
+        write_submission(tmp_path / "x.csv", np.array(["1"]), [(0.5, 0.5)], FORMAT)
 
 
 def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
