@@ -6,9 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kaggle_ray.schedule.plan import RunOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -153,8 +158,8 @@ def run(
 
     from rich.console import Console
 
-    from kaggle_ray.config import parse_hyperparameters, parse_override
-    from kaggle_ray.schedule.plan import RunOptions, make_plan, parse_deadline, parse_duration
+    from kaggle_ray.config import parse_override
+    from kaggle_ray.schedule.plan import RunOptions, parse_deadline, parse_duration
 
     options = RunOptions(
         competition=competition,
@@ -182,20 +187,7 @@ def run(
     )
     console = Console(stderr=as_json, force_terminal=False if fast_dev else None)  # a live view spoils a debugger's
     if dry_run:
-        from kaggle_ray.report.plan import plan_table
-        from kaggle_ray.train.estimate import seconds_per_trial
-
-        plan = make_plan(options)
-        seconds = {
-            experiment.experiment_id: seconds_per_trial(
-                plan.competition,
-                plan.samples,
-                parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
-                plan.settings,
-            )
-            for experiment in plan.experiments
-        }
-        console.print(plan_table(plan, seconds))
+        _print_plan(options, console)
         return
     from kaggle_ray.driver import execute
     from kaggle_ray.reporters.console import ConsoleReporter
@@ -210,6 +202,25 @@ def run(
     )
     if as_json:
         click.echo(json.dumps(RunResult(outcome).to_json()))
+
+
+def _print_plan(options: RunOptions, console: Console) -> None:
+    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.report.plan import plan_table
+    from kaggle_ray.schedule.plan import make_plan
+    from kaggle_ray.train.estimate import seconds_per_trial
+
+    plan = make_plan(options)
+    seconds = {
+        experiment.experiment_id: seconds_per_trial(
+            plan.competition,
+            plan.samples,
+            parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
+            plan.settings,
+        )
+        for experiment in plan.experiments
+    }
+    console.print(plan_table(plan, seconds))
 
 
 @commands.command()

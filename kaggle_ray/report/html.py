@@ -231,6 +231,8 @@ def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]],
         for name in mark_of
         if name in texts
     ]
+    if len(experiments) == 1:
+        return f'<section class="card"><details><summary>Hyperparameters</summary>{shared}</details></section>'
     table = _table(["experiment", *map(escape, varied)], rows, css="plain") if varied else ""
     return (
         f'<section class="card"><details><summary>Hyperparameters of {len(experiments)} experiments</summary>'

@@ -52,11 +52,16 @@ def document(title: str, body: str, figures: Mapping[str, Figure]) -> str:
 def tiles(shown: Iterable[tuple[str, str, str]]) -> str:
     """Return a row of tiles, each a label, a figure and a detail, as text."""
     drawn = (
-        f'<div class="tile"><p class="label">{escape(label)}</p><p class="figure">{escape(figure)}</p>'
+        f'<div class="tile"><p class="label">{escape(label)}</p><p class="figure">{_breakable(figure)}</p>'
         f'<p class="detail">{escape(detail)}</p></div>'
         for label, figure, detail in shown
     )
     return f'<section class="tiles">{"".join(drawn)}</section>'
+
+
+def _breakable(name: str) -> str:
+    """Let a long name be broken after its underscores before anywhere else."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def section(title: str, content: str) -> str:

@@ -54,6 +54,8 @@ class Batch:
     """(M, C) what a teacher says of them, None where there is none."""
     keys: npt.NDArray[np.uint64]
     """(M * V,) what the colours' randomness is a function of."""
+    seed: int
+    """Of what a model draws, such as dropout. No other piece of the epoch has it, as each row is in one of them."""
     mix: Mix | None = None
     """How ``rows`` are mixed with what was read."""
 
@@ -85,6 +87,7 @@ class EpochBatches(Dataset[Batch]):
         order = np.random.default_rng(derive_seed("order", *self._seeds)).permutation(data.train_rows)
         self._rows: list[IntArray] = np.array_split(order, num_steps_of(data, hyperparameters))
         self._keys = sample_keys(*self._seeds, data.id_hashes)
+        self._seed = derive_seed("steps", *self._seeds) >> 1
         self._first_piece = rank * hyperparameters.accumulate
         self._num_pieces = world_size * hyperparameters.accumulate
         if self._num_pieces > len(self._rows[-1]):
@@ -126,6 +129,7 @@ class EpochBatches(Dataset[Batch]):
             target=target,
             teacher=None if self._data.teacher is None else self._data.teacher[read_rows],
             keys=keys,
+            seed=self._seed + int(in_step[own.start]),
             mix=mix,
         )
 

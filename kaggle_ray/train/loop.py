@@ -102,7 +102,6 @@ class Fit:
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._notice = Notice()
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
-        self._seed_of_epoch = 0
 
         # All that changes, and so has to be in a checkpoint:
         self._model = make_model(data, hyperparameters, self._device, initial_weights)
@@ -217,7 +216,6 @@ class Fit:
             self._data, self._point, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
-        self._seed_of_epoch = derive_seed("steps", self._point.seed, self._data.fold, epoch) >> 1
         watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._point.lr, device=self._device)
         watch.total = self._loss_of_epoch
         for batch in load(batches, self._settings, first=self._step_of_epoch * self._point.accumulate):
@@ -248,7 +246,7 @@ class Fit:
 
     def _compute(self, batch: Batch, watch: LossWatch) -> None:
         """Add the gradients of a piece's share of the step's mean loss."""
-        seed_step(self._device, self._seed_of_epoch + batch.rows[0].item())  # a row is in one piece of the epoch
+        seed_step(self._device, batch.seed)
         self.trained_rows[batch.rows] = True
         images, table_ND, targets = self._finish(batch)
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):

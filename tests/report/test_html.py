@@ -287,6 +287,12 @@ def test_run_in_which_nothing_succeeded_has_a_report() -> None:
     assert "DataError: no images" in page.text
 
 
+def test_one_experiments_hyperparameters_are_listed_without_a_comparison() -> None:
+    html = render_report(demo_report(1))
+    assert "<summary>Hyperparameters</summary>" in html
+    assert "The same for all" not in html
+
+
 def test_long_names_that_differ_at_their_end_are_told_apart_on_an_axis() -> None:
     data = demo_report(2)
     longer = {f"small_resnet blocks=[1, 1, 1] {name}": folds for name, folds in data.histories.items()}
