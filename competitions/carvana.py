@@ -78,7 +78,7 @@ def default_space(settings: Settings) -> SearchSpace:
             "image_size": 640 if on_gpu else 160,
             "aspect": 1.5,
             "batch_size": 8 if on_gpu else 4,
-            "epochs": 40 if on_gpu else 60,
+            "epochs": 40 if on_gpu else 100,
             "lr": 3e-3,
             "schedule": "cosine",
             "warmup": 0.1,
