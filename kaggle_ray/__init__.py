@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kaggle_ray.api import run as run
     from kaggle_ray.config import Hyperparameters as Hyperparameters
     from kaggle_ray.config import SearchSpace as SearchSpace
+    from kaggle_ray.config.settings import Settings as Settings
     from kaggle_ray.data.competition import Competition as Competition
     from kaggle_ray.data.competition import MaskSize as MaskSize
     from kaggle_ray.data.competition import Samples as Samples
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
     from kaggle_ray.models import register_model as register_model
+    from kaggle_ray.pipeline.result import RunResult as RunResult
     from kaggle_ray.reporters import Reporter as Reporter
-    from kaggle_ray.result import RunResult as RunResult
-    from kaggle_ray.settings import Settings as Settings
     from kaggle_ray.train.constraints import register_constraint as register_constraint
 
 _HOME = {
@@ -65,8 +65,8 @@ _HOME = {
     "metric_by_name": "kaggle_ray.metrics",
     "register_model": "kaggle_ray.models",
     "Reporter": "kaggle_ray.reporters",
-    "RunResult": "kaggle_ray.result",
-    "Settings": "kaggle_ray.settings",
+    "RunResult": "kaggle_ray.pipeline.result",
+    "Settings": "kaggle_ray.config.settings",
     "register_constraint": "kaggle_ray.train.constraints",
 }
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from kaggle_ray.config import SearchSpace
-from kaggle_ray.driver import execute
+from kaggle_ray.config.settings import Device, Dtype
 from kaggle_ray.ensemble import Method
-from kaggle_ray.inference import predict_new
-from kaggle_ray.launch.launcher import LauncherName
+from kaggle_ray.launch.by_name import LauncherName
+from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.inference import predict_new
+from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, parse_deadline, parse_duration
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.console import ConsoleReporter
-from kaggle_ray.result import RunResult
-from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, parse_deadline, parse_duration
-from kaggle_ray.settings import Device, Dtype
 from kaggle_ray.types import JsonValue
 
 
@@ -29,7 +29,7 @@ def run(
     overrides: Mapping[str, JsonValue] | None = None,
     data: str | Path | None = None,
     skip_unreadable: bool = False,
-    ignore_twins: bool = False,
+    ignore_near_duplicates: bool = False,
     runs: str | Path = "runs",
     run_id: str | None = None,
     launcher: LauncherName = "ray",
@@ -60,7 +60,7 @@ def run(
         overrides: hyperparameters that replace the space's base.
         data: the folder of the competition's files, or an s3:// or file:// URI; ``data/<competition>``.
         skip_unreadable: leave out training images that do not decode, and list them in the run's unreadable.json.
-        ignore_twins: do not look for near-duplicate images, which are else dealt to folds together.
+        ignore_near_duplicates: do not look for near-duplicate images, which are else assigned to folds together.
         runs: where run folders are made.
         run_id: the run's name; a digest of what it computes, so that the same call resumes its own run.
         launcher: ``ray`` runs several trials at once; ``local`` runs them in this process, where breakpoints work.
@@ -92,7 +92,7 @@ def run(
         overrides=overrides or {},
         data=data,
         skip_unreadable=skip_unreadable,
-        ignore_twins=ignore_twins,
+        ignore_near_duplicates=ignore_near_duplicates,
         runs=runs,
         run_id=run_id,
         device=device,

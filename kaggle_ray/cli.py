@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kaggle_ray.schedule.plan import RunOptions
+    from kaggle_ray.pipeline.plan import RunOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,8 +33,10 @@ DTYPE = click.option(
     type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Of forward and backward pass. [bfloat16 where the hardware has it]",
 )
-IGNORE_TWINS = click.option(
-    "--ignore-twins", is_flag=True, help="Do not look for near-duplicate images, which are else dealt together."
+IGNORE_NEAR_DUPLICATES = click.option(
+    "--ignore-near-duplicates",
+    is_flag=True,
+    help="Do not look for near-duplicate images, which otherwise share a fold.",
 )
 RUN = click.argument("run", type=click.Path(path_type=Path))
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
@@ -71,7 +73,7 @@ def _run_options(command: Command) -> Command:
         SET,
         DATA,
         SKIP_UNREADABLE,
-        IGNORE_TWINS,
+        IGNORE_NEAR_DUPLICATES,
         RUNS,
         click.option("--run-id", help="Name of the run. [a digest of what it computes; the same command resumes]"),
         click.option(
@@ -130,7 +132,7 @@ def run(
     overrides: tuple[str, ...],
     data: str | None,
     skip_unreadable: bool,
-    ignore_twins: bool,
+    ignore_near_duplicates: bool,
     runs: Path,
     run_id: str | None,
     launcher: str,
@@ -159,7 +161,7 @@ def run(
     from rich.console import Console
 
     from kaggle_ray.config import parse_override
-    from kaggle_ray.schedule.plan import RunOptions, parse_deadline, parse_duration
+    from kaggle_ray.pipeline.plan import RunOptions, parse_deadline, parse_duration
 
     options = RunOptions(
         competition=competition,
@@ -167,7 +169,7 @@ def run(
         overrides=dict(parse_override(text) for text in overrides),
         data=data,
         skip_unreadable=skip_unreadable,
-        ignore_twins=ignore_twins,
+        ignore_near_duplicates=ignore_near_duplicates,
         runs=runs,
         run_id=run_id,
         device=cast("Any", device),
@@ -189,9 +191,9 @@ def run(
     if dry_run:
         _print_plan(options, console)
         return
-    from kaggle_ray.driver import execute
+    from kaggle_ray.pipeline.driver import execute
+    from kaggle_ray.pipeline.result import RunResult
     from kaggle_ray.reporters.console import ConsoleReporter
-    from kaggle_ray.result import RunResult
 
     outcome = execute(
         options,
@@ -206,8 +208,8 @@ def run(
 
 def _print_plan(options: RunOptions, console: Console) -> None:
     from kaggle_ray.config import parse_hyperparameters
-    from kaggle_ray.report.plan import plan_table
-    from kaggle_ray.schedule.plan import make_plan
+    from kaggle_ray.pipeline.plan import make_plan
+    from kaggle_ray.pipeline.plan_table import plan_table
     from kaggle_ray.train.estimate import seconds_per_trial
 
     plan = make_plan(options)
@@ -247,7 +249,7 @@ def predict(
     """Predict new test data by the ensemble of RUN, a run folder, without training; write a checked submission."""
     from typing import cast
 
-    from kaggle_ray.inference import predict_new
+    from kaggle_ray.pipeline.inference import predict_new
 
     submission = predict_new(
         run,
@@ -288,8 +290,8 @@ def find_lr(
 
     from kaggle_ray.cache.folder import default_cache_dir
     from kaggle_ray.config import parse_hyperparameters, parse_override
+    from kaggle_ray.pipeline.plan import RunOptions, make_plan
     from kaggle_ray.report.lr_page import render_lr_page, suggestion_text
-    from kaggle_ray.schedule.plan import RunOptions, make_plan
     from kaggle_ray.train.lr_finder import sweep_competition
 
     plan = make_plan(

@@ -70,7 +70,7 @@ def blocks(rows: Rows) -> Iterator[slice]:
     yield from (slice(start, min(start + size, len(rows))) for start in range(0, len(rows), size))
 
 
-def take(rows: Rows, chosen: IntArray | BoolArray) -> Rows:
+def select_rows(rows: Rows, chosen: IntArray | BoolArray) -> Rows:
     """Return the chosen rows: an array's at once, others whenever they are read."""
     if not isinstance(rows, LazyRows):
         return rows[chosen]

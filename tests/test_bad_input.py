@@ -12,7 +12,6 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.config import parse_override
-from kaggle_ray.driver import Outcome, execute
 from kaggle_ray.errors import (
     ConfigError,
     DataError,
@@ -21,7 +20,8 @@ from kaggle_ray.errors import (
     LeaseError,
     StoreError,
 )
-from kaggle_ray.schedule.plan import RunOptions
+from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.testing.toy import CLASSES, TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
 

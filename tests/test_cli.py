@@ -263,7 +263,7 @@ def test_ctrl_c_before_anything_was_started_is_quiet(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kaggle_ray.driver.make_plan", interrupted)
+    monkeypatch.setattr("kaggle_ray.pipeline.driver.make_plan", interrupted)
     out, err, code = said(capsys, "run", str(TOY_FILE))
     assert (out, err.strip(), code) == ("", "", 130)
 

@@ -7,9 +7,9 @@ import pytest
 
 from kaggle_ray import SearchSpace
 from kaggle_ray.config import make_experiments
+from kaggle_ray.config.loading import load_attribute
+from kaggle_ray.config.settings import Machine
 from kaggle_ray.data.competition import load_competition, read_samples
-from kaggle_ray.loading import load_attribute
-from kaggle_ray.settings import Machine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.driver import Outcome, execute
-from kaggle_ray.schedule.plan import RunOptions
-from kaggle_ray.settings import Machine
+from kaggle_ray.config.settings import Machine
+from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.tasks import NUM_TEST, NUM_TRAIN, SIZE, toy_of
 from kaggle_ray.types import Event, JsonValue

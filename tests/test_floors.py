@@ -15,22 +15,20 @@ PACKAGE = REPOSITORY / "kaggle_ray"
 
 FLOORS: list[set[str]] = [
     {"cli", "api"},
-    {"result"},
-    {"driver", "share", "kaggle", "inference"},
-    {"report", "refit", "sweep", "begin", "ensembling", "telling"},
+    {"pipeline"},
+    {"report", "share", "kaggle"},
     {"launch", "submission"},
     {"reporters"},
     {"schedule"},
     {"ensemble"},
-    {"gather"},
-    {"ledger", "members"},
     {"train"},
     {"models"},
     {"images"},
+    {"pool"},
     {"store", "data"},
     {"decide"},
     {"metrics"},
-    {"loading", "config", "settings", "provenance", "cache"},
+    {"config", "cache"},
     {"rows"},
     {"types"},
     {"errors"},
@@ -122,7 +120,7 @@ def test_an_upward_import_would_be_found(tmp_path: Path, monkeypatch: pytest.Mon
     module.parent.mkdir()
     module.write_text(
         "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from kaggle_ray.driver import Outcome\n"
+        "if TYPE_CHECKING:\n    from kaggle_ray.pipeline.driver import Outcome\n"
         "def late():\n    from kaggle_ray.train.loop import fit\n"
         "from kaggle_ray.errors import StoreError\n"
     )
@@ -197,7 +195,7 @@ def test_start_up_imports_nothing_heavy(module: str) -> None:
     }
 
 
-@pytest.mark.parametrize("story", ["driver", "inference"])
+@pytest.mark.parametrize("story", ["pipeline.driver", "pipeline.inference"])
 def test_the_stories_import_neither_torch_nor_ray(story: str) -> None:
     assert not imported_by(f"import kaggle_ray.{story}") & {"torch", "ray", "albumentations", "boto3"}
 

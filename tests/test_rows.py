@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_ray.rows import LazyRows, blocks, read_rows, stacked, take
+from kaggle_ray.rows import LazyRows, blocks, read_rows, select_rows, stacked
 from kaggle_ray.types import BoolArray, FloatArray, IntArray
 
 TABLE: FloatArray = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -24,11 +24,11 @@ def test_lazy_rows_read_as_an_array_does() -> None:
 
 @pytest.mark.parametrize("chosen", [np.array([5, 0, 5, 19]), np.arange(20) > 7, np.zeros(0, dtype=np.int64)])
 def test_chosen_rows_are_the_same_of_an_array_and_of_lazy_rows(chosen: IntArray | BoolArray) -> None:
-    taken = take(LAZY, chosen)
+    taken = select_rows(LAZY, chosen)
     assert isinstance(taken, LazyRows)
-    assert taken.shape == take(TABLE, chosen).shape
-    assert taken[:].tolist() == take(TABLE, chosen)[:].tolist()
-    assert take(taken, np.arange(len(taken))[::-1])[:].tolist() == TABLE[chosen][::-1].tolist()
+    assert taken.shape == select_rows(TABLE, chosen).shape
+    assert taken[:].tolist() == select_rows(TABLE, chosen)[:].tolist()
+    assert select_rows(taken, np.arange(len(taken))[::-1])[:].tolist() == TABLE[chosen][::-1].tolist()
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.lists(st.integers(0, 10**6), max_size=12))

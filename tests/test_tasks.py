@@ -10,7 +10,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.errors import DataError
-from kaggle_ray.result import RunResult
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.submission.table import read_cells
 from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
 
@@ -124,7 +124,7 @@ def test_images_and_masks_are_decoded_once_for_all_folds_experiments_and_epochs(
 
 
 def _base(task: ToyTask) -> dict[str, object]:
-    from kaggle_ray.settings import Machine
+    from kaggle_ray.config.settings import Machine
     from kaggle_ray.testing.tasks import toy_of
 
     return dict(toy_of(task).default_space(Machine(num_cpus=1, num_gpus=0).settings()).base)

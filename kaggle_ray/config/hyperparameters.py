@@ -108,7 +108,7 @@ class Hyperparameters:
     distill_weight: float = 0.5
     """Share of the loss that the teacher's answers have; the labels have the rest."""
     temperature: float = 2.0
-    """At which teacher and pupil are compared: above 1 small probabilities speak louder."""
+    """At which teacher and student are compared: above 1 small probabilities speak louder."""
     loss: str = "default"
     """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
     plus Dice; ``by_head`` names one for each of several heads in ``loss_args``."""

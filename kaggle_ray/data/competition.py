@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.config import SearchSpace
+from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import ConfigError, DataError
-from kaggle_ray.loading import find_file, load_attribute
 from kaggle_ray.metrics import Metric
-from kaggle_ray.settings import Settings
 from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target, Task
 
 ImagePaths = Path | tuple[Path, ...]
@@ -35,7 +35,7 @@ class Samples:
     """(N,) image files: one for each sample, or for each the same number of them."""
     target: Target
     """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
-    share of foreground, by which rows are dealt to folds; zeros where it is not known."""
+    share of foreground, by which rows are assigned to folds; zeros where it is not known."""
     test_ids: StrArray
     """(T,) unique, in the order of the sample submission."""
     test_paths: tuple[ImagePaths, ...]

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.data.deal import FoldKind, deal
+from kaggle_ray.data.assign_folds import FoldKind, assign_folds
 from kaggle_ray.data.files import check_unique
 from kaggle_ray.errors import DataError, FoldsError, suggest
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target, short_digest
@@ -23,7 +23,7 @@ _CSV_HEADER = ["sample_id", "fold"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldScheme:
-    """How a competition's rows are dealt to folds.
+    """How a competition's rows are assigned to folds.
 
     Raises:
         FoldsError: on creation, where a value is out of range.
@@ -38,8 +38,8 @@ class FoldScheme:
     seed: int = 0
     holdout: bool = False
     """Score the first fold only; the other folds' rows are trained on. Five times as fast, and as much less certain."""
-    find_twins: bool = True
-    """Look for near-duplicate images, and deal them together; False for a competition that is meant to have them."""
+    find_near_duplicates: bool = True
+    """Look for near-duplicate images, and assign them together; False for a competition that is meant to have them."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -61,7 +61,7 @@ def make_folds(
     class_names: Sequence[str],
     groups: StrArray | None = None,
     times: Float64Array | None = None,
-    twins: StrArray | None = None,
+    near_duplicates: StrArray | None = None,
 ) -> Folds:
     """Return the folds of a competition's rows; a row's fold does not depend on the order of the rows.
 
@@ -74,7 +74,8 @@ def make_folds(
         class_names: of a target of class numbers, in their order; empty for any other.
         groups: (N,) which rows belong together; None is none.
         times: (N,) for kind time.
-        twins: (N,) the groups, those that share near-duplicates merged; they are dealt together. None is ``groups``.
+        near_duplicates: (N,) the groups, those that share near-duplicates merged: each goes to one fold. None is
+            ``groups``.
 
     Raises:
         DataError: ids repeat, are in train and test, or the arrays differ in length.
@@ -85,15 +86,15 @@ def make_folds(
     by_id = np.argsort(sample_ids)
     scored = by_id if train_only is None else by_id[~train_only[by_id]]
     _check_enough_rows(scheme.num_folds, target, scored, class_names)
-    dealt_by = groups if twins is None else twins
-    _check_external(dealt_by, train_only)
+    grouped_by = groups if near_duplicates is None else near_duplicates
+    _check_external(grouped_by, train_only)
     fold_of = np.full(len(sample_ids), TRAIN_ONLY, dtype=np.int8)
-    fold_of[scored] = deal(
+    fold_of[scored] = assign_folds(
         scheme.kind,
         scheme.num_folds,
         scheme.seed,
         target=target[scored],
-        groups=None if dealt_by is None else dealt_by[scored],
+        groups=None if grouped_by is None else grouped_by[scored],
         times=None if times is None else times[scored],
     )
     if not scheme.holdout:

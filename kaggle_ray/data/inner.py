@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaggle_ray.data.deal import FoldKind, deal, strata_of
+from kaggle_ray.data.assign_folds import FoldKind, assign_folds, strata_of
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
 
@@ -19,7 +19,7 @@ def inner_split(
     groups: StrArray | None,
     times: Float64Array | None,
 ) -> tuple[IntArray, IntArray]:
-    """Return the rows to train on and the inner rows, both ascending; they are dealt as folds are.
+    """Return the rows to train on and the inner rows, both ascending; they are assigned as folds are.
 
     Groups stay together, classes keep their frequencies where each has rows enough, and the inner rows of folds by time
     are the latest.
@@ -44,7 +44,7 @@ def inner_split(
     of_rows = target[train_rows]
     if kind == "stratified" and np.bincount(strata_of(of_rows)).min() < num_parts:
         kind = "kfold"
-    part_of = deal(
+    part_of = assign_folds(
         kind,
         num_parts,
         seed,

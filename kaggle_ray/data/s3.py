@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from kaggle_ray.data.staging import RemoteFile
+from kaggle_ray.data.staging_source import RemoteFile
 from kaggle_ray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 from urllib.parse import urlparse
 
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
+from kaggle_ray.data.staging_source import RemoteFile, Source
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.types import JsonValue
 
@@ -21,33 +21,6 @@ _MANIFEST = "manifest.json"
 _FILES = "files"
 _NUM_THREADS = 16
 _NUM_TRIES = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RemoteFile:
-    """One file of a source."""
-
-    name: str
-    """Relative to the source, with slashes."""
-    num_bytes: int
-    stamp: str
-    """Changes whenever the content does."""
-
-
-class Source(Protocol):
-    """Where files are staged from."""
-
-    def list(self) -> list[RemoteFile]:
-        """Return all files.
-
-        Raises:
-            DataError: there is no such place, or no access to it.
-        """
-        ...
-
-    def fetch(self, file: RemoteFile, path: Path) -> None:
-        """Write the file to ``path``; raise DataError where what arrived is not what the source has."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.ensemble.methods import Method, blend, fit_weights, mean_weights
 from kaggle_ray.metrics import Metric, over_folds
-from kaggle_ray.rows import LazyRows, Rows, take
+from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
 FoldOf = npt.NDArray[np.signedinteger[Any]]
@@ -75,8 +75,8 @@ def nested_score(
     by_fold: dict[int, Blend] = {}
     for fold in np.unique(fold_of_scored).tolist():
         seen = fold_of_scored != fold
-        others = [take(member, seen) for member in members]
-        by_fold[fold] = _fit(method, others, take(target, seen), fold_of_scored[seen], metric)
+        others = [select_rows(member, seen) for member in members]
+        by_fold[fold] = _fit(method, others, select_rows(target, seen), fold_of_scored[seen], metric)
     oof = _from_its_fold({fold: blend(members, of.weights) for fold, of in by_fold.items()}, fold_of_scored)
     answers = _from_its_fold({fold: of.answers(members) for fold, of in by_fold.items()}, fold_of_scored)
     final = _fit(method, members, target, fold_of_scored, metric)

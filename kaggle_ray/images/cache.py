@@ -52,7 +52,7 @@ class Layout:
 class Images:
     """A set of decoded images, or of images that are decoded whenever they are read."""
 
-    slots: IntArray
+    rows_of_pixels: IntArray
     """(N,) the position in ``pixels`` of each row: rows of equal content share one."""
     pixels: Pixels | None
     """(U, H, W, C) read-only, usually a memory map; None where there was no room for it."""
@@ -70,7 +70,7 @@ class Images:
     @staticmethod
     def of_array(pixels: Pixels) -> Images:
         """Return a set of images that are in memory."""
-        return Images(slots=np.arange(len(pixels)), pixels=pixels)
+        return Images(rows_of_pixels=np.arange(len(pixels)), pixels=pixels)
 
     @property
     def num_decoded(self) -> int:
@@ -82,10 +82,10 @@ class Images:
         """N, H, W and C."""
         if self.pixels is not None:
             _, height, width, channels = self.pixels.shape
-            return len(self.slots), height, width, channels
+            return len(self.rows_of_pixels), height, width, channels
         assert self.layout is not None, "what is not in memory is decoded"
         channels = self.layout.channels if self.layout.kind == "image" else 1
-        return len(self.slots), self.layout.height, self.layout.width, channels
+        return len(self.rows_of_pixels), self.layout.height, self.layout.width, channels
 
     def read(self, rows: IntArray) -> Pixels:
         """Return (n, H, W, C) the pixels of ``rows`` (n,), in their order: a copy.
@@ -94,10 +94,10 @@ class Images:
             DataError: an image that is decoded on the fly does not decode any more.
         """
         if self.pixels is not None:
-            return self.pixels[self.slots[rows]]
+            return self.pixels[self.rows_of_pixels[rows]]
         assert self.layout is not None, "what is not in memory is decoded"
         self.num_read[0] += len(rows)
-        return np.stack(map_in_threads(self.layout.decode, [self.paths[slot] for slot in self.slots[rows]]))
+        return np.stack(map_in_threads(self.layout.decode, [self.paths[row] for row in self.rows_of_pixels[rows]]))
 
 
 def open_images(
@@ -137,9 +137,11 @@ def open_images(
         digests = content_digests(paths, cache_dir)
         unique = sorted(set(digests))
         position = {digest: slot for slot, digest in enumerate(unique)}
-        slots = np.array([position[digest] for digest in digests], dtype=np.int64)
+        rows_of_pixels = np.array([position[digest] for digest in digests], dtype=np.int64)
         of_digest = dict(zip(reversed(digests), reversed(paths), strict=True))
-        return _open(tuple(of_digest[digest] for digest in unique), slots, layout, unique, cache_dir, budget_bytes)
+        return _open(
+            tuple(of_digest[digest] for digest in unique), rows_of_pixels, layout, unique, cache_dir, budget_bytes
+        )
     except OSError as error:
         raise StoreError(
             f"{cache_dir}: the image cache cannot be written: {error.strerror or error}. "
@@ -149,7 +151,7 @@ def open_images(
 
 def _open(
     paths: tuple[Path, ...],
-    slots: IntArray,
+    rows_of_pixels: IntArray,
     layout: Layout,
     digests: Sequence[str],
     cache_dir: Path,
@@ -167,7 +169,7 @@ def _open(
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
             except NoRoomError as error:
                 logger.warning("%s Until then the %d images are decoded anew each time.", error, len(paths))
-                return Images(slots=slots, pixels=None, paths=paths, layout=layout)
+                return Images(rows_of_pixels=rows_of_pixels, pixels=None, paths=paths, layout=layout)
             try:
                 _build(paths, layout, first, entry)
             except BaseException:
@@ -176,7 +178,7 @@ def _open(
             num_built = len(paths)
         held.touch()
     pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
-    return Images(slots=slots, pixels=pixels, num_built=num_built, held=held)
+    return Images(rows_of_pixels=rows_of_pixels, pixels=pixels, num_built=num_built, held=held)
 
 
 def _describe(paths: Sequence[Path], layout: Layout, num_bytes: int) -> Description:

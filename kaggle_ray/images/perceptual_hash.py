@@ -25,7 +25,7 @@ WHOLE = (0.0, 1.0)
 PARTS = (WHOLE, (0.0125, 0.9625), (0.0375, 0.9875))
 """What of each axis a hash is of, so that one of them is near to any crop of up to 5% at either end."""
 _MAX_DISTANCE = 38
-"""Bits of 128. Unrelated photographs differ in 64, give or take 6; tests/benchmarks/twins.py counts what is missed."""
+"""Bits of 128. Unrelated photographs differ in 64, +-6; tests/benchmarks/near_duplicates.py counts what is missed."""
 _MAX_LOW_DISTANCE = 20
 """Bits of the lower 64: hashes that differ in more of them are not compared further."""
 _NUM_BITS, _NUM_FREQUENCIES, _NUM_SAMPLES = 128, 16, 32

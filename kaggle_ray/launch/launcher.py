@@ -1,16 +1,15 @@
-"""The contract of a launcher, and the launchers by name."""
+"""The contract of a launcher."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 from kaggle_ray.reporters import events
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Event, TrialResult
 
-LauncherName = Literal["local", "ray"]
 Emit = Callable[[Event], None]
 
 
@@ -31,14 +30,3 @@ def finished(result: TrialResult) -> Event:
     return events.trial_finished(
         result.trial, status=result.status, score=result.score, duration_s=result.duration_s, error=result.error
     )
-
-
-def make_launcher(name: LauncherName, *, num_slots: int) -> Launcher:
-    """Return a launcher; Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once."""
-    if name == "local":
-        from kaggle_ray.launch.local import LocalLauncher
-
-        return LocalLauncher()
-    from kaggle_ray.launch.ray_tune import RayTuneLauncher
-
-    return RayTuneLauncher(num_slots=num_slots)

@@ -16,10 +16,10 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.launch.launcher import Emit, Launcher, finished
 from kaggle_ray.reporters import events
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import sigterm_kept
 from kaggle_ray.train.trial import TrialRunner

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from kaggle_ray.data.twin_groups import Twins
+from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.ensemble import Method
 from kaggle_ray.errors import StoreError
 from kaggle_ray.report.board import Board, BoardRow
@@ -70,7 +70,7 @@ def report_of(store: RunStore) -> ReportData:
         confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen and chosen["confusion"] else None,
         class_names=record["classes"],
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
-        facts={**_facts(record), **_twins(store), **_refit(store)},
+        facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
 
@@ -134,9 +134,9 @@ def _why_unproven(experiment: Experiment) -> str | None:
     return "its epoch was chosen on the rows that are scored, so it has no honest score"
 
 
-def _twins(store: RunStore) -> dict[str, str]:
+def _near_duplicates(store: RunStore) -> dict[str, str]:
     """Return what the run found of near-duplicates, if anything."""
-    summary = Twins.from_json(store.twins()).summary()
+    summary = NearDuplicates.from_json(store.near_duplicates()).summary()
     return {"Near-duplicates": summary} if summary else {}
 
 
@@ -145,11 +145,11 @@ def _refit(store: RunStore) -> dict[str, str]:
     made_of = store.submission(REFIT)
     if made_of is None:
         return {}
-    score = made_of["score_of_twin"]
-    twin = "has no honest score" if score is None else f"has {score_text(score)}"
+    score = made_of["cross_validated_score"]
+    duplicate = "has no honest score" if score is None else f"has {score_text(score)}"
     return {
         "Refit on all rows": f"submissions/{REFIT}.csv. It is not measured on any row; the cross-validated ensemble "
-        f"({made_of['method']}) with the same weights {twin}."
+        f"({made_of['method']}) with the same weights {duplicate}."
     }
 
 

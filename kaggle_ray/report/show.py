@@ -17,11 +17,11 @@ from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import augment_batch, id_hashes, recipe_names, sample_keys
+from kaggle_ray.images.datasets import flat_paths
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
-from kaggle_ray.images.opened import flat_paths
+from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
 from kaggle_ray.images.unreadable import unreadable_files
-from kaggle_ray.report.twin_sheet import shown_pairs
-from kaggle_ray.schedule.dealt import look_for_twins
+from kaggle_ray.report.duplicate_sheet import shown_pairs
 
 THUMB = 160
 """Height in pixels of a picture on a sheet."""
@@ -50,7 +50,7 @@ def contact_sheets(
         sections.append((f"Augmented: {recipe}", _figure(sheet, out / f"augment-{recipe}.png")))
     sections.append(("Sizes and kinds of file", _size_tables(samples)))
     sections.append(("Channels of train and test", channel_table(competition, samples)))
-    sections.append(("Near-duplicates", _twin_section(competition, samples, out)))
+    sections.append(("Near-duplicates", _near_duplicate_section(competition, samples, out)))
     sections.append(("Classes", _class_table(competition, samples)))
     sections.append(("Files that cannot be read", _unreadable_list(competition, samples)))
     page = out / "show.html"
@@ -240,17 +240,17 @@ def _class_table(competition: Competition, samples: Samples) -> str:
     return _table(["target", "class", "rows", "share"], rows)
 
 
-def _twin_section(competition: Competition, samples: Samples, out: Path) -> str:
+def _near_duplicate_section(competition: Competition, samples: Samples, out: Path) -> str:
     """Return a sheet for each kind of near-duplicates, with what a run would do about them."""
-    twins = look_for_twins(competition, samples).twins
-    if not twins.groups:
+    near_duplicates = look_for_near_duplicates(competition, samples).near_duplicates
+    if not near_duplicates.groups:
         return "<p>None were found.</p>"
     paths = dict(zip(samples.train_ids.tolist(), samples.train_paths, strict=True))
     paths |= dict(zip(samples.test_ids.tolist(), samples.test_paths, strict=True))
-    content = [f"<p>{escape(twins.summary())}.</p>"]
-    for kind, pairs in shown_pairs(twins).items():
+    content = [f"<p>{escape(near_duplicates.summary())}.</p>"]
+    for kind, pairs in shown_pairs(near_duplicates).items():
         cells = [_captioned(_thumb(_first(paths[name]), competition), name) for pair in pairs for name in pair]
-        sheet = _figure(_grid(cells, num_columns=4), out / f"twins-{kind.replace(' ', '-')}.png")
+        sheet = _figure(_grid(cells, num_columns=4), out / f"near-duplicates-{kind.replace(' ', '-')}.png")
         content.append(f"<h3>{escape(kind)}</h3>{sheet}")
     return "".join(content)
 

@@ -108,8 +108,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     if event.kind == "refit":
         if values["why_not"] is not None:
             return [Text(f"no refit: {values['why_not']}", style="yellow")]
-        twin = f"not measured; cross-validated, {progress.metric} {_known(values['score_of_twin'])}"
-        return [Text(f"refit on all rows  {twin}{_written(event)}")]
+        duplicate = f"not measured; cross-validated, {progress.metric} {_known(values['cross_validated_score'])}"
+        return [Text(f"refit on all rows  {duplicate}{_written(event)}")]
     if event.kind == "interrupted":
         return [
             Text(
@@ -121,7 +121,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
         ]
     if event.kind == "run_finished":
         paths = (f"  {name + ':':<12}{path}" for name, path in event.artifacts.items())
-        remarks = [f"  {values['remark']}"] if values.get("remark") else []
+        remarks = [f"  {values['note']}"] if values.get("note") else []
         first = Text(f"finished in {duration_text(values['seconds'])}", style="green")
         return [first, *map(Text, [*paths, *remarks])]
     return []

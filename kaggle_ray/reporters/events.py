@@ -166,17 +166,21 @@ def ensemble(
 
 
 def refit(
-    *, submission: AnyPath | None, score_of_twin: float | None, why_not: str | None = None, time: float | None = None
+    *,
+    submission: AnyPath | None,
+    cross_validated_score: float | None,
+    why_not: str | None = None,
+    time: float | None = None,
 ) -> Event:
     """The ensemble was trained once more on all rows, or was to be.
 
     Args:
         submission: What it predicts; the artifact ``submission``. None where it was not finished.
-        score_of_twin: The honest score of the cross-validated ensemble with the same weights; its own is not known.
+        cross_validated_score: Honest score of the cross-validated ensemble with the same weights; its own is unknown.
         why_not: One line; where there is no submission.
         time: When.
     """
-    values = {"score_of_twin": score_of_twin, "why_not": why_not}
+    values = {"cross_validated_score": cross_validated_score, "why_not": why_not}
     return _event("refit", values, time=time, artifacts={"submission": submission})
 
 
@@ -186,7 +190,7 @@ def run_finished(
     report: AnyPath | None,
     seconds: float,
     board: Sequence[Mapping[str, JsonValue]],
-    remark: str | None = None,
+    note: str | None = None,
     time: float | None = None,
 ) -> Event:
     """The run is complete.
@@ -196,10 +200,10 @@ def run_finished(
         report: The HTML report; the artifact ``report``.
         seconds: Wall time of this driver.
         board: The leaderboard's rows, best first, as of ``kaggle_ray.report.board.Board.to_rows``.
-        remark: What there is to know of them.
+        note: What there is to know of them.
         time: When.
     """
-    values = {"seconds": seconds, "board": list(board), "remark": remark}
+    values = {"seconds": seconds, "board": list(board), "note": note}
     return _event("run_finished", values, time=time, artifacts={"submission": submission, "report": report})
 
 

@@ -37,7 +37,7 @@ class Blobs(Protocol):
         """Remove one key; that it is absent is no error."""
         ...
 
-    def sweep(self) -> None:
+    def remove_temporary(self) -> None:
         """Remove what killed writers left; whoever still writes may fail. For the one driver of a run, at its start."""
         ...
 

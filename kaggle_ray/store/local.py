@@ -76,7 +76,7 @@ class LocalBlobs:
         with suppress(OSError):
             (self.root / key).unlink()
 
-    def sweep(self) -> None:
+    def remove_temporary(self) -> None:
         """See Blobs."""
         shutil.rmtree(self.root / _TEMPORARY, ignore_errors=True)
 

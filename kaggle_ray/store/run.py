@@ -42,7 +42,7 @@ from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, Stored
 RUN_FILE = "run.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
-TWINS_FILE = "twins.json"
+NEAR_DUPLICATES_FILE = "near_duplicates.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
@@ -89,7 +89,7 @@ class RunStore:
                 f"{self.run_dir}: was started with other {', '.join(text.partition(':')[0] for text in differences)}. "
                 f"{'; '.join(differences)}. Run the command that started it, or name another --run-id."
             )
-        self.blobs.sweep()
+        self.blobs.remove_temporary()
         return record
 
     def folds_csv(self) -> str | None:
@@ -113,14 +113,14 @@ class RunStore:
         reasons: dict[str, str] = decode(data, where=str(self.run_dir / UNREADABLE_FILE))["files"]
         return reasons
 
-    def save_twins(self, description: Mapping[str, JsonValue]) -> None:
+    def save_near_duplicates(self, description: Mapping[str, JsonValue]) -> None:
         """Save the near-duplicates that the folds were made with; the first list stays."""
-        self.blobs.put_if_absent(TWINS_FILE, encode(description))
+        self.blobs.put_if_absent(NEAR_DUPLICATES_FILE, encode(description))
 
-    def twins(self) -> dict[str, JsonValue] | None:
+    def near_duplicates(self) -> dict[str, JsonValue] | None:
         """Return the near-duplicates that the folds were made with, None where there are none."""
-        data = self.blobs.get(TWINS_FILE)
-        return None if data is None else decode(data, where=str(self.run_dir / TWINS_FILE))
+        data = self.blobs.get(NEAR_DUPLICATES_FILE)
+        return None if data is None else decode(data, where=str(self.run_dir / NEAR_DUPLICATES_FILE))
 
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""
@@ -203,7 +203,7 @@ class RunStore:
     def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
         return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
 
-    def sweep(self, result: TrialResult) -> None:
+    def remove_losing_attempts(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""
         self.blobs.delete(checkpoint_folder(result.trial))
         folder = f"{trial_folder(result.trial)}/attempts/"
@@ -211,7 +211,7 @@ class RunStore:
         for attempt_id in attempts - {result.attempt_id}:
             self.blobs.delete(folder + attempt_id)
 
-    def sweep_weights(self, result: TrialResult, keep: Collection[int | None]) -> None:
+    def remove_weights(self, result: TrialResult, keep: Collection[int | None]) -> None:
         """Remove a committed trial's weights, those of the epochs in ``keep`` aside; predictions all stay.
 
         Args:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.images.decode import PixelKind, decode_image
-from kaggle_ray.schedule.plan import RunPlan
 from kaggle_ray.submission.cells import enlarged
+from kaggle_ray.types import Folds
 
 
-def full_size_score(plan: RunPlan, ensemble: Ensemble) -> float | None:
+def full_size_score(competition: Competition, samples: Samples, folds: Folds, ensemble: Ensemble) -> float | None:
     """Return the mean over the scored rows of the metric of each enlarged answer; None where nothing is enlarged.
 
     The rule that decides a row is the one that was fitted without the row's fold. One image is held at a time.
     """
-    size, samples = plan.competition.mask, plan.samples
+    size = competition.mask
     if size is None or samples.train_masks is None:
         return None
     if (size.height, size.width) == (size.full_height, size.full_width):
         return None
-    kind: PixelKind = "mask" if len(plan.competition.classes) == 1 else "labels"
+    kind: PixelKind = "mask" if len(competition.classes) == 1 else "labels"
     scores: list[float] = []
-    for position, row in enumerate(plan.folds.scored_rows().tolist()):
-        decision = ensemble.by_fold[int(plan.folds.fold_of[row])].decision
+    for position, row in enumerate(folds.scored_rows().tolist()):
+        decision = ensemble.by_fold[int(folds.fold_of[row])].decision
         answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
         truth = decode_image(samples.train_masks[row], size.full_height, size.full_width, kind=kind)[..., 0]
         target = (truth > 127) if kind == "mask" else truth
         values = answer.reshape(1, -1).astype(np.float32)
-        scores.append(plan.competition.metric.score(target.reshape(1, -1).astype(np.uint8), values))
+        scores.append(competition.metric.score(target.reshape(1, -1).astype(np.uint8), values))
     return float(np.mean(scores))

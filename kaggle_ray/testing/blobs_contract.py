@@ -29,7 +29,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _list_is_by_prefix_and_sorted,
         _delete_removes_one_folder,
         _delete_file_removes_one_file,
-        _sweep_removes_nothing_that_was_put,
+        _remove_temporary_removes_nothing_that_was_put,
         _paths_hold_the_content,
     ):
         try:
@@ -164,14 +164,14 @@ def _delete_file_removes_one_file(blobs: Blobs) -> None:
     assert blobs.list("") == ["a/xy", "b"]
 
 
-def _sweep_removes_nothing_that_was_put(blobs: Blobs) -> None:
-    blobs.sweep()
+def _remove_temporary_removes_nothing_that_was_put(blobs: Blobs) -> None:
+    blobs.remove_temporary()
     blobs.put_if_absent("a/key", b"content")
     blobs.put("top", b"content")
-    blobs.sweep()
+    blobs.remove_temporary()
     assert blobs.list("") == ["a/key", "top"]
-    blobs.put("top", b"after the sweep")
-    assert blobs.get("top") == b"after the sweep"
+    blobs.put("top", b"after the removal")
+    assert blobs.get("top") == b"after the removal"
 
 
 def _paths_hold_the_content(blobs: Blobs) -> None:

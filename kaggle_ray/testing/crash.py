@@ -21,9 +21,14 @@ from kaggle_ray.types import short_digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kaggle_ray.schedule.plan import RunOptions
+    from kaggle_ray.pipeline.plan import RunOptions
 
-_PRELOADED = ("kaggle_ray.driver", "kaggle_ray.launch.local", "kaggle_ray.testing.crash", "kaggle_ray.testing.preload")
+_PRELOADED = (
+    "kaggle_ray.pipeline.driver",
+    "kaggle_ray.launch.local",
+    "kaggle_ray.testing.crash",
+    "kaggle_ray.testing.preload",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +93,7 @@ def steps_logged(log: Path | None) -> Iterator[None]:
     with log.open("ab", buffering=0) as file:
 
         def step(self: Fit, *arguments: Any) -> None:
-            experiment = short_digest(dataclasses.asdict(self._point))
+            experiment = short_digest(dataclasses.asdict(self._hyperparameters))
             epoch = len(self.history) + 1
             file.write(f"{experiment} {self._data.fold} {epoch} {self._step_of_epoch}\n".encode())
             original(self, *arguments)
@@ -179,7 +184,7 @@ def _command_line(process_id: int) -> str:
 
 
 def _run(options: RunOptions, processes: RunProcesses, point: KillPoint, sender: Connection) -> None:
-    from kaggle_ray.driver import execute
+    from kaggle_ray.pipeline.driver import execute
 
     os.environ.update(processes.environment)
     logging.disable(logging.WARNING)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kaggle_ray.data.folds import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
-from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import Done, ListSource, Wait
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE

@@ -1,4 +1,4 @@
-"""Near-duplicates that are planted among images: what a search for twins has to find, and no more."""
+"""Near-duplicates that are planted among images: what a search for near-duplicates has to find, and no more."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy as np
 from kaggle_ray.data.competition import Samples
 from kaggle_ray.data.files import as_ids
 from kaggle_ray.images.decode import Pixels
-from kaggle_ray.images.twins import TwinPairs
+from kaggle_ray.images.near_duplicates import DuplicatePairs
 
 LARGEST_CROP = 0.05
 """Of each side."""
 QUALITIES = (40, 95)
-"""Of the JPEG that a twin is kept as."""
+"""Of the JPEG that a near-duplicate is kept as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planted:
-    """Images with twins among them."""
+    """Images with near-duplicates among them."""
 
     samples: Samples
-    """The originals and half of the twins to train on, the other half to predict."""
+    """The originals and half of the cross-validated members to train on, the other half to predict."""
     source_of: dict[int, int]
-    """Position of each twin among the samples -> that of its original."""
+    """Position of each near-duplicate among the samples -> that of its original."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """How a search fared."""
 
-    num_twins: int
+    num_near_duplicates: int
     """That were planted, of images with texture."""
     recall: float
     """Share of them that was found."""
@@ -44,17 +44,17 @@ class Found:
     """The originals of the pairs that were not planted."""
 
 
-def plant(originals: list[Path], folder: Path, *, num_twins: int, rng: np.random.Generator) -> Planted:
-    """Write twins of some of the originals to ``folder``."""
-    chosen = rng.permutation(np.resize(rng.permutation(len(originals)), num_twins))
-    twins: list[Path] = []
+def plant(originals: list[Path], folder: Path, *, num_near_duplicates: int, rng: np.random.Generator) -> Planted:
+    """Write near-duplicates of some of the originals to ``folder``."""
+    chosen = rng.permutation(np.resize(rng.permutation(len(originals)), num_near_duplicates))
+    near_duplicates: list[Path] = []
     for number, position in enumerate(chosen.tolist()):
-        twins.append(folder / f"twin{number:04d}.jpg")
+        near_duplicates.append(folder / f"near-duplicate{number:04d}.jpg")
         image = cv2.imread(str(originals[position]), cv2.IMREAD_COLOR)
         assert image is not None, originals[position]
-        write_twin(image, twins[-1], rng)
-    num_train = len(originals) + num_twins // 2
-    paths = [*originals, *twins]
+        write_near_duplicate(image, near_duplicates[-1], rng)
+    num_train = len(originals) + num_near_duplicates // 2
+    paths = [*originals, *near_duplicates]
     ids = as_ids([f"{number:06d}" for number in range(len(paths))])
     samples = Samples(
         train_ids=ids[:num_train],
@@ -66,7 +66,7 @@ def plant(originals: list[Path], folder: Path, *, num_twins: int, rng: np.random
     return Planted(samples=samples, source_of={len(originals) + i: int(source) for i, source in enumerate(chosen)})
 
 
-def write_twin(image: Pixels, path: Path, rng: np.random.Generator) -> None:
+def write_near_duplicate(image: Pixels, path: Path, rng: np.random.Generator) -> None:
     """Write ``image`` cropped by up to 5% of each side, resized 0.5 to 2 times, as a JPEG of quality 40 to 95."""
     height, width = image.shape[:2]
     left, right, top, bottom = rng.uniform(0, LARGEST_CROP, 4)
@@ -79,20 +79,20 @@ def write_twin(image: Pixels, path: Path, rng: np.random.Generator) -> None:
     cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def judge(planted: Planted, found: TwinPairs) -> Found:
-    """Return how well ``found`` tells the planted twins; those of images without texture do not count as missed."""
+def judge(planted: Planted, found: DuplicatePairs) -> Found:
+    """Return how well ``found`` tells the planted near-duplicates; those without texture are not missed."""
     paths = [*planted.samples.train_paths, *planted.samples.test_paths]
     source = {position: planted.source_of.get(position, position) for position in range(len(paths))}
     pairs = [(int(first), int(second)) for first, second in found.pairs]
     right = [pair for pair in pairs if source[pair[0]] == source[pair[1]]]
     wrong = sorted({tuple(sorted((source[a], source[b]))) for a, b in pairs if source[a] != source[b]})
     comparable = set(found.compared.tolist())
-    twins = {twin: of for twin, of in planted.source_of.items() if {twin, of} <= comparable}
-    missed = sorted({(of, twin) for twin, of in twins.items()} - set(pairs))
+    near_duplicates = {duplicate: of for duplicate, of in planted.source_of.items() if {duplicate, of} <= comparable}
+    missed = sorted({(of, duplicate) for duplicate, of in near_duplicates.items()} - set(pairs))
     named = [tuple((paths[a], paths[b]) for a, b in some) for some in (missed, wrong)]
     return Found(
-        num_twins=len(twins),
-        recall=1 - len(missed) / max(1, len(twins)),
+        num_near_duplicates=len(near_duplicates),
+        recall=1 - len(missed) / max(1, len(near_duplicates)),
         precision=len(right) / max(1, len(pairs)),
         missed=named[0],  # type: ignore[arg-type]
         wrong=named[1],  # type: ignore[arg-type]

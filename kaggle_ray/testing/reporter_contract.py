@@ -79,7 +79,7 @@ def every_kind_of_event() -> list[Event]:
         events.ensemble(
             method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24, time=1090.0
         ),
-        events.refit(submission="runs/toy/run-1/submissions/refit.csv", score_of_twin=0.25, time=1095.0),
+        events.refit(submission="runs/toy/run-1/submissions/refit.csv", cross_validated_score=0.25, time=1095.0),
         events.run_finished(
             submission="runs/toy/run-1/submissions/best.csv",
             report="runs/toy/run-1/report.html",
@@ -102,7 +102,7 @@ def events_without_scores(trial: Trial) -> list[Event]:
         events.trial_finished(trial, status="stopped", score=None, duration_s=1.0, time=1042.0),
         events.trial_finished(trial, status="failed", score=None, duration_s=1.0, error=None, time=1043.0),
         events.ensemble(method="mean", weights={}, score_honest=None, score_in_sample=None, time=1044.0),
-        events.refit(submission=None, score_of_twin=None, why_not="there was no time", time=1044.5),
+        events.refit(submission=None, cross_validated_score=None, why_not="there was no time", time=1044.5),
         events.run_finished(submission=None, report=None, seconds=0.0, board=[], time=1045.0),
     ]
 

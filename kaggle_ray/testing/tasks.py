@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from kaggle_ray.config import SearchSpace
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, ImagePaths, MaskSize, Samples
 from kaggle_ray.data.files import as_ids, read_table
 from kaggle_ray.data.folds import FoldScheme
@@ -23,7 +24,6 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.table import Table
 from kaggle_ray.metrics import metric_by_name
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.types import FloatArray, Target
 

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from kaggle_ray.config import SearchSpace
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.data.files import as_ids, encode_labels, join_images, read_table
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.settings import Settings
 
 CLASSES = ("dark", "bright")
 SIZE = 8

@@ -63,7 +63,7 @@ class GradientWatch:
         """
         self._parameters = list(model.parameters())
         self._sample_ids = sample_ids
-        self._point = hyperparameters
+        self._hyperparameters = hyperparameters
         self._expects_infinite = scaler.is_enabled()
         self._look_every = _LOOK_EVERY if device.type == "cuda" else 1
         self._unseen: list[tuple[int, int, IntArray, Tensor]] = []
@@ -80,7 +80,7 @@ class GradientWatch:
             step: of the epoch, 0 for the first.
             rows: (N,) that this process made it of.
         """
-        clip_norm, self._num_steps = self._point.clip_norm, self._num_steps + 1
+        clip_norm, self._num_steps = self._hyperparameters.clip_norm, self._num_steps + 1
         if clip_norm:  # its norm is that of before
             norm = nn.utils.clip_grad_norm_(self._parameters, clip_norm)
         elif self._num_steps % _LOOK_EVERY == 1:
@@ -109,10 +109,10 @@ class GradientWatch:
             return
         self._warned_in = epoch
         compared = f", {_FAR_ABOVE:g} times the usual {usual:.3g} and more" if np.isfinite(norm) else ""
-        if not self._point.clip_norm:
+        if not self._hyperparameters.clip_norm:
             advice = "Try clip_norm, such as 1.0, or a smaller lr"
         elif np.isfinite(norm):
-            advice = f"It is scaled down to clip_norm {self._point.clip_norm:g}"
+            advice = f"It is scaled down to clip_norm {self._hyperparameters.clip_norm:g}"
         else:
             advice = "clip_norm does not help against it: try a smaller lr"
         logger.warning(
@@ -130,7 +130,7 @@ class ConstantWatch:
     def __init__(self, data: FitData, hyperparameters: Hyperparameters) -> None:
         """Know the heads of a fold."""
         self._data = data
-        self._point = hyperparameters
+        self._hyperparameters = hyperparameters
         self._has_warned = False
 
     def see(self, epoch: int, values_NC: FloatArray) -> None:
@@ -148,7 +148,7 @@ class ConstantWatch:
     def _describe(self, epoch: int, values_NC: FloatArray) -> str | None:
         """Return what is wrong, None where nothing is."""
         if self._data.mask_size is not None:
-            return self._describe_masks(values_NC) if 2 * epoch >= self._point.epochs else None
+            return self._describe_masks(values_NC) if 2 * epoch >= self._hyperparameters.epochs else None
         constant = [
             place.head.name for place in place_heads(self._data.heads) if _is_constant(values_NC[:, place.outputs])
         ]

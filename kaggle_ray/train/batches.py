@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, sample_keys, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, draw_mix, mix_batch
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.process import derive_seed

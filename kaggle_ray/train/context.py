@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaggle_ray.settings import Settings
+from kaggle_ray.config.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.data.inner import inner_split
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
-from kaggle_ray.images.opened import open_test, open_train
+from kaggle_ray.images.datasets import open_test, open_train
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.types import Folds, StrArray

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_steps_of
 from kaggle_ray.train.checkpoint import (
@@ -36,13 +36,13 @@ from kaggle_ray.train.checkpoint import (
     unpack,
     with_prefix,
 )
-from kaggle_ray.train.choice import EpochChoice
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.constraints import constrain
+from kaggle_ray.train.epoch_selection import EpochSelection
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, make_outputs, make_taught
+from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Notice, end_noticed
@@ -93,12 +93,14 @@ class Fit:
             ConfigError: the initial weights are those of another architecture.
         """
         self._device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
-        self._data, self._point, self._settings = data, hyperparameters, settings
+        self._data, self._hyperparameters, self._settings = data, hyperparameters, settings
         self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
         self._cadence = cadence or Cadence(30.0)
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
-        is_taught = data.teacher is not None
-        self._losses = make_taught(self._outputs, data.heads, hyperparameters) if is_taught else self._outputs
+        is_distilled = data.teacher is not None
+        self._losses = (
+            make_distillation_losses(self._outputs, data.heads, hyperparameters) if is_distilled else self._outputs
+        )
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._notice = Notice()
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
@@ -111,7 +113,7 @@ class Fit:
         constrain(self._optimizer, self._model, hyperparameters)
         self._schedule = make_schedule(self._optimizer, hyperparameters, num_steps_of(data, hyperparameters))
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-        self._choice = EpochChoice(hyperparameters, data.metric)
+        self._epoch_selection = EpochSelection(hyperparameters, data.metric)
         self.history: list[EpochMetrics] = []
         """Of the epochs that have ended."""
         self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
@@ -148,7 +150,7 @@ class Fit:
     @property
     def epoch(self) -> int:
         """Whose weights predict: the last one, or the chosen one."""
-        return self._choice.epoch or len(self.history)
+        return self._epoch_selection.epoch or len(self.history)
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -172,16 +174,16 @@ class Fit:
         """
         yield from list(self.history)
         with end_noticed() as self._notice:
-            while len(self.history) < self._point.epochs and not self._choice.is_over:
+            while len(self.history) < self._hyperparameters.epochs and not self._epoch_selection.is_over:
                 yield self._run_epoch()
-        if self._choice.weights is not None:
-            self.predictor.model.load_state_dict(self._choice.weights)
+        if self._epoch_selection.weights is not None:
+            self.predictor.model.load_state_dict(self._epoch_selection.weights)
 
     def _run_epoch(self) -> EpochMetrics:
         epoch, started = len(self.history) + 1, time.perf_counter() - self._seconds_of_epoch
         self._train(epoch, started)
         scored = inner = NOT_MEASURED
-        if epoch % self._point.evaluate_every == 0 or epoch == self._point.epochs:
+        if epoch % self._hyperparameters.evaluate_every == 0 or epoch == self._hyperparameters.epochs:
             if len(self._data.valid_rows):
                 scored = self._evaluator.measure(self._data.valid_rows, epoch)
                 self._check_finite(epoch, scored.loss)
@@ -191,7 +193,7 @@ class Fit:
                 inner = self._evaluator.measure(self._data.inner_rows, epoch)
                 self._check_finite(epoch, inner.loss)
             chosen_by = scored if self._data.inner_rows is None else inner
-            self._choice.see(epoch, chosen_by.score, self.predictor.model.state_dict)
+            self._epoch_selection.see(epoch, chosen_by.score, self.predictor.model.state_dict)
         self.history.append(
             EpochMetrics(
                 epoch=epoch,
@@ -213,12 +215,12 @@ class Fit:
         if self._freezing.start_epoch(epoch):
             self._wrap()
         batches = EpochBatches(
-            self._data, self._point, epoch, uses_images=self._model.uses_images,
+            self._data, self._hyperparameters, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
-        watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._point.lr, device=self._device)
+        watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.lr, device=self._device)
         watch.total = self._loss_of_epoch
-        for batch in load(batches, self._settings, first=self._step_of_epoch * self._point.accumulate):
+        for batch in load(batches, self._settings, first=self._step_of_epoch * self._hyperparameters.accumulate):
             self._compute(batch, watch)
             if not batch.ends_step:
                 continue
@@ -274,15 +276,15 @@ class Fit:
         """Raise NonFiniteLossError: validation tells of an epoch whose last step was the one that went too far."""
         if not math.isfinite(loss):
             raise NonFiniteLossError(
-                f"the loss of epoch {epoch} is {loss} at lr {self._point.lr}, on rows that were not trained on. "
-                f"Try a smaller lr."
+                f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.lr}, on rows that were not trained "
+                f"on. Try a smaller lr."
             )
 
     def _check_weights(self, epoch: int) -> None:
         """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
         if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
             raise NonFiniteLossError(
-                f"weights are not finite after epoch {epoch} at lr {self._point.lr}. Try a smaller lr."
+                f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.lr}. Try a smaller lr."
             )
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
@@ -307,12 +309,12 @@ class Fit:
     def _state(self) -> bytes:
         """Return all that has changed since the fit began."""
         of_optimizer, optimizer_values = optimizer_state(self._optimizer)
-        of_choice, choice_values = self._choice.state()
+        of_epoch_selection, choice_values = self._epoch_selection.state()
         tensors = {
             **with_prefix("model", self._model.state_dict()),
             **with_prefix("average", {} if self._average is None else self._average.state_dict()),
             **with_prefix("optimizer", of_optimizer),
-            **with_prefix("chosen", of_choice),
+            **with_prefix("chosen", of_epoch_selection),
             "trained_rows": torch.from_numpy(self.trained_rows),
         }
         values = {
@@ -341,7 +343,7 @@ class Fit:
         load_optimizer(self._optimizer, below_prefix("optimizer", tensors), values["optimizer"])
         self._schedule.load_state_dict(values["schedule"])
         self._scaler.load_state_dict(values["scaler"])
-        self._choice.load(below_prefix("chosen", tensors), values["choice"])
+        self._epoch_selection.load(below_prefix("chosen", tensors), values["choice"])
         self.history = [EpochMetrics(**epoch) for epoch in values["history"]]
         self.trained_rows = tensors["trained_rows"].numpy().copy()
         self._lr, self.notes = values["lr"], values["notes"]

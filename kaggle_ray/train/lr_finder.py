@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.images.opened import open_masks, open_target
-from kaggle_ray.settings import Settings
+from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.freezing import Freezing

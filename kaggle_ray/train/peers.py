@@ -20,8 +20,8 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store, TCPStore
 
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import KaggleRayError, TrialError
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.train.ranks import Group, Ranks

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.images.augment import resize_pixels, to_float
 from kaggle_ray.images.tiles import predict_tiled
 from kaggle_ray.models import Model
-from kaggle_ray.settings import Settings
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.train.batches import split_views, table_of, to_device
 from kaggle_ray.train.inputs import Inputs

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import torch
 
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.settings import Settings
 from kaggle_ray.types import short_digest
 
 

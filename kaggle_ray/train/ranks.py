@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kaggle_ray.settings import Settings
+from kaggle_ray.config.settings import Settings
 
 T = TypeVar("T")
 Item = TypeVar("Item")

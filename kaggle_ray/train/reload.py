@@ -11,10 +11,10 @@ from safetensors.torch import load
 from torch import channels_last
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, Samples
 from kaggle_ray.errors import CorruptBlobError, DataError
 from kaggle_ray.models import Model, Shapes, build_model
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.fold_data import test_inputs
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of

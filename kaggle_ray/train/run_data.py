@@ -15,14 +15,14 @@ from torch import Tensor
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds import folds_from_csv
 from kaggle_ray.data.quarantine import without_rows, without_unreadable
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.data.subset import samples_with
-from kaggle_ray.data.twin_groups import Twins, merged_groups
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
-from kaggle_ray.images.opened import open_masks, open_target
+from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.unreadable import placeholder_image
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
@@ -108,7 +108,7 @@ class RunData:
         ancestors = [] if parent is None else [parent]
         if experiment.teacher_id is not None:
             ancestors.append(self._inherited(trial, experiment.teacher_id))
-            data, num_of_teacher = self._taught(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
+            data, num_of_teacher = self._with_teacher(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
             num_decoded += num_of_teacher
         return TrialData(
             hyperparameters=hyperparameters,
@@ -120,7 +120,7 @@ class RunData:
             num_decoded=num_decoded,
         )
 
-    def _taught(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
+    def _with_teacher(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
         """Return the data with what the teacher says of the rows to train on, and how many images it took to decode."""
         experiment = self._experiment(teacher)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
@@ -148,16 +148,16 @@ class RunData:
         if unreadable:
             placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
             samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, without_rows(samples, self._twins.left_out)
+        return competition, without_rows(samples, self._near_duplicates.left_out)
 
     @cached_property
-    def _twins(self) -> Twins:
-        return Twins.from_json(self._store.twins())
+    def _near_duplicates(self) -> NearDuplicates:
+        return NearDuplicates.from_json(self._store.near_duplicates())
 
     @cached_property
     def _groups(self) -> StrArray | None:
-        """What rows were dealt by, near-duplicates together: an inner split must not tear them apart either."""
-        return merged_groups(self._twins, sample_ids=self.samples.train_ids, groups=self.samples.groups)
+        """What rows were assigned by, near-duplicates together: an inner split must not tear them apart either."""
+        return merged_groups(self._near_duplicates, sample_ids=self.samples.train_ids, groups=self.samples.groups)
 
     @property
     def competition(self) -> Competition:

@@ -15,7 +15,7 @@ from kaggle_ray.cache.folder import adopt_variables
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.rows import take
+from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
@@ -160,7 +160,7 @@ class TrialRunner:
         attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
         if "valid" not in of_parts:
             return None
-        return default_score(data.fit.metric, take(data.fit.target, rows), float_rows(of_parts["valid"]))
+        return default_score(data.fit.metric, select_rows(data.fit.target, rows), float_rows(of_parts["valid"]))
 
     def _keep(self, attempt: Attempt, fit: Fit, data: TrialData, epoch: int) -> None:
         """Keep weights and predictions of an epoch that may be wanted beside those of the end."""

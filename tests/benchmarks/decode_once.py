@@ -33,7 +33,7 @@ from rich.table import Table
 
 import kaggle_ray
 from kaggle_ray.data.files import list_images
-from kaggle_ray.images import opened
+from kaggle_ray.images import datasets
 from kaggle_ray.images.cache import Images, open_images
 
 NUM_EXPERIMENTS, NUM_FOLDS, BATCH_SIZE = 4, 5, 32
@@ -83,7 +83,7 @@ def watch_reading() -> Iterator[Reading]:
         return call
 
     with (
-        patch.object(opened, "open_images", timed(open_images)),
+        patch.object(datasets, "open_images", timed(open_images)),
         patch.object(Images, "read", timed(Images.read)),
     ):
         yield reading

@@ -29,12 +29,12 @@ from sklearn.metrics import log_loss
 from torch import nn
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import register_model
-from kaggle_ray.settings import Settings
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.inputs import FitData, Inputs
@@ -89,7 +89,7 @@ def made_up_data(size: int, *, steps: int, num_scored: int = 0) -> FitData:
     )
 
 
-def point_of(model: str, size: int, *, evaluate_every: int = 10**6) -> Hyperparameters:
+def hyperparameters_of(model: str, size: int, *, evaluate_every: int = 10**6) -> Hyperparameters:
     """Return what trains for ever, by AdamW."""
     return Hyperparameters(
         model=model, image_size=size, batch_size=BATCH, epochs=10**6, evaluate_every=evaluate_every,
@@ -102,7 +102,7 @@ def made_up_fit(model: str, size: int, *, steps: int, folder: Path, cadence: Cad
     settings = Settings(device="cpu", threads_per_trial=threads, dtype="float32")
     checkpoints = StoredCheckpoints(RunStore(folder), TRIAL)
     data = made_up_data(size, steps=steps)
-    return Fit(data, point_of(model, size), settings, checkpoints=checkpoints, cadence=cadence)
+    return Fit(data, hyperparameters_of(model, size), settings, checkpoints=checkpoints, cadence=cadence)
 
 
 def cost_of_one(model: str, folder: Path, *, times: int, threads: int) -> tuple[float, list[float]]:
@@ -150,7 +150,9 @@ def evaluation_of(model: str, size: int, *, threads: int, rounds: int, steps: in
     """Return the seconds, medians over rounds, of an epoch's steps, of its evaluation, and of the bare evaluation."""
     settings = Settings(device="cpu", threads_per_trial=threads, dtype="float32")
     data = made_up_data(size, steps=steps, num_scored=BATCH * steps // 4)
-    with_it, without = (Fit(data, point_of(model, size, evaluate_every=every), settings) for every in (1, 10**6))
+    with_it, without = (
+        Fit(data, hyperparameters_of(model, size, evaluate_every=every), settings) for every in (1, 10**6)
+    )
     epochs = with_it.epochs(), without.epochs()
     took = np.zeros((rounds + 1, 3))
     for of_round in took:

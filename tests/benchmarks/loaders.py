@@ -31,6 +31,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
@@ -38,7 +39,6 @@ from kaggle_ray.images.cache import open_images
 from kaggle_ray.images.color import normalize
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.batches import EpochBatches, Finisher, load
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.losses import Outputs
@@ -81,14 +81,16 @@ class Ours:
         """Decode nothing before the first epoch."""
         self._paths, self._cache_dir = paths, cache_dir
         self._settings = replace(SETTINGS, loader_workers=num_workers)
-        self._point = Hyperparameters(image_size=size * 5 // 4, train_size=size, batch_size=BATCH_SIZE, augment="light")
+        self._hyperparameters = Hyperparameters(
+            image_size=size * 5 // 4, train_size=size, batch_size=BATCH_SIZE, augment="light"
+        )
         self._id_hashes = id_hashes([path.stem for path in paths])
         self._std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
         self._mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
 
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of an epoch, opening the cache first as a new process would."""
-        decoded = self._point.image_size
+        decoded = self._hyperparameters.image_size
         images = open_images(self._paths, height=decoded, width=decoded, cache_dir=self._cache_dir)
         rows = np.arange(len(self._paths))
         head = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
@@ -102,8 +104,8 @@ class Ours:
             fold=0,
             id_hashes=self._id_hashes,
         )
-        finish = Finisher(data, Outputs([head], rows % 2), self._point, CPU)
-        for batch in load(EpochBatches(data, self._point, number, uses_images=True), self._settings):
+        finish = Finisher(data, Outputs([head], rows % 2), self._hyperparameters, CPU)
+        for batch in load(EpochBatches(data, self._hyperparameters, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
             yield normalize(images_NCHW, self._mean, self._std)
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kaggle_ray.data.folds import folds_to_csv
-from kaggle_ray.schedule.plan import RunOptions, make_plan
+from kaggle_ray.pipeline.plan import RunOptions, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import JsonValue, Trial
@@ -54,7 +54,8 @@ def epoch_seconds(
     with tempfile.TemporaryDirectory() as runs:
         plan = make_plan(
             RunOptions(
-                competition=COMPETITION, experiments=[experiment], data=data, runs=runs, run_id="x", ignore_twins=True,
+                competition=COMPETITION, experiments=[experiment], data=data, runs=runs, run_id="x",
+                ignore_near_duplicates=True,
                 device="cpu", dtype="float32", threads=threads, processes=processes,
             )
         )  # fmt: skip

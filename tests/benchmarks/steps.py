@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import Model, Shapes, build_model, register_model
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.optim import make_optimizer

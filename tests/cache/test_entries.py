@@ -17,7 +17,8 @@ import pytest
 
 from kaggle_ray.cache.budget import evict, reserve
 from kaggle_ray.cache.entries import CacheEntry, Description, EntryUse, list_entries
-from kaggle_ray.data.staging import RemoteFile, SharedFolder, StagedData, stage_data
+from kaggle_ray.data.staging import SharedFolder, StagedData, stage_data
+from kaggle_ray.data.staging_source import RemoteFile
 from kaggle_ray.errors import NoRoomError
 from kaggle_ray.images.cache import Images, open_images
 

@@ -12,7 +12,8 @@ import pytest
 
 from kaggle_ray.data import staging
 from kaggle_ray.data.s3 import etag_of
-from kaggle_ray.data.staging import RemoteFile, SharedFolder, stage_data
+from kaggle_ray.data.staging import SharedFolder, stage_data
+from kaggle_ray.data.staging_source import RemoteFile
 from kaggle_ray.errors import ConfigError, DataError, NoRoomError, StoreError
 
 FILES = {"train.csv": b"id,label\n1,cat\n", "train/1.jpg": b"\xff\xd8" * 500, "deep/er/2.jpg": b"x"}

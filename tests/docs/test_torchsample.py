@@ -19,14 +19,14 @@ from torch.nn import functional
 
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images import compose
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.result import RunResult
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train import constraints
 from kaggle_ray.train.inputs import FitData, Inputs

@@ -14,8 +14,8 @@ import pytest
 from kaggle_ray import rows
 from kaggle_ray.decide import fit_decision
 from kaggle_ray.ensemble import Ensemble, Method, select
-from kaggle_ray.gather import Pool, gather
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, MEAN_IOU, Metric
+from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.rows import LazyRows
 from kaggle_ray.store.predictions import as_floats, quantised
 from kaggle_ray.store.run import RunStore
@@ -147,7 +147,7 @@ _ALL_OF_A_RUN = """
     import resource, sys
     from pathlib import Path
     from kaggle_ray.ensemble import select
-    from kaggle_ray.gather import gather
+    from kaggle_ray.pool.gather import gather
     from kaggle_ray.metrics import DICE
     from kaggle_ray.store.run import RunStore
     from kaggle_ray.submission.cells import to_cells

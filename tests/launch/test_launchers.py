@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.launch.launcher import Launcher, make_launcher
+from kaggle_ray.launch.by_name import make_launcher
+from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local import LocalLauncher
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.launcher_contract import (
@@ -56,8 +57,8 @@ def test_the_local_launcher_runs_one_at_a_time(toy_data: Path, tmp_path: Path) -
 def test_a_local_run_does_not_import_ray(toy_data: Path, tmp_path: Path) -> None:
     script = f"""
 import sys
-from kaggle_ray.driver import execute
-from kaggle_ray.schedule.plan import RunOptions
+from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.plan import RunOptions
 options = RunOptions(competition={str(TOY_FILE)!r}, data={str(toy_data)!r}, runs={str(tmp_path)!r}, threads=1)
 assert execute(options, launcher="local").num_epochs_trained == 8
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.cache.entries import list_entries
-from kaggle_ray.driver import Outcome, execute
-from kaggle_ray.schedule.plan import RunOptions
+from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]

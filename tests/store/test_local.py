@@ -67,7 +67,7 @@ def test_a_process_killed_in_the_middle_of_a_stream_leaves_nothing_that_is_seen(
     assert len(files(tmp_path / ".tmp")) == 2
     assert blobs.list("") == ["a/kept"]
     assert blobs.get("a/kept") == b"kept"
-    blobs.sweep()
+    blobs.remove_temporary()
     assert files(tmp_path) == ["a/kept"]
     assert blobs.put_if_absent("a/new", b"again")
 

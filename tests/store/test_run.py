@@ -118,10 +118,10 @@ def test_sweep_removes_the_losers_files_only(tmp_path: Path) -> None:
     store.attempt(other).put_predictions(*predictions(0.1))
     result = committed(store, 0.5)
     before = files(tmp_path / "trials" / str(other))
-    store.sweep(result)
+    store.remove_losing_attempts(result)
     assert files(tmp_path / "trials" / str(TRIAL)) == [*attempt_files(result.attempt_id), "result.json"]
     assert files(tmp_path / "trials" / str(other)) == before
-    store.sweep(result)
+    store.remove_losing_attempts(result)
     assert store.predictions(result)
 
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.table import Table, idle_columns
 from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError
-from kaggle_ray.images.opened import open_masks, open_target
+from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.models import register_model, register_segmenter, registry
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
@@ -33,7 +33,7 @@ SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 CPU = torch.device("cpu")
 
 
-def point_of(task: ToyTask, **values: object) -> Hyperparameters:
+def hyperparameters_of(task: ToyTask, **values: object) -> Hyperparameters:
     base = toy_of(task).default_space(SETTINGS).base
     return parse_hyperparameters({**base, "epochs": 2, **values}, where="here")
 
@@ -77,7 +77,7 @@ def with_a_spoilt_target(data: FitData) -> tuple[FitData, str]:
 
 @pytest.mark.parametrize("task", ["multilabel", "heads"])
 def test_a_loss_that_is_not_finite_names_its_sample(task: ToyTask, tmp_path: Path) -> None:
-    point = point_of(task)
+    point = hyperparameters_of(task)
     data, spoilt = with_a_spoilt_target(data_of(task, tmp_path, point))
     with pytest.raises(
         NonFiniteLossError, match=rf"epoch 1 is nan .*in step \d it is not finite at 1 of 16, such as {spoilt}\."
@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_names_its_sample(task: ToyTask, tmp_path: Pat
 
 
 def test_of_mixed_samples_the_partners_are_named_too(tmp_path: Path) -> None:
-    point = point_of("multilabel", mixup=0.4, batch_size=32)
+    point = hyperparameters_of("multilabel", mixup=0.4, batch_size=32)
     data, spoilt = with_a_spoilt_target(data_of("multilabel", tmp_path, point))
     with pytest.raises(
         NonFiniteLossError, match=r"not finite at 2 of 32, such as a.*, which were mixed with a"
@@ -99,13 +99,13 @@ def test_of_mixed_samples_the_partners_are_named_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["masks", "mask_classes"])
 def test_masks_are_named_too(task: ToyTask, tmp_path: Path) -> None:
-    point = point_of(task, optimizer="sgd", lr=1e35, schedule="constant")
+    point = hyperparameters_of(task, optimizer="sgd", lr=1e35, schedule="constant")
     with pytest.raises(NonFiniteLossError, match=r"in step 2 it is not finite at 16 of 16, such as a0\d\d, a0\d\d"):
         history_of(data_of(task, tmp_path, point), point)
 
 
 def test_a_column_without_a_value_is_trained_on_and_named(tmp_path: Path) -> None:
-    point = point_of("table")
+    point = hyperparameters_of("table")
     data = data_of("table", tmp_path, point)
     assert data.inputs.table is not None
     table = data.inputs.table.copy()
@@ -212,7 +212,7 @@ def _models() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_models")
 def test_a_fit_tells_of_the_step_that_spoils_the_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = point_of("regression", model="steep", model_args={})
+    point = hyperparameters_of("regression", model="steep", model_args={})
     with pytest.raises(NonFiniteLossError, match="step 2"):
         history_of(data_of("regression", tmp_path, point), point)
     (record,) = caplog.records
@@ -265,7 +265,7 @@ class ConstantMasks(nn.Module):
 def test_predictions_that_are_all_alike_are_told_once(
     task: ToyTask, model: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    point = point_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
+    point = hyperparameters_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
     history_of(data_of(task, tmp_path, point), point)
     (record,) = caplog.records
     assert record.getMessage().startswith(told)
@@ -275,13 +275,13 @@ def test_predictions_that_are_all_alike_are_told_once(
 
 @pytest.mark.parametrize("task", ["multilabel", "regression", "heads", "table"])
 def test_of_a_usual_fit_nothing_is_told(task: ToyTask, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = point_of(task, epochs=4)
+    point = hyperparameters_of(task, epochs=4)
     history_of(data_of(task, tmp_path, point), point)
     assert not caplog.records
 
 
 def test_rounding_is_not_what_tells_samples_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = point_of("regression")
+    point = hyperparameters_of("regression")
     data = data_of("regression", tmp_path, point)
     small = np.array([[1e-9], [3e-9]], dtype=np.float32)
     ConstantWatch(data, point).see(1, small)

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.settings import Settings
 from kaggle_ray.train.checkpoint import Cadence, load_optimizer, optimizer_state, pack, unpack
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
@@ -78,13 +78,13 @@ def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float | None, ...]]]:
         (m.epoch, m.train_loss, m.inner_score, *(-1 if math.isnan(x) else x for x in (m.valid_loss, m.score)), m.lr)
         for m in fit.epochs()
     ]
-    data = data_for(fit_point(fit))
+    data = data_for(fit_hyperparameters(fit))
     values = fit.predictor.values(data.inputs, data.valid_rows).tobytes()
     return b"".join(tensor.numpy().tobytes() for tensor in fit.weights.values()), values, curves
 
 
-def fit_point(fit: Fit) -> Hyperparameters:
-    return fit._point
+def fit_hyperparameters(fit: Fit) -> Hyperparameters:
+    return fit._hyperparameters
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: "-".join(recipe))

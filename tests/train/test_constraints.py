@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from kaggle_ray.api import run
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.driver import execute
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.schedule.plan import RunOptions
+from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train import constraints
 from kaggle_ray.train.constraints import constrain, make_constraint, register_constraint

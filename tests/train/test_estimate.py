@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import read_samples
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.estimate import seconds_per_trial
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import read_samples
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.errors import ConfigError, NonFiniteLossError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
+from kaggle_ray.images.datasets import open_train
 from kaggle_ray.images.decode import Pixels
-from kaggle_ray.images.opened import open_train
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.batches import Batch, EpochBatches, load
 from kaggle_ray.train.inputs import FitData, Inputs

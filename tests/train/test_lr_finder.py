@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Samples, read_samples
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images
-from kaggle_ray.settings import Settings
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData

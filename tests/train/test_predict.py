@@ -8,12 +8,12 @@ import torch
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config import TestTimeAugmentation as Views
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.models import Model, Shapes, build_model
-from kaggle_ray.settings import Settings
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kaggle_ray.data.folds import folds_to_csv
-from kaggle_ray.schedule.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY
@@ -163,7 +163,7 @@ STUCK = """
 import sys, time
 from pathlib import Path
 import torch.distributed as dist
-from kaggle_ray.settings import Settings
+from kaggle_ray.config.settings import Settings
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.peers import Peers
 

@@ -1,9 +1,9 @@
 """What a model is trained on: losses by name, and how the columns of its output are trained on and read.
 
 The loss of a batch is the mean over its samples of each sample's own loss. So it does not depend on how samples are
-dealt to batches, parts of batches or processes: class weights have a mean of 1 over all training rows, and Dice and the
-F score are those of one sample. Targets are soft, so that label smoothing and mixing need no cases of their own; the
-classes of a sole head may stay numbers where nothing softens them.
+assigned to batches, parts of batches or processes: class weights have a mean of 1 over all training rows, and Dice and
+the F score are those of one sample. Targets are soft, so that label smoothing and mixing need no cases of their own;
+the classes of a sole head may stay numbers where nothing softens them.
 
 The hyperparameter ``loss`` is a name of this table, and ``loss_args`` its arguments:
 
@@ -35,20 +35,25 @@ The hyperparameter ``loss`` is a name of this table, and ``loss_args`` its argum
 - ``smooth`` is added to the overlap, above and below, so that an empty mask has a loss.
 """
 
-from kaggle_ray.train.losses.distillation import Taught, check_taught, distill_loss, make_taught
+from kaggle_ray.train.losses.distillation import (
+    DistillationLosses,
+    check_distillation,
+    distill_loss,
+    make_distillation_losses,
+)
 from kaggle_ray.train.losses.outputs import Outputs, PixelOutputs, make_outputs
 from kaggle_ray.train.losses.registry import LOSSES, SampleLoss, check_loss, make_losses
 
 __all__ = [
     "LOSSES",
+    "DistillationLosses",
     "Outputs",
     "PixelOutputs",
     "SampleLoss",
-    "Taught",
+    "check_distillation",
     "check_loss",
-    "check_taught",
     "distill_loss",
+    "make_distillation_losses",
     "make_losses",
     "make_outputs",
-    "make_taught",
 ]

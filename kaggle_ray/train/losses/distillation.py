@@ -57,7 +57,7 @@ def distill_loss(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Taught:
+class DistillationLosses:
     """The loss of a model that learns from labels and from a teacher, side by side in the targets."""
 
     outputs: Outputs
@@ -74,15 +74,17 @@ class Taught:
         return torch.lerp(self.outputs.sample_losses(logits_NC, labels_NC), of_teacher_N, self.weight)
 
 
-def make_taught(outputs: Outputs | PixelOutputs, heads: Sequence[Head], hyperparameters: Hyperparameters) -> Taught:
-    """Return the loss of a pupil.
+def make_distillation_losses(
+    outputs: Outputs | PixelOutputs, heads: Sequence[Head], hyperparameters: Hyperparameters
+) -> DistillationLosses:
+    """Return the loss of a student.
 
     Raises:
         ConfigError: the heads are none that can be taught.
     """
-    check_taught(heads, hyperparameters)
+    check_distillation(heads, hyperparameters)
     assert isinstance(outputs, Outputs)
-    return Taught(
+    return DistillationLosses(
         outputs=outputs,
         weight=hyperparameters.distill_weight,
         temperature=hyperparameters.temperature,
@@ -90,7 +92,7 @@ def make_taught(outputs: Outputs | PixelOutputs, heads: Sequence[Head], hyperpar
     )
 
 
-def check_taught(heads: Sequence[Head], hyperparameters: Hyperparameters) -> None:
+def check_distillation(heads: Sequence[Head], hyperparameters: Hyperparameters) -> None:
     """Raise ConfigError where ``distill_from`` is set and the heads are not one of classes or labels."""
     if hyperparameters.distill_from and (len(heads) != 1 or heads[0].task not in _TASKS):
         raise ConfigError(

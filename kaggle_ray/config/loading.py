@@ -1,0 +1,65 @@
+"""Loads a user's Python file by path: competitions and search spaces are never imported by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
+
+T = TypeVar("T")
+
+_CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+def find_file(name_or_path: str | Path, *, folder: str) -> Path:
+    """Return the absolute path of a Python file given by path, or by name in ``folder``.
+
+    The folder is looked for in the working directory, then beside the package.
+
+    Raises:
+        ConfigError: there is none; the nearest known name is suggested.
+    """
+    given = Path(name_or_path)
+    if given.suffix == ".py":
+        if given.is_file():
+            return given.resolve()
+        raise ConfigError(f"{given}: no such file (looked in {Path.cwd()}).")
+    folders = [Path.cwd() / folder, _CHECKOUT / folder]
+    for place in folders:
+        if (found := place / f"{given}.py").is_file():
+            return found.resolve()
+    known = {file.stem for place in folders if place.is_dir() for file in place.glob("*.py")}
+    raise ConfigError(f"{folder}: there is no {str(given)!r}{suggest(str(given), known)}")
+
+
+def load_attribute(path: Path, attribute: str, expected: type[T]) -> T:
+    """Run the file at ``path`` and return its ``attribute``.
+
+    Raises:
+        ConfigError: the file does not run, or has no such attribute of the type ``expected``.
+    """
+    module = _run_file(path)
+    value = getattr(module, attribute, None)
+    if not isinstance(value, expected):
+        got = "nothing" if value is None else type(value).__name__
+        raise ConfigError(f"{path}: expected {attribute} = {expected.__name__}(...), got {got}.")
+    return value
+
+
+def _run_file(path: Path) -> ModuleType:
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"kaggle_ray_file_{path.stem}_{digest}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except KaggleRayError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{path}: does not run: {type(error).__name__}: {error}") from error
+    return module

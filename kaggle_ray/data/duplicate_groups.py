@@ -1,0 +1,213 @@
+"""What follows from near-duplicates: rows that are assigned to folds together, and what a person should know of.
+
+Shape legend: N training rows, T rows to predict, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from kaggle_ray.types import BoolArray, IntArray, JsonValue, StrArray, Target
+
+_FEWEST = 8
+"""Rows that a group may always have, however few there are in all."""
+_LARGEST_SHARE = 0.01
+"""Of the training rows: a larger group is rather a pattern that many images share, and is only reported."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicateGroup:
+    """Rows whose images are near-duplicates of one another, each of at least one other."""
+
+    train_ids: tuple[str, ...]
+    """Sorted; at least one."""
+    test_ids: tuple[str, ...] = ()
+    """Sorted; they are reported, and change nothing."""
+    is_merged: bool = False
+    """Whether its rows, two or more that are not left out, are assigned to folds together."""
+    is_too_large: bool = False
+    """So that it is only reported."""
+    labels_differ: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NearDuplicates:
+    """The near-duplicates of a competition."""
+
+    groups: tuple[DuplicateGroup, ...] = ()
+    """Sorted by their first row."""
+    left_out: tuple[str, ...] = ()
+    """Train-only rows that no fold may train on: a near-duplicate of theirs, or of their declared group, is scored."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the JSON value."""
+        return {"groups": [asdict(group) for group in self.groups], "left_out": list(self.left_out)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, JsonValue] | None) -> NearDuplicates:
+        """Return the near-duplicates of a JSON value; none where there is none."""
+        if value is None:
+            return NearDuplicates()
+        groups = [
+            {**group, **{name: tuple(group[name]) for name in ("train_ids", "test_ids")}} for group in value["groups"]
+        ]
+        return NearDuplicates(
+            groups=tuple(DuplicateGroup(**group) for group in groups), left_out=tuple(value["left_out"])
+        )
+
+    def summary(self) -> str:
+        """Return one sentence that counts what was found; empty where nothing was."""
+        merged = [group for group in self.groups if group.is_merged]
+        with_test = [group for group in self.groups if group.test_ids]
+        too_large = [group for group in self.groups if group.is_too_large]
+        differing = [group for group in self.groups if group.labels_differ]
+        num_merged = sum(len(set(group.train_ids) - set(self.left_out)) for group in merged)
+        apart = [
+            group
+            for group in self.groups
+            if not group.is_merged and not group.is_too_large and len(set(group.train_ids) - set(self.left_out)) > 1
+        ]
+        parts = [
+            f"{num_merged} training rows are assigned to folds in {len(merged)} groups" if merged else "",
+            f"{len(self.left_out)} train-only rows are left out: near-duplicates are scored" if self.left_out else "",
+            f"{sum(len(group.test_ids) for group in with_test)} test rows have a near-duplicate in train"
+            if with_test
+            else "",
+            f"{len(too_large)} groups are too large to be merged, and may leak" if too_large else "",
+            f"{len(apart)} groups are assigned apart by their times, and may leak" if apart else "",
+            f"in {len(differing)} groups the labels differ" if differing else "",
+        ]
+        return "; ".join(part for part in parts if part)
+
+
+def group_near_duplicates(
+    pairs: IntArray,
+    *,
+    sample_ids: StrArray,
+    test_ids: StrArray,
+    train_only: BoolArray | None,
+    groups: StrArray | None,
+    labels: Target | None,
+    num_folds: int,
+    ordered: bool = False,
+) -> tuple[NearDuplicates, StrArray | None]:
+    """Return what the pairs come to, and (N,) the groups to assign by; None where they are the declared ones.
+
+    Near-duplicates of near-duplicates belong together. A group joins the declared groups that it has rows
+    of. Nothing depends on the order of rows or pairs.
+
+    A train-only row with a scored near-duplicate is left out of the run: every fold would train on it, also the one
+    that scores its near-duplicate. It is not scored instead, for it was declared not to be; and the other folds have
+    its near-duplicate to train on.
+
+    Args:
+        pairs: (P, 2) positions among the training rows and, from N on, the test rows.
+        sample_ids: (N,) the training rows.
+        test_ids: (T,) the rows to predict.
+        train_only: (N,) rows that are never scored; None is none.
+        groups: (N,) the declared groups; None is none.
+        labels: (N,) or (N, L) what near-duplicates should have in common; None where near-duplicates may differ.
+        num_folds: a group that is larger than a fold is too large.
+        ordered: the rows go to folds by their times, so that groups are reported and not assigned together.
+    """
+    num_rows = len(sample_ids)
+    external = np.zeros(num_rows, dtype=np.bool_) if train_only is None else train_only
+    most = max(1, min(max(_FEWEST, int(_LARGEST_SHARE * num_rows)), num_rows // num_folds))
+    component_of = _components(num_rows + len(test_ids), pairs)
+    members = [rows for rows in _members(component_of) if len(rows) > 1 and rows[0] < num_rows]
+    fitting = [rows[rows < num_rows] for rows in members if np.count_nonzero(rows < num_rows) <= most]
+    joined = _joined(num_rows, fitting, groups)
+    is_left_out = external & _shares(joined, ~external)
+    if groups is not None:  # rows that a declared group ties to scored ones are for the user to sort out
+        is_left_out &= ~_shares(np.unique(groups, return_inverse=True)[1], ~external)
+    # What is left out joins nothing any more.
+    kept = [rows[~is_left_out[rows]] for rows in fitting]
+    described = (
+        _describe(rows, sample_ids, test_ids, is_left_out, labels, most=most, ordered=ordered) for rows in members
+    )
+    near_duplicates = NearDuplicates(
+        groups=tuple(sorted(described, key=lambda group: group.train_ids)),
+        left_out=tuple(sorted(sample_ids[is_left_out].tolist())),
+    )
+    if ordered or not any(len(rows) > 1 for rows in kept):
+        return near_duplicates, None
+    names = sample_ids if groups is None else groups
+    return near_duplicates, _smallest_name(_joined(num_rows, kept, groups), names)
+
+
+def merged_groups(near_duplicates: NearDuplicates, *, sample_ids: StrArray, groups: StrArray | None) -> StrArray | None:
+    """Return (N,) what rows were assigned by: the declared groups, joined where near-duplicates were merged.
+
+    Args:
+        near_duplicates: of the run.
+        sample_ids: (N,) the training rows, without those that are left out.
+        groups: (N,) the declared groups; None is none.
+    """
+    together = [
+        np.flatnonzero(np.isin(sample_ids, group.train_ids)) for group in near_duplicates.groups if group.is_merged
+    ]
+    if not together:
+        return groups
+    return _smallest_name(_joined(len(sample_ids), together, groups), sample_ids if groups is None else groups)
+
+
+def _describe(
+    rows: IntArray,
+    sample_ids: StrArray,
+    test_ids: StrArray,
+    is_left_out: BoolArray,
+    labels: Target | None,
+    *,
+    most: int,
+    ordered: bool,
+) -> DuplicateGroup:
+    train, test = rows[rows < len(sample_ids)], rows[rows >= len(sample_ids)] - len(sample_ids)
+    is_too_large = len(train) > most
+    return DuplicateGroup(
+        train_ids=tuple(sorted(sample_ids[train].tolist())),
+        test_ids=tuple(sorted(test_ids[test].tolist())),
+        is_merged=not is_too_large and not ordered and int(np.count_nonzero(~is_left_out[train])) > 1,
+        is_too_large=is_too_large,
+        labels_differ=labels is not None and len(np.unique(labels[train], axis=0)) > 1,
+    )
+
+
+def _components(number: int, links: IntArray) -> IntArray:
+    """Return (number,) which connected component each of them is in."""
+    ones = np.ones(len(links), dtype=np.int64)
+    graph = coo_array((ones, (links[:, 0], links[:, 1])), shape=(number, number))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _members(component_of: IntArray) -> list[IntArray]:
+    """Return the positions in each component, ascending."""
+    order = np.argsort(component_of, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(component_of[order])) + 1)
+
+
+def _joined(num_rows: int, together: list[IntArray], groups: StrArray | None) -> IntArray:
+    """Return (N,) the components of rows that are together, or in one declared group."""
+    links = [np.stack([np.full(len(rows), rows[0]), rows], axis=1) for rows in together if len(rows)]
+    if groups is not None:
+        _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+        links.append(np.stack([first[group_of], np.arange(num_rows)], axis=1))
+    return _components(num_rows, np.concatenate([np.zeros((0, 2), dtype=np.int64), *links]))
+
+
+def _shares(component_of: IntArray, marked: BoolArray) -> BoolArray:
+    """Return (N,) whether a row's component has a marked row."""
+    return np.isin(component_of, component_of[marked])
+
+
+def _smallest_name(component_of: IntArray, names: StrArray) -> StrArray:
+    """Return (N,) the smallest of the names in each row's component."""
+    by_name = np.argsort(names, kind="stable")
+    _, first, inverse = np.unique(component_of[by_name], return_index=True, return_inverse=True)
+    smallest = np.empty(len(names), dtype=names.dtype)
+    smallest[by_name] = names[by_name][first[inverse]]
+    return smallest

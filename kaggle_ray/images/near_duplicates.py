@@ -1,0 +1,246 @@
+"""Finds near-duplicates: images that are each other's resize, re-encoding or slight crop.
+
+Perceptual hashes propose pairs; each is then laid over the other and compared pixel by pixel, so that photographs that
+merely look alike, such as those of a burst or of one studio, are told apart.
+
+Shape legend: N samples to train on, T to predict, I images, P pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from kaggle_ray.data.competition import ImagePaths, Samples
+from kaggle_ray.errors import DataError
+from kaggle_ray.images.alignment import compare, detail
+from kaggle_ray.images.cache import Images, open_images
+from kaggle_ray.images.perceptual_hash import PARTS, WHOLE, Hashes, low_frequencies, near_hashes, perceptual_hashes
+from kaggle_ray.images.unreadable import unreadable_files
+from kaggle_ray.types import BoolArray, FloatArray, IntArray
+
+THUMB = 64
+"""Sides in pixels of the grey images that are compared."""
+_SMALLEST_SIDE = 24
+"""Of a file's image, in pixels: smaller ones hold too little to tell a near-duplicate from a lookalike."""
+_SMALL_FILE = 16_384
+"""Bytes above which a file's image is taken for one of THUMB pixels a side, so that its header need not be read."""
+_LEAST_DETAIL = 3.0
+"""Standard deviation in grey levels of 255 below which an image has no texture to compare."""
+_NUM_NEAREST = 8
+"""Pairs that an image's hash may propose with each part of the others."""
+_LEAST_LIKENESS = 0.6
+"""Cosine of the low frequencies below which a pair is not worth being aligned."""
+_LEAST_CORRELATION, _MOST_EXCESS = 0.9, 2.0
+_LEAST_TILE_CORRELATION, _MOST_TILE_EXCESS = 0.6, 2.8
+"""See ``Agreement``; tests/benchmarks/near_duplicates.py measures what they find and miss."""
+_BLOCK_IMAGES, _BLOCK_PAIRS = 1024, 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicatePairs:
+    """Samples that share a near-duplicate image."""
+
+    pairs: IntArray
+    """(P, 2) positions among the N samples to train on and, from N on, the T to predict; the smaller first, unique."""
+    compared: IntArray
+    """Positions of the samples of which an image is large enough, and has texture; ascending."""
+    num_decoded: int = 0
+    """Images that had to be decoded for it now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Described:
+    """What is known of each of I images."""
+
+    is_textured: BoolArray
+    """(I,)"""
+    of_whole: Hashes
+    """(I, 2)"""
+    of_parts: tuple[Hashes, ...]
+    """(I, 2) each."""
+    first_equal: IntArray
+    """(I,) the first image of the same pixels."""
+
+
+def find_near_duplicates(samples: Samples, *, channels: int, cache_dir: Path) -> DuplicatePairs:
+    """Return the pairs of samples with near-duplicate images: among those to train on, and between them and test.
+
+    Samples of several images are near-duplicates where any image of one is a near-duplicate of any image of the other.
+    Files that do not decode are passed over.
+
+    Args:
+        samples: the rows.
+        channels: of an image.
+        cache_dir: of the decode-once cache.
+
+    Raises:
+        DataError: images differ in their bits per channel.
+    """
+    thumbnails = _open_thumbnails(samples, channels, cache_dir)
+    described = _describe(thumbnails)
+    found = _confirmed(thumbnails, _candidates(thumbnails, described))
+    copies = np.flatnonzero(described.is_textured & (described.first_equal != np.arange(thumbnails.num_images)))
+    pairs = np.concatenate([found, np.stack([described.first_equal[copies], copies], axis=1)])
+    of_samples = np.sort(thumbnails.sample_of[pairs], axis=1)
+    of_samples = np.unique(of_samples[of_samples[:, 0] != of_samples[:, 1]], axis=0)
+    return DuplicatePairs(
+        pairs=of_samples,
+        compared=np.unique(thumbnails.sample_of[described.is_textured]),
+        num_decoded=sum(images.num_decoded for images in thumbnails.sets),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Thumbnails:
+    """The small images of train, then of test: those that are large enough to be compared."""
+
+    sets: tuple[Images, ...]
+    scales: tuple[float, ...]
+    """What a set's pixels are multiplied by, so that they go up to 255."""
+    sample_of: IntArray
+    """(I,) the sample of each image; those to predict are counted from N on."""
+    sides: IntArray
+    """(I,) pixels of the smaller side of each image before it was made small, up to THUMB."""
+    num_train: int
+    """Images of the samples to train on; they come first."""
+
+    @property
+    def num_images(self) -> int:
+        """I."""
+        return len(self.sample_of)
+
+    def read(self, rows: IntArray) -> FloatArray:
+        """Return (n, THUMB, THUMB) grey levels of 0..255."""
+        grey = np.empty((len(rows), THUMB, THUMB), dtype=np.float32)
+        start = 0
+        for images, scale in zip(self.sets, self.scales, strict=True):
+            here = (rows >= start) & (rows < start + len(images.rows_of_pixels))
+            if here.any():
+                grey[here] = images.read(rows[here] - start).mean(axis=3, dtype=np.float32) * np.float32(scale)
+            start += len(images.rows_of_pixels)
+        return grey
+
+
+def _open_thumbnails(samples: Samples, channels: int, cache_dir: Path) -> _Thumbnails:
+    # Grey is enough to compare, and a third of the room; what is neither grey nor RGB is averaged when it is read.
+    channels = 1 if channels in (1, 3) else channels
+    sets: list[Images] = []
+    positions: list[IntArray] = []
+    sides: list[IntArray] = []
+    for paths, first_sample in ((samples.train_paths, 0), (samples.test_paths, len(samples.train_paths))):
+        files = [(path, first_sample + row) for row, views in enumerate(paths) for path in _views(views)]
+        side_of = {path: _side(path) for path, _ in files}
+        files = [(path, sample) for path, sample in files if side_of[path] >= _SMALLEST_SIDE]
+        if files:
+            opened, unreadable = _open([path for path, _ in files], channels, cache_dir)
+            files = [(path, sample) for path, sample in files if path not in unreadable]
+            sets += [opened] if opened else []
+        positions.append(np.array([sample for _, sample in files], dtype=np.int64))
+        sides.append(np.array([side_of[path] for path, _ in files], dtype=np.int64))
+    return _Thumbnails(
+        sets=tuple(sets),
+        scales=tuple(_scale(images) for images in sets),
+        sample_of=np.concatenate(positions),
+        sides=np.concatenate(sides),
+        num_train=len(positions[0]),
+    )
+
+
+def _open(paths: list[Path], channels: int, cache_dir: Path) -> tuple[Images | None, Collection[Path]]:
+    """Return the thumbnails, and the files that do not decode: to name them is for who cannot do without them."""
+    try:
+        return open_images(paths, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), ()
+    except DataError:
+        unreadable = unreadable_files(paths, channels=channels)
+        if not unreadable:
+            raise
+    readable = [path for path in paths if path not in unreadable]
+    if not readable:
+        return None, unreadable
+    return open_images(readable, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), unreadable
+
+
+def _views(paths: ImagePaths) -> tuple[Path, ...]:
+    return (paths,) if isinstance(paths, Path) else paths
+
+
+def _side(path: Path) -> int:
+    """Return the smaller side of an image, up to THUMB; a file that tells none is left to who decodes it."""
+    try:
+        if path.stat().st_size > _SMALL_FILE:
+            return THUMB
+        with Image.open(path) as image:
+            return min(*image.size, THUMB)
+    except (OSError, ValueError):
+        return THUMB
+
+
+def _scale(images: Images) -> float:
+    """Return what brings pixels to 0..255: those of 16 bits by their largest, for many use 12 bits or fewer of them."""
+    if images.read(np.zeros(1, dtype=np.int64)).dtype == np.uint8:
+        return 1.0
+    return 255 / max(1, *(int(images.read(rows).max()) for rows in _blocks(len(images.rows_of_pixels), _BLOCK_IMAGES)))
+
+
+def _blocks(number: int, size: int) -> list[IntArray]:
+    return [np.arange(start, min(start + size, number)) for start in range(0, number, size)]
+
+
+def _describe(thumbnails: _Thumbnails) -> _Described:
+    """Return hashes and texture of all images, read block by block."""
+    num = thumbnails.num_images
+    is_textured = np.zeros(num, dtype=np.bool_)
+    of_whole, *of_parts = (np.zeros((num, 2), dtype=np.uint64) for _ in (WHOLE, *PARTS))
+    first_of: dict[bytes, int] = {}
+    first_equal = np.arange(num)
+    for rows in _blocks(num, _BLOCK_IMAGES):
+        grey = thumbnails.read(rows)
+        is_textured[rows] = detail(grey).std(axis=(1, 2)) >= _LEAST_DETAIL
+        for part, hashes in zip((WHOLE, *PARTS), (of_whole, *of_parts), strict=True):
+            hashes[rows] = perceptual_hashes(low_frequencies(grey, part))
+        for row, image in zip(rows.tolist(), grey, strict=True):
+            first_equal[row] = first_of.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), row)
+    return _Described(is_textured=is_textured, of_whole=of_whole, of_parts=tuple(of_parts), first_equal=first_equal)
+
+
+def _candidates(thumbnails: _Thumbnails, described: _Described) -> IntArray:
+    """Return (P, 2) images of which the second's hash is near to that of a part of the first.
+
+    Copies of an image are left to their first one, and test images are not compared with each other.
+    """
+    firsts = np.flatnonzero(described.is_textured & (described.first_equal == np.arange(thumbnails.num_images)))
+    train, test = firsts[firsts < thumbnails.num_train], firsts[firsts >= thumbnails.num_train]
+    proposed = [np.zeros((0, 2), dtype=np.int64)]
+    for hashes in described.of_parts:
+        for queries, others in ((train, firsts), (test, train)):
+            near = near_hashes(described.of_whole[queries], hashes[others], at_most=1 + _NUM_NEAREST)
+            proposed.append(np.stack([others[near[1]], queries[near[0]]], axis=1))
+    pairs = np.unique(np.concatenate(proposed), axis=0)
+    samples = thumbnails.sample_of[pairs]
+    return np.asarray(pairs[samples[:, 0] != samples[:, 1]])
+
+
+def _confirmed(thumbnails: _Thumbnails, pairs: IntArray) -> IntArray:
+    """Return those of ``pairs`` (P, 2) whose pixels agree."""
+
+    def agree(rows: IntArray) -> IntArray:
+        moved, fixed = thumbnails.read(pairs[rows, 0]), thumbnails.read(pairs[rows, 1])
+        of_whole = low_frequencies(fixed)
+        likeness = np.max([(of_whole * low_frequencies(moved, part)).sum(axis=1) for part in PARTS], axis=0)
+        alike = likeness >= _LEAST_LIKENESS
+        found = compare(moved[alike], fixed[alike], thumbnails.sides[pairs[rows[alike]]].min(axis=1))
+        is_duplicate = (found.correlation >= _LEAST_CORRELATION) & (found.excess <= _MOST_EXCESS)
+        is_duplicate &= (found.tile_correlation >= _LEAST_TILE_CORRELATION) & (found.tile_excess <= _MOST_TILE_EXCESS)
+        return np.asarray(rows[alike][is_duplicate])
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        kept = list(pool.map(agree, _blocks(len(pairs), _BLOCK_PAIRS)))
+    return np.asarray(pairs[np.concatenate([np.zeros(0, dtype=np.int64), *kept])])

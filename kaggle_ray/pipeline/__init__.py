@@ -1,0 +1,1 @@
+"""The story of a run, from a competition to a verified submission: ``driver.py`` is to be read first."""

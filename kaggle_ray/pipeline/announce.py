@@ -1,0 +1,86 @@
+"""What the driver tells the reporters of a run as a whole: that it began, and how to go on where it is stopped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from kaggle_ray.launch.by_name import LauncherName
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pool.gather import missing_folds
+from kaggle_ray.reporters import FanOut, Reporter, events
+from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.train.preemption import Terminated
+from kaggle_ray.types import Event, TrialResult
+
+
+@contextmanager
+def announcing(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Reporter]:
+    """Yield the reporters as one, the run's events.jsonl among them; close them at the end."""
+    reporter = FanOut([JsonlReporter(plan.run_dir / EVENTS_FILE), *reporters])
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+@contextmanager
+def announcing_stop(plan: RunPlan, command: Sequence[str] | None, reporter: Reporter) -> Iterator[None]:
+    """Tell how to go on where a person or the machine stops the run within the context."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        reason: events.InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
+        if not plan.is_fast_dev:  # which is not resumed
+            reporter.emit(interrupted(reason, plan, RunStore(plan.run_dir), command))
+        raise
+
+
+def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResult]) -> Event:
+    """Return the event that begins a run."""
+    return events.run_started(
+        run_id=plan.run_id,
+        competition=plan.competition.name,
+        metric=plan.competition.metric.name,
+        greater_is_better=plan.competition.metric.greater_is_better,
+        experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
+        num_folds=plan.folds.num_folds,
+        ended=ended,
+        epochs={e.experiment_id: int(e.hyperparameters["epochs"]) for e in plan.experiments},
+        launcher=launcher,
+        num_slots=plan.num_slots if launcher == "ray" else 1,
+        run_dir=plan.run_dir,
+    )
+
+
+def interrupted(reason: events.InterruptReason, plan: RunPlan, store: RunStore, command: Sequence[str] | None) -> Event:
+    """Return the event of a run that stops early: how far it is, and what to type to go on."""
+    if command is None:
+        how_to_resume = f"call run() again with run_id={plan.run_id!r}"
+        how_to_ensemble = f"{how_to_resume} and budget='0s'"
+    else:
+        words = list(command) if "--run-id" in command else [*command, "--run-id", plan.run_id]
+        how_to_resume, how_to_ensemble = shlex.join(words), shlex.join([*words, "--budget", "0s"])
+    return events.interrupted(
+        reason=reason,
+        num_committed=_num_committed(plan, store),
+        num_trials=plan.num_trials,
+        how_to_resume=how_to_resume,
+        how_to_ensemble=how_to_ensemble,
+    )
+
+
+def note(plan: RunPlan, command: Sequence[str] | None) -> str:
+    """Return what there is to know of the numbers of a fast-dev run, and how the real one is started."""
+    real = "the same call without fast_dev" if command is None else shlex.join(w for w in command if w != "--fast-dev")
+    return (
+        f"This was a fast-dev run, of {len(plan.samples.train_ids)} training and {len(plan.samples.test_ids)} test "
+        f"rows: its scores mean nothing, and its submission is not whole. The real run: {real}"
+    )
+
+
+def _num_committed(plan: RunPlan, store: RunStore) -> int:
+    num_folds = plan.folds.num_folds
+    return sum(num_folds - len(missing_folds(store, plan.folds, experiment)) for experiment in plan.experiments)

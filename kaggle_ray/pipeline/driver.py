@@ -1,0 +1,207 @@
+"""The story of a run: from a competition and its experiments to a verified submission."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.data.baseline import check_directions
+from kaggle_ray.ensemble import Ensemble, Method
+from kaggle_ray.errors import NothingToSubmitError, TrialError
+from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
+from kaggle_ray.launch.by_name import LauncherName, make_launcher
+from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, run_started
+from kaggle_ray.pipeline.ensembling import honest_score, save_ensembles
+from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import check_models, prepare
+from kaggle_ray.pipeline.refit import Refit, refit
+from kaggle_ray.pipeline.retention import retain
+from kaggle_ray.pool.gather import Pool, gather
+from kaggle_ray.report.board import Board
+from kaggle_ray.report.collect import board_of, report_of
+from kaggle_ray.report.html import render_report
+from kaggle_ray.reporters import Reporter, events
+from kaggle_ray.schedule.source import DeadlineSource, ListSource
+from kaggle_ray.store.lease import lease, start_anew
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.preemption import sigterm_raises
+from kaggle_ray.types import TrialResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    plan: RunPlan
+    submission: Path
+    """The checked submission: the ensemble's, or the constant baseline's where no experiment is complete."""
+    report: Path
+    board: Board
+    pool: Pool
+    ensemble: Ensemble | None
+    refit: Path | None
+    """The checked submission of models of all rows; None where it was not asked for, or not finished."""
+    num_epochs_trained: int
+    """In this session, by trials that were not in the store already."""
+    decoded_images: int
+    """In this session: what the cache did not have."""
+    seconds: float
+    """Wall time of this session."""
+
+
+@sigterm_raises()
+def execute(
+    options: RunOptions,
+    *,
+    launcher: LauncherName = "ray",
+    method: Method = "greedy",
+    reporters: Sequence[Reporter] = (),
+    command: Sequence[str] | None = None,
+) -> Outcome:
+    """Run what ``options`` describe, or what of it is not in the store yet.
+
+    Args:
+        options: what to run.
+        launcher: where the trials run; the predictions are the same.
+        method: how the ensemble is weighted.
+        reporters: who is told of the events, beside the run's events.jsonl; closed at the end.
+        command: the words that a person types to run the same again; None in a script or notebook.
+
+    Raises:
+        KaggleRayError: what, where, and the next step; what is committed stays committed.
+        KeyboardInterrupt: the user stopped it; the reporters were told how to go on.
+        Terminated: the same of SIGTERM.
+    """
+    started = time.monotonic()
+    plan = make_plan(options)
+    if plan.is_fast_dev:
+        launcher = "local"
+        start_anew(plan.run_dir)
+    else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
+        check_models(plan)
+    target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
+    check_directions(plan.competition.heads, target)
+    with lease(plan.run_dir), announcing(plan, reporters) as reporter, announcing_stop(plan, command, reporter):
+        store = prepare(plan, command)
+        trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
+        num_resumed = len(trials.results)
+        reporter.emit(run_started(plan, launcher, trials.results))
+        submitter = plan.submitter(store)
+        baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
+        reporter.emit(events.baseline(score=baseline_score, submission=baseline))
+        num_decoded += _train(plan, launcher, reporter, trials, plan.trial_context())
+        if _is_cut_short(plan, trials.results):
+            reporter.emit(interrupted("deadline", plan, store, command))
+        pool = gather(
+            store,
+            plan.folds,
+            trials.admitted(),
+            plan.samples.test_ids,
+            greater_is_better=plan.competition.metric.greater_is_better,
+            admit_unproven=plan.admit_unproven,
+        )
+        if not pool.oof and plan.stop_at is None:
+            raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
+        ensemble = save_ensembles(plan, store, pool, target, method, reporter) if pool.oof else None
+        submission = submitter.submit_ensemble(ensemble, pool) if ensemble else baseline
+        refitted = _refit(plan, store, ensemble, pool, launcher, reporter)
+        board = board_of(store)
+        report = store.save_report(render_report(report_of(store)))
+        retain(plan, store, [*trials.results, *refitted.results])
+        seconds = time.monotonic() - started
+        reporter.emit(
+            events.run_finished(
+                submission=submission,
+                report=report,
+                seconds=seconds,
+                board=board.to_rows(),
+                note=note(plan, command) if plan.is_fast_dev else None,
+            )
+        )
+        if plan.is_fast_dev:
+            _check_all_worked(trials.results)
+    new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
+    return Outcome(
+        plan=plan,
+        submission=submission,
+        report=report,
+        board=board,
+        pool=pool,
+        ensemble=ensemble,
+        refit=refitted.submission,
+        num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
+        decoded_images=sum(result.num_decoded for result in new_results)
+        + (plan.num_decoded + num_decoded + refitted.num_decoded),
+        seconds=seconds,
+    )
+
+
+def _train(plan: RunPlan, launcher: LauncherName, reporter: Reporter, trials: ListSource, context: TrialContext) -> int:
+    """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
+    if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
+        return 0
+    source = trials if plan.stop_at is None else DeadlineSource(trials, stop_at=plan.stop_at, num_slots=plan.num_slots)
+    cache_dir = default_cache_dir()
+    opened = [
+        images
+        for sides in plan.image_sides
+        for open_images in (open_train, open_test, open_masks)
+        if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
+    ]
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, reporter.emit)
+    return sum(images.num_decoded for images in opened)
+
+
+def _refit(
+    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, reporter: Reporter
+) -> Refit:
+    """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
+    if not plan.refit:
+        return Refit()
+    if ensemble is None:
+        refitted = Refit(why_not="no experiment is complete")
+    else:
+        # The launcher starts anew for these few trials: what they are is known only now.
+        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, reporter))
+    reporter.emit(
+        events.refit(
+            submission=refitted.submission,
+            cross_validated_score=honest_score(ensemble, pool) if ensemble else None,
+            why_not=refitted.why_not,
+        )
+    )
+    return refitted
+
+
+def _is_cut_short(plan: RunPlan, results: Sequence[TrialResult]) -> bool:
+    """Tell whether the clock kept trials from being started or from ending."""
+    return len(results) < plan.num_trials or any(result.status == "stopped" for result in results)
+
+
+def _check_all_worked(results: Sequence[TrialResult]) -> None:
+    """Raise TrialError where a trial failed, which a real run would go on without."""
+    if reasons := sorted({result.error for result in results if result.error}):
+        num_failed = sum(result.status == "failed" for result in results)
+        raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
+
+
+def _why_nothing(pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
+    if pool.unproven:
+        return (
+            f"{len(pool.unproven)} experiments are complete, but their epoch was chosen on the rows that are scored "
+            f"(epoch_rule scored_fold): --admit-unproven submits them, without an honest score. "
+            f"The constant baseline is in {baseline}."
+        )
+    reasons = sorted({result.error for result in results if result.error})
+    return (
+        f"no experiment is complete: {sum(result.status == 'failed' for result in results)} trials failed. "
+        f"{' '.join(reasons[:3])} The constant baseline is in {baseline}."
+    )

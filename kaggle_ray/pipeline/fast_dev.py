@@ -1,0 +1,107 @@
+"""What is left of a run that is only to show whether it works: one epoch on one batch of everything.
+
+The folds are those of the whole competition, so that rows that cannot be split show here, too, and no group is torn
+apart: each fold then keeps a few of its rows. Near-duplicates are not looked for: that takes a look at every image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
+from kaggle_ray.data.competition import Samples
+from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
+
+
+def rows_of_one_batch(
+    samples: Samples, folds: Folds, heads: Sequence[Head], points: Sequence[Hyperparameters]
+) -> frozenset[str]:
+    """Return the ids of the training and test rows that give each fold one batch to train on, to score and to predict.
+
+    The batch is the largest of ``points``. Each fold keeps a row of each class, as long as these are at most a batch,
+    even where it then trains on a few batches; and rows of as many groups as it can.
+    """
+    size = max(point.batch_size * (2 if point.epoch_rule == "inner" else 1) for point in points)
+    parts = np.unique(folds.fold_of)
+    share = -(-size // max(1, len(parts) - 1))  # what a fold does not score, it trains on
+    rows = [
+        _rows_of_part(np.flatnonzero(folds.fold_of == part), samples, heads, share=share, most=size) for part in parts
+    ]
+    return frozenset(samples.train_ids[np.concatenate(rows)].tolist() + samples.test_ids[:size].tolist())
+
+
+def one_epoch_of(points: Sequence[Hyperparameters], folds: Folds) -> list[Hyperparameters]:
+    """Return the experiments as they are run on the rows of ``folds``, without those that are now the same.
+
+    There is one epoch, or two where something happens between epochs: layers are unfrozen, or weights are kept. They
+    train at the size of the last ones, which takes the most memory.
+    """
+    num_train = min(len(folds.train_rows(fold)) for fold in range(folds.num_folds))
+    cut: list[Hyperparameters] = []
+    for point in points:
+        if (short := _one_epoch_of(point, num_train)) not in cut:
+            cut.append(short)
+    return cut
+
+
+def _one_epoch_of(point: Hyperparameters, num_train: int) -> Hyperparameters:
+    num_train = num_train // 2 if point.epoch_rule == "inner" else num_train
+    smallest_batch = num_train // -(-num_train // point.batch_size)
+    is_snapshot = point.schedule == "snapshot"
+    cut = dataclasses.replace(
+        point,
+        epochs=2 if point.freeze_epochs or is_snapshot or point.epoch_rule == "other_folds" else 1,
+        evaluate_every=1,
+        freeze_epochs=min(1, point.freeze_epochs),
+        schedule_args={"num_cycles": min(2, point.schedule_args["num_cycles"])} if is_snapshot else point.schedule_args,
+        start_size=0,
+        inner_share=0.5,
+        accumulate=min(point.accumulate, smallest_batch),
+        init_from={},
+        distill_from={},
+    )
+    if point.parent is not None:
+        cut = dataclasses.replace(cut, init_from=_differences(_one_epoch_of(point.parent, num_train), cut))
+    if point.teacher is not None:
+        cut = dataclasses.replace(cut, distill_from=_differences(_one_epoch_of(point.teacher, num_train), cut))
+    return cut
+
+
+def _differences(point: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
+    values = {name: getattr(point, name) for name in HYPERPARAMETER_NAMES}
+    return {name: value for name, value in values.items() if value != getattr(other, name)}
+
+
+def _rows_of_part(rows: IntArray, samples: Samples, heads: Sequence[Head], *, share: int, most: int) -> IntArray:
+    """Return ``share`` of the ``rows`` of a fold, or as many up to ``most`` as it takes to have one of each class."""
+    if samples.groups is not None:
+        rows = rows[np.argsort(_occurrences(samples.groups[rows]), kind="stable")]
+    answers = _answers(samples.target[rows], heads)
+    firsts = dict.fromkeys(first for answer in answers for first in np.unique(answer, return_index=True)[1].tolist())
+    num_kept = max(share, min(len(firsts), most))
+    return rows[list(dict.fromkeys([*firsts, *range(len(rows))]))[:num_kept]]
+
+
+def _answers(target: Target, heads: Sequence[Head]) -> Iterator[Target]:
+    """Yield (N,) the classes of each question; of masks, whether there is any foreground."""
+    columns = target.reshape(len(target), -1)
+    for place in place_heads(heads):
+        if place.head.task == "segmentation":
+            yield columns[:, 0] > 0
+        elif place.head.task != "regression":
+            yield from columns[:, place.targets].T
+
+
+def _occurrences(groups: StrArray) -> list[int]:
+    """Return (N,) how many rows of its group come before each row."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for group in groups.tolist():
+        numbers.append(seen[group])
+        seen[group] += 1
+    return numbers

@@ -1,0 +1,216 @@
+"""The story of new test data: predicted without training, by the weights that a run kept, to a checked submission."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
+from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.staging import stage_data
+from kaggle_ray.decide import Decision
+from kaggle_ray.ensemble import Method
+from kaggle_ray.ensemble.methods import blend
+from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.images.datasets import flat_paths
+from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
+from kaggle_ray.pool.gather import mean_of
+from kaggle_ray.pool.members import MemberPart, full_model, weighted_members
+from kaggle_ray.rows import Rows
+from kaggle_ray.store.arrays import npy_chunks
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.submission.submit import checked_draft
+from kaggle_ray.types import Experiment, JsonValue, StoredValues, Trial
+
+if TYPE_CHECKING:
+    from kaggle_ray.train.reload import TestRows
+
+logger = logging.getLogger(__name__)
+
+
+def predict_new(
+    run_dir: Path,
+    *,
+    data: str | Path,
+    out: Path,
+    refit: bool = False,
+    skip_unreadable: bool = False,
+    device: Device | None = None,
+    threads: int | None = None,
+    dtype: Dtype | None = None,
+) -> Path:
+    """Predict the test rows of ``data`` by the run's ensemble, and write the submission; nothing of the run changes.
+
+    Args:
+        run_dir: the run's folder.
+        data: a folder in the competition's layout, or an s3:// or file:// URI.
+        out: the file to write; it is replaced.
+        refit: predict by the models of all rows instead of those of the folds.
+        skip_unreadable: predict test rows whose files do not decode from an even grey image.
+        device: the run's.
+        threads: CPU threads; the run's.
+        dtype: of the forward pass; the run's.
+
+    Raises:
+        StoreError: the run has no ensemble, or not the weights that are needed.
+        DataError: the files are missing, or have other classes or columns than those of the run.
+        SubmissionError: the predictions are not what the data's sample submission asks for.
+    """
+    store = RunStore(run_dir)
+    record = store.record()
+    if record is None:
+        raise StoreError(f"{run_dir}: is no run: it has no {RUN_FILE}.")
+    ensemble = _chosen_ensemble(store)
+    settings = _settings(record, device=device, threads=threads, dtype=dtype)
+    staged = stage_data(data, cache_dir=default_cache_dir())  # a copy stays in the cache for as long as this is held
+    competition, samples = _open(store, record, staged.folder, skip_unreadable=skip_unreadable)
+    from kaggle_ray.train.reload import TestRows
+
+    rows = TestRows(competition, samples, settings, default_cache_dir())
+    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
+        predictions = {
+            member.member_id: _mean(
+                [_predict_part(store, part, experiments, rows, Path(folder), refit=refit) for part in member.parts]
+            )
+            for member in weighted_members(ensemble)
+        }
+        weights = ensemble["weights"]
+        blended = blend([predictions[member_id] for member_id in weights], np.array(list(weights.values())))
+        decision = Decision.from_json(ensemble["decision"])
+        with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
+            return _copied(draft, out)
+
+
+def _chosen_ensemble(store: RunStore) -> dict[str, JsonValue]:
+    found = (store.ensemble(name) for name in get_args(Method))
+    for ensemble in found:
+        if ensemble is not None and ensemble["chosen"]:
+            return ensemble
+    raise StoreError(
+        f"{store.run_dir}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with --budget 0s "
+        f"to ensemble what is complete."
+    )
+
+
+def _settings(
+    record: Mapping[str, JsonValue], *, device: Device | None, threads: int | None, dtype: Dtype | None
+) -> Settings:
+    """Return the run's settings in one process, or where another device is named this machine's defaults of it."""
+    machine, of_run = Machine.here(), Settings(**record["settings"])
+    if (device or of_run.device) == "cuda" and not machine.num_gpus:
+        raise ConfigError("the run predicted on a GPU, and none is visible here. Name another device: --device cpu.")
+    if device not in (None, of_run.device):
+        return machine.settings(device=device, threads=threads, dtype=dtype)
+    return dataclasses.replace(
+        of_run,
+        threads_per_trial=threads or of_run.threads_per_trial,
+        dtype=dtype or of_run.dtype,
+        world_size=1,
+        compile=False,
+        loader_workers=0,
+    )
+
+
+def _open(
+    store: RunStore, record: Mapping[str, JsonValue], data_dir: Path, *, skip_unreadable: bool
+) -> tuple[Competition, Samples]:
+    """Return the run's competition with the rows of ``data_dir``.
+
+    Raises:
+        DataError: they have other classes or columns than those of the run.
+    """
+    # The run may have come from another machine, where the competition's file lay elsewhere.
+    file = Path(record["competition_file"])
+    declared, _ = load_competition(file if file.is_file() else record["competition"])
+    competition, samples = open_competition(declared, data_dir)
+    classes = {head.name: list(head.classes) for head in competition.heads}
+    columns = None if samples.test_table is None else list(samples.test_table.columns)
+    _check_same("classes", record.get("classes_of_heads", classes), classes, data_dir)
+    _check_same("columns of the table", record.get("table_columns", columns), columns, data_dir)
+    test_files = flat_paths(samples.test_paths)
+    bad_in_run = {data_dir / name for name in store.unreadable()}
+    suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
+    unreadable = unreadable_files(suspects, channels=competition.channels)
+    if unreadable:
+        names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
+        logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
+        placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
+        samples = without_unreadable(samples, unreadable, placeholder=placeholder)
+    return competition, samples
+
+
+def _check_same(what: str, of_run: JsonValue, of_data: JsonValue, data_dir: Path) -> None:
+    if of_run != of_data:
+        raise DataError(
+            f"{data_dir}: expected the run's {what}, {_brief(of_run)}, got {_brief(of_data)}. "
+            f"The folder needs the training files of the run, too, where they tell what there is to predict."
+        )
+
+
+def _brief(value: JsonValue) -> str:
+    text = "none" if value is None else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _predict_part(
+    store: RunStore,
+    part: MemberPart,
+    experiments: Mapping[str, Experiment],
+    rows: TestRows,
+    folder: Path,
+    *,
+    refit: bool,
+) -> Rows:
+    """Return (T, C) the mean over a part's models, which are on the disk one after the other."""
+    experiment = experiments[part.experiment_id]
+    of_folds = [(Trial(experiment_id=part.experiment_id, fold=fold), epoch) for fold, epoch in enumerate(part.epochs)]
+    point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    found: list[Rows] = []
+    for trial, epoch in [full_model(part, experiment)] if refit else of_folds:
+        result = store.result(trial)
+        if result is None or result.status != "committed":
+            again = "Run the same command again with --refit" if refit else "Run the same command again to finish it"
+            raise StoreError(f"{store.run_dir}: {trial} is not committed. {again}.")
+        logger.info("%s predicts", trial)
+        blocks = rows.predict(point, store.weights(result, epoch=epoch), where=str(trial))
+        file = folder / f"{len(list(folder.iterdir()))}.npy"
+        found.append(float_rows(_saved(file, blocks, num_rows=rows.num_rows)))
+    return found[0] if refit else mean_of(found)
+
+
+def _mean(parts: list[Rows]) -> Rows:
+    return parts[0] if len(parts) == 1 else mean_of(parts)
+
+
+def _saved(file: Path, blocks: Iterator[StoredValues], *, num_rows: int) -> StoredValues:
+    """Write predictions as they come; return a memory map of them."""
+    with file.open("wb") as opened:
+        opened.writelines(npy_chunks(blocks, num_rows=num_rows))
+    values: StoredValues = np.load(file, mmap_mode="r", allow_pickle=False)
+    return values
+
+
+def _copied(draft: Path, out: Path) -> Path:
+    """Replace ``out`` as a whole."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+        shutil.copyfile(draft, partial)
+        os.replace(partial, out)
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written: {error}. Name another file with --out.") from error
+    return out

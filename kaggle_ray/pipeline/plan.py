@@ -1,0 +1,397 @@
+"""What a run will do, resolved before anything is trained: experiments, folds, settings and where it all goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kaggle_ray.cache.folder import cache_variables, default_cache_dir
+from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters, with_seeds
+from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
+from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.duplicate_groups import NearDuplicates
+from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.staging import StagedData, stage_data
+from kaggle_ray.data.subset import folds_of, samples_with
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.images.datasets import flat_paths, mask_kind
+from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
+from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
+from kaggle_ray.pipeline.split import split_rows
+from kaggle_ray.store.run import FAST_DEV, RunStore
+from kaggle_ray.submission.submit import Submitter
+from kaggle_ray.train.context import TrialContext
+from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
+
+logger = logging.getLogger(__name__)
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+
+ExperimentLike = Mapping[str, JsonValue] | Hyperparameters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What a user may say about a run; None is the default that the docstring names."""
+
+    competition: str | Path
+    """A name in ``competitions/``, or a path."""
+    experiments: Sequence[ExperimentLike] | None = None
+    """Plain dictionaries; instead of a space."""
+    space: SearchSpace | str | Path | None = None
+    """A search space, its name in ``search_spaces/``, or its path; the competition's default space."""
+    overrides: Mapping[str, JsonValue] = dataclasses.field(default_factory=dict)
+    """Hyperparameters that replace the space's base."""
+    data: str | Path | None = None
+    """The folder of the competition's files, or an s3:// or file:// URI to stage them from; ``data/<competition>``."""
+    skip_unreadable: bool = False
+    """Leave out training rows whose files cannot be read; a test row is then predicted from an even grey image."""
+    ignore_near_duplicates: bool = False
+    """Do not look for near-duplicate images; else they are found, assigned to folds together, and reported."""
+    loader_workers: int | None = None
+    """Processes beside each trial's own that read and augment; 0."""
+    processes: int | None = None
+    """That train a trial together, each with its own threads or GPU; 1."""
+    compile: bool | None = None
+    """Whether models are compiled by torch.compile; not."""
+    checkpoint_every_s: float = 30.0
+    """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
+    admit_unproven: bool = False
+    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
+    seeds: int = 1
+    """Run every experiment with so many seeds, its own, the next one, and so on; their mean is one member."""
+    refit: bool = False
+    """Train what has weight in the ensemble once more, on all rows, for a second submission."""
+    runs: str | Path = "runs"
+    run_id: str | None = None
+    """A digest of experiments, folds and settings: the same command resumes its own run."""
+    device: Device | None = None
+    """A GPU where there is one."""
+    threads: int | None = None
+    """CPU threads per trial; 1 on the CPU, a GPU's share of the cores on a GPU."""
+    dtype: Dtype | None = None
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    num_slots: int | None = None
+    """Trials at once; as many as cores or GPUs allow."""
+    budget_s: float | None = None
+    """Seconds after which no trial goes on; no limit."""
+    deadline: float | None = None
+    """The same as a point in time, in seconds since the Unix epoch."""
+    fast_dev: bool = False
+    """Run one batch of everything, in this process and in a folder of its own, to see whether it works; see
+    ``kaggle_ray.pipeline.fast_dev``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """A run that is ready to be started or resumed."""
+
+    competition: Competition
+    competition_file: Path
+    data: str
+    """The folder or URI that the user named."""
+    staged: StagedData
+    """Where the files are on this machine."""
+    unreadable: Mapping[str, str]
+    """Files that are left out, relative to ``data_dir`` -> why."""
+    near_duplicates: NearDuplicates
+    """The near-duplicates that the folds were made with."""
+    num_decoded: int
+    """Images that had to be decoded to find them."""
+    samples: Samples
+    folds: Folds
+    experiments: tuple[Experiment, ...]
+    settings: Settings
+    num_slots: int
+    run_id: str
+    run_dir: Path
+    stop_at: float | None
+    """Seconds since the Unix epoch after which no trial goes on."""
+    checkpoint_every_s: float
+    admit_unproven: bool
+    only_ids: frozenset[str] | None
+    """Of the samples that a fast-dev run is cut to; None is a real run."""
+    refit: bool
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder of the competition's files on this machine."""
+        return self.staged.folder
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What has to be the same whenever the run is resumed, as JSON."""
+        return {
+            "competition": self.competition.name,
+            "experiments": [dataclasses.asdict(experiment) for experiment in self.experiments],
+            "folds_digest": self.folds.digest,
+            "settings": dataclasses.asdict(self.settings),
+        }
+
+    def trial_context(self) -> TrialContext:
+        """Return what a trial's process needs to know of the run."""
+        return TrialContext(
+            competition_file=self.competition_file,
+            data=self.data,
+            run_dir=self.run_dir,
+            settings=self.settings,
+            stop_at=self.stop_at,
+            checkpoint_every_s=self.checkpoint_every_s,
+            only_ids=self.only_ids,
+            cache_variables=cache_variables(),
+        )
+
+    def submitter(self, store: RunStore) -> Submitter:
+        """Return who writes the run's submissions into ``store``."""
+        return Submitter(
+            competition=self.competition,
+            test_ids=self.samples.test_ids,
+            data_dir=self.data_dir,
+            only_ids=self.only_ids,
+            store=store,
+        )
+
+    @property
+    def num_trials(self) -> int:
+        """Experiments times folds."""
+        return len(self.experiments) * self.folds.num_folds
+
+    @property
+    def is_fast_dev(self) -> bool:
+        """Whether nothing is to be learnt but that all of it works."""
+        return self.only_ids is not None
+
+    @property
+    def image_sides(self) -> tuple[tuple[int, int], ...]:
+        """The heights and widths in pixels that images are decoded to, ascending."""
+        points = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
+        return tuple(sorted({point.sides(point.image_size) for point in points}))
+
+
+def make_plan(options: RunOptions) -> RunPlan:
+    """Return the plan of a run; nothing is written but the files of a competition that carries them itself.
+
+    Where the run folder exists, what the user leaves open is taken from it: settings, and experiments.
+
+    Raises:
+        ConfigError: an unknown competition, space, hyperparameter or value.
+        DataError: the competition's files are missing or contradict each other.
+        FoldsError: the rows cannot be assigned to folds, or are not those that the run was started with.
+    """
+    declared, competition_file = load_competition(options.competition)
+    data = str(options.data or Path("data") / declared.name)
+    data = data if "://" in data else str(Path(data).absolute())
+    staged = stage_data(data, cache_dir=default_cache_dir())
+    data_dir = staged.folder
+    competition, samples = open_competition(declared, data_dir)
+    options = _in_this_process(options) if options.fast_dev else options
+    machine = Machine.here()
+    started = None
+    if options.run_id is not None:
+        started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
+    record = started.record() if started else None
+    settings = _settings(options, machine, record)
+    split = only_ids = None
+    if options.fast_dev:
+        split, points = (
+            split_rows(competition, samples, None, find=False),
+            _hyperparameter_sets(options, competition, settings),
+        )
+        only_ids = rows_of_one_batch(samples, split.folds, competition.heads, points)
+        samples = samples_with(samples, only_ids)
+    unreadable = _unreadable(options, competition, samples, data_dir, started)
+    if unreadable:
+        placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
+        samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
+    if split is None:
+        split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
+    else:
+        split = dataclasses.replace(split, samples=samples, folds=folds_of(split.folds, samples))
+    experiments = _experiments(options, competition, settings, split.folds, record)
+    run_id = options.run_id or short_digest(
+        [*(experiment.experiment_id for experiment in experiments), dataclasses.asdict(settings)], num_hex=8
+    )
+    run_id = f"{FAST_DEV}-{run_id}" if options.fast_dev else run_id
+    return RunPlan(
+        competition=competition,
+        competition_file=competition_file,
+        data=data,
+        staged=staged,
+        unreadable=unreadable,
+        near_duplicates=split.near_duplicates,
+        num_decoded=split.num_decoded,
+        samples=split.samples,
+        folds=split.folds,
+        experiments=experiments,
+        settings=settings,
+        num_slots=options.num_slots or machine.num_slots(settings),
+        run_id=run_id,
+        run_dir=Path(options.runs).absolute() / competition.name / run_id,
+        stop_at=_stop_at(options, now=time.time()),
+        checkpoint_every_s=options.checkpoint_every_s,
+        admit_unproven=options.admit_unproven,
+        only_ids=only_ids,
+        refit=options.refit,
+    )
+
+
+def _in_this_process(options: RunOptions) -> RunOptions:
+    """Return a fast-dev run's options, no other process at work. Raise ConfigError for one that contradicts it."""
+    given = {"run_id": options.run_id, "budget": options.budget_s, "deadline": options.deadline}
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"--fast-dev with --{name.replace('_', '-')}: it takes seconds, in a folder of its own that is "
+                f"started anew each time. Leave --{name.replace('_', '-')} out."
+            )
+    own_process = {"processes": None, "loader_workers": None, "compile": None}
+    for name in own_process:
+        if getattr(options, name):
+            logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)
+    return dataclasses.replace(options, **own_process, num_slots=1)  # type: ignore[arg-type]
+
+
+def _checked_run_id(run_id: str) -> str:
+    if not run_id or not all(letter.isalnum() or letter in "-_." for letter in run_id) or run_id.startswith("."):
+        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '-', '_' and '.', not starting with '.'.")
+    if run_id.startswith(FAST_DEV):
+        raise ConfigError(f"--run-id {run_id!r}: such names are those of --fast-dev runs, which are not resumed.")
+    return run_id
+
+
+def _unreadable(
+    options: RunOptions, competition: Competition, samples: Samples, data_dir: Path, started: RunStore | None
+) -> Mapping[str, str]:
+    """Return the files to leave out and why: those that the run was started without, else those that are found now."""
+    if started is not None and started.record() is not None:
+        return started.unreadable()
+    if not options.skip_unreadable:
+        return {}
+    images = (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths))
+    found = unreadable_files(images, channels=competition.channels)
+    if samples.train_masks is not None:
+        num_classes = max(2, len(competition.heads[0].classes))
+        found |= unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
+    return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
+
+
+def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
+    """Return the run's settings: those it was started with, save for what the user names."""
+    named: dict[str, Any] = {
+        "loader_workers": options.loader_workers,
+        "world_size": options.processes,
+        "compile": options.compile,
+    }
+    if record is None:
+        settings = machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
+        return dataclasses.replace(settings, **{name: value for name, value in named.items() if value is not None})
+    named |= {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
+    settings = Settings(**{**record["settings"], **{name: value for name, value in named.items() if value is not None}})
+    if settings.device == "cuda" and not machine.num_gpus:
+        raise ConfigError(
+            f"run {options.run_id}: was started on a GPU, and none is visible here. Resume it on such a machine, "
+            f"or start a new run with another --run-id."
+        )
+    return settings
+
+
+def _experiments(
+    options: RunOptions,
+    competition: Competition,
+    settings: Settings,
+    folds: Folds,
+    record: Mapping[str, JsonValue] | None,
+) -> tuple[Experiment, ...]:
+    names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
+    if record is not None and not names_any:
+        return tuple(Experiment(**value) for value in record["experiments"])
+    points = _hyperparameter_sets(options, competition, settings)
+    if options.fast_dev:
+        points = one_epoch_of(points, folds)
+    return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+
+
+def _hyperparameter_sets(options: RunOptions, competition: Competition, settings: Settings) -> list[Hyperparameters]:
+    if options.experiments is not None and options.space is not None:
+        raise ConfigError("expected experiments or a space, got both.")
+    if options.experiments is not None:
+        space = SearchSpace(experiments=[_as_dict(point) for point in options.experiments])
+    elif isinstance(options.space, SearchSpace):
+        space = options.space
+    elif options.space is not None:
+        space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
+    else:
+        space = competition.default_space(settings)
+    return _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
+
+
+def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:
+    """Return ``points`` with a number for each ``image_size`` of 0, without duplicates: ids and the cache see numbers.
+
+    torch, which knows the models, is imported only where there is one.
+    """
+    sized: list[Hyperparameters] = []
+    for point in points:
+        if not point.image_size:
+            from kaggle_ray.models import input_size
+
+            point = dataclasses.replace(point, image_size=input_size(point.model, point.model_args))
+        if point not in sized:
+            sized.append(point)
+    return sized
+
+
+def _as_dict(point: ExperimentLike) -> Mapping[str, JsonValue]:
+    return dataclasses.asdict(parse_hyperparameters(point, where="experiment")) if isinstance(
+        point, Hyperparameters
+    ) else point  # fmt: skip
+
+
+def _stop_at(options: RunOptions, *, now: float) -> float | None:
+    """Return when training has to end, so that gathering and the report are done by the budget's end."""
+    limits = [now + options.budget_s] if options.budget_s is not None else []
+    limits += [options.deadline] if options.deadline is not None else []
+    if not limits:
+        return None
+    return min(limits) - min(30.0, 0.1 * max(0.0, min(limits) - now))
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of ``90s``, ``15m``, ``2h``, ``1h30m`` or plain seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
+    words = text.strip().lower()
+    if not re.fullmatch(rf"{_NUMBER}|({_NUMBER}[dhms])+", words):
+        raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.")
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)([dhms]?)", words))
+
+
+def parse_deadline(text: str, *, now: datetime) -> float:
+    """Return the Unix time of the next ``HH:MM`` after ``now``, or of an ISO date and time, both in local time.
+
+    Raises:
+        ConfigError: it is neither, or lies in the past.
+    """
+    try:
+        if len(text) <= 5:
+            clock = datetime.strptime(text, "%H:%M")
+            moment = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+            moment += timedelta(days=1) if moment <= now else timedelta()
+        else:
+            moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--deadline {text}: expected HH:MM or YYYY-MM-DDTHH:MM.") from None
+    if moment.timestamp() <= now.timestamp():
+        raise ConfigError(f"--deadline {text}: is in the past.")
+    return moment.timestamp()

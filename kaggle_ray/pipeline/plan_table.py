@@ -1,0 +1,49 @@
+"""What --dry-run prints: the plan of a run and an estimate of its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.reporters.table import duration_text
+
+
+def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
+    """Return the experiments of ``plan`` with the time that their trials are expected to take.
+
+    Args:
+        plan: what would run.
+        seconds_per_trial: experiment id -> estimated seconds of one trial.
+    """
+    num_folds = plan.folds.num_folds
+    total = estimated_seconds([seconds_per_trial[e.experiment_id] for e in plan.experiments], num_folds, plan.num_slots)
+    table = Table(
+        title=f"{plan.competition.name}: {len(plan.experiments)} experiments x {num_folds} folds",
+        caption=(
+            f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
+            f"about {duration_text(total)} in all. Run folder: {plan.run_dir}"
+        ),
+    )
+    for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
+        table.add_column(name, overflow="fold", justify="left" if name in ("experiment", "id") else "right")
+    for experiment in plan.experiments:
+        seconds = seconds_per_trial[experiment.experiment_id]
+        table.add_row(
+            experiment.name,
+            experiment.experiment_id,
+            str(experiment.hyperparameters["image_size"]),
+            str(experiment.hyperparameters["epochs"]),
+            duration_text(seconds),
+            duration_text(seconds * num_folds),
+        )
+    return table
+
+
+def estimated_seconds(seconds_per_trial: Sequence[float], num_folds: int, num_slots: int) -> float:
+    """Return how long all folds of all experiments take on the slots; at least the longest trial."""
+    if not seconds_per_trial:
+        return 0.0
+    return max(math.fsum(seconds_per_trial) * num_folds / num_slots, *seconds_per_trial, 0.0)

@@ -1,0 +1,96 @@
+"""The beginning of a run: what would fail after hours is looked at, and what is to be done is written down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.table import idle_columns
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.provenance import provenance
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import JsonValue
+
+logger = logging.getLogger(__name__)
+
+
+def check_models(plan: RunPlan) -> None:
+    """Raise ConfigError for an unknown model, recipe or loss before it is written down, let alone trained for hours.
+
+    A run that was begun has passed; torch, which knows the models, is not imported for it.
+    """
+    if RunStore(plan.run_dir).record() is not None:
+        return
+    from kaggle_ray.images.augment import check_recipe
+    from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.train.constraints import make_constraint
+    from kaggle_ray.train.losses import check_distillation, check_loss
+
+    table = plan.samples.train_table
+    shapes = Shapes(
+        num_outputs=sum(head.num_outputs for head in plan.competition.heads),
+        num_channels=plan.competition.channels,
+        num_views=plan.samples.num_views,
+        num_table_columns=len(table.columns) if table else 0,
+        segments=plan.competition.is_segmentation,
+    )
+    checked: list[dict[str, JsonValue]] = []
+    for experiment in plan.experiments:
+        point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        check_recipe(point.augment)
+        check_distillation(plan.competition.heads, point)
+        check_loss(point.loss, point.loss_args, plan.competition.heads)
+        make_constraint(point.constraint, point.constraint_args)
+        heights = {point.size_at(1), point.predict_size, point.largest_size}
+        asked: dict[str, JsonValue] = {
+            "name": point.model,
+            "model_args": point.model_args,
+            "head": point.head,
+            "pretrained": point.pretrained,
+            "sides": sorted(point.sides(height) for height in heights),
+        }
+        if asked not in checked:  # experiments that differ in how they train ask the same of a model
+            check_model(shapes=shapes, **asked)
+            checked.append(asked)
+
+
+def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
+    """Return the run's store, with the run written down in it.
+
+    Raises:
+        RunMismatchError: the folder is another run's.
+    """
+    store = RunStore(plan.run_dir)
+    facts = {
+        "run_id": plan.run_id,
+        "classes": list(plan.competition.classes),
+        "classes_of_heads": {head.name: list(head.classes) for head in plan.competition.heads},
+        "table_columns": list(table.columns) if (table := plan.samples.test_table) else None,
+        "metric": plan.competition.metric.name,
+        "greater_is_better": plan.competition.metric.greater_is_better,
+        "num_folds": plan.folds.num_folds,
+        "competition_file": str(plan.competition_file),
+        "data": plan.data,
+        "fast_dev": plan.is_fast_dev,
+        **provenance(command),
+    }
+    record = store.begin(plan.identity, facts)
+    if record["code"] != facts["code"]:
+        logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
+    if plan.unreadable:
+        store.save_unreadable(plan.unreadable)
+        names = ", ".join(list(plan.unreadable)[:5])
+        logger.warning(
+            "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
+        )
+    if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
+        logger.warning("the table's columns %s are empty, or the same in every training row", ", ".join(idle[:5]))
+    if plan.near_duplicates.groups:
+        store.save_near_duplicates(plan.near_duplicates.to_json())
+        logger.warning("near-duplicate images: %s (see near_duplicates.json)", plan.near_duplicates.summary())
+    store.save_folds_csv(folds_to_csv(plan.folds))
+    for experiment in plan.experiments:
+        store.save_experiment(experiment)
+    return store

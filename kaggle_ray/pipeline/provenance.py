@@ -1,0 +1,77 @@
+"""Where a run came from: code version and local diff, package versions, hardware, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from kaggle_ray.types import JsonValue
+
+_PACKAGES = ("kaggle-ray", "numpy", "opencv-python-headless", "pandas", "ray", "scikit-learn", "timm", "torch",
+             "torchvision")  # fmt: skip
+
+
+def provenance(argv: Sequence[str] | None = None) -> dict[str, JsonValue]:
+    """Return the facts that run.json keeps beside experiments, folds and settings."""
+    return {
+        "command": shlex.join(sys.argv if argv is None else argv),
+        "code": code_version(),
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "hardware": hardware(),
+    }
+
+
+def code_version() -> dict[str, str | None]:
+    """Return the commit of the checkout that holds the package and its uncommitted diff; None where there is no git."""
+    checkout = Path(__file__).resolve().parent.parent.parent
+    if not (checkout / ".git").exists():
+        return {"commit": None, "diff": None}
+    return {"commit": _git(checkout, "rev-parse", "HEAD"), "diff": _git(checkout, "diff", "HEAD")}
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, errors="replace", timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that decide what a run computes."""
+    versions: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def hardware() -> dict[str, JsonValue]:
+    """Return the processor, the cores that this process may use, the memory in GiB and the system."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": _processor_name(),
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,127 @@
+"""What ``kaggle_ray.run`` returns: pleasant to look at, in a script and in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kaggle_ray.pipeline.driver import Outcome
+from kaggle_ray.types import JsonValue
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kaggle_ray.ensemble import Ensemble
+    from kaggle_ray.pool.gather import Pool
+    from kaggle_ray.report.board import Board
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run."""
+
+    outcome: Outcome
+
+    @property
+    def submission(self) -> Path:
+        """The checked submission file."""
+        return self.outcome.submission
+
+    @property
+    def refit(self) -> Path | None:
+        """The submission of models of all rows; None where it was not asked for, or not finished."""
+        return self.outcome.refit
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.outcome.report
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return self.outcome.plan.run_dir
+
+    @property
+    def board(self) -> Board:
+        """The leaderboard: experiments, ensembles and the baseline."""
+        return self.outcome.board
+
+    @property
+    def ensemble(self) -> Ensemble | None:
+        """The ensemble that was submitted; None where no experiment is complete."""
+        return self.outcome.ensemble
+
+    @property
+    def pool(self) -> Pool:
+        """Out-of-fold and test predictions of the complete experiments."""
+        return self.outcome.pool
+
+    @property
+    def score(self) -> float | None:
+        """The ensemble's honest score."""
+        return self.ensemble.score_honest if self.ensemble else None
+
+    @property
+    def experiments(self) -> pd.DataFrame:
+        """One row per experiment, best first: name, score and spread, weight, folds, seconds, hyperparameters."""
+        import pandas as pd
+
+        by_name = {experiment.name: experiment for experiment in self.outcome.plan.experiments}
+        rows = [
+            {
+                "experiment": row.name,
+                "score": row.score,
+                "score_std": row.score_std,
+                "weight": row.weight,
+                "folds": row.folds_done,
+                "seconds": row.duration_s,
+                **by_name[row.name].hyperparameters,
+            }
+            for row in self.board.rows
+            if row.kind == "experiment"
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the summary that ``kaggle-ray run --json`` prints; its names are a contract."""
+        outcome = self.outcome
+        complete = [row for row in self.board.rows if row.kind == "experiment" and row.score is not None]
+        return {
+            "run_dir": str(self.run_dir),
+            "submission": str(self.submission),
+            "refit": None if self.refit is None else str(self.refit),
+            "metric": self.board.metric,
+            "greater_is_better": self.board.greater_is_better,
+            "best_experiment": complete[0].name if complete else None,
+            "best_score": complete[0].score if complete else None,
+            "ensemble_score_honest": self.ensemble.score_honest if self.ensemble else None,
+            "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
+            "num_experiments": len(outcome.plan.experiments),
+            "num_trials": outcome.plan.num_trials,
+            "num_epochs_trained": outcome.num_epochs_trained,
+            "decoded_images": outcome.decoded_images,
+            "seconds": round(outcome.seconds, 3),
+        }
+
+    def __repr__(self) -> str:
+        """Return the board as text, and where the submission and the report are."""
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None, force_terminal=False)
+        with console.capture() as capture:
+            console.print(self.board.table())
+        return f"{capture.get()}submission: {self.submission}\nreport:     {self.report}"
+
+    def _repr_html_(self) -> str:
+        """Return the board as an HTML table, and links to the submission and the report."""
+        table = (
+            self.board.to_frame().dropna(axis="columns", how="all").to_html(index=False, float_format="{:.5f}".format)
+        )
+        links = "".join(
+            f'<li>{name}: <a href="{escape(str(path))}">{escape(str(path))}</a></li>'
+            for name, path in (("submission", self.submission), ("report", self.report))
+        )
+        return f"{table}<ul>{links}</ul>"

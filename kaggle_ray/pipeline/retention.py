@@ -1,0 +1,42 @@
+"""What a run's end leaves on the disk: the weights that somebody may still ask for, and every prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from kaggle_ray.ensemble import Method
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pool.members import models_of, weighted_members
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import FULL_DATA, Trial, TrialResult
+
+
+def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> None:
+    """Remove what killed attempts left, and from a complete run the weights that no ensemble and no parent needs.
+
+    Those of both methods' members stay, so that a rerun with the other one can predict new data, too; so do those of
+    trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from them.
+
+    Args:
+        plan: of the run.
+        store: its store, with the ensembles of this session.
+        results: of its trials, those of all rows included.
+    """
+    committed = [result for result in results if result.status == "committed"]
+    for result in committed:
+        store.remove_losing_attempts(result)
+    ensembles = [ensemble for name in get_args(Method) if (ensemble := store.ensemble(name)) is not None]
+    if not ensembles or not _has_ended(plan, store):
+        return
+    members = [member for ensemble in ensembles for member in weighted_members(ensemble)]
+    needed = models_of(members, plan.experiments)
+    for result in committed:
+        if result.trial.fold != FULL_DATA:
+            store.remove_weights(result, keep=needed.get(result.trial, ()))
+
+
+def _has_ended(plan: RunPlan, store: RunStore) -> bool:
+    """Return whether no trial is left that may yet start from another's weights."""
+    ids, folds = [experiment.experiment_id for experiment in plan.experiments], range(plan.folds.num_folds)
+    return all(store.result(Trial(experiment_id=each, fold=fold)) is not None for each in ids for fold in folds)

@@ -1,0 +1,94 @@
+"""Assigns a run's rows to folds: once, with near-duplicates together; a run that was begun keeps its folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.duplicate_groups import NearDuplicates
+from kaggle_ray.data.folds import folds_from_csv, make_folds
+from kaggle_ray.data.quarantine import without_rows
+from kaggle_ray.errors import FoldsError
+from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import Folds, StrArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """The rows that a run uses, and their folds."""
+
+    samples: Samples
+    folds: Folds
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
+    num_decoded: int = 0
+    """Images that had to be decoded to find the near-duplicates."""
+
+
+def split_rows(competition: Competition, samples: Samples, started: RunStore | None, *, find: bool) -> Split:
+    """Return the folds that a run was begun with, or new ones in which near-duplicates are together.
+
+    Args:
+        competition: with the names that its files tell.
+        samples: its rows.
+        started: the run, which may not be begun yet; None where it has no name before the folds are known.
+        find: look for near-duplicates, if the competition does not say otherwise.
+
+    Raises:
+        DataError: images differ in their bits per channel.
+        FoldsError: the rows cannot be assigned, or are not those that the run was begun with.
+    """
+    record = started.record() if started else None
+    saved = started.folds_csv() if started else None
+    if started is None or record is None or saved is None:
+        return _new_folds(competition, samples, find=find and competition.folds.find_near_duplicates)
+    near_duplicates = NearDuplicates.from_json(started.near_duplicates())
+    samples = without_rows(samples, near_duplicates.left_out)
+    folds = folds_from_csv(
+        saved,
+        expected_digest=record["folds_digest"],
+        scheme=competition.folds,
+        sample_ids=samples.train_ids,
+        target=samples.target,
+        train_only=samples.train_only,
+        test_ids=samples.test_ids,
+        groups=samples.groups,
+        times=samples.times,
+    )
+    return Split(samples=samples, folds=folds, near_duplicates=near_duplicates)
+
+
+def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Split:
+    if not find:
+        return Split(samples=samples, folds=_made_folds(competition, samples, near_duplicates=None))
+    found = look_for_near_duplicates(competition, samples)
+    near_duplicates, grouped_by = found.near_duplicates, found.groups
+    kept = without_rows(samples, near_duplicates.left_out)
+    if grouped_by is not None:
+        grouped_by = grouped_by[np.isin(samples.train_ids, kept.train_ids)]
+    try:
+        folds = _made_folds(competition, kept, near_duplicates=grouped_by)
+    except FoldsError as error:
+        if grouped_by is None:
+            raise
+        raise FoldsError(
+            f"{error} The images have near-duplicates: {near_duplicates.summary()}. "
+            f"--ignore-near-duplicates assigns them one by one."
+        ) from error
+    return Split(samples=kept, folds=folds, near_duplicates=near_duplicates, num_decoded=found.num_decoded)
+
+
+def _made_folds(competition: Competition, samples: Samples, *, near_duplicates: StrArray | None) -> Folds:
+    return make_folds(
+        competition.folds,
+        sample_ids=samples.train_ids,
+        target=samples.target,
+        train_only=samples.train_only,
+        test_ids=samples.test_ids,
+        class_names=competition.classes,
+        groups=samples.groups,
+        times=samples.times,
+        near_duplicates=near_duplicates,
+    )

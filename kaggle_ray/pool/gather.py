@@ -1,0 +1,170 @@
+"""Joins the folds' predictions by id into out-of-fold and test predictions.
+
+Shape legend: S scored rows in the order of the fold plan, T test rows, K folds, C columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kaggle_ray.errors import IncompleteFoldsError
+from kaggle_ray.pool.ledger import check_lineage, rows_in
+from kaggle_ray.pool.members import Member, MemberPart, alone, members_of
+from kaggle_ray.rows import LazyRows, Rows, select_rows, stacked
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import Experiment, FloatArray, Folds, IntArray, Predictions, StrArray, Trial, TrialResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """What the complete experiments of a run predict, ready to be ensembled."""
+
+    scored_ids: StrArray
+    """(S,)"""
+    test_ids: StrArray
+    """(T,)"""
+    oof: Mapping[str, Rows]
+    """Member id -> (S, C): each row predicted by models that never saw it. Masks stay in their files until they are
+    asked for; all else is an array."""
+    test: Mapping[str, Rows]
+    """Member id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
+    members: Mapping[str, Member]
+    """By their ids."""
+    of_seeds: Mapping[str, Rows] = field(default_factory=dict)
+    """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
+    unproven: frozenset[str] = frozenset()
+    """Members of which the scored rows had a say in the weights: they are not in ``oof`` unless they are admitted."""
+    missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Experiment id -> the folds that an incomplete experiment lacks."""
+
+
+def gather(
+    store: RunStore,
+    folds: Folds,
+    experiments: Sequence[Experiment],
+    test_ids: StrArray,
+    *,
+    greater_is_better: bool = False,
+    admit_unproven: bool = False,
+) -> Pool:
+    """Return the pool of all experiments that are complete; the others are named with what they lack.
+
+    Args:
+        store: of the run.
+        folds: its fold plan.
+        experiments: that may enter.
+        test_ids: (T,) the rows to predict.
+        greater_is_better: of the metric, where epochs are chosen by it.
+        admit_unproven: take members, too, whose weights the scored rows had a say in.
+
+    Raises:
+        CorruptBlobError: a stored file is not the one that was committed.
+        LeakError: a model saw a row that it predicted, or a row is not predicted exactly once.
+    """
+    missing: dict[str, tuple[int, ...]] = {}
+    complete: dict[str, Sequence[TrialResult]] = {}
+    for experiment in experiments:
+        if lacking := missing_folds(store, folds, experiment):
+            missing[experiment.experiment_id] = lacking
+        else:
+            complete[experiment.experiment_id] = list(_results(store, folds, experiment).values())
+    oof: dict[str, Rows] = {}
+    test: dict[str, Rows] = {}
+    members = members_of(experiments, complete, greater_is_better=greater_is_better)
+    unproven = frozenset(member.member_id for member in members if not _is_proven(store, complete, member))
+    for member in members:
+        if admit_unproven or member.member_id not in unproven:
+            oof[member.member_id], test[member.member_id] = read_member(store, folds, member, test_ids)
+    of_seeds = {
+        experiment.experiment_id: read_member(store, folds, alone(member, experiment), test_ids)[0]
+        for member in members
+        if member.member_id in oof and len(member.parts) > 1 and "@" not in member.member_id
+        for experiment in experiments
+        if experiment.experiment_id in {part.experiment_id for part in member.parts}
+    }
+    return Pool(
+        scored_ids=folds.sample_ids[folds.scored_rows()],
+        test_ids=test_ids,
+        oof=oof,
+        test=test,
+        members={member.member_id: member for member in members},
+        of_seeds=of_seeds,
+        unproven=unproven,
+        missing_folds=missing,
+    )
+
+
+def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArray) -> tuple[Rows, Rows]:
+    """Return one member's (S, C) out-of-fold and (T, C) mean test predictions; see Pool.
+
+    Raises:
+        IncompleteFoldsError: a fold is not committed.
+        CorruptBlobError: a stored file is not the one that was committed.
+        LeakError: a model saw a row that it predicted, or a row is not predicted exactly once.
+    """
+    parts = [_read_part(store, folds, part, test_ids, name=member.name) for part in member.parts]
+    if len(parts) == 1:
+        return parts[0]
+    oof, test = mean_of([oof for oof, _ in parts]), mean_of([test for _, test in parts])
+    return (oof, test) if isinstance(parts[0][0], LazyRows) else (oof[:], test[:])
+
+
+def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str) -> tuple[Rows, Rows]:
+    valids: list[Predictions] = []
+    tests: list[Rows] = []
+    for fold, epoch in enumerate(part.epochs):
+        trial = Trial(experiment_id=part.experiment_id, fold=fold)
+        result = store.result(trial)
+        if result is None or result.status != "committed":
+            raise IncompleteFoldsError(
+                f"experiment {name}: fold {fold} is not committed. Run the same command again to finish it."
+            )
+        valid, test = store.predictions(result, epoch=epoch)
+        check_lineage(trial, valid, folds)
+        check_lineage(trial, test, folds)
+        expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
+        rows_in(valid.sample_ids, expected_ids, where=str(trial))
+        valids.append(valid)
+        of_test = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
+        tests.append(select_rows(float_rows(test.values), of_test))
+    ids = np.concatenate([valid.sample_ids for valid in valids])
+    of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=name)
+    oof = select_rows(stacked([float_rows(valid.values) for valid in valids]), of_scored)
+    mean = mean_of(tests)
+    are_masks = valids[0].values.dtype == np.uint8
+    return (oof, mean) if are_masks else (oof[:], mean[:])
+
+
+def mean_of(parts: Sequence[Rows]) -> LazyRows:
+    """Return the mean of predictions of the same rows, taken in float64."""
+
+    def read(rows: IntArray) -> FloatArray:
+        values = np.stack([part[rows] for part in parts])
+        return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
+
+    return LazyRows(parts[0].shape, read)
+
+
+def _is_proven(store: RunStore, results: Mapping[str, Sequence[TrialResult]], member: Member) -> bool:
+    lineages = [store.lineage(result) for part in member.parts for result in results[part.experiment_id]]
+    return all(lineage is not None and lineage.is_proven for lineage in lineages)
+
+
+def missing_folds(store: RunStore, folds: Folds, experiment: Experiment) -> tuple[int, ...]:
+    """Return the folds of ``experiment`` that have no committed predictions."""
+    present = {trial.fold for trial in _results(store, folds, experiment)}
+    return tuple(fold for fold in range(folds.num_folds) if fold not in present)
+
+
+def _results(store: RunStore, folds: Folds, experiment: Experiment) -> dict[Trial, TrialResult]:
+    results: dict[Trial, TrialResult] = {}
+    for fold in range(folds.num_folds):
+        trial = Trial(experiment_id=experiment.experiment_id, fold=fold)
+        result = store.result(trial)
+        if result is not None and result.status == "committed":
+            results[trial] = result
+    return results

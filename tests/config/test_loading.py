@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.config import SearchSpace
+from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.errors import ConfigError, DataError
+
+SPACE = "from kaggle_ray import SearchSpace\nSPACE = SearchSpace(base={'epochs': 2})\n"
+
+
+def write(path: Path, text: str = SPACE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "anywhere/mine.py")
+    monkeypatch.chdir(tmp_path)
+    assert find_file("anywhere/mine.py", folder="search_spaces") == file
+    assert find_file(file, folder="search_spaces") == file
+
+
+def test_a_name_is_looked_for_in_the_working_directory_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    beside_the_package = find_file("digits", folder="competitions")
+    own = write(tmp_path / "competitions/digits.py")
+    assert find_file("digits", folder="competitions") == own
+    assert beside_the_package != own
+    assert beside_the_package.name == "digits.py"
+
+
+def test_a_missing_file_is_named_with_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"mine\.py: no such file \(looked in {tmp_path}\)"):
+        find_file("mine.py", folder="search_spaces")
+
+
+def test_an_unknown_name_lists_or_suggests_the_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "search_spaces/own_space.py")
+    with pytest.raises(ConfigError, match=r"search_spaces: there is no 'own_spaec'\. Did you mean 'own_space'\?"):
+        find_file("own_spaec", folder="search_spaces")
+    with pytest.raises(ConfigError, match=r"there is no 'zzz'\. Known: .*own_space"):
+        find_file("zzz", folder="search_spaces")
+
+
+def test_the_attribute_is_returned_and_nothing_is_left_among_the_modules(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    space = load_attribute(write(tmp_path / "json.py"), "SPACE", SearchSpace)
+    assert space.base == {"epochs": 2}
+    assert not {name for name in set(sys.modules) - before if "json" in name}
+
+
+def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    one = load_attribute(write(tmp_path / "a/space.py"), "SPACE", SearchSpace)
+    other = load_attribute(write(tmp_path / "b/space.py", SPACE.replace("2", "3")), "SPACE", SearchSpace)
+    assert (one.base, other.base) == ({"epochs": 2}, {"epochs": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"expected SPACE = SearchSpace\(\.\.\.\), got nothing"),
+        ("SPACE = {}", r"expected SPACE = SearchSpace\(\.\.\.\), got dict"),
+        ("1 / 0", r"does not run: ZeroDivisionError: division by zero"),
+        ("raise SystemError('no')", r"does not run: SystemError: no"),
+        ("a b", r"does not run: SyntaxError"),
+    ],
+)
+def test_a_file_that_does_not_give_it_is_named_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path / "space.py", text)
+    with pytest.raises(ConfigError, match=rf"{file}: {message}"):
+        load_attribute(file, "SPACE", SearchSpace)
+
+
+def test_an_error_of_ours_keeps_its_kind(tmp_path: Path) -> None:
+    file = write(tmp_path / "space.py", "from kaggle_ray.errors import DataError\nraise DataError('no files')")
+    with pytest.raises(DataError, match=rf"{file}: no files"):
+        load_attribute(file, "SPACE", SearchSpace)

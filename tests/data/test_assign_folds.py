@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_ray.data.assign_folds import FoldKind, assign_by_labels, assign_folds, strata_of
+from kaggle_ray.data.folds import FoldScheme, folds_from_csv, folds_to_csv, make_folds
+from kaggle_ray.errors import FoldsError
+from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target
+
+PLANET = Path(__file__).resolve().parents[3] / "shared/data/planet-understanding-the-amazon-from-space/train_v2.csv"
+NO_TEST_IDS = np.array(["t"])
+
+
+def split(
+    scheme: FoldScheme,
+    target: Target,
+    *,
+    groups: StrArray | None = None,
+    times: Float64Array | None = None,
+    train_only: BoolArray | None = None,
+) -> Folds:
+    ids = np.array([f"s{number:04d}" for number in range(len(target))])
+    return make_folds(
+        scheme, sample_ids=ids, target=target, train_only=train_only, test_ids=NO_TEST_IDS, class_names=(),
+        groups=groups, times=times,
+    )  # fmt: skip
+
+
+def deviation(labels: IntArray, fold_of: np.ndarray[tuple[int], np.dtype[np.int8]]) -> float:
+    """Return the largest difference of a label's frequency in a fold from that in all rows."""
+    folds = np.unique(fold_of)
+    return float(max(np.abs(labels[fold_of == fold].mean(axis=0) - labels.mean(axis=0)).max() for fold in folds))
+
+
+# Labels -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(20, 200), st.integers(1, 5), st.integers(2, 5), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_labels_are_as_frequent_in_every_fold_as_their_number_allows(
+    num_rows: int, num_labels: int, num_folds: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((num_rows, num_labels)) < rng.random(num_labels)).astype(np.int64)
+    fold_of = assign_by_labels(labels, num_folds, rng)
+    sizes = np.bincount(fold_of, minlength=num_folds)
+    assert sizes.sum() == num_rows
+    assert sizes.max() - sizes.min() <= 2 * num_labels + 2
+    rarest = labels.sum(axis=0).argmin()
+    in_folds = [labels[fold_of == fold, rarest].sum() for fold in range(num_folds)]
+    assert max(in_folds) - min(in_folds) <= 2 ** max(0, num_labels - 1)
+
+
+@pytest.mark.skipif(not PLANET.is_file(), reason="Planet's labels are not here")
+def test_the_amazons_tags_are_ten_times_as_even_as_by_chance() -> None:
+    with PLANET.open() as file:
+        texts = [row["tags"].split() for row in csv.DictReader(file)]
+    tags = sorted({tag for text in texts for tag in text})
+    labels = np.array([[tag in text for tag in tags] for text in texts], dtype=np.int64)
+    assert labels.shape == (40479, 17)
+    started = time.perf_counter()
+    fold_of = assign_by_labels(labels, 5, np.random.default_rng(0))
+    assert time.perf_counter() - started < 30
+    by_chance = np.random.default_rng(0).permutation(np.arange(len(labels)) % 5).astype(np.int8)
+    assert deviation(labels, fold_of) < deviation(labels, by_chance) / 10
+    rare = labels[:, labels.sum(axis=0).argmin()]
+    counts = [rare[fold_of == fold].sum() for fold in range(5)]
+    assert max(counts) - min(counts) <= 1
+
+
+# Groups -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["group", "stratified_group", "stratified", "kfold", "multilabel"])
+def test_the_rows_of_a_group_stay_together(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.array([f"g{number}" for number in rng.integers(0, 30, 200)])
+    target = rng.integers(0, 2, (200, 3)) if kind == "multilabel" else rng.integers(0, 3, 200)
+    folds = split(FoldScheme(kind=kind, num_folds=4), target, groups=groups)  # type: ignore[arg-type]
+    assert set(folds.fold_of.tolist()) == {0, 1, 2, 3}
+    for group in set(groups.tolist()):
+        assert len(set(folds.fold_of[groups == group].tolist())) == 1
+
+
+@pytest.mark.parametrize("kind", ["stratified", "stratified_group", "kfold"])
+def test_a_few_groups_among_many_single_rows_change_the_frequencies_by_as_many_rows_at_most(kind: FoldKind) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 20_000)
+    groups = np.array([f"g{row}" for row in range(len(target))])
+    pairs = rng.permutation(len(target))[:40].reshape(-1, 2)
+    groups[pairs[:, 1]] = groups[pairs[:, 0]]
+    fold_of = assign_folds(kind, 5, 0, target=target, groups=groups, times=None)
+    assert (fold_of[pairs[:, 0]] == fold_of[pairs[:, 1]]).all()
+    assert np.ptp(np.bincount(fold_of)) <= len(pairs)
+    if kind != "kfold":
+        per_fold = np.array([np.bincount(target[fold_of == fold], minlength=4) for fold in range(5)])
+        assert np.ptp(per_fold, axis=0).max() <= len(pairs)
+
+
+def test_groups_that_are_needed_and_missing_or_too_few_are_told() -> None:
+    with pytest.raises(FoldsError, match="kind 'group': the competition's samples have no groups"):
+        split(FoldScheme(kind="group"), np.arange(20))
+    with pytest.raises(FoldsError, match="at least one group for each of 5 folds, got 2 groups"):
+        split(FoldScheme(kind="group"), np.arange(20), groups=np.array(["a", "b"] * 10))
+
+
+def test_an_external_row_may_not_belong_to_a_group_that_is_scored() -> None:
+    groups = np.array([f"g{number % 10}" for number in range(40)])
+    with pytest.raises(FoldsError, match=r"1 groups have rows that are scored and rows that every fold trains on"):
+        split(FoldScheme(kind="group"), np.arange(40), groups=groups, train_only=np.arange(40) == 3)
+
+
+# Numbers, time, a holdout -------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_stratified_by_their_quantiles() -> None:
+    target = np.random.default_rng(0).lognormal(size=500)
+    folds = split(FoldScheme(), target)
+    means = [np.log(target[folds.valid_rows(fold)]).mean() for fold in range(5)]
+    assert np.std(means) < 0.05
+    assert len(np.unique(strata_of(target))) == 10
+
+
+def test_a_span_of_time_is_scored_by_models_of_earlier_rows_only() -> None:
+    times = np.random.default_rng(0).random(300)
+    folds = split(FoldScheme(kind="time", num_folds=4), np.arange(300) % 2, times=times)
+    assert folds.forward
+    assert folds.num_folds == 4
+    scored = np.concatenate([folds.valid_rows(fold) for fold in range(4)])
+    assert len(scored) == len(set(scored.tolist())) == len(folds.scored_rows())
+    for fold in range(4):
+        assert times[folds.train_rows(fold)].max() < times[folds.valid_rows(fold)].min()
+    again = folds_from_csv(
+        folds_to_csv(folds), expected_digest=folds.digest, scheme=FoldScheme(kind="time", num_folds=4),
+        sample_ids=folds.sample_ids, target=np.arange(300) % 2, train_only=None, test_ids=NO_TEST_IDS, times=times,
+    )  # fmt: skip
+    assert again.fold_of.tolist() == folds.fold_of.tolist()
+
+
+def test_times_that_are_missing_are_told() -> None:
+    with pytest.raises(FoldsError, match="samples have no times"):
+        split(FoldScheme(kind="time"), np.arange(50))
+    with pytest.raises(FoldsError, match="1 rows have no time"):
+        split(FoldScheme(kind="time"), np.arange(50), times=np.where(np.arange(50) == 3, np.nan, 1.0))
+
+
+def test_a_holdout_scores_one_fold_and_trains_on_the_others() -> None:
+    folds = split(FoldScheme(holdout=True), np.arange(100) % 2)
+    assert folds.num_folds == 1
+    assert len(folds.valid_rows(0)) == 20
+    assert len(folds.train_rows(0)) == 80
+    assert np.count_nonzero(folds.fold_of == TRAIN_ONLY) == 80
+
+
+def test_groups_and_times_are_part_of_the_digest() -> None:
+    target, groups = np.arange(40) % 2, np.array([f"g{number % 20}" for number in range(40)])
+    plain = split(FoldScheme(), target)
+    assert split(FoldScheme(), target, groups=groups).digest != plain.digest
+    assert split(FoldScheme(), target, times=np.arange(40.0)).digest != plain.digest

@@ -1,0 +1,319 @@
+"""The whole job on the toy competition, in this process."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.report.collect import board_of
+from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.check import check_submission
+from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.write import write_submission
+from kaggle_ray.testing.recorder import Recorder
+from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
+from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
+
+KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
+NUM_IMAGES = NUM_TRAIN + NUM_TEST
+EXPERIMENTS: list[dict[str, JsonValue]] = [
+    {**TINY, "epochs": 3, "lr": 1e-2},
+    {**TINY, "epochs": 2, "lr": 3e-3, "tta": "hflip"},
+    {**TINY, "epochs": 2, "lr": 1e-2, "seed": 1},
+]
+
+
+@dataclass
+class FilesToo(Recorder):
+    """Keeps what was on disk when each event came, too."""
+
+    run_dir: Path | None = None
+    baseline_was_there: dict[str, bool] = field(default_factory=dict)
+
+    def emit(self, event: Event) -> None:
+        if event.kind == "run_started":
+            self.run_dir = Path(event.artifacts["run_dir"])
+        assert self.run_dir is not None
+        super().emit(event)
+        self.baseline_was_there[event.event_id] = (self.run_dir / "submissions/baseline.csv").is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    outcome: Outcome
+    recorder: FilesToo
+    options: RunOptions
+
+
+def options(
+    runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: JsonValue
+) -> RunOptions:
+    return RunOptions(
+        competition=TOY_FILE, experiments=experiments, data=data, runs=runs, device="cpu", threads=1, **others
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Finished:
+    """One run of three experiments on a cache of its own; nobody changes it."""
+    folder = tmp_path_factory.mktemp("driver")
+    recorder = FilesToo()
+    chosen = options(folder / "runs", toy_data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
+        outcome = execute(chosen, launcher="local", reporters=[recorder], command=["kaggle-ray", "run", "toy"])
+    return Finished(outcome=outcome, recorder=recorder, options=chosen)
+
+
+def store_of(outcome: Outcome) -> RunStore:
+    return RunStore(outcome.plan.run_dir)
+
+
+def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> FloatArray:
+    """Return what a judge would read who is sent ``values`` in the competition's own format."""
+    path = folder / "written.csv"
+    order = np.argsort(ids)
+    cells = [tuple(row) for row in values[order].astype(np.float64).tolist()]
+    write_submission(path, ids[order], cells, COMPETITION.submission)
+    table = read_cells(path)
+    row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
+    return parse_values(table)[[row_of[sample_id] for sample_id in ids.tolist()]]
+
+
+def scored_target(outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    target = dict(zip(outcome.plan.samples.train_ids.tolist(), outcome.plan.samples.target.tolist(), strict=True))
+    return np.array([target[sample_id] for sample_id in outcome.pool.scored_ids.tolist()], dtype=np.int64)
+
+
+# What is shown is what was predicted --------------------------------------------------------------------------------
+
+
+def test_every_experiment_scores_exactly_what_the_board_says_once_written_and_read_back(
+    finished: Finished, tmp_path: Path
+) -> None:
+    outcome = finished.outcome
+    shown = {row.name: row.score for row in outcome.board.rows if row.kind == "experiment"}
+    assert len(shown) == len(EXPERIMENTS) == len(outcome.pool.oof)
+    for experiment in outcome.plan.experiments:
+        values = written_and_read_back(outcome.pool.scored_ids, outcome.pool.oof[experiment.experiment_id][:], tmp_path)
+        assert COMPETITION.metric.score(scored_target(outcome), values) == shown[experiment.name]
+
+
+@pytest.mark.parametrize("method", ["greedy", "mean"])
+def test_every_ensemble_scores_exactly_what_the_board_says_once_written_and_read_back(
+    finished: Finished, tmp_path: Path, method: str
+) -> None:
+    outcome = finished.outcome
+    oof = np.load(outcome.plan.run_dir / f"ensembles/{method}/oof.npy", allow_pickle=False)
+    (shown,) = [row for row in outcome.board.rows if row.name == f"ensemble ({method})"]
+    values = written_and_read_back(outcome.pool.scored_ids, oof, tmp_path)
+    assert COMPETITION.metric.score(scored_target(outcome), values) == shown.score
+
+
+def test_the_ensembles_in_sample_score_is_that_of_its_weights_on_the_rows_that_chose_them(finished: Finished) -> None:
+    outcome = finished.outcome
+    assert outcome.ensemble is not None
+    in_sample = COMPETITION.metric.score(scored_target(outcome), outcome.ensemble.apply(outcome.pool.oof))
+    assert in_sample == outcome.ensemble.score_in_sample
+    event = finished.recorder.one("ensemble")
+    assert event.values["score_honest"] == outcome.ensemble.score_honest
+    assert event.values["score_in_sample"] == outcome.ensemble.score_in_sample
+
+
+def test_each_folds_score_is_that_of_its_committed_predictions(finished: Finished) -> None:
+    outcome = finished.outcome
+    store, plan = store_of(outcome), outcome.plan
+    for experiment in plan.experiments:
+        for fold in range(plan.folds.num_folds):
+            result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+            assert result is not None
+            valid, _ = store.predictions(result)
+            target = plan.samples.target[plan.folds.valid_rows(fold)]
+            assert COMPETITION.metric.score(target, np.array(valid.values)) == result.score
+
+
+def test_the_submission_has_the_samples_ids_in_its_order_and_the_ensembles_values(
+    finished: Finished, toy_data: Path
+) -> None:
+    outcome = finished.outcome
+    assert outcome.ensemble is not None
+    read, sample = read_cells(outcome.submission), read_cells(toy_data / "sample_submission.csv")
+    assert read.ids == sample.ids
+    assert parse_values(read).tobytes() == outcome.ensemble.apply(outcome.pool.test)[:].tobytes()
+    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
+    assert outcome.submission.name == "submission.csv"
+
+
+def test_test_predictions_are_the_mean_over_the_folds_models(finished: Finished) -> None:
+    outcome = finished.outcome
+    store, plan = store_of(outcome), outcome.plan
+    for experiment in plan.experiments:
+        of_folds = []
+        for fold in range(plan.folds.num_folds):
+            result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+            assert result is not None
+            of_folds.append(np.array(store.predictions(result)[1].values, dtype=np.float64))
+        mean = np.mean(of_folds, axis=0).astype(np.float32)
+        assert np.array_equal(mean, outcome.pool.test[experiment.experiment_id][:])
+        assert not np.array_equal(of_folds[0], of_folds[1])
+
+
+def test_out_of_fold_rows_were_predicted_by_models_that_trained_on_all_other_rows(finished: Finished) -> None:
+    plan, store = finished.outcome.plan, store_of(finished.outcome)
+    for fold in range(plan.folds.num_folds):
+        result = store.result(Trial(experiment_id=plan.experiments[0].experiment_id, fold=fold))
+        assert result is not None
+        lineage = store.predictions(result)[0].lineage
+        assert lineage is not None
+        assert np.flatnonzero(lineage.trained_rows).tolist() == plan.folds.train_rows(fold).tolist()
+
+
+# Order, diary, provenance -------------------------------------------------------------------------------------------
+
+
+def test_the_baseline_is_submitted_before_any_trial_starts(finished: Finished) -> None:
+    recorder = finished.recorder
+    assert recorder.kinds[:3] == ["run_started", "baseline", "trial_started"]
+    assert recorder.kinds[-2:] == ["ensemble", "run_finished"]
+    starts = [event for event in recorder.events if event.kind == "trial_started"]
+    assert len(starts) == 6
+    assert all(recorder.baseline_was_there[event.event_id] for event in starts)
+    assert recorder.num_closed == 1
+
+
+def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: Finished) -> None:
+    # 30 of 60 rows are bright, in each fold's training rows 15 of 30: -ln(1/2).
+    (row,) = [row for row in finished.outcome.board.rows if row.kind == "baseline"]
+    assert row.score == pytest.approx(math.log(2), abs=1e-12)
+    assert finished.recorder.one("baseline").values["score"] == row.score
+    path = finished.outcome.plan.run_dir / "submissions/baseline.csv"
+    assert set(parse_values(read_cells(path)).ravel().tolist()) == {0.5}
+
+
+def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> None:
+    record = json.loads((finished.outcome.plan.run_dir / "run.json").read_text())
+    assert record["command"] == "kaggle-ray run toy"
+    assert set(record["code"]) == {"commit", "diff"}
+    assert {"numpy", "torch", "opencv-python-headless"} <= set(record["packages"])
+    assert {"processor", "num_cpus", "memory_gib"} <= set(record["hardware"])
+    assert record["settings"]["threads_per_trial"] == 1
+    assert record["settings"]["device"] == "cpu"
+    assert [experiment["hyperparameters"]["seed"] for experiment in record["experiments"]] == [0, 0, 1]
+    assert [experiment["hyperparameters"]["lr"] for experiment in record["experiments"]] == [1e-2, 3e-3, 1e-2]
+    assert record["folds_digest"] == finished.outcome.plan.folds.digest
+    assert record["schema_version"] == 2
+
+
+def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished: Finished) -> None:
+    path = finished.outcome.plan.run_dir / "events.jsonl"
+    written = [json.loads(line)["event_id"] for line in path.read_text().splitlines()]
+    assert len(set(written)) == len(written)
+    replayed = read_events(path)
+    told = finished.recorder.events
+    assert [event.event_id for event in replayed] == [event.event_id for event in told]
+    assert [dict(event.values) for event in replayed] == [dict(event.values) for event in told]
+    assert sum(event.kind == "epoch" for event in replayed) == 2 * (3 + 2 + 2)
+
+
+def test_the_board_read_from_the_folder_is_the_board_that_was_returned(finished: Finished) -> None:
+    assert board_of(store_of(finished.outcome)) == finished.outcome.board
+    assert finished.outcome.board.to_rows() == finished.recorder.one("run_finished").values["board"]
+
+
+def test_the_report_and_the_folder_are_those_of_the_design(finished: Finished) -> None:
+    run_dir = finished.outcome.plan.run_dir
+    assert run_dir == Path(finished.options.runs) / "toy" / finished.outcome.plan.run_id
+    for name in ("run.json", "folds.csv", "events.jsonl", "report.html", "submissions/submission.json"):
+        assert (run_dir / name).is_file(), name
+    for experiment in finished.outcome.plan.experiments:
+        assert (run_dir / "trials" / experiment.experiment_id / "experiment.json").is_file()
+        attempts = list((run_dir / "trials" / experiment.experiment_id).glob("fold*/attempts/*"))
+        assert len(attempts) == 2
+        assert {file.name for file in attempts[0].iterdir()} == {
+            "valid.npy", "test.npy", "manifest.json", "weights.safetensors",
+        }  # fmt: skip
+
+
+# Again: a resume ----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
+    tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
+    chosen = options(tmp_path / "runs", toy_data, EXPERIMENTS[:2])
+    first = execute(chosen, launcher="local")
+    before = {path.name: path.read_bytes() for path in first.submission.parent.iterdir()}
+    again = Recorder()
+    second = execute(chosen, launcher="local", reporters=[again])
+    assert first.num_epochs_trained == 2 * (3 + 2)
+    assert first.decoded_images == NUM_IMAGES
+    assert second.plan.run_dir == first.plan.run_dir
+    assert second.num_epochs_trained == 0
+    assert second.decoded_images == 0
+    assert {path.name: path.read_bytes() for path in second.submission.parent.iterdir()} == before
+    assert again.kinds == ["run_started", "baseline", "ensemble", "run_finished"]
+    assert [result["status"] for result in again.events[0].values["ended"]] == ["committed"] * 4
+    diary = read_events(second.plan.run_dir / "events.jsonl")
+    assert len({event.event_id for event in diary}) == len(diary)
+    assert sum(event.kind == "epoch" for event in diary) == 2 * (3 + 2)
+
+
+def test_another_run_on_the_same_machine_decodes_nothing(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
+    assert finished.outcome.decoded_images == NUM_IMAGES
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAGGLE_RAY_CACHE", str(Path(finished.options.runs).parent / "cache"))
+        other = execute(options(tmp_path, toy_data, [{**TINY, "epochs": 1}]), launcher="local")
+    assert other.num_epochs_trained == 2
+    assert other.decoded_images == 0
+
+
+def test_two_image_sizes_decode_each_image_twice(
+    tmp_path: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
+    sizes: list[dict[str, JsonValue]] = [{**TINY, "epochs": 1}, {**TINY, "epochs": 1, "image_size": 12}]
+    assert execute(options(tmp_path, toy_data, sizes), launcher="local").decoded_images == 2 * NUM_IMAGES
+
+
+def test_the_same_run_elsewhere_gives_the_same_bytes(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
+    other = execute(options(tmp_path, toy_data), launcher="local")
+    assert other.submission.read_bytes() == finished.outcome.submission.read_bytes()
+    assert other.plan.run_id == finished.outcome.plan.run_id
+
+
+def test_hyperparameters_with_tuples_are_the_run_that_they_started(tmp_path: Path, toy_data: Path) -> None:
+    experiments: list[dict[str, JsonValue]] = [{**TINY, "epochs": 1, "model_args": {"width": 4, "blocks": (1,)}}]
+    first = execute(options(tmp_path, toy_data, experiments), launcher="local")
+    assert execute(options(tmp_path, toy_data, experiments), launcher="local").num_epochs_trained == 0
+    assert first.num_epochs_trained == 2
+
+
+def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -> None:
+    class Broken:
+        def emit(self, event: Event) -> None:
+            raise ConnectionError("no server")
+
+        def close(self) -> None:
+            raise ConnectionError("no server")
+
+    outcome = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), launcher="local", reporters=[Broken()])
+    assert outcome.ensemble is not None
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_ray_and_this_process_give_the_same_bytes(finished: Finished, tmp_path: Path, toy_data: Path) -> None:
+    on_ray = execute(options(tmp_path, toy_data, num_slots=2), launcher="ray")
+    assert on_ray.submission.read_bytes() == finished.outcome.submission.read_bytes()
+    assert on_ray.num_epochs_trained == finished.outcome.num_epochs_trained

@@ -1,0 +1,270 @@
+"""New test data, predicted by the weights that a run kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+
+import kaggle_ray
+from kaggle_ray.cli import main
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
+from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
+from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
+from kaggle_ray.train.reload import TestRows
+from kaggle_ray.types import JsonValue, Trial
+
+POINT = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
+
+
+def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **options: Any) -> RunResult:
+    return kaggle_ray.run(
+        TOY_FILE, experiments=experiments, data=data, runs=folder, launcher="local", reporters=[], device="cpu",
+        **options,
+    )  # fmt: skip
+
+
+def written_toy(folder: Path, task: ToyTask) -> Path:
+    file = folder / f"toy_{task}.py"
+    file.write_text(f"from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of({task!r})\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> RunResult:
+    return run(tmp_path_factory.mktemp("inference"), toy_data, POINT, {**POINT, "lr": 5e-3})
+
+
+@pytest.mark.parametrize("task", TOY_TASKS)
+def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTask, tmp_path: Path) -> None:
+    result = kaggle_ray.run(
+        written_toy(tmp_path, task), overrides={"epochs": 3}, data=tmp_path / "data", runs=tmp_path / "runs",
+        launcher="local", reporters=[], device="cpu",
+    )  # fmt: skip
+    out = kaggle_ray.predict(result.run_dir, data=tmp_path / "data", out=tmp_path / "new" / "again.csv")
+    assert out == tmp_path / "new" / "again.csv"
+    assert out.read_bytes() == result.submission.read_bytes()
+    assert [file.name for file in out.parent.iterdir()] == ["again.csv"]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [{**POINT, "seed": seed} for seed in range(2)],
+        [{**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}],
+        [{**POINT, "epoch_rule": "other_folds", "lr": 0.3}],
+        [{**POINT, "epochs": 2, "init_from": {"epochs": 3}}],
+        [{**POINT, "ema_decay": 0.9, "tta": "hflip", "label_smoothing": 0.1}],
+    ],
+    ids=["seeds", "snapshots", "other_folds", "init_from", "averaged"],
+)
+@pytest.mark.parametrize("method", ["greedy", "mean"])
+def test_the_same_data_give_the_submission_of_the_run_for_every_kind_of_member(
+    points: list[dict[str, JsonValue]], method: str, tmp_path: Path, toy_data: Path
+) -> None:
+    result = run(tmp_path, toy_data, *points, ensemble=method)
+    out = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "again.csv")
+    assert out.read_bytes() == result.submission.read_bytes()
+
+
+def test_new_rows_are_predicted_as_the_new_sample_submission_asks(
+    finished: RunResult, toy_data: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    shutil.copytree(toy_data, new)
+    shutil.rmtree(new / "test")
+    (new / "test").mkdir()
+    of_rows = {"c2": "b003", "c1": "b000", "c3": "b007"}
+    for name, copied in of_rows.items():
+        shutil.copy(toy_data / "test" / f"{copied}.png", new / "test" / f"{name}.png")
+    (new / "sample_submission.csv").write_text("\n".join(["id,label", *(f"{name},0.5" for name in of_rows)]) + "\n")
+    out = kaggle_ray.predict(finished.run_dir, data=f"file://{new}", out=tmp_path / "new.csv")
+    got, of_run = read_cells(out), read_cells(finished.submission)
+    assert got.ids == tuple(of_rows)
+    expected = parse_values(of_run)[[of_run.ids.index(copied) for copied in of_rows.values()]]
+    assert np.allclose(parse_values(got), expected, atol=1e-6)  # in other batches
+
+
+def test_nothing_of_the_run_changes(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.run_dir.rglob("*")}
+    kaggle_ray.predict(finished.run_dir, data=toy_data, out=tmp_path / "again.csv")
+    assert {path: path.stat().st_mtime_ns for path in finished.run_dir.rglob("*")} == before
+
+
+def test_a_run_from_another_machine_finds_its_competition_by_name(
+    finished: RunResult, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(finished.run_dir, moved)
+    record = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps({**record, "competition_file": "/not/here/toy.py"}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="there is no 'toy'"):
+        kaggle_ray.predict(moved, data=toy_data)
+    (tmp_path / "competitions").mkdir()
+    shutil.copy(TOY_FILE, tmp_path / "competitions" / "toy.py")
+    out = kaggle_ray.predict(moved, data=toy_data)
+    assert out == Path("submission.csv")
+    assert out.read_bytes() == finished.submission.read_bytes()
+
+
+def test_on_the_command_line_the_file_is_named_last(
+    finished: RunResult, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "by_cli.csv"
+    words = ["predict", str(finished.run_dir), "--data", str(toy_data), "--out", str(out), "--device", "cpu"]
+    main([*words, "--threads", "1"])
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert out.read_bytes() == finished.submission.read_bytes()
+
+
+def test_a_test_image_that_does_not_decode_is_predicted_from_grey_where_one_says_so(
+    finished: RunResult, toy_data: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    shutil.copytree(toy_data, new)
+    (new / "test" / "b003.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"b003\.png"):
+        kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "x.csv")
+    out = kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "x.csv", skip_unreadable=True)
+    assert len(read_cells(out).ids) == NUM_TEST
+
+
+def test_what_a_run_with_unreadable_files_predicted_is_predicted_again(toy_data: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(toy_data, bad)
+    (bad / "test" / "b003.png").write_bytes(b"no image")
+    result = run(tmp_path / "runs", bad, POINT, skip_unreadable=True)
+    out = kaggle_ray.predict(result.run_dir, data=bad, out=tmp_path / "again.csv")
+    assert out.read_bytes() == result.submission.read_bytes()
+    repaired = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "repaired.csv")
+    assert repaired.read_bytes() != result.submission.read_bytes()
+
+
+# What cannot be predicted -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path, toy_data: Path) -> None:
+    with pytest.raises(StoreError, match=r"is no run: it has no run\.json"):
+        kaggle_ray.predict(tmp_path, data=toy_data)
+
+
+def test_a_run_without_an_ensemble_says_how_to_get_one(tmp_path: Path, toy_data: Path) -> None:
+    result = run(tmp_path, toy_data, POINT, budget="0s")
+    with pytest.raises(StoreError, match=r"has no ensemble yet.*--budget 0s"):
+        kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv")
+
+
+def test_weights_that_are_gone_are_named(tmp_path: Path, toy_data: Path) -> None:
+    result = run(tmp_path, toy_data, POINT)
+    trial = Trial(experiment_id=result.outcome.plan.experiments[0].experiment_id, fold=1)
+    committed = RunStore(result.run_dir).result(trial)
+    assert committed is not None
+    RunStore(result.run_dir).remove_weights(committed, keep=())
+    with pytest.raises(WeightsGoneError, match=r"fold1.*weights are gone.*Remove .*fold1 and run"):
+        kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+OTHER_FILES = """
+import dataclasses
+from kaggle_ray import Head, Table
+from kaggle_ray.testing.tasks import toy_of
+
+TOY = toy_of("{task}")
+
+
+def resolve(competition, folder):
+    words = (folder / "words.txt").read_text().split()
+    return dataclasses.replace(competition, {resolved})
+
+
+def read(folder):
+    samples = TOY.read(folder)
+    words = (folder / "words.txt").read_text().split()
+    return {samples}
+
+
+COMPETITION = dataclasses.replace(TOY, resolve=resolve, read=read)
+"""
+CLASSES_OF_FILES = OTHER_FILES.format(
+    task="multilabel",
+    resolved="heads=(dataclasses.replace(TOY.heads[0], classes=tuple(words)),)",
+    samples="samples",
+)
+COLUMNS_OF_FILES = OTHER_FILES.format(
+    task="table",
+    resolved="heads=TOY.heads",
+    samples="dataclasses.replace(samples, train_table=dataclasses.replace(samples.train_table, columns=tuple(words)), "
+    "test_table=dataclasses.replace(samples.test_table, columns=tuple(words)))",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "other", "message"),
+    [
+        (CLASSES_OF_FILES, "bright striped", "striped bright", r"expected the run's classes, .*'bright', 'striped'"),
+        (COLUMNS_OF_FILES, "light striped", "light spotted", r"the run's columns of the table, .*got .*'spotted'"),
+    ],
+    ids=["classes", "columns"],
+)
+def test_files_that_tell_other_classes_or_columns_are_refused(
+    text: str, words: str, other: str, message: str, tmp_path: Path
+) -> None:
+    file, data = tmp_path / "toy_files.py", tmp_path / "data"
+    file.write_text(text)
+    task: ToyTask = "multilabel" if "multilabel" in text else "table"
+    prepare = toy_of(task).prepare
+    assert prepare is not None
+    data.mkdir()
+    prepare(data)
+    (data / "words.txt").write_text(words)
+    result = kaggle_ray.run(
+        file, overrides={"epochs": 1}, data=data, runs=tmp_path / "runs", launcher="local", reporters=[], device="cpu"
+    )
+    new = tmp_path / "new"
+    shutil.copytree(data, new)
+    assert kaggle_ray.predict(result.run_dir, data=new, out=tmp_path / "same.csv").exists()
+    (new / "words.txt").write_text(other)
+    with pytest.raises(DataError, match=message):
+        kaggle_ray.predict(result.run_dir, data=new, out=tmp_path / "x.csv")
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path, toy_data: Path) -> None:
+    result = run(tmp_path / "runs", toy_data, POINT)
+    folder = tmp_path / "edited"
+    shutil.copytree(result.run_dir, folder)
+    record = json.loads((folder / "run.json").read_text())
+    record["experiments"][0]["hyperparameters"]["model_args"]["width"] = 8
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="its weights do not fit small_resnet"):
+        kaggle_ray.predict(folder, data=toy_data, out=tmp_path / "x.csv")
+
+
+def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data: Path) -> None:
+    """A network that was built with the library's weights may know other statistics than one without."""
+    result = run(tmp_path, toy_data, POINT)
+    trial = Trial(experiment_id=result.outcome.plan.experiments[0].experiment_id, fold=0)
+    committed = RunStore(result.run_dir).result(trial)
+    assert committed is not None
+    weights = load(RunStore(result.run_dir).weights(committed))
+    assert torch.equal(weights["images.mean"], torch.tensor([0.485, 0.456, 0.406]))
+    assert weights["images.std"].shape == (3,)
+    point = parse_hyperparameters(POINT, where="here")
+    competition, samples = open_competition(load_competition(TOY_FILE)[0], toy_data)
+    rows = TestRows(competition, samples, result.outcome.plan.settings, tmp_path / "cache")
+    of_run = np.concatenate(list(rows.predict(point, save(weights), where="here")))
+    shifted = save({**weights, "images.mean": torch.zeros(3)})
+    assert not np.allclose(of_run, np.concatenate(list(rows.predict(point, shifted, where="here"))))

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaggle_ray.errors import ConfigError, RunMismatchError
+from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan, parse_deadline, parse_duration
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+
+NOW = datetime(2024, 2, 28, 13, 30, tzinfo=timezone(timedelta(hours=2)))
+MakePlan = Callable[..., RunPlan]
+
+
+def toy_options(data: Path, runs: Path, **named: Any) -> RunOptions:
+    defaults: dict[str, Any] = {"device": "cpu", "threads": 1, "dtype": "float32"}
+    return RunOptions(competition=TOY_FILE, data=data, runs=runs, **{**defaults, **named})
+
+
+@pytest.fixture
+def plan_with(toy_data: Path, tmp_path: Path) -> MakePlan:
+    def make(**named: Any) -> RunPlan:
+        return make_plan(toy_options(toy_data, tmp_path, **named))
+
+    return make
+
+
+def begin(plan: RunPlan) -> None:
+    RunStore(plan.run_dir).begin(plan.identity, {})
+
+
+# Durations and deadlines ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1h30m20s", 5420),
+        ("1d", 86400),
+        ("90", 90),
+        ("1.5h", 5400),
+        (" 2H ", 7200),
+        ("0s", 0),
+        ("0", 0),
+    ],
+)
+def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "m", "h30m", "ten", "1x", "-5m", "-5", "1h-30m", "1:30", "nan", "inf", "nans", "infinity"]
+)
+def test_what_is_no_duration_is_an_error_that_shows_some(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--budget .*: expected a duration such as 90s, 15m, 2h or 1h30m"):
+        parse_duration(text)
+
+
+@given(st.text("0123456789dhms. -naife", max_size=8))
+def test_a_duration_is_a_finite_number_of_seconds_or_an_error(text: str) -> None:
+    try:
+        seconds = parse_duration(text)
+    except ConfigError:
+        return
+    assert 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("13:31", NOW.replace(minute=31)),
+        ("23:59", NOW.replace(hour=23, minute=59)),
+        ("13:30", NOW.replace(day=29)),
+        ("9:05", NOW.replace(day=29, hour=9, minute=5)),
+        ("2024-02-28T13:30:01+02:00", NOW.replace(second=1)),
+        ("2024-03-01T09:00+00:00", datetime(2024, 3, 1, 11, 0, tzinfo=NOW.tzinfo)),
+    ],
+)
+def test_a_deadline_is_the_next_such_time(text: str, expected: datetime) -> None:
+    assert parse_deadline(text, now=NOW) == expected.timestamp()
+
+
+def test_a_date_without_a_time_zone_is_local() -> None:
+    now = datetime.now().astimezone()
+    local = (now + timedelta(days=3)).replace(tzinfo=None, microsecond=0)
+    assert parse_deadline(local.isoformat(), now=now) == local.timestamp()
+
+
+@pytest.mark.parametrize("text", ["2024-02-28T13:30+02:00", "2023-01-01T00:00", "2024-02-27"])
+def test_a_deadline_in_the_past_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match="is in the past"):
+        parse_deadline(text, now=NOW)
+
+
+@pytest.mark.parametrize("text", ["", "noon", "25:00", "12:60", "12", "2024-02-30T00:00", "tomorrow"])
+def test_what_is_no_deadline_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected HH:MM or YYYY-MM-DDTHH:MM"):
+        parse_deadline(text, now=NOW)
+
+
+@pytest.mark.parametrize(("budget_s", "reserve"), [(100.0, 10.0), (300.0, 30.0), (10_000.0, 30.0), (0.0, 0.0)])
+def test_some_of_the_budget_is_kept_for_the_ensemble_and_the_report(
+    plan_with: MakePlan, monkeypatch: pytest.MonkeyPatch, budget_s: float, reserve: float
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    assert plan_with(budget_s=budget_s).stop_at == 5000.0 + budget_s - reserve
+
+
+def test_the_earlier_of_budget_and_deadline_counts(plan_with: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    assert plan_with().stop_at is None
+    assert plan_with(budget_s=100.0, deadline=6000.0).stop_at == 5090.0
+    assert plan_with(budget_s=2000.0, deadline=5100.0).stop_at == 5090.0
+
+
+# Run ids ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run_id", ["a/b", "../a", "..", ".hidden", "", "a b", "a\\b", "a\n", "a:b", "/etc", "~"])
+def test_a_run_id_that_is_no_plain_folder_name_is_an_error(plan_with: MakePlan, run_id: str) -> None:
+    with pytest.raises(ConfigError, match=r"--run-id .*: expected letters, digits"):
+        plan_with(run_id=run_id)
+
+
+@pytest.mark.parametrize("run_id", ["a", "2024-01-01", "first_try.2"])
+def test_a_run_id_names_the_folder(plan_with: MakePlan, tmp_path: Path, run_id: str) -> None:
+    assert plan_with(run_id=run_id).run_dir == tmp_path / "toy" / run_id
+
+
+def test_the_same_command_has_the_same_run_id(plan_with: MakePlan, tmp_path: Path) -> None:
+    first, second = plan_with(), plan_with(num_slots=7, budget_s=5.0)
+    assert first.run_id == second.run_id, "slots and budget change nothing of what is computed"
+    assert first.run_dir == tmp_path / "toy" / first.run_id
+
+
+def test_runs_that_compute_something_else_have_another_run_id(plan_with: MakePlan) -> None:
+    points = [{**TINY, "epochs": 1, "lr": lr} for lr in (0.1, 0.2)]
+    plans = [
+        plan_with(),
+        plan_with(threads=2),
+        plan_with(dtype="bfloat16"),
+        plan_with(overrides={"epochs": 3}),
+        plan_with(experiments=points),
+        plan_with(experiments=points[:1]),
+    ]
+    assert len({plan.run_id for plan in plans}) == len(plans)
+
+
+def test_experiments_and_a_space_together_are_an_error(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match="experiments or a space, got both"):
+        plan_with(experiments=[TINY], space="dogs_vs_cats")
+
+
+# Resuming by run id -----------------------------------------------------------------------------------------------
+
+
+def test_what_the_user_leaves_open_is_taken_from_the_run_on_resume(plan_with: MakePlan) -> None:
+    begun = plan_with(run_id="x", threads=3, dtype="bfloat16", overrides={"epochs": 5})
+    begin(begun)
+    resumed = plan_with(run_id="x", threads=None, dtype=None, device=None)
+    assert resumed.settings == begun.settings
+    assert resumed.experiments == begun.experiments
+    assert resumed.identity == begun.identity
+
+
+def test_a_default_space_that_has_changed_since_does_not_change_the_run(
+    toy_data: Path, tmp_path: Path, plan_with: MakePlan
+) -> None:
+    begun = plan_with(run_id="x")
+    begin(begun)
+    edited = tmp_path / "edited.py"
+    edited.write_text(TOY_FILE.read_text().replace('"lr": [1e-2, 1e-3]', '"lr": [5e-2]'))
+    again = make_plan(dataclasses.replace(toy_options(toy_data, tmp_path, run_id="x"), competition=edited))
+    assert again.experiments == begun.experiments
+    fresh = make_plan(dataclasses.replace(toy_options(toy_data, tmp_path, run_id="y"), competition=edited))
+    assert len(fresh.experiments) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "what"),
+    [
+        ({"threads": 2}, "settings"),
+        ({"dtype": "bfloat16"}, "settings"),
+        ({"overrides": {"epochs": 3}}, "experiments"),
+        ({"experiments": [{**TINY, "epochs": 1}]}, "experiments"),
+    ],
+)
+def test_a_resume_with_something_else_named_is_refused_before_anything_is_trained(
+    toy_data: Path, tmp_path: Path, plan_with: MakePlan, named: dict[str, Any], what: str
+) -> None:
+    begin(plan_with(run_id="x"))
+    with pytest.raises(RunMismatchError, match=f"was started with other {what}"):
+        execute(toy_options(toy_data, tmp_path, run_id="x", **named), launcher="local")
+    assert not list((tmp_path / "toy" / "x").glob("trials/*/fold*"))
+
+
+def test_a_tuple_among_the_hyperparameters_is_no_other_experiment_than_a_list(plan_with: MakePlan) -> None:
+    points = [[{**TINY, "epochs": 1, "model_args": {"width": 4, "blocks": blocks}}] for blocks in ([1], (1,))]
+    plans = [plan_with(experiments=point) for point in points]
+    assert plans[0].run_id == plans[1].run_id
+    for plan in plans:
+        begin(plan)
+
+
+def test_a_run_of_a_gpu_is_not_resumed_where_there_is_none(
+    plan_with: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    begun = plan_with(run_id="x")
+    begin(dataclasses.replace(begun, settings=dataclasses.replace(begun.settings, device="cuda")))
+    with pytest.raises(ConfigError, match="started on a GPU, and none is visible"):
+        plan_with(run_id="x", device=None)
+
+
+# The model's own image size -----------------------------------------------------------------------------------------
+
+
+def test_an_image_size_of_0_becomes_the_models_own_before_ids_and_cache_see_it(plan_with: MakePlan) -> None:
+    plain = {"epochs": 1, "aspect": 0.5}
+    plan = plan_with(
+        experiments=[
+            {**plain, "model": "efficientnet_b2", "image_size": 0},
+            {**plain, "model": "vit_b_32", "model_args": {"image_size": 64}, "image_size": 0, "train_size": 32},
+        ]
+    )
+    assert [experiment.hyperparameters["image_size"] for experiment in plan.experiments] == [288, 64]
+    assert plan.image_sides == ((64, 32), (288, 144))
+
+
+def test_an_own_size_that_is_named_as_well_is_one_experiment(plan_with: MakePlan) -> None:
+    sized = plan_with(experiments=[{"model": "resnet18", "image_size": 224}])
+    own = plan_with(experiments=[{"model": "resnet18", "image_size": size} for size in (0, 224)])
+    assert own.run_id == sized.run_id
+    assert len(own.experiments) == 1
+
+
+def test_a_parent_of_its_own_size_is_found_by_its_child(plan_with: MakePlan) -> None:
+    child = {"model": "resnet18", "image_size": 0, "epochs": 2, "init_from": {"epochs": 1}}
+    parent, heir = plan_with(experiments=[child]).experiments
+    assert heir.parent_id == parent.experiment_id
+    with pytest.raises(ConfigError, match="'init_from': expected an image_size of at least 1, got 0"):
+        plan_with(experiments=[{"model": "resnet18", "init_from": {"image_size": 0}}])
+
+
+def test_a_model_without_a_size_of_its_own_needs_one(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"model 'small_resnet' has no image_size of its own\. Set image_size to a"):
+        plan_with(experiments=[{**TINY, "image_size": 0}])
+
+
+def test_a_train_size_above_the_models_own_is_an_error(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"'train_size': expected from 0 to image_size, got 256"):
+        plan_with(experiments=[{"model": "resnet18", "image_size": 0, "train_size": 256}])
