@@ -20,15 +20,18 @@ MACHINES = [Machine(num_cpus=2, num_gpus=0), Machine(num_cpus=16, num_gpus=1)]
 @pytest.mark.parametrize("machine", MACHINES, ids=["cpu", "gpu"])
 def test_every_competition_has_a_default_space_for_the_machine(path: Path, machine: Machine) -> None:
     competition, _ = load_competition(path)
-    points = competition.default_space(machine.settings()).expand()
+    hyperparameter_sets = competition.default_space(machine.settings()).expand()
     assert competition.name == path.stem
-    assert make_experiments(points, competition=competition.name, folds_digest="0" * 12)
+    assert make_experiments(hyperparameter_sets, competition=competition.name, folds_digest="0" * 12)
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
 def test_every_search_space_expands_to_experiments_of_different_names(path: Path) -> None:
-    points = load_attribute(path, "SPACE", SearchSpace).expand()
-    names = [point.name for point in make_experiments(points, competition="x", folds_digest="0" * 12)]
+    hyperparameter_sets = load_attribute(path, "SPACE", SearchSpace).expand()
+    names = [
+        hyperparameters.name
+        for hyperparameters in make_experiments(hyperparameter_sets, competition="x", folds_digest="0" * 12)
+    ]
     assert len(set(names)) == len(names) > 0
 
 

@@ -62,7 +62,7 @@ class MappedPages:
 
 
 def run_masks(
-    folder: Path, points: list[dict[str, JsonValue]], monkeypatch: pytest.MonkeyPatch
+    folder: Path, hyperparameter_sets: list[dict[str, JsonValue]], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Outcome, MappedPages]:
     monkeypatch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
     file = folder / "toy_masks.py"
@@ -71,13 +71,13 @@ def run_masks(
     pages = MappedPages(folder / "cache")
     outcome = execute(
         RunOptions(
-            competition=file, experiments=[{**base, "epochs": NUM_EPOCHS, **point} for point in points],
+            competition=file, experiments=[{**base, "epochs": NUM_EPOCHS, **each} for each in hyperparameter_sets],
             data=folder / "data", runs=folder / "runs", device="cpu", threads=1, dtype="float32", num_slots=2,
         ),
         launcher="ray",
         reporters=[pages],
     )  # fmt: skip
-    assert outcome.num_epochs_trained == len(points) * 2 * NUM_EPOCHS
+    assert outcome.num_epochs_trained == len(hyperparameter_sets) * 2 * NUM_EPOCHS
     return outcome, pages
 
 
@@ -103,7 +103,7 @@ def test_processes_of_ray_decode_each_image_and_mask_once_and_map_the_same_pages
 def test_processes_of_ray_decode_each_image_and_mask_once_per_stored_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    points: list[dict[str, JsonValue]] = [{"image_size": SIZE}, {"image_size": SIZE + 8}]
-    outcome, pages = run_masks(tmp_path, points, monkeypatch)
+    hyperparameter_sets: list[dict[str, JsonValue]] = [{"image_size": SIZE}, {"image_size": SIZE + 8}]
+    outcome, pages = run_masks(tmp_path, hyperparameter_sets, monkeypatch)
     assert outcome.decoded_images == 2 * UNIQUE + THUMBNAILS
     check_shared(pages, num_sizes=2)

@@ -99,14 +99,19 @@ def test_tags_are_the_labels_above_their_thresholds(tmp_path: Path) -> None:
 
 
 def test_a_child_starts_from_the_weights_of_its_parents_same_fold(tmp_path: Path) -> None:
-    point = {**_base("regression"), "epochs": 3, "image_size": 16, "init_from": {"image_size": 8, "epochs": 12}}
-    result = run_toy("regression", tmp_path, experiments=[point])
+    hyperparameters = {
+        **_base("regression"),
+        "epochs": 3,
+        "image_size": 16,
+        "init_from": {"image_size": 8, "epochs": 12},
+    }
+    result = run_toy("regression", tmp_path, experiments=[hyperparameters])
     parent, child = result.outcome.plan.experiments
     assert child.parent_id == parent.experiment_id
     assert result.outcome.num_epochs_trained == 2 * (12 + 3)
     honest, baseline = scores(result)
     assert honest < HALF_OF_THE_ERROR * baseline
-    alone = run_toy("regression", tmp_path / "alone", experiments=[{**point, "init_from": {}}])
+    alone = run_toy("regression", tmp_path / "alone", experiments=[{**hyperparameters, "init_from": {}}])
     first_of = {name: _first_loss(of) for name, of in (("child", result), ("alone", alone))}
     assert first_of["child"] < first_of["alone"]
 

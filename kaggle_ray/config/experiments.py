@@ -10,32 +10,32 @@ from kaggle_ray.types import Experiment, JsonValue, short_digest
 
 
 def make_experiments(
-    points: Sequence[Hyperparameters], *, competition: str, folds_digest: str
+    hyperparameter_sets: Sequence[Hyperparameters], *, competition: str, folds_digest: str
 ) -> tuple[Experiment, ...]:
-    """Return the experiments of ``points``, named by what tells them apart."""
-    dicts = [dataclasses.asdict(point) for point in points]
+    """Return the experiments of ``hyperparameter_sets``, named by what tells them apart."""
+    dicts = [dataclasses.asdict(hyperparameters) for hyperparameters in hyperparameter_sets]
     flat = [_flatten(values) for values in dicts]
     keys = sorted({key for values in flat for key in values} - {"model"})
     varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
     return tuple(
         Experiment(
-            experiment_id=make_experiment_id(point, competition=competition, folds_digest=folds_digest),
+            experiment_id=make_experiment_id(hyperparameters, competition=competition, folds_digest=folds_digest),
             name=" ".join([str(values["model"]), *(f"{key}={known[key]}" for key in varying if key in known)]),
             hyperparameters=values,
             parent_id=None
-            if point.parent is None
-            else make_experiment_id(point.parent, competition=competition, folds_digest=folds_digest),
+            if hyperparameters.parent is None
+            else make_experiment_id(hyperparameters.parent, competition=competition, folds_digest=folds_digest),
             teacher_id=None
-            if point.teacher is None
-            else make_experiment_id(point.teacher, competition=competition, folds_digest=folds_digest),
+            if hyperparameters.teacher is None
+            else make_experiment_id(hyperparameters.teacher, competition=competition, folds_digest=folds_digest),
         )
-        for point, values, known in zip(points, dicts, flat, strict=True)
+        for hyperparameters, values, known in zip(hyperparameter_sets, dicts, flat, strict=True)
     )
 
 
-def make_experiment_id(point: Hyperparameters, *, competition: str, folds_digest: str) -> str:
+def make_experiment_id(hyperparameters: Hyperparameters, *, competition: str, folds_digest: str) -> str:
     """Return 12 hex digits of sha256 over the canonical JSON of competition, hyperparameters and folds."""
-    values = dataclasses.asdict(point)
+    values = dataclasses.asdict(hyperparameters)
     return short_digest({"competition": competition, "hyperparameters": values, "folds": folds_digest})
 
 

@@ -38,7 +38,7 @@ class SearchSpace:
         """
         overrides = overrides or {}
         check_names(overrides, where="--set")
-        varied = {*self.grid, *(key for point in self.experiments for key in point)}
+        varied = {*self.grid, *(key for hyperparameters in self.experiments for key in hyperparameters)}
         if fixed := sorted(varied & set(overrides)):
             raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
         base = {**self.base, **overrides}
@@ -48,25 +48,29 @@ class SearchSpace:
             if not isinstance(values, list | tuple):
                 raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
         products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-        points: list[Hyperparameters] = []
+        hyperparameter_sets: list[Hyperparameters] = []
         for number, extra in enumerate(self.experiments or [{}]):
             check_names(extra, where=f"experiments[{number}]")
             for product in products:
-                point = parse_hyperparameters({**base, **extra, **product}, where=f"experiment {len(points)}")
-                points += [known for known in _lineage_of(point) if known not in points]
-        if not points:
+                hyperparameters = parse_hyperparameters(
+                    {**base, **extra, **product}, where=f"experiment {len(hyperparameter_sets)}"
+                )
+                hyperparameter_sets += [
+                    known for known in _lineage_of(hyperparameters) if known not in hyperparameter_sets
+                ]
+        if not hyperparameter_sets:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
-        return tuple(points)
+        return tuple(hyperparameter_sets)
 
 
-def with_seeds(points: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyperparameters, ...]:
+def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyperparameters, ...]:
     """Return every point with ``num_seeds`` seeds: its own, the next one, and so on, without duplicates.
 
     All points come with their own seed first, so that a deadline costs seeds rather than experiments. What starts from
     another experiment's weights starts from the one with its own seed.
 
     Args:
-        points: a space's, parents before their children.
+        hyperparameter_sets: a space's, parents before their children.
         num_seeds: at least 1.
 
     Raises:
@@ -76,16 +80,16 @@ def with_seeds(points: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyper
         raise ConfigError(f"--seeds {num_seeds}: expected at least 1.")
     seeded: list[Hyperparameters] = []
     for number in range(num_seeds):
-        for point in points:
-            lineage = _lineage_of(dataclasses.replace(point, seed=point.seed + number))
+        for hyperparameters in hyperparameter_sets:
+            lineage = _lineage_of(dataclasses.replace(hyperparameters, seed=hyperparameters.seed + number))
             seeded += [known for known in lineage if known not in seeded]
     return tuple(seeded)
 
 
-def _lineage_of(point: Hyperparameters) -> list[Hyperparameters]:
-    """Return ``point`` after the experiments that it starts or learns from, the first ancestor first."""
-    before = [other for other in (point.parent, point.teacher) if other is not None]
-    return [*(ancestor for other in before for ancestor in _lineage_of(other)), point]
+def _lineage_of(hyperparameters: Hyperparameters) -> list[Hyperparameters]:
+    """Return ``hyperparameters`` after the experiments that it starts or learns from, the first ancestor first."""
+    before = [other for other in (hyperparameters.parent, hyperparameters.teacher) if other is not None]
+    return [*(ancestor for other in before for ancestor in _lineage_of(other)), hyperparameters]
 
 
 def parse_override(text: str) -> tuple[str, JsonValue]:

@@ -19,14 +19,17 @@ from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
 
 
 def rows_of_one_batch(
-    samples: Samples, folds: Folds, heads: Sequence[Head], points: Sequence[Hyperparameters]
+    samples: Samples, folds: Folds, heads: Sequence[Head], hyperparameter_sets: Sequence[Hyperparameters]
 ) -> frozenset[str]:
     """Return the ids of the training and test rows that give each fold one batch to train on, to score and to predict.
 
-    The batch is the largest of ``points``. Each fold keeps a row of each class, as long as these are at most a batch,
-    even where it then trains on a few batches; and rows of as many groups as it can.
+    The batch is the largest of ``hyperparameter_sets``. Each fold keeps a row of each class, as long as these are at
+    most a batch, even where it then trains on a few batches; and rows of as many groups as it can.
     """
-    size = max(point.batch_size * (2 if point.epoch_rule == "inner" else 1) for point in points)
+    size = max(
+        hyperparameters.batch_size * (2 if hyperparameters.epoch_rule == "inner" else 1)
+        for hyperparameters in hyperparameter_sets
+    )
     parts = np.unique(folds.fold_of)
     share = -(-size // max(1, len(parts) - 1))  # what a fold does not score, it trains on
     rows = [
@@ -35,7 +38,7 @@ def rows_of_one_batch(
     return frozenset(samples.train_ids[np.concatenate(rows)].tolist() + samples.test_ids[:size].tolist())
 
 
-def one_epoch_of(points: Sequence[Hyperparameters], folds: Folds) -> list[Hyperparameters]:
+def one_epoch_of(hyperparameter_sets: Sequence[Hyperparameters], folds: Folds) -> list[Hyperparameters]:
     """Return the experiments as they are run on the rows of ``folds``, without those that are now the same.
 
     There is one epoch, or two where something happens between epochs: layers are unfrozen, or weights are kept. They
@@ -43,37 +46,41 @@ def one_epoch_of(points: Sequence[Hyperparameters], folds: Folds) -> list[Hyperp
     """
     num_train = min(len(folds.train_rows(fold)) for fold in range(folds.num_folds))
     cut: list[Hyperparameters] = []
-    for point in points:
-        if (short := _one_epoch_of(point, num_train)) not in cut:
+    for hyperparameters in hyperparameter_sets:
+        if (short := _one_epoch_of(hyperparameters, num_train)) not in cut:
             cut.append(short)
     return cut
 
 
-def _one_epoch_of(point: Hyperparameters, num_train: int) -> Hyperparameters:
-    num_train = num_train // 2 if point.epoch_rule == "inner" else num_train
-    smallest_batch = num_train // -(-num_train // point.batch_size)
-    is_snapshot = point.schedule == "snapshot"
+def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperparameters:
+    num_train = num_train // 2 if hyperparameters.epoch_rule == "inner" else num_train
+    smallest_batch = num_train // -(-num_train // hyperparameters.batch_size)
+    is_snapshot = hyperparameters.schedule == "snapshot"
     cut = dataclasses.replace(
-        point,
-        epochs=2 if point.freeze_epochs or is_snapshot or point.epoch_rule == "other_folds" else 1,
+        hyperparameters,
+        epochs=2 if hyperparameters.freeze_epochs or is_snapshot or hyperparameters.epoch_rule == "other_folds" else 1,
         evaluate_every=1,
-        freeze_epochs=min(1, point.freeze_epochs),
-        schedule_args={"num_cycles": min(2, point.schedule_args["num_cycles"])} if is_snapshot else point.schedule_args,
+        freeze_epochs=min(1, hyperparameters.freeze_epochs),
+        schedule_args={"num_cycles": min(2, hyperparameters.schedule_args["num_cycles"])}
+        if is_snapshot
+        else hyperparameters.schedule_args,
         start_size=0,
         inner_share=0.5,
-        accumulate=min(point.accumulate, smallest_batch),
+        accumulate=min(hyperparameters.accumulate, smallest_batch),
         init_from={},
         distill_from={},
     )
-    if point.parent is not None:
-        cut = dataclasses.replace(cut, init_from=_differences(_one_epoch_of(point.parent, num_train), cut))
-    if point.teacher is not None:
-        cut = dataclasses.replace(cut, distill_from=_differences(_one_epoch_of(point.teacher, num_train), cut))
+    if hyperparameters.parent is not None:
+        cut = dataclasses.replace(cut, init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
+    if hyperparameters.teacher is not None:
+        cut = dataclasses.replace(
+            cut, distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut)
+        )
     return cut
 
 
-def _differences(point: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
-    values = {name: getattr(point, name) for name in HYPERPARAMETER_NAMES}
+def _differences(hyperparameters: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
+    values = {name: getattr(hyperparameters, name) for name in HYPERPARAMETER_NAMES}
     return {name: value for name, value in values.items() if value != getattr(other, name)}
 
 

@@ -178,7 +178,7 @@ def _predict_part(
     """Return (T, C) the mean over a part's models, which are on the disk one after the other."""
     experiment = experiments[part.experiment_id]
     of_folds = [(Trial(experiment_id=part.experiment_id, fold=fold), epoch) for fold, epoch in enumerate(part.epochs)]
-    point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
     found: list[Rows] = []
     for trial, epoch in [full_model(part, experiment)] if refit else of_folds:
         result = store.result(trial)
@@ -186,7 +186,7 @@ def _predict_part(
             again = "Run the same command again with --refit" if refit else "Run the same command again to finish it"
             raise StoreError(f"{store.run_dir}: {trial} is not committed. {again}.")
         logger.info("%s predicts", trial)
-        blocks = rows.predict(point, store.weights(result, epoch=epoch), where=str(trial))
+        blocks = rows.predict(hyperparameters, store.weights(result, epoch=epoch), where=str(trial))
         file = folder / f"{len(list(folder.iterdir()))}.npy"
         found.append(float_rows(_saved(file, blocks, num_rows=rows.num_rows)))
     return found[0] if refit else mean_of(found)

@@ -172,8 +172,10 @@ class RunPlan:
     @property
     def image_sides(self) -> tuple[tuple[int, int], ...]:
         """The heights and widths in pixels that images are decoded to, ascending."""
-        points = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
-        return tuple(sorted({point.sides(point.image_size) for point in points}))
+        hyperparameter_sets = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
+        return tuple(
+            sorted({hyperparameters.sides(hyperparameters.image_size) for hyperparameters in hyperparameter_sets})
+        )
 
 
 def make_plan(options: RunOptions) -> RunPlan:
@@ -201,11 +203,11 @@ def make_plan(options: RunOptions) -> RunPlan:
     settings = _settings(options, machine, record)
     split = only_ids = None
     if options.fast_dev:
-        split, points = (
+        split, hyperparameter_sets = (
             split_rows(competition, samples, None, find=False),
             _hyperparameter_sets(options, competition, settings),
         )
-        only_ids = rows_of_one_batch(samples, split.folds, competition.heads, points)
+        only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples_with(samples, only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     if unreadable:
@@ -313,17 +315,17 @@ def _experiments(
     names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
     if record is not None and not names_any:
         return tuple(Experiment(**value) for value in record["experiments"])
-    points = _hyperparameter_sets(options, competition, settings)
+    hyperparameter_sets = _hyperparameter_sets(options, competition, settings)
     if options.fast_dev:
-        points = one_epoch_of(points, folds)
-    return make_experiments(points, competition=competition.name, folds_digest=folds.digest)
+        hyperparameter_sets = one_epoch_of(hyperparameter_sets, folds)
+    return make_experiments(hyperparameter_sets, competition=competition.name, folds_digest=folds.digest)
 
 
 def _hyperparameter_sets(options: RunOptions, competition: Competition, settings: Settings) -> list[Hyperparameters]:
     if options.experiments is not None and options.space is not None:
         raise ConfigError("expected experiments or a space, got both.")
     if options.experiments is not None:
-        space = SearchSpace(experiments=[_as_dict(point) for point in options.experiments])
+        space = SearchSpace(experiments=[_as_dict(hyperparameters) for hyperparameters in options.experiments])
     elif isinstance(options.space, SearchSpace):
         space = options.space
     elif options.space is not None:
@@ -333,26 +335,28 @@ def _hyperparameter_sets(options: RunOptions, competition: Competition, settings
     return _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
 
 
-def _at_own_sizes(points: Sequence[Hyperparameters]) -> list[Hyperparameters]:
-    """Return ``points`` with a number for each ``image_size`` of 0, without duplicates: ids and the cache see numbers.
+def _at_own_sizes(hyperparameter_sets: Sequence[Hyperparameters]) -> list[Hyperparameters]:
+    """Return the experiments with a number for each ``image_size`` of 0, without duplicates.
 
-    torch, which knows the models, is imported only where there is one.
+    Ids and the cache see numbers only. torch, which knows the models, is imported only where there is one.
     """
     sized: list[Hyperparameters] = []
-    for point in points:
-        if not point.image_size:
+    for hyperparameters in hyperparameter_sets:
+        if not hyperparameters.image_size:
             from kaggle_ray.models import input_size
 
-            point = dataclasses.replace(point, image_size=input_size(point.model, point.model_args))
-        if point not in sized:
-            sized.append(point)
+            hyperparameters = dataclasses.replace(
+                hyperparameters, image_size=input_size(hyperparameters.model, hyperparameters.model_args)
+            )
+        if hyperparameters not in sized:
+            sized.append(hyperparameters)
     return sized
 
 
-def _as_dict(point: ExperimentLike) -> Mapping[str, JsonValue]:
-    return dataclasses.asdict(parse_hyperparameters(point, where="experiment")) if isinstance(
-        point, Hyperparameters
-    ) else point  # fmt: skip
+def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
+    return dataclasses.asdict(parse_hyperparameters(hyperparameters, where="experiment")) if isinstance(
+        hyperparameters, Hyperparameters
+    ) else hyperparameters  # fmt: skip
 
 
 def _stop_at(options: RunOptions, *, now: float) -> float | None:

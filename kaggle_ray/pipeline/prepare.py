@@ -38,18 +38,18 @@ def check_models(plan: RunPlan) -> None:
     )
     checked: list[dict[str, JsonValue]] = []
     for experiment in plan.experiments:
-        point = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        check_recipe(point.augment)
-        check_distillation(plan.competition.heads, point)
-        check_loss(point.loss, point.loss_args, plan.competition.heads)
-        make_constraint(point.constraint, point.constraint_args)
-        heights = {point.size_at(1), point.predict_size, point.largest_size}
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        check_recipe(hyperparameters.augment)
+        check_distillation(plan.competition.heads, hyperparameters)
+        check_loss(hyperparameters.loss, hyperparameters.loss_args, plan.competition.heads)
+        make_constraint(hyperparameters.constraint, hyperparameters.constraint_args)
+        heights = {hyperparameters.size_at(1), hyperparameters.predict_size, hyperparameters.largest_size}
         asked: dict[str, JsonValue] = {
-            "name": point.model,
-            "model_args": point.model_args,
-            "head": point.head,
-            "pretrained": point.pretrained,
-            "sides": sorted(point.sides(height) for height in heights),
+            "name": hyperparameters.model,
+            "model_args": hyperparameters.model_args,
+            "head": hyperparameters.head,
+            "pretrained": hyperparameters.pretrained,
+            "sides": sorted(hyperparameters.sides(height) for height in heights),
         }
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
             check_model(shapes=shapes, **asked)

@@ -24,7 +24,7 @@ from kaggle_ray.types import Experiment, JsonValue, canonical_json
 
 FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
 
-points = st.fixed_dictionaries(
+hyperparameter_sets = st.fixed_dictionaries(
     {},
     optional={
         "model": st.sampled_from(["resnet18", "small_resnet"]),
@@ -41,8 +41,8 @@ points = st.fixed_dictionaries(
 
 
 def experiment_of(values: dict[str, JsonValue], *, competition: str = "toy", folds: str = "0" * 12) -> Experiment:
-    point = parse_hyperparameters(values, where="here")
-    return make_experiments([point], competition=competition, folds_digest=folds)[0]
+    hyperparameters = parse_hyperparameters(values, where="here")
+    return make_experiments([hyperparameters], competition=competition, folds_digest=folds)[0]
 
 
 def id_of(values: dict[str, JsonValue]) -> str:
@@ -52,7 +52,7 @@ def id_of(values: dict[str, JsonValue]) -> str:
 # Identity -----------------------------------------------------------------------------------------------------------
 
 
-@given(values=points, random=st.randoms(use_true_random=False))
+@given(values=hyperparameter_sets, random=st.randoms(use_true_random=False))
 def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: random.Random) -> None:
     keys = list(values)
     random.shuffle(keys)
@@ -62,7 +62,7 @@ def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: 
     assert id_of(shuffled) == id_of(values)
 
 
-@given(values=points)
+@given(values=hyperparameter_sets)
 def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, JsonValue]) -> None:
     as_floats = {name: float(value) if name in FLOAT_FIELDS else value for name, value in values.items()}
     as_ints = {
@@ -71,19 +71,19 @@ def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, J
     assert id_of(as_floats) == id_of(as_ints) == id_of(values)
 
 
-@given(values=points)
+@given(values=hyperparameter_sets)
 def test_the_id_ignores_whether_a_default_is_written_out(values: dict[str, JsonValue]) -> None:
     assert id_of({**dataclasses.asdict(Hyperparameters()), **values}) == id_of(values)
 
 
-@given(one=points, other=points)
+@given(one=hyperparameter_sets, other=hyperparameter_sets)
 @settings(max_examples=60)
 def test_the_id_tells_different_hyperparameters_apart(one: dict[str, JsonValue], other: dict[str, JsonValue]) -> None:
     same = parse_hyperparameters(one, where="") == parse_hyperparameters(other, where="")
     assert (id_of(one) == id_of(other)) == same
 
 
-@given(values=points)
+@given(values=hyperparameter_sets)
 @settings(max_examples=30)
 def test_the_id_survives_json(values: dict[str, JsonValue]) -> None:
     experiment = experiment_of(values)
@@ -189,24 +189,24 @@ def test_the_defaults_are_in_range_and_plain_json() -> None:
 
 def test_a_grid_is_expanded_in_order_the_last_key_fastest() -> None:
     space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2, 1e-3], "seed": [0, 1, 2]})
-    assert [(point.lr, point.seed) for point in space.expand()] == [
+    assert [(hyperparameters.lr, hyperparameters.seed) for hyperparameters in space.expand()] == [
         (1e-2, 0), (1e-2, 1), (1e-2, 2), (1e-3, 0), (1e-3, 1), (1e-3, 2),
     ]  # fmt: skip
-    assert {point.epochs for point in space.expand()} == {3}
+    assert {hyperparameters.epochs for hyperparameters in space.expand()} == {3}
 
 
 def test_each_further_experiment_is_combined_with_the_grid_which_has_the_last_word() -> None:
     space = SearchSpace(
         base={"lr": 1.0}, experiments=[{"model": "resnet18"}, {"model": "resnet34", "lr": 2.0}], grid={"seed": [0, 1]}
     )
-    assert [(point.model, point.lr, point.seed) for point in space.expand()] == [
+    assert [(each.model, each.lr, each.seed) for each in space.expand()] == [
         ("resnet18", 1.0, 0), ("resnet18", 1.0, 1), ("resnet34", 2.0, 0), ("resnet34", 2.0, 1),
     ]  # fmt: skip
 
 
 def test_duplicates_are_removed_also_where_they_are_spelt_differently() -> None:
     space = SearchSpace(grid={"lr": [1, 1.0, 2]}, experiments=[{}, {"seed": 0}])
-    assert [point.lr for point in space.expand()] == [1.0, 2.0]
+    assert [hyperparameters.lr for hyperparameters in space.expand()] == [1.0, 2.0]
 
 
 def test_an_empty_space_is_the_default_experiment() -> None:
@@ -215,8 +215,8 @@ def test_an_empty_space_is_the_default_experiment() -> None:
 
 def test_an_override_replaces_what_the_base_says() -> None:
     space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2]})
-    assert [point.epochs for point in space.expand({"epochs": 5, "seed": 7})] == [5]
-    assert [point.seed for point in space.expand({"epochs": 5, "seed": 7})] == [7]
+    assert [hyperparameters.epochs for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [5]
+    assert [hyperparameters.seed for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [7]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_name_is_the_model_and_what_tells_the_experiments_apart() -> None:
     assert names(SearchSpace()) == ["resnet18"]
 
 
-@given(st.lists(points, min_size=1, max_size=5))
+@given(st.lists(hyperparameter_sets, min_size=1, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_names_tell_experiments_apart(experiments: list[dict[str, JsonValue]]) -> None:
     space = SearchSpace(experiments=experiments)
@@ -304,11 +304,11 @@ def test_names_tell_experiments_apart(experiments: list[dict[str, JsonValue]]) -
 def test_the_training_size_only_grows_and_ends_at_the_size_that_is_predicted(
     image_size: int, start: int, epochs: int
 ) -> None:
-    point = Hyperparameters(image_size=image_size, start_size=min(start, image_size), epochs=epochs)
-    sizes = [point.size_at(epoch) for epoch in range(1, epochs + 1)]
+    hyperparameters = Hyperparameters(image_size=image_size, start_size=min(start, image_size), epochs=epochs)
+    sizes = [hyperparameters.size_at(epoch) for epoch in range(1, epochs + 1)]
     assert sizes == sorted(sizes)
     assert all(1 <= size <= image_size for size in sizes)
-    assert sizes[-1] == point.predict_size
+    assert sizes[-1] == hyperparameters.predict_size
 
 
 def test_no_training_size_is_zero() -> None:
@@ -326,12 +326,12 @@ def test_a_space_has_the_parents_before_their_children() -> None:
     space = SearchSpace(
         base={"image_size": 128}, experiments=[{"init_from": {"image_size": 64, "init_from": {"image_size": 32}}}, {}]
     )
-    points = space.expand()
-    assert [point.image_size for point in points] == [32, 64, 128, 128]
-    assert points[1].parent == points[0]
-    assert points[2].parent == points[1]
-    assert points[3].parent is None
-    experiments = make_experiments(points, competition="x", folds_digest="0")
+    hyperparameter_sets = space.expand()
+    assert [hyperparameters.image_size for hyperparameters in hyperparameter_sets] == [32, 64, 128, 128]
+    assert hyperparameter_sets[1].parent == hyperparameter_sets[0]
+    assert hyperparameter_sets[2].parent == hyperparameter_sets[1]
+    assert hyperparameter_sets[3].parent is None
+    experiments = make_experiments(hyperparameter_sets, competition="x", folds_digest="0")
     assert [experiment.parent_id for experiment in experiments] == [
         None, experiments[0].experiment_id, experiments[1].experiment_id, None,
     ]  # fmt: skip
@@ -339,7 +339,7 @@ def test_a_space_has_the_parents_before_their_children() -> None:
 
 def test_children_share_a_parent() -> None:
     space = SearchSpace(base={"init_from": {"lr": 1e-2}}, grid={"lr": [1e-3, 1e-4]})
-    assert [point.lr for point in space.expand()] == [1e-2, 1e-3, 1e-4]
+    assert [hyperparameters.lr for hyperparameters in space.expand()] == [1e-2, 1e-3, 1e-4]
 
 
 def test_init_from_is_checked() -> None:
@@ -355,19 +355,24 @@ def test_sides_follow_the_aspect() -> None:
 
 
 def test_every_point_is_run_with_its_own_seed_and_the_next_ones() -> None:
-    points = SearchSpace(base={"seed": 3}, grid={"lr": [0.1, 0.2]}).expand()
-    assert [(point.seed, point.lr) for point in with_seeds(points, 2)] == [(3, 0.1), (3, 0.2), (4, 0.1), (4, 0.2)]
-    assert with_seeds(points, 1) == points
+    hyperparameter_sets = SearchSpace(base={"seed": 3}, grid={"lr": [0.1, 0.2]}).expand()
+    assert [(hyperparameters.seed, hyperparameters.lr) for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [
+        (3, 0.1),
+        (3, 0.2),
+        (4, 0.1),
+        (4, 0.2),
+    ]
+    assert with_seeds(hyperparameter_sets, 1) == hyperparameter_sets
 
 
 def test_seeds_that_the_space_has_already_are_not_run_twice() -> None:
-    points = SearchSpace(grid={"seed": [0, 1]}).expand()
-    assert [point.seed for point in with_seeds(points, 2)] == [0, 1, 2]
+    hyperparameter_sets = SearchSpace(grid={"seed": [0, 1]}).expand()
+    assert [hyperparameters.seed for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [0, 1, 2]
 
 
 def test_a_childs_seeds_start_from_parents_of_the_same_seeds() -> None:
-    points = SearchSpace(base={"init_from": {"epochs": 3}}).expand()
-    seeded = with_seeds(points, 2)
+    hyperparameter_sets = SearchSpace(base={"init_from": {"epochs": 3}}).expand()
+    seeded = with_seeds(hyperparameter_sets, 2)
     experiments = make_experiments(seeded, competition="toy", folds_digest="0")
     by_id = {experiment.experiment_id: experiment for experiment in experiments}
     children = [experiment for experiment in experiments if experiment.parent_id is not None]

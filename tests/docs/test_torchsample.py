@@ -172,24 +172,24 @@ def made_folder(folder: Path) -> Path:
 
 
 def fit(**hyperparameters: Any) -> Fit:
-    point = parse_hyperparameters(
+    params = parse_hyperparameters(
         {"model": "small_resnet", "model_args": {"width": 4, "blocks": [1]}, "image_size": 12, "batch_size": 8,
          "epochs": 2, "lr": 1e-2} | hyperparameters,
         where="here",
     )  # fmt: skip
-    done = Fit(noise(point), point, Settings(device="cpu", threads_per_trial=1, dtype="float32"))
+    done = Fit(noise(params), params, Settings(device="cpu", threads_per_trial=1, dtype="float32"))
     assert list(done.epochs())
     return done
 
 
-def noise(point: Hyperparameters) -> FitData:
+def noise(params: Hyperparameters) -> FitData:
     """Return 30 rows to train on, 15 to score and 7 to choose by."""
     rng, rows = np.random.default_rng(0), np.arange(52)
     return FitData(
         inputs=Inputs(images=Images.of_array(rng.integers(0, 256, (len(rows), 12, 12, 3), dtype=np.uint8))),
         target=rng.integers(0, 2, len(rows)), heads=(Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS),),
         metric=LOG_LOSS, train_rows=rows[:30], valid_rows=rows[30:45],
-        inner_rows=rows[45:] if point.epoch_rule == "inner" else None, fold=0, id_hashes=id_hashes(map(str, rows)),
+        inner_rows=rows[45:] if params.epoch_rule == "inner" else None, fold=0, id_hashes=id_hashes(map(str, rows)),
         sample_ids=rows.astype(str),
     )  # fmt: skip
 

@@ -74,11 +74,13 @@ def test_a_student_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Pat
 def test_the_loss_is_that_of_the_labels_and_that_of_the_teacher_by_their_shares() -> None:
     head = Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
     outputs = Outputs([head], np.array([0, 1, 2]))
-    point = parse_hyperparameters({**STUDENT, "temperature": 3.0}, where="here")
+    hyperparameters = parse_hyperparameters({**STUDENT, "temperature": 3.0}, where="here")
     torch.manual_seed(0)
     logits, teacher = torch.randn(3, 3), torch.softmax(torch.randn(3, 3), dim=1)
     labels = outputs.soft_targets(torch.tensor([0, 1, 2]))
-    found = make_distillation_losses(outputs, [head], point).sample_losses(logits, torch.cat([labels, teacher], dim=1))
+    found = make_distillation_losses(outputs, [head], hyperparameters).sample_losses(
+        logits, torch.cat([labels, teacher], dim=1)
+    )
     expected = 0.3 * outputs.sample_losses(logits, labels) + 0.7 * distill_loss(logits, teacher, 3.0)
     assert torch.allclose(found, expected)
 

@@ -120,10 +120,10 @@ def test_epochs_between_evaluations_have_no_score(tmp_path: Path, toy_data: Path
         assert of_fold.score is not None
 
 
-def plan_of(runs: Path, data: Path, point: Mapping[str, JsonValue]) -> RunPlan:
+def plan_of(runs: Path, data: Path, hyperparameters: Mapping[str, JsonValue]) -> RunPlan:
     plan = make_plan(
         RunOptions(
-            competition=TOY_FILE, experiments=[point], data=data, runs=runs, run_id="x",
+            competition=TOY_FILE, experiments=[hyperparameters], data=data, runs=runs, run_id="x",
             device="cpu", threads=1, dtype="float32", checkpoint_every_s=0.0,
         )
     )  # fmt: skip
@@ -167,18 +167,18 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
 
 
 def test_seeds_make_one_member_of_each_experiment_and_a_rerun_trains_nothing(tmp_path: Path, toy_data: Path) -> None:
-    points = [POINT, {**POINT, "epochs": 2, "init_from": {"epochs": 3}}]
-    result = run(tmp_path, toy_data, *points, seeds=2)
+    hyperparameter_sets = [POINT, {**POINT, "epochs": 2, "init_from": {"epochs": 3}}]
+    result = run(tmp_path, toy_data, *hyperparameter_sets, seeds=2)
     assert [e.hyperparameters["seed"] for e in result.outcome.plan.experiments] == [0, 0, 0, 1, 1, 1]
     assert len(result.pool.members) == 3
     assert all(len(member.parts) == 2 for member in result.pool.members.values())
-    again = run(tmp_path, toy_data, *points, seeds=2)
+    again = run(tmp_path, toy_data, *hyperparameter_sets, seeds=2)
     assert again.run_dir == result.run_dir
     assert again.outcome.num_epochs_trained == 0
-    one = run(tmp_path, toy_data, *points, seeds=1)
+    one = run(tmp_path, toy_data, *hyperparameter_sets, seeds=1)
     assert one.run_dir != result.run_dir
     with pytest.raises(RunMismatchError, match="was started with other experiments"):
-        run(tmp_path, toy_data, *points, seeds=3, run_id=result.run_dir.name)
+        run(tmp_path, toy_data, *hyperparameter_sets, seeds=3, run_id=result.run_dir.name)
 
 
 def test_a_run_with_seeds_is_resumed_by_its_name_alone(tmp_path: Path, toy_data: Path) -> None:

@@ -189,8 +189,8 @@ def test_each_fold_keeps_its_share_of_a_batch_and_one_row_of_each_class(
 ) -> None:
     samples = some_samples(400, 2)
     folds = folds_like(samples, np.arange(400) % num_folds, num_folds=num_folds)
-    point = parse_hyperparameters({**TINY, "batch_size": batch_size}, where="here")
-    ids = rows_of_one_batch(samples, folds, COMPETITION.heads, [point])
+    hyperparameters = parse_hyperparameters({**TINY, "batch_size": batch_size}, where="here")
+    ids = rows_of_one_batch(samples, folds, COMPETITION.heads, [hyperparameters])
     cut = samples_with(samples, ids)
     left = folds_of(folds, cut)
     assert np.bincount(left.fold_of).tolist() == [num_each] * num_folds
@@ -248,11 +248,11 @@ def test_masks_tables_and_views_are_cut_with_their_rows(tmp_path: Path) -> None:
 def test_epochs_and_what_depends_on_them_are_clamped_and_what_is_then_the_same_is_run_once() -> None:
     samples = some_samples(40, 2)
     folds = folds_like(samples, np.arange(40) % 2, num_folds=2)
-    points = [
+    hyperparameter_sets = [
         parse_hyperparameters({**TINY, "image_size": 64, "start_size": 32, "epochs": epochs, **more}, where="here")
         for epochs, more in ((5, {}), (9, {}), (9, {"freeze_epochs": 4}), (9, {"accumulate": 13}))
     ]
-    plain, frozen, pieces = one_epoch_of(points, folds)
+    plain, frozen, pieces = one_epoch_of(hyperparameter_sets, folds)
     assert (plain.epochs, plain.start_size) == (1, 0)
     assert (frozen.epochs, frozen.freeze_epochs) == (2, 1)
     assert pieces.accumulate == 10  # 20 rows are two batches of 10

@@ -60,7 +60,7 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTa
 
 
 @pytest.mark.parametrize(
-    "points",
+    "hyperparameter_sets",
     [
         [{**POINT, "seed": seed} for seed in range(2)],
         [{**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}],
@@ -72,9 +72,9 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTa
 )
 @pytest.mark.parametrize("method", ["greedy", "mean"])
 def test_the_same_data_give_the_submission_of_the_run_for_every_kind_of_member(
-    points: list[dict[str, JsonValue]], method: str, tmp_path: Path, toy_data: Path
+    hyperparameter_sets: list[dict[str, JsonValue]], method: str, tmp_path: Path, toy_data: Path
 ) -> None:
-    result = run(tmp_path, toy_data, *points, ensemble=method)
+    result = run(tmp_path, toy_data, *hyperparameter_sets, ensemble=method)
     out = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "again.csv")
     assert out.read_bytes() == result.submission.read_bytes()
 
@@ -262,9 +262,9 @@ def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data:
     weights = load(RunStore(result.run_dir).weights(committed))
     assert torch.equal(weights["images.mean"], torch.tensor([0.485, 0.456, 0.406]))
     assert weights["images.std"].shape == (3,)
-    point = parse_hyperparameters(POINT, where="here")
+    hyperparameters = parse_hyperparameters(POINT, where="here")
     competition, samples = open_competition(load_competition(TOY_FILE)[0], toy_data)
     rows = TestRows(competition, samples, result.outcome.plan.settings, tmp_path / "cache")
-    of_run = np.concatenate(list(rows.predict(point, save(weights), where="here")))
+    of_run = np.concatenate(list(rows.predict(hyperparameters, save(weights), where="here")))
     shifted = save({**weights, "images.mean": torch.zeros(3)})
-    assert not np.allclose(of_run, np.concatenate(list(rows.predict(point, shifted, where="here"))))
+    assert not np.allclose(of_run, np.concatenate(list(rows.predict(hyperparameters, shifted, where="here"))))

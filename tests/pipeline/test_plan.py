@@ -146,14 +146,14 @@ def test_the_same_command_has_the_same_run_id(plan_with: MakePlan, tmp_path: Pat
 
 
 def test_runs_that_compute_something_else_have_another_run_id(plan_with: MakePlan) -> None:
-    points = [{**TINY, "epochs": 1, "lr": lr} for lr in (0.1, 0.2)]
+    hyperparameter_sets = [{**TINY, "epochs": 1, "lr": lr} for lr in (0.1, 0.2)]
     plans = [
         plan_with(),
         plan_with(threads=2),
         plan_with(dtype="bfloat16"),
         plan_with(overrides={"epochs": 3}),
-        plan_with(experiments=points),
-        plan_with(experiments=points[:1]),
+        plan_with(experiments=hyperparameter_sets),
+        plan_with(experiments=hyperparameter_sets[:1]),
     ]
     assert len({plan.run_id for plan in plans}) == len(plans)
 
@@ -207,8 +207,10 @@ def test_a_resume_with_something_else_named_is_refused_before_anything_is_traine
 
 
 def test_a_tuple_among_the_hyperparameters_is_no_other_experiment_than_a_list(plan_with: MakePlan) -> None:
-    points = [[{**TINY, "epochs": 1, "model_args": {"width": 4, "blocks": blocks}}] for blocks in ([1], (1,))]
-    plans = [plan_with(experiments=point) for point in points]
+    hyperparameter_sets = [
+        [{**TINY, "epochs": 1, "model_args": {"width": 4, "blocks": blocks}}] for blocks in ([1], (1,))
+    ]
+    plans = [plan_with(experiments=hyperparameters) for hyperparameters in hyperparameter_sets]
     assert plans[0].run_id == plans[1].run_id
     for plan in plans:
         begin(plan)

@@ -80,11 +80,11 @@ def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tm
 
 
 def test_a_refit_changes_no_score_and_no_other_submission(tmp_path: Path, toy_data: Path) -> None:
-    points = [POINT, {**POINT, "lr": 5e-3, "seed": 1}]
-    without = run(tmp_path / "without", toy_data, *points, refit=False)
-    result = run(tmp_path / "with", toy_data, *points)
-    again = run(tmp_path / "with", toy_data, *points, ensemble="greedy", refit=False)
-    plain = run(tmp_path / "without", toy_data, *points, ensemble="greedy", refit=False)
+    hyperparameter_sets = [POINT, {**POINT, "lr": 5e-3, "seed": 1}]
+    without = run(tmp_path / "without", toy_data, *hyperparameter_sets, refit=False)
+    result = run(tmp_path / "with", toy_data, *hyperparameter_sets)
+    again = run(tmp_path / "with", toy_data, *hyperparameter_sets, ensemble="greedy", refit=False)
+    plain = run(tmp_path / "without", toy_data, *hyperparameter_sets, ensemble="greedy", refit=False)
     assert (without.refit, again.refit) == (None, None)
     for other, one in ((without, result), (plain, again)):
         assert [(row.name, row.score) for row in one.board.rows] == [(row.name, row.score) for row in other.board.rows]
@@ -231,8 +231,8 @@ def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data:
 def test_the_epochs_are_the_median_of_those_of_the_folds(rule: str, of_folds: list[int], expected: int) -> None:
     from kaggle_ray.config import make_experiments, parse_hyperparameters
 
-    point = parse_hyperparameters({"epochs": 6, "epoch_rule": rule}, where="here")
-    (experiment,) = make_experiments([point], competition="toy", folds_digest="0")
+    hyperparameters = parse_hyperparameters({"epochs": 6, "epoch_rule": rule}, where="here")
+    (experiment,) = make_experiments([hyperparameters], competition="toy", folds_digest="0")
     results = [
         TrialResult(
             trial=Trial(experiment_id=experiment.experiment_id, fold=fold), status="committed", attempt_id="a", epoch=e

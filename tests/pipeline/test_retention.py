@@ -80,20 +80,20 @@ def test_a_childs_parent_keeps_the_weights_that_the_child_started_from(tmp_path:
 
 
 def test_a_rerun_after_the_sweep_trains_nothing_and_gives_the_same_bytes(tmp_path: Path, toy_data: Path) -> None:
-    points = [OTHER_FOLDS, UNPROVEN]
-    first = run(tmp_path, toy_data, *points)
+    hyperparameter_sets = [OTHER_FOLDS, UNPROVEN]
+    first = run(tmp_path, toy_data, *hyperparameter_sets)
     assert kept(first, 1, 0) == set()
     before = first.submission.read_bytes()
-    second = run(tmp_path, toy_data, *points)
+    second = run(tmp_path, toy_data, *hyperparameter_sets)
     assert second.outcome.num_epochs_trained == 0
     assert second.submission.read_bytes() == before
     assert kaggle_ray.predict(second.run_dir, data=toy_data, out=tmp_path / "p.csv").read_bytes() == before
 
 
 def test_after_the_sweep_the_other_method_can_be_chosen_and_predict(tmp_path: Path, toy_data: Path) -> None:
-    points = [{**POINT, "lr": 2e-2, "epochs": 12}, {**POINT, "lr": 1e-3}, OTHER_FOLDS]
-    run(tmp_path, toy_data, *points)
-    mean = run(tmp_path, toy_data, *points, ensemble="mean", refit=True)
+    hyperparameter_sets = [{**POINT, "lr": 2e-2, "epochs": 12}, {**POINT, "lr": 1e-3}, OTHER_FOLDS]
+    run(tmp_path, toy_data, *hyperparameter_sets)
+    mean = run(tmp_path, toy_data, *hyperparameter_sets, ensemble="mean", refit=True)
     assert mean.refit is not None
     assert mean.outcome.num_epochs_trained == sum(
         len(found.history)
@@ -116,15 +116,16 @@ def test_a_run_that_is_not_complete_keeps_all_weights(tmp_path: Path, toy_data: 
         def close(self) -> None:
             pass
 
-    points = [OTHER_FOLDS, UNPROVEN]
+    hyperparameter_sets = [OTHER_FOLDS, UNPROVEN]
     with pytest.raises(KeyboardInterrupt):
         kaggle_ray.run(
-            TOY_FILE, experiments=points, data=toy_data, runs=tmp_path, run_id="x", launcher="local", device="cpu",
+            TOY_FILE, experiments=hyperparameter_sets, data=toy_data, runs=tmp_path,
+            run_id="x", launcher="local", device="cpu",
             reporters=[StopsAfterThree()],
         )  # fmt: skip
-    result = run(tmp_path, toy_data, *points, budget="0s")
+    result = run(tmp_path, toy_data, *hyperparameter_sets, budget="0s")
     assert result.ensemble is not None
     assert kept(result, 0, 0) == {1, 2, 3, 4, None}
     assert kept(result, 1, 0) == {None}
-    complete = run(tmp_path, toy_data, *points)
+    complete = run(tmp_path, toy_data, *hyperparameter_sets)
     assert len(kept(complete, 0, 0)) == 1

@@ -14,8 +14,10 @@ from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
 CURVES = [{1: 0.5, 2: 0.4, 3: 0.6}, {1: 0.3, 2: 0.5, 3: 0.4}, {1: 0.9, 2: 0.1, 3: 0.2}]
 
 
-def experiments_of(*points: Mapping[str, object]) -> tuple[Experiment, ...]:
-    parsed = [parse_hyperparameters({"epochs": 3, **point}, where="here") for point in points]
+def experiments_of(*hyperparameter_sets: Mapping[str, object]) -> tuple[Experiment, ...]:
+    parsed = [
+        parse_hyperparameters({"epochs": 3, **hyperparameters}, where="here") for hyperparameters in hyperparameter_sets
+    ]
     return make_experiments(parsed, competition="toy", folds_digest="0" * 12)
 
 

@@ -38,7 +38,7 @@ def hyperparameters_of(task: ToyTask, **values: object) -> Hyperparameters:
     return parse_hyperparameters({**base, "epochs": 2, **values}, where="here")
 
 
-def data_of(task: ToyTask, folder: Path, point: Hyperparameters) -> FitData:
+def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> FitData:
     """Return the first fold of a toy task."""
     competition, samples = open_competition(toy_of(task), folder / task)
     folds = make_folds(
@@ -49,9 +49,9 @@ def data_of(task: ToyTask, folder: Path, point: Hyperparameters) -> FitData:
         test_ids=samples.test_ids,
         class_names=competition.classes,
     )
-    sides, cache = point.sides(point.image_size), folder / "cache"
+    sides, cache = hyperparameters.sides(hyperparameters.image_size), folder / "cache"
     return fold_data(
-        competition, samples, folds, 0, point,
+        competition, samples, folds, 0, hyperparameters,
         inputs=train_inputs(competition, samples, sides, cache),
         masks=open_masks(competition, samples, sides, cache),
         target=open_target(competition, samples, cache)[0],
@@ -59,8 +59,8 @@ def data_of(task: ToyTask, folder: Path, point: Hyperparameters) -> FitData:
     )  # fmt: skip
 
 
-def history_of(data: FitData, point: Hyperparameters) -> list[EpochMetrics]:
-    return list(Fit(data, point, SETTINGS).epochs())
+def history_of(data: FitData, hyperparameters: Hyperparameters) -> list[EpochMetrics]:
+    return list(Fit(data, hyperparameters, SETTINGS).epochs())
 
 
 # The loss -----------------------------------------------------------------------------------------------------------
@@ -77,21 +77,21 @@ def with_a_spoilt_target(data: FitData) -> tuple[FitData, str]:
 
 @pytest.mark.parametrize("task", ["multilabel", "heads"])
 def test_a_loss_that_is_not_finite_names_its_sample(task: ToyTask, tmp_path: Path) -> None:
-    point = hyperparameters_of(task)
-    data, spoilt = with_a_spoilt_target(data_of(task, tmp_path, point))
+    hyperparameters = hyperparameters_of(task)
+    data, spoilt = with_a_spoilt_target(data_of(task, tmp_path, hyperparameters))
     with pytest.raises(
         NonFiniteLossError, match=rf"epoch 1 is nan .*in step \d it is not finite at 1 of 16, such as {spoilt}\."
     ):
-        history_of(data, point)
+        history_of(data, hyperparameters)
 
 
 def test_of_mixed_samples_the_partners_are_named_too(tmp_path: Path) -> None:
-    point = hyperparameters_of("multilabel", mixup=0.4, batch_size=32)
-    data, spoilt = with_a_spoilt_target(data_of("multilabel", tmp_path, point))
+    hyperparameters = hyperparameters_of("multilabel", mixup=0.4, batch_size=32)
+    data, spoilt = with_a_spoilt_target(data_of("multilabel", tmp_path, hyperparameters))
     with pytest.raises(
         NonFiniteLossError, match=r"not finite at 2 of 32, such as a.*, which were mixed with a"
     ) as caught:
-        history_of(data, point)
+        history_of(data, hyperparameters)
     own, partners = str(caught.value).split("which were mixed with")
     assert spoilt in own
     assert spoilt in partners
@@ -99,19 +99,21 @@ def test_of_mixed_samples_the_partners_are_named_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["masks", "mask_classes"])
 def test_masks_are_named_too(task: ToyTask, tmp_path: Path) -> None:
-    point = hyperparameters_of(task, optimizer="sgd", lr=1e35, schedule="constant")
+    hyperparameters = hyperparameters_of(task, optimizer="sgd", lr=1e35, schedule="constant")
     with pytest.raises(NonFiniteLossError, match=r"in step 2 it is not finite at 16 of 16, such as a0\d\d, a0\d\d"):
-        history_of(data_of(task, tmp_path, point), point)
+        history_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
 
 
 def test_a_column_without_a_value_is_trained_on_and_named(tmp_path: Path) -> None:
-    point = hyperparameters_of("table")
-    data = data_of("table", tmp_path, point)
+    hyperparameters = hyperparameters_of("table")
+    data = data_of("table", tmp_path, hyperparameters)
     assert data.inputs.table is not None
     table = data.inputs.table.copy()
     table[:, 1] = np.nan
     inputs = dataclasses.replace(data.inputs, table=table)
-    assert all(np.isfinite(epoch.train_loss) for epoch in history_of(dataclasses.replace(data, inputs=inputs), point))
+    assert all(
+        np.isfinite(epoch.train_loss) for epoch in history_of(dataclasses.replace(data, inputs=inputs), hyperparameters)
+    )
     assert idle_columns(Table(columns=("light", "striped"), values=table)) == ("striped",)
     table[:, 1] = 7
     assert idle_columns(Table(columns=("light", "striped"), values=table)) == ("striped",)
@@ -122,9 +124,9 @@ def test_a_column_without_a_value_is_trained_on_and_named(tmp_path: Path) -> Non
 
 def watch_of(layer: nn.Linear, *, clip_norm: float = 0.0, fp16: bool = False, warns: bool = True) -> GradientWatch:
     scaler = torch.amp.GradScaler("cpu", enabled=fp16)
-    point = parse_hyperparameters({"clip_norm": clip_norm}, where="here")
+    hyperparameters = parse_hyperparameters({"clip_norm": clip_norm}, where="here")
     ids = np.array(["a", "b", "c"])
-    return GradientWatch(layer, ids, point, scaler=scaler, device=CPU, warns=warns)
+    return GradientWatch(layer, ids, hyperparameters, scaler=scaler, device=CPU, warns=warns)
 
 
 def step(watch: GradientWatch, layer: nn.Linear, norm: float, *, epoch: int = 1, number: int = 0) -> None:
@@ -212,9 +214,9 @@ def _models() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_models")
 def test_a_fit_tells_of_the_step_that_spoils_the_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = hyperparameters_of("regression", model="steep", model_args={})
+    hyperparameters = hyperparameters_of("regression", model="steep", model_args={})
     with pytest.raises(NonFiniteLossError, match="step 2"):
-        history_of(data_of("regression", tmp_path, point), point)
+        history_of(data_of("regression", tmp_path, hyperparameters), hyperparameters)
     (record,) = caplog.records
     assert record.getMessage().startswith("the gradient of epoch 1, step 1 has the norm inf. Try clip_norm")
     assert record.getMessage().count(", a0") == 7  # eight of the batch's ids
@@ -265,8 +267,8 @@ class ConstantMasks(nn.Module):
 def test_predictions_that_are_all_alike_are_told_once(
     task: ToyTask, model: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    point = hyperparameters_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
-    history_of(data_of(task, tmp_path, point), point)
+    hyperparameters = hyperparameters_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
+    history_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
     (record,) = caplog.records
     assert record.getMessage().startswith(told)
     assert "Likely causes: " in record.getMessage()
@@ -275,19 +277,19 @@ def test_predictions_that_are_all_alike_are_told_once(
 
 @pytest.mark.parametrize("task", ["multilabel", "regression", "heads", "table"])
 def test_of_a_usual_fit_nothing_is_told(task: ToyTask, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = hyperparameters_of(task, epochs=4)
-    history_of(data_of(task, tmp_path, point), point)
+    hyperparameters = hyperparameters_of(task, epochs=4)
+    history_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
     assert not caplog.records
 
 
 def test_rounding_is_not_what_tells_samples_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    point = hyperparameters_of("regression")
-    data = data_of("regression", tmp_path, point)
+    hyperparameters = hyperparameters_of("regression")
+    data = data_of("regression", tmp_path, hyperparameters)
     small = np.array([[1e-9], [3e-9]], dtype=np.float32)
-    ConstantWatch(data, point).see(1, small)
-    ConstantWatch(data, point).see(1, small[:1])
+    ConstantWatch(data, hyperparameters).see(1, small)
+    ConstantWatch(data, hyperparameters).see(1, small[:1])
     assert not caplog.records
-    ConstantWatch(data, point).see(1, np.array([[100], [100.00001]], dtype=np.float32))
+    ConstantWatch(data, hyperparameters).see(1, np.array([[100], [100.00001]], dtype=np.float32))
     assert len(caplog.records) == 1
 
 

@@ -67,9 +67,9 @@ def made_up_data() -> FitData:
     )
 
 
-def data_for(point: Hyperparameters) -> FitData:
+def data_for(hyperparameters: Hyperparameters) -> FitData:
     data = made_up_data()
-    return dataclasses.replace(data, inner_rows=np.arange(45, 52)) if point.epoch_rule == "inner" else data
+    return dataclasses.replace(data, inner_rows=np.arange(45, 52)) if hyperparameters.epoch_rule == "inner" else data
 
 
 def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float | None, ...]]]:
@@ -90,41 +90,46 @@ def fit_hyperparameters(fit: Fit) -> Hyperparameters:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: "-".join(recipe))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[str, object], dtype: str) -> None:
-    point = parse_hyperparameters({**BASE, **recipe}, where="here")
+    hyperparameters = parse_hyperparameters({**BASE, **recipe}, where="here")
     settings = dataclasses.replace(SETTINGS, dtype=dtype)  # type: ignore[arg-type]
-    undisturbed = outcome(Fit(data_for(point), point, settings))
+    undisturbed = outcome(Fit(data_for(hyperparameters), hyperparameters, settings))
     kept = Kept()
-    assert outcome(Fit(data_for(point), point, settings, checkpoints=kept, cadence=Cadence(0.0))) == undisturbed
+    assert (
+        outcome(Fit(data_for(hyperparameters), hyperparameters, settings, checkpoints=kept, cadence=Cadence(0.0)))
+        == undisturbed
+    )
     num_steps = len(undisturbed[2]) * 4
     assert len(kept.saved) == num_steps + len(undisturbed[2])
     for data in kept.saved[:: 1 if dtype == "float32" else 4]:
-        resumed = Fit(data_for(point), point, settings, checkpoints=Kept(data))
+        resumed = Fit(data_for(hyperparameters), hyperparameters, settings, checkpoints=Kept(data))
         assert outcome(resumed) == undisturbed
 
 
 def test_epochs_of_before_are_told_at_once_and_counted() -> None:
-    point = parse_hyperparameters(BASE, where="here")
+    hyperparameters = parse_hyperparameters(BASE, where="here")
     kept = Kept()
-    history = list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
-    resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[-2]))  # the last step of the last epoch
+    history = list(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
+    resumed = Fit(
+        made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(kept.saved[-2])
+    )  # the last step of the last epoch
     assert resumed.num_resumed == 2
     assert [m.duration_s for m in resumed.epochs()][:2] == [m.duration_s for m in history][:2]
 
 
 def test_rows_that_were_trained_on_before_are_still_known() -> None:
-    point = parse_hyperparameters({**BASE, "epochs": 1}, where="here")
+    hyperparameters = parse_hyperparameters({**BASE, "epochs": 1}, where="here")
     kept = Kept()
-    list(Fit(made_up_data(), point, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
-    resumed = Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(kept.saved[2]))
+    list(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
+    resumed = Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(kept.saved[2]))
     list(resumed.epochs())
     assert np.flatnonzero(resumed.trained_rows).tolist() == made_up_data().train_rows.tolist()
 
 
 def test_sigterm_saves_this_very_step_and_then_ends_the_fit() -> None:
-    point = parse_hyperparameters(BASE, where="here")
-    undisturbed = outcome(Fit(made_up_data(), point, SETTINGS))
+    hyperparameters = parse_hyperparameters(BASE, where="here")
+    undisturbed = outcome(Fit(made_up_data(), hyperparameters, SETTINGS))
     kept = Kept()
-    fit = Fit(made_up_data(), point, SETTINGS, checkpoints=kept)
+    fit = Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept)
     before = signal.getsignal(signal.SIGTERM)
 
     def terminate_in_second_epoch() -> None:
@@ -138,7 +143,7 @@ def test_sigterm_saves_this_very_step_and_then_ends_the_fit() -> None:
     (data,) = kept.saved
     _, values = unpack(data, where="here")
     assert (len(values["history"]), values["step_of_epoch"]) == (1, 1)
-    assert outcome(Fit(made_up_data(), point, SETTINGS, checkpoints=Kept(data))) == undisturbed
+    assert outcome(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(data))) == undisturbed
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Network(nn.Module):
         return ((name, weight) for name, weight in self.named_parameters() if weight.ndim > 1)
 
 
-def point(**values: object) -> Hyperparameters:
+def params(**values: object) -> Hyperparameters:
     return Hyperparameters(**{"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0, "momentum": 0.0, **values})  # type: ignore[arg-type]
 
 
@@ -74,17 +74,17 @@ def norms(weight: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_max_norm_bounds_the_incoming_weights_of_each_output_and_leaves_shorter_ones(optimizer: str) -> None:
-    free = trained(point(optimizer=optimizer), num_steps=1)
+    free = trained(params(optimizer=optimizer), num_steps=1)
     longest = torch.cat([norms(weight) for _, weight in free.weights()]).median().item()
     values = {"constraint": "max_norm", "constraint_args": {"max_norm": longest}}
-    bound = trained(point(optimizer=optimizer, **values), num_steps=1)
+    bound = trained(params(optimizer=optimizer, **values), num_steps=1)
     for (_, before), (_, after) in zip(free.weights(), bound.weights(), strict=True):
         expected = before * (longest / norms(before)).clamp_max(1).view(-1, *[1] * (before.ndim - 1))
         torch.testing.assert_close(after, expected)
 
 
 def test_unit_norm_makes_the_incoming_weights_of_each_output_of_length_one() -> None:
-    for _, weight in trained(point(constraint="unit_norm")).weights():
+    for _, weight in trained(params(constraint="unit_norm")).weights():
         torch.testing.assert_close(norms(weight), torch.ones(len(weight)))
 
 
@@ -95,8 +95,8 @@ def test_unit_norm_leaves_zeros_as_they_are() -> None:
 
 
 def test_non_negative_puts_zero_where_the_step_went_below() -> None:
-    free = dict(trained(point(), num_steps=1).weights())
-    for name, weight in trained(point(constraint="non_negative"), num_steps=1).weights():
+    free = dict(trained(params(), num_steps=1).weights())
+    for name, weight in trained(params(constraint="non_negative"), num_steps=1).weights():
         assert torch.equal(weight, free[name].clamp_min(0))
         assert (weight == 0).any()
 
@@ -111,7 +111,7 @@ def test_a_constraint_that_is_applied_twice_changes_nothing_more(values: dict[st
 
 @pytest.mark.parametrize("values", [*EVERY, {"l1": 0.1}], ids=str)
 def test_biases_and_normalisation_are_left_alone(values: dict[str, object]) -> None:
-    constrained, free = trained(point(**values), num_steps=1), trained(point(), num_steps=1)
+    constrained, free = trained(params(**values), num_steps=1), trained(params(), num_steps=1)
     of_free = dict(free.named_parameters())
     spared = {name: tensor for name, tensor in constrained.named_parameters() if tensor.ndim == 1}
     assert len(spared) == 4
@@ -121,8 +121,8 @@ def test_biases_and_normalisation_are_left_alone(values: dict[str, object]) -> N
 
 def test_by_default_no_hook_is_there() -> None:
     model = Network()
-    optimizer = make_optimizer(model, point())  # type: ignore[arg-type]
-    constrain(optimizer, model, point())
+    optimizer = make_optimizer(model, params())  # type: ignore[arg-type]
+    constrain(optimizer, model, params())
     assert not optimizer._optimizer_step_post_hooks
 
 
@@ -130,19 +130,19 @@ def test_by_default_no_hook_is_there() -> None:
 
 
 def test_a_pattern_names_the_weights() -> None:
-    free = dict(trained(point(), num_steps=1).weights())
-    bound = dict(trained(point(constraint="non_negative", constraint_args={"on": "fc.*"}), num_steps=1).weights())
+    free = dict(trained(params(), num_steps=1).weights())
+    bound = dict(trained(params(constraint="non_negative", constraint_args={"on": "fc.*"}), num_steps=1).weights())
     assert torch.equal(bound["network.body.weight"], free["network.body.weight"])
     assert torch.equal(bound["network.fc.weight"], free["network.fc.weight"].clamp_min(0))
 
 
 def test_a_pattern_that_no_weight_is_named_like_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"no weight is named like 'fc1\.\*'.*fc\.weight"):
-        trained(point(constraint="non_negative", constraint_args={"on": "fc1.*"}))
+        trained(params(constraint="non_negative", constraint_args={"on": "fc1.*"}))
 
 
 def test_frozen_weights_stay_as_they_are() -> None:
-    model, hyperparameters = Network(), point(l1=1.0, **MAX_NORM)
+    model, hyperparameters = Network(), params(l1=1.0, **MAX_NORM)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     constrain(optimizer, model, hyperparameters)
     model.network.body.requires_grad_(False)
@@ -157,8 +157,8 @@ def test_frozen_weights_stay_as_they_are() -> None:
 
 
 def test_l1_moves_each_weight_by_lr_times_l1_towards_zero_and_not_beyond() -> None:
-    free = dict(trained(point(), num_steps=1).weights())
-    for name, weight in trained(point(l1=0.5), num_steps=1).weights():
+    free = dict(trained(params(), num_steps=1).weights())
+    for name, weight in trained(params(l1=0.5), num_steps=1).weights():
         torch.testing.assert_close(weight, free[name].sign() * (free[name].abs() - 0.1 * 0.5).clamp_min(0))
         assert (weight == 0).any()
 
@@ -171,7 +171,7 @@ def test_l1_is_the_penalty_of_the_loss_while_no_weight_crosses_zero() -> None:
     penalty = torch.stack([weight.abs().sum() for _, weight in penalised.weights()]).sum()
     (functional.cross_entropy(penalised(INPUTS), CLASSES) + 1e-2 * penalty).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    decoupled = trained(point(lr=1e-3, l1=1e-2), num_steps=1)
+    decoupled = trained(params(lr=1e-3, l1=1e-2), num_steps=1)
     for (_, one), (_, other), before in zip(penalised.weights(), decoupled.weights(), start, strict=True):
         stayed = (one.sign() == before.sign()) & (other != 0)
         assert stayed.float().mean() > 0.95
@@ -182,7 +182,7 @@ def test_l1_goes_by_the_learning_rate_of_each_group() -> None:
     model = Network()
     body, fc = (weight for _, weight in model.weights())
     optimizer = torch.optim.SGD([{"params": [body], "lr": 0.0}, {"params": [fc], "lr": 0.1}])
-    constrain(optimizer, model, point(l1=10.0))
+    constrain(optimizer, model, params(l1=10.0))
     before = body.clone()
     functional.cross_entropy(model(INPUTS), CLASSES).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -192,7 +192,7 @@ def test_l1_goes_by_the_learning_rate_of_each_group() -> None:
 
 @pytest.mark.parametrize("gradient", [1.0, float("inf")])
 def test_a_step_that_the_gradient_scaler_skips_moves_nothing(gradient: float) -> None:
-    model, hyperparameters = Network(), point(l1=1.0)
+    model, hyperparameters = Network(), params(l1=1.0)
     optimizer = make_optimizer(model, hyperparameters)  # type: ignore[arg-type]
     assert getattr(optimizer, "_step_supports_amp_scaling", False)
     constrain(optimizer, model, hyperparameters)
@@ -213,7 +213,7 @@ def test_a_registered_constraint_gets_its_arguments() -> None:
         return lambda weight: weight.clamp(low, high)
 
     values = {"constraint": "box", "constraint_args": {"low": -0.01, "high": 0.02, "on": "body.*"}}
-    weight = trained(point(**values)).get_parameter("network.body.weight")
+    weight = trained(params(**values)).get_parameter("network.body.weight")
     assert (weight.min().item(), weight.max().item()) == pytest.approx((-0.01, 0.02))
 
 
@@ -222,7 +222,7 @@ def test_what_is_not_of_the_weights_shape_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"'norms': expected a tensor of the weight's shape \(4, 3, 3, 3\), got \(4,\)"
     ):
-        trained(point(constraint="norms"))
+        trained(params(constraint="norms"))
 
 
 @pytest.mark.parametrize("name", ["none", "max_norm"])

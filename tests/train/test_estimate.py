@@ -23,5 +23,5 @@ SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
     ids=["snapshot", "frozen", "by epoch"],
 )
 def test_a_trial_of_any_schedule_is_estimated(toy_data: Path, values: dict[str, object]) -> None:
-    point = parse_hyperparameters({**TINY, "epochs": 10, **values}, where="here")
-    assert seconds_per_trial(COMPETITION, read_samples(COMPETITION, toy_data), point, SETTINGS) > 0
+    hyperparameters = parse_hyperparameters({**TINY, "epochs": 10, **values}, where="here")
+    assert seconds_per_trial(COMPETITION, read_samples(COMPETITION, toy_data), hyperparameters, SETTINGS) > 0

@@ -63,9 +63,9 @@ def data(folds_data: list[FitData]) -> FitData:
 
 
 def fitted(
-    data: FitData, point: Hyperparameters = POINT, settings: Settings = SETTINGS
+    data: FitData, hyperparameters: Hyperparameters = POINT, settings: Settings = SETTINGS
 ) -> tuple[list[EpochMetrics], Fit]:
-    fit = Fit(data, point, settings)
+    fit = Fit(data, hyperparameters, settings)
     return list(fit.epochs()), fit
 
 
@@ -77,15 +77,15 @@ def losses(history: list[EpochMetrics]) -> list[tuple[float, float, float]]:
     return [(epoch.train_loss, epoch.valid_loss, epoch.score) for epoch in history]
 
 
-def changed(point: Hyperparameters = POINT, **values: object) -> Hyperparameters:
-    return dataclasses.replace(point, **values)  # type: ignore[arg-type]
+def changed(hyperparameters: Hyperparameters = POINT, **values: object) -> Hyperparameters:
+    return dataclasses.replace(hyperparameters, **values)  # type: ignore[arg-type]
 
 
 # The same bits ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "point",
+    "hyperparameters",
     [
         POINT,
         changed(augment="heavy", mixup=0.4, ema_decay=0.9, label_smoothing=0.1),
@@ -93,10 +93,10 @@ def changed(point: Hyperparameters = POINT, **values: object) -> Hyperparameters
         changed(model_args={"width": 4, "blocks": [1], "dropout": 0.5}),
     ],
 )
-def test_two_fits_in_one_process_give_the_same_bits(data: FitData, point: Hyperparameters) -> None:
-    first_history, first = fitted(data, point)
+def test_two_fits_in_one_process_give_the_same_bits(data: FitData, hyperparameters: Hyperparameters) -> None:
+    first_history, first = fitted(data, hyperparameters)
     torch.rand(7), np.random.rand(7), random.random()
-    second_history, second = fitted(data, point)
+    second_history, second = fitted(data, hyperparameters)
     assert losses(first_history) == losses(second_history)
     assert weights(first) == weights(second)
 
@@ -200,9 +200,9 @@ def test_ranks_and_pieces_read_the_same_samples_to_the_bit(
     data: FitData, recipe: str, world_size: int, accumulate: int
 ) -> None:
     whole = list(load(EpochBatches(data, changed(augment=recipe), 1, uses_images=True), SETTINGS))
-    point = changed(augment=recipe, accumulate=accumulate)
+    hyperparameters = changed(augment=recipe, accumulate=accumulate)
     parts = [
-        list(load(EpochBatches(data, point, 1, uses_images=True, rank=rank, world_size=world_size), SETTINGS))
+        list(load(EpochBatches(data, hyperparameters, 1, uses_images=True, rank=rank, world_size=world_size), SETTINGS))
         for rank in range(world_size)
     ]
     for batch in whole:
@@ -213,9 +213,9 @@ def test_ranks_and_pieces_read_the_same_samples_to_the_bit(
             assert np.array_equal(np.concatenate([getattr(p, name) for p in pieces]), getattr(batch, name))
 
 
-def pixels_of(data: FitData, point: Hyperparameters, *, epoch: int) -> dict[int, Pixels]:
+def pixels_of(data: FitData, hyperparameters: Hyperparameters, *, epoch: int) -> dict[int, Pixels]:
     """Return what an epoch makes of each row."""
-    batches = EpochBatches(data, point, epoch, uses_images=True)
+    batches = EpochBatches(data, hyperparameters, epoch, uses_images=True)
     return {
         row: image for batch in load(batches, SETTINGS) for row, image in zip(batch.rows, batch.pixels, strict=True)
     }
@@ -302,13 +302,13 @@ def test_settings_for_a_gpu_that_torch_does_not_see_are_an_error(data: FitData) 
 
 def test_while_frozen_only_the_head_leaves_the_weights_that_it_started_from(data: FitData) -> None:
     _, parent = fitted(data)
-    point = changed(init_from={"seed": 7}, freeze_epochs=2, epochs=2, weight_decay=0.5)
-    frozen = Fit(data, point, SETTINGS, initial_weights=parent.weights)
+    hyperparameters = changed(init_from={"seed": 7}, freeze_epochs=2, epochs=2, weight_decay=0.5)
+    frozen = Fit(data, hyperparameters, SETTINGS, initial_weights=parent.weights)
     list(frozen.epochs())
     moved = {name for name, tensor in frozen.weights.items() if not torch.equal(tensor, parent.weights[name])}
     assert moved == {"network.head.weight", "network.head.bias"}
 
-    thawed = Fit(data, changed(point, epochs=3), SETTINGS, initial_weights=parent.weights)
+    thawed = Fit(data, changed(hyperparameters, epochs=3), SETTINGS, initial_weights=parent.weights)
     list(thawed.epochs())
     moved = {name for name, tensor in thawed.weights.items() if not torch.equal(tensor, parent.weights[name])}
     assert "network.stem.0.weight" in moved

@@ -52,8 +52,8 @@ def model(head: Head) -> Model:
 
 
 def predictor(model: Model, head: Head, settings: Settings = SETTINGS, **values: object) -> Predictor:
-    point = Hyperparameters(**{"image_size": SIZE, "batch_size": 8, **values})  # type: ignore[arg-type]
-    return Predictor(model, Outputs([head], ALL % 2), point, settings, mask_size=None)
+    hyperparameters = Hyperparameters(**{"image_size": SIZE, "batch_size": 8, **values})  # type: ignore[arg-type]
+    return Predictor(model, Outputs([head], ALL % 2), hyperparameters, settings, mask_size=None)
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ def segmenter() -> Model:
 def predict_masks(
     model: Model, pixels: Pixels, *, mask_size: tuple[int, int] = (SIZE, SIZE), **values: object
 ) -> FloatArray:
-    point = Hyperparameters(**{"image_size": pixels.shape[1], "batch_size": 8, **values})
-    by = Predictor(model, PixelOutputs(MASK), point, SETTINGS, mask_size=mask_size)
+    hyperparameters = Hyperparameters(**{"image_size": pixels.shape[1], "batch_size": 8, **values})
+    by = Predictor(model, PixelOutputs(MASK), hyperparameters, SETTINGS, mask_size=mask_size)
     return as_floats(by.values(inputs_of(pixels), np.arange(len(pixels))))
 
 

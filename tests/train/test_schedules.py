@@ -38,7 +38,7 @@ LOSSES = (1.0, 0.9, 0.95, 0.97, 0.8)
 """Of the epochs of ``rates``: two of them are no improvement."""
 
 
-def point(name: ScheduleName, *, epochs: int = 5, **values: Any) -> Hyperparameters:
+def params(name: ScheduleName, *, epochs: int = 5, **values: Any) -> Hyperparameters:
     return Hyperparameters(**{"schedule": name, "schedule_args": ARGS[name], "epochs": epochs, "lr": 0.5, **values})
 
 
@@ -90,7 +90,7 @@ def test_no_schedule_divides_by_zero_or_leaves_its_range(name: ScheduleName, war
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for epochs, steps_per_epoch in itertools.product((2, 3, 7), (1, 2, 9)):
-            used = rates(point(name, epochs=epochs, warmup=warmup), steps_per_epoch)
+            used = rates(params(name, epochs=epochs, warmup=warmup), steps_per_epoch)
             assert len(used) == epochs * steps_per_epoch
             assert all(0 < rate <= 0.5 + 1e-9 for rate in used), (epochs, steps_per_epoch, used)
 
@@ -99,7 +99,7 @@ def test_no_schedule_divides_by_zero_or_leaves_its_range(name: ScheduleName, war
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
 @pytest.mark.parametrize("done", [0, 7, 8, 13])
 def test_a_schedule_goes_on_from_its_state_to_the_bit(name: ScheduleName, layer_decay: float, done: int) -> None:
-    hyperparameters = point(name, layer_decay=layer_decay)
+    hyperparameters = params(name, layer_decay=layer_decay)
     straight = walk(*made(hyperparameters, 4), range(20), 4)
     optimizer, schedule = made(hyperparameters, 4)
     before = walk(optimizer, schedule, range(done), 4)
@@ -112,11 +112,11 @@ def test_a_schedule_goes_on_from_its_state_to_the_bit(name: ScheduleName, layer_
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_state_is_not_changed_by_going_on(name: ScheduleName) -> None:
-    optimizer, schedule = made(point(name), 4)
+    optimizer, schedule = made(params(name), 4)
     walk(optimizer, schedule, range(7), 4)
     state = schedule.state_dict()
     text = json.dumps(state)
-    other, resumed = made(point(name), 4)
+    other, resumed = made(params(name), 4)
     resumed.load_state_dict(state)
     walk(other, resumed, range(7, 20), 4)
     walk(optimizer, schedule, range(7, 20), 4)
@@ -125,7 +125,7 @@ def test_the_state_is_not_changed_by_going_on(name: ScheduleName) -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_group_follows_with_its_own_factor(name: ScheduleName) -> None:
-    used = walk(*made(point(name, layer_decay=0.5), 4), range(20), 4)
+    used = walk(*made(params(name, layer_decay=0.5), 4), range(20), 4)
     num_stages = 2  # the linear layer, and the convolution with its normalisation
     factors = [0.5**depth for depth in range(num_stages) for _ in range(2)]
     for of_groups in used:
@@ -142,7 +142,7 @@ def test_one_cycle_is_torchs_to_the_bit(warmup: float, num_steps: int) -> None:
     expected = torchs(
         num_steps, lambda sgd: OneCycleLR(sgd, 0.5, total_steps=num_steps, pct_start=rising, cycle_momentum=False)
     )
-    assert rates(point("one_cycle", epochs=1, warmup=warmup), num_steps) == expected
+    assert rates(params("one_cycle", epochs=1, warmup=warmup), num_steps) == expected
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.25, 0.3])
@@ -157,12 +157,12 @@ def test_cosine_is_torchs_after_a_linear_rise_to_the_bit(warmup: float, num_step
         rise = LinearLR(sgd, start_factor=1 / (num_warmup + 1), total_iters=num_warmup)
         return SequentialLR(sgd, [rise, cosine], milestones=[num_warmup])
 
-    assert rates(point("cosine", epochs=1, warmup=warmup), num_steps) == torchs(num_steps, make)
+    assert rates(params("cosine", epochs=1, warmup=warmup), num_steps) == torchs(num_steps, make)
 
 
 @pytest.mark.parametrize("name", ["one_cycle", "cosine", "linear"])
 def test_the_rate_rises_for_the_warm_up_and_then_falls(name: ScheduleName) -> None:
-    used = rates(point(name, epochs=4, warmup=0.25), 10)
+    used = rates(params(name, epochs=4, warmup=0.25), 10)
     peak = used.index(max(used))
     assert 8 <= peak <= 11
     assert all(a < b for a, b in itertools.pairwise(used[: peak + 1]))
@@ -171,34 +171,34 @@ def test_the_rate_rises_for_the_warm_up_and_then_falls(name: ScheduleName) -> No
 
 
 def test_linear_falls_by_equal_steps() -> None:
-    used = rates(point("linear", epochs=4, warmup=0.25), 10)
+    used = rates(params("linear", epochs=4, warmup=0.25), 10)
     assert used[:10] == pytest.approx([0.5 * (step + 1) / 11 for step in range(10)])
     assert used[10:] == pytest.approx([0.5 * (1 - step / 30) for step in range(30)])
 
 
 def test_constant_is_constant() -> None:
-    assert set(rates(point("constant"), 6)) == {0.5}
+    assert set(rates(params("constant"), 6)) == {0.5}
 
 
 def test_a_step_comes_after_every_so_many_epochs() -> None:
-    used = rates(point("step", epochs=5, schedule_args={"every": 2, "gamma": 0.1}), 3)
+    used = rates(params("step", epochs=5, schedule_args={"every": 2, "gamma": 0.1}), 3)
     assert used == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3)
 
 
 def test_exponential_falls_by_gamma_over_each_epoch() -> None:
-    used = rates(point("exponential", schedule_args={"gamma": 0.5}), 4)
+    used = rates(params("exponential", schedule_args={"gamma": 0.5}), 4)
     assert used[::4] == pytest.approx([0.5 * 0.5**epoch for epoch in range(5)])
     assert all(a > b for a, b in itertools.pairwise(used))
 
 
 def test_cyclical_rises_from_low_and_returns_so_many_times() -> None:
-    used = rates(point("cyclical", epochs=3, schedule_args={"num_cycles": 3, "low": 0.2}), 8)
+    used = rates(params("cyclical", epochs=3, schedule_args={"num_cycles": 3, "low": 0.2}), 8)
     one = [0.1 + 0.4 * (1 - abs(step - 4) / 4) for step in range(8)]
     assert used == pytest.approx(one * 3)
 
 
 def test_snapshot_falls_as_a_cosine_in_each_cycle_and_starts_anew_with_an_epoch() -> None:
-    hyperparameters = point("snapshot", epochs=7, schedule_args={"num_cycles": 3})
+    hyperparameters = params("snapshot", epochs=7, schedule_args={"num_cycles": 3})
     assert snapshot_epochs(hyperparameters) == (2, 4, 7)
     used = rates(hyperparameters, 4)
     expected = [
@@ -211,7 +211,7 @@ def test_cycles_end_with_epochs_and_differ_by_one_at_most() -> None:
     for epochs, num_cycles in itertools.product(range(1, 30), range(1, 12)):
         if num_cycles > epochs:
             continue
-        ends = snapshot_epochs(point("snapshot", epochs=epochs, schedule_args={"num_cycles": num_cycles}))
+        ends = snapshot_epochs(params("snapshot", epochs=epochs, schedule_args={"num_cycles": num_cycles}))
         lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
         assert len(ends) == num_cycles
         assert ends[-1] == epochs
@@ -219,26 +219,26 @@ def test_cycles_end_with_epochs_and_differ_by_one_at_most() -> None:
 
 
 def test_no_other_schedule_has_snapshots() -> None:
-    assert not any(snapshot_epochs(point(name)) for name in SCHEDULES if name != "snapshot")
+    assert not any(snapshot_epochs(params(name)) for name in SCHEDULES if name != "snapshot")
 
 
 def test_a_plateau_of_the_training_loss_lowers_the_rate_from_the_next_epoch_on() -> None:
-    used = rates(point("plateau", schedule_args={"patience": 1, "gamma": 0.1}), 3)
+    used = rates(params("plateau", schedule_args={"patience": 1, "gamma": 0.1}), 3)
     assert used == pytest.approx([0.5] * 12 + [0.05] * 3)  # the losses of epochs 3 and 4 are above the second's
-    assert rates(point("plateau", schedule_args={"patience": 0, "gamma": 0.1}), 1) == pytest.approx(
+    assert rates(params("plateau", schedule_args={"patience": 0, "gamma": 0.1}), 1) == pytest.approx(
         [0.5, 0.5, 0.5, 0.05, 0.005]
     )
 
 
 def test_a_plateau_lowers_the_smallest_rates_too() -> None:
-    optimizer, schedule = made(point("plateau", lr=1e-7, layer_decay=0.1), 1)
+    optimizer, schedule = made(params("plateau", lr=1e-7, layer_decay=0.1), 1)
     walk(optimizer, schedule, range(5), 1)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([2.5e-8, 2.5e-8, 2.5e-9, 2.5e-9])
 
 
 def test_by_epoch_the_rates_are_the_very_ones_given() -> None:
     args = {"10": 1e-4, "2": 1e-3, "4": 3e-4}
-    used = rates(point("by_epoch", epochs=11, schedule_args=args, lr=0.1), 2)
+    used = rates(params("by_epoch", epochs=11, schedule_args=args, lr=0.1), 2)
     assert used == [0.1] * 2 + [1e-3] * 4 + [3e-4] * 12 + [1e-4] * 4
 
 
