@@ -1,4 +1,4 @@
-"""What is in a file, remembered: a digest of the content by path, length and time of change."""
+"""What is in a file, remembered: a digest of the content for as long as the file system says that it is the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.threads import map_in_threads
@@ -21,8 +22,21 @@ _KEPT_DAYS = 90
 """What nobody asked for in so long is forgotten, and read again if it is asked for."""
 _NUM_NAMED = 5
 
-Stamp = tuple[str, int, int]
-"""Path, bytes, and nanoseconds of the last change."""
+
+class Stamp(NamedTuple):
+    """What changes whenever a file does, without a look into it.
+
+    Length and ``modified`` can be the same of other content: ``cp --preserve``, ``touch -r`` and archives set the time.
+    ``changed`` is the file system's own and cannot be set; ``inode`` tells a file that took another's place.
+    """
+
+    path: str
+    size: int
+    """In bytes."""
+    modified: int
+    """In nanoseconds, as are all times."""
+    changed: int
+    inode: int
 
 
 def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
@@ -41,10 +55,10 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
             now = int(time.time())
             with connection:
                 connection.executemany(
-                    "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [(*stamp, known[stamp], now) for stamp in [*new, *stale]],
                 )
-                connection.execute("DELETE FROM contents WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
+                connection.execute("DELETE FROM files WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
     return [known[stamp] for stamp in stamps]
 
 
@@ -53,15 +67,17 @@ def forget(cache_dir: Path) -> None:
     if (cache_dir / _FILE).exists():
         with closing(_connect(cache_dir)) as connection:
             with connection:
-                connection.execute("DELETE FROM contents")
+                connection.execute("DELETE FROM files")
             connection.execute("VACUUM")
 
 
 def _connect(cache_dir: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS contents (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT, used INT)"
+        "CREATE TABLE IF NOT EXISTS files "
+        "(path TEXT PRIMARY KEY, size INT, modified INT, changed INT, inode INT, digest TEXT, used INT)"
     )
+    connection.execute("DROP TABLE IF EXISTS contents")  # of earlier versions, which knew less of a file
     return connection
 
 
@@ -69,14 +85,14 @@ def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> tuple[dic
     """Return the digests that are known, and those of them whose use was last noted more than a day ago."""
     with connection:  # and no lock is held while files are read
         connection.execute("CREATE TEMP TABLE wanted (path TEXT PRIMARY KEY)")
-        connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((path,) for path, _, _ in stamps))
-        select = "SELECT path, size, changed, digest, used FROM wanted JOIN contents USING (path)"
+        connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((stamp.path,) for stamp in stamps))
+        select = "SELECT path, size, modified, changed, inode, digest, used FROM wanted JOIN files USING (path)"
         rows = connection.execute(select).fetchall()
     wanted, noted_after = set(stamps), time.time() - _DAY_S
     known: dict[Stamp, str] = {}
     stale: list[Stamp] = []
-    for path, size, changed, digest, used in rows:
-        stamp = (path, size, changed)
+    for *of_file, digest, used in rows:
+        stamp = Stamp(*of_file)
         if stamp in wanted:
             known[stamp] = digest
             if used < noted_after:
@@ -104,15 +120,20 @@ def _stamp_of(name: str, real_folders: dict[str, str]) -> Stamp:
     if stat.S_ISLNK(status.st_mode):
         name = os.path.realpath(name)
         status = os.stat(name)
-        return name, status.st_size, status.st_mtime_ns
+        return _stamp(name, status)
     folder, file = os.path.split(name)
     if folder not in real_folders:
         real_folders[folder] = os.path.realpath(folder)
-    return os.path.join(real_folders[folder], file), status.st_size, status.st_mtime_ns
+    return _stamp(os.path.join(real_folders[folder], file), status)
+
+
+def _stamp(path: str, status: os.stat_result) -> Stamp:
+    inode = status.st_ino % 2**63  # SQLite has signed integers, and network file systems have inodes beyond them
+    return Stamp(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode)
 
 
 def _digest_of(stamp: Stamp) -> str:
     try:
-        return hashlib.sha256(Path(stamp[0]).read_bytes()).hexdigest()
+        return hashlib.sha256(Path(stamp.path).read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{stamp[0]}: cannot be read: {error.strerror}.") from error
+        raise DataError(f"{stamp.path}: cannot be read: {error.strerror}.") from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +24,7 @@ def paths(tmp_path: Path) -> list[Path]:
 def known(folder: Path) -> dict[str, int]:
     """Return the names of the files that are known, and when they were last asked for."""
     with closing(sqlite3.connect(folder / "fingerprints.sqlite")) as connection:
-        return {Path(path).name: used for path, used in connection.execute("SELECT path, used FROM contents")}
+        return {Path(path).name: used for path, used in connection.execute("SELECT path, used FROM files")}
 
 
 def asked_on(day: int, paths: list[Path], folder: Path) -> list[str]:
@@ -55,3 +56,35 @@ def test_all_can_be_forgotten(paths: list[Path], tmp_path: Path) -> None:
     forget(tmp_path)
     assert known(tmp_path) == {}
     assert content_digests(paths, tmp_path) == first
+
+
+def test_a_file_that_was_written_over_is_read_again_though_size_and_time_are_as_before(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    first, status = content_digests(paths, tmp_path), paths[0].stat()
+    paths[0].write_bytes(b"9.png")
+    os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert content_digests(paths[1:], tmp_path) == first[1:]
+    assert content_digests(paths, tmp_path) != first
+
+
+def test_a_file_that_took_the_place_of_another_is_read_again_though_its_time_is_the_same(
+    paths: list[Path], tmp_path: Path
+) -> None:
+    status = paths[0].stat()
+    other = tmp_path / "other"
+    other.write_bytes(b"9.png")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    first = content_digests(paths, tmp_path)
+    other.rename(paths[0])
+    assert content_digests(paths, tmp_path) != first
+
+
+def test_what_an_earlier_version_knew_of_files_is_forgotten(paths: list[Path], tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "fingerprints.sqlite")) as connection, connection:
+        connection.execute(
+            "CREATE TABLE contents (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT, used INT)"
+        )
+    assert len(content_digests(paths, tmp_path)) == 3
+    with closing(sqlite3.connect(tmp_path / "fingerprints.sqlite")) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall() == [("files",)]
