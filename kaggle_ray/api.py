@@ -112,7 +112,7 @@ def run(
     )
     if reporters is None:
         reporters = [ConsoleReporter(Console(force_terminal=False if fast_dev else None))]
-    return RunResult(execute(options, launcher=launcher, method=ensemble, reporters=reporters))
+    return execute(options, launcher=launcher, method=ensemble, reporters=reporters)
 
 
 def predict(

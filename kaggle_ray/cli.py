@@ -192,10 +192,9 @@ def run(
         _print_plan(options, console)
         return
     from kaggle_ray.pipeline.driver import execute
-    from kaggle_ray.pipeline.result import RunResult
     from kaggle_ray.reporters.console import ConsoleReporter
 
-    outcome = execute(
+    result = execute(
         options,
         launcher=cast("Any", launcher),
         method=cast("Any", ensemble),
@@ -203,7 +202,7 @@ def run(
         command=_command_words(),
     )
     if as_json:
-        click.echo(json.dumps(RunResult(outcome).to_json()))
+        click.echo(json.dumps(result.to_json()))
 
 
 def _print_plan(options: RunOptions, console: Console) -> None:

@@ -98,7 +98,7 @@ def test_the_same_call_again_resumes(result: kaggle_ray.RunResult, toy_data: Pat
         device="cpu",
         reporters=[],
     )
-    assert again.outcome.num_epochs_trained == 0
+    assert again.num_epochs_trained == 0
     assert again.submission == result.submission
 
 

@@ -20,8 +20,9 @@ from kaggle_ray.errors import (
     LeaseError,
     StoreError,
 )
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.toy import CLASSES, TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
 
@@ -33,7 +34,7 @@ def options(runs: Path, data: Path, **others: JsonValue) -> RunOptions:
     return RunOptions(data=data, runs=runs, threads=1, **chosen)
 
 
-def run(runs: Path, data: Path, **others: JsonValue) -> Outcome:
+def run(runs: Path, data: Path, **others: JsonValue) -> RunResult:
     return execute(options(runs, data, **others), launcher="local")
 
 
@@ -280,18 +281,18 @@ def test_a_trial_whose_loss_is_not_finite_fails_with_its_reason_and_the_others_g
     tmp_path: Path, toy_data: Path
 ) -> None:
     diverging = {**QUICK, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}
-    outcome = run(tmp_path, toy_data, experiments=[diverging, QUICK])
-    bad, good = outcome.plan.experiments
-    assert list(outcome.pool.oof) == [good.experiment_id]
-    assert outcome.pool.missing_folds == {bad.experiment_id: (0, 1)}
-    row = next(row for row in outcome.board.rows if row.name == bad.name)
+    result = run(tmp_path, toy_data, experiments=[diverging, QUICK])
+    bad, good = result.plan.experiments
+    assert list(result.pool.oof) == [good.experiment_id]
+    assert result.pool.missing_folds == {bad.experiment_id: (0, 1)}
+    row = next(row for row in result.board.rows if row.name == bad.name)
     assert row.score is None
     assert row.error is not None
     assert "Try a smaller lr" in row.error
-    assert "Try a smaller lr" in outcome.report.read_text()
+    assert "Try a smaller lr" in result.report.read_text()
     again = run(tmp_path, toy_data, experiments=[diverging, QUICK])
     assert again.num_epochs_trained == 0
-    assert again.submission.read_bytes() == outcome.submission.read_bytes()
+    assert again.submission.read_bytes() == result.submission.read_bytes()
 
 
 def test_an_unknown_argument_of_a_model_is_refused_before_anything_is_written(tmp_path: Path, toy_data: Path) -> None:

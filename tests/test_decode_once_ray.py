@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.config.settings import Machine
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.tasks import NUM_TEST, NUM_TRAIN, SIZE, toy_of
 from kaggle_ray.types import Event, JsonValue
@@ -63,13 +64,13 @@ class MappedPages:
 
 def run_masks(
     folder: Path, hyperparameter_sets: list[dict[str, JsonValue]], monkeypatch: pytest.MonkeyPatch
-) -> tuple[Outcome, MappedPages]:
+) -> tuple[RunResult, MappedPages]:
     monkeypatch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
     file = folder / "toy_masks.py"
     file.write_text("from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of('masks')\n")
     base = toy_of("masks").default_space(Machine(num_cpus=1, num_gpus=0).settings()).base
     pages = MappedPages(folder / "cache")
-    outcome = execute(
+    result = execute(
         RunOptions(
             competition=file, experiments=[{**base, "epochs": NUM_EPOCHS, **each} for each in hyperparameter_sets],
             data=folder / "data", runs=folder / "runs", device="cpu", threads=1, dtype="float32", num_slots=2,
@@ -77,8 +78,8 @@ def run_masks(
         launcher="ray",
         reporters=[pages],
     )  # fmt: skip
-    assert outcome.num_epochs_trained == len(hyperparameter_sets) * 2 * NUM_EPOCHS
-    return outcome, pages
+    assert result.num_epochs_trained == len(hyperparameter_sets) * 2 * NUM_EPOCHS
+    return result, pages
 
 
 def check_shared(pages: MappedPages, *, num_sizes: int) -> None:
@@ -95,8 +96,8 @@ def check_shared(pages: MappedPages, *, num_sizes: int) -> None:
 def test_processes_of_ray_decode_each_image_and_mask_once_and_map_the_same_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcome, pages = run_masks(tmp_path, [{"lr": 1e-2}, {"lr": 1e-3}], monkeypatch)
-    assert outcome.decoded_images == UNIQUE + THUMBNAILS
+    result, pages = run_masks(tmp_path, [{"lr": 1e-2}, {"lr": 1e-3}], monkeypatch)
+    assert result.decoded_images == UNIQUE + THUMBNAILS
     check_shared(pages, num_sizes=1)
 
 
@@ -104,6 +105,6 @@ def test_processes_of_ray_decode_each_image_and_mask_once_per_stored_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hyperparameter_sets: list[dict[str, JsonValue]] = [{"image_size": SIZE}, {"image_size": SIZE + 8}]
-    outcome, pages = run_masks(tmp_path, hyperparameter_sets, monkeypatch)
-    assert outcome.decoded_images == 2 * UNIQUE + THUMBNAILS
+    result, pages = run_masks(tmp_path, hyperparameter_sets, monkeypatch)
+    assert result.decoded_images == 2 * UNIQUE + THUMBNAILS
     check_shared(pages, num_sizes=2)

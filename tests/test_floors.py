@@ -120,7 +120,7 @@ def test_an_upward_import_would_be_found(tmp_path: Path, monkeypatch: pytest.Mon
     module.parent.mkdir()
     module.write_text(
         "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from kaggle_ray.pipeline.driver import Outcome\n"
+        "if TYPE_CHECKING:\n    from kaggle_ray.pipeline.result import RunResult\n"
         "def late():\n    from kaggle_ray.train.loop import fit\n"
         "from kaggle_ray.errors import StoreError\n"
     )

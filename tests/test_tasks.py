@@ -74,7 +74,7 @@ def test_a_metric_of_each_fold_is_the_mean_over_the_folds(tmp_path: Path) -> Non
     result = kaggle_ray.run(
         tmp_path / "per_fold.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[]
     )
-    plan, pool = result.outcome.plan, result.pool
+    plan, pool = result.plan, result.pool
     (oof,) = (np.asarray(values[:]) for values in pool.oof.values())
     target, fold_of = plan.samples.target[plan.folds.scored_rows()], plan.folds.fold_of[plan.folds.scored_rows()]
     of_folds = [float(np.sqrt(np.mean((oof[fold_of == k, 0] - target[fold_of == k]) ** 2))) for k in range(2)]
@@ -85,8 +85,8 @@ def test_a_rerun_trains_nothing_and_writes_the_same_bytes(tmp_path: Path) -> Non
     first = run_toy("masks", tmp_path)
     before = first.submission.read_bytes()
     again = run_toy("masks", tmp_path)
-    assert again.outcome.num_epochs_trained == 0
-    assert again.outcome.decoded_images == 0
+    assert again.num_epochs_trained == 0
+    assert again.decoded_images == 0
     assert again.submission.read_bytes() == before
 
 
@@ -106,9 +106,9 @@ def test_a_child_starts_from_the_weights_of_its_parents_same_fold(tmp_path: Path
         "init_from": {"image_size": 8, "epochs": 12},
     }
     result = run_toy("regression", tmp_path, experiments=[hyperparameters])
-    parent, child = result.outcome.plan.experiments
+    parent, child = result.plan.experiments
     assert child.parent_id == parent.experiment_id
-    assert result.outcome.num_epochs_trained == 2 * (12 + 3)
+    assert result.num_epochs_trained == 2 * (12 + 3)
     honest, baseline = scores(result)
     assert honest < HALF_OF_THE_ERROR * baseline
     alone = run_toy("regression", tmp_path / "alone", experiments=[{**hyperparameters, "init_from": {}}])
@@ -125,7 +125,7 @@ def test_images_and_masks_are_decoded_once_for_all_folds_experiments_and_epochs(
     num_train, num_test = 64, NUM_TEST
     unique_masks = 2  # a square on the left or on the right
     thumbnails = num_train + num_test  # small and grey, in which near-duplicates are looked for
-    assert result.outcome.decoded_images == num_train + num_test + unique_masks + thumbnails
+    assert result.decoded_images == num_train + num_test + unique_masks + thumbnails
 
 
 def _base(task: ToyTask) -> dict[str, object]:
@@ -140,7 +140,7 @@ def _first_loss(result: RunResult) -> float:
     from kaggle_ray.store.run import RunStore
     from kaggle_ray.types import Trial
 
-    experiment = result.outcome.plan.experiments[-1]
+    experiment = result.plan.experiments[-1]
     store = RunStore(result.run_dir)
     found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
     return float(np.mean([of.history[0].train_loss for of in found if of is not None]))
@@ -158,7 +158,7 @@ def test_unreadable_files_are_left_out_and_listed_where_the_user_asks_for_it(tmp
     assert "a003" not in result.pool.scored_ids.tolist()
     assert len(read_cells(result.submission).ids) == NUM_TEST
     again = run_toy("regression", tmp_path, run_id="lenient")
-    assert again.outcome.num_epochs_trained == 0
+    assert again.num_epochs_trained == 0
 
 
 @pytest.mark.slow

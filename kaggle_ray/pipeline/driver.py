@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from kaggle_ray.pipeline.ensembling import honest_score, save_ensembles
 from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import check_models, prepare
 from kaggle_ray.pipeline.refit import Refit, refit
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
 from kaggle_ray.pool.gather import Pool, gather
-from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Reporter, events
@@ -36,27 +35,6 @@ from kaggle_ray.types import TrialResult
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What a run came to."""
-
-    plan: RunPlan
-    submission: Path
-    """The checked submission: the ensemble's, or the constant baseline's where no experiment is complete."""
-    report: Path
-    board: Board
-    pool: Pool
-    ensemble: Ensemble | None
-    refit: Path | None
-    """The checked submission of models of all rows; None where it was not asked for, or not finished."""
-    num_epochs_trained: int
-    """In this session, by trials that were not in the store already."""
-    decoded_images: int
-    """In this session: what the cache did not have."""
-    seconds: float
-    """Wall time of this session."""
-
-
 @sigterm_raises()
 def execute(
     options: RunOptions,
@@ -65,7 +43,7 @@ def execute(
     method: Method = "greedy",
     reporters: Sequence[Reporter] = (),
     command: Sequence[str] | None = None,
-) -> Outcome:
+) -> RunResult:
     """Run what ``options`` describe, or what of it is not in the store yet.
 
     Args:
@@ -129,7 +107,7 @@ def execute(
         if plan.is_fast_dev:
             _check_all_worked(trials.results)
     new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
-    return Outcome(
+    return RunResult(
         plan=plan,
         submission=submission,
         report=report,

@@ -7,57 +7,46 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kaggle_ray.pipeline.driver import Outcome
 from kaggle_ray.types import JsonValue
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kaggle_ray.ensemble import Ensemble
+    from kaggle_ray.pipeline.plan import RunPlan
     from kaggle_ray.pool.gather import Pool
     from kaggle_ray.report.board import Board
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A finished run."""
+    """A finished run, as the driver returns it."""
 
-    outcome: Outcome
-
-    @property
-    def submission(self) -> Path:
-        """The checked submission file."""
-        return self.outcome.submission
-
-    @property
-    def refit(self) -> Path | None:
-        """The submission of models of all rows; None where it was not asked for, or not finished."""
-        return self.outcome.refit
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.outcome.report
+    plan: RunPlan
+    """What was run: competition, experiments, folds, and how."""
+    submission: Path
+    """The checked submission: the ensemble's, or the constant baseline's where no experiment is complete."""
+    refit: Path | None
+    """The checked submission of models of all rows; None where it was not asked for, or not finished."""
+    report: Path
+    """The HTML report."""
+    board: Board
+    """The leaderboard: experiments, ensembles and the baseline."""
+    pool: Pool
+    """Out-of-fold and test predictions of the complete experiments."""
+    ensemble: Ensemble | None
+    """The ensemble that was submitted; None where no experiment is complete."""
+    num_epochs_trained: int
+    """In this session, by trials that were not in the store already."""
+    decoded_images: int
+    """In this session: what the cache did not have."""
+    seconds: float
+    """Wall time of this session."""
 
     @property
     def run_dir(self) -> Path:
         """The run's folder."""
-        return self.outcome.plan.run_dir
-
-    @property
-    def board(self) -> Board:
-        """The leaderboard: experiments, ensembles and the baseline."""
-        return self.outcome.board
-
-    @property
-    def ensemble(self) -> Ensemble | None:
-        """The ensemble that was submitted; None where no experiment is complete."""
-        return self.outcome.ensemble
-
-    @property
-    def pool(self) -> Pool:
-        """Out-of-fold and test predictions of the complete experiments."""
-        return self.outcome.pool
+        return self.plan.run_dir
 
     @property
     def score(self) -> float | None:
@@ -69,7 +58,7 @@ class RunResult:
         """One row per experiment, best first: name, score and spread, weight, folds, seconds, hyperparameters."""
         import pandas as pd
 
-        by_name = {experiment.name: experiment for experiment in self.outcome.plan.experiments}
+        by_name = {experiment.name: experiment for experiment in self.plan.experiments}
         rows = [
             {
                 "experiment": row.name,
@@ -87,7 +76,6 @@ class RunResult:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the summary that ``kaggle-ray run --json`` prints; its names are a contract."""
-        outcome = self.outcome
         complete = [row for row in self.board.rows if row.kind == "experiment" and row.score is not None]
         return {
             "run_dir": str(self.run_dir),
@@ -99,11 +87,11 @@ class RunResult:
             "best_score": complete[0].score if complete else None,
             "ensemble_score_honest": self.ensemble.score_honest if self.ensemble else None,
             "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
-            "num_experiments": len(outcome.plan.experiments),
-            "num_trials": outcome.plan.num_trials,
-            "num_epochs_trained": outcome.num_epochs_trained,
-            "decoded_images": outcome.decoded_images,
-            "seconds": round(outcome.seconds, 3),
+            "num_experiments": len(self.plan.experiments),
+            "num_trials": self.plan.num_trials,
+            "num_epochs_trained": self.num_epochs_trained,
+            "decoded_images": self.decoded_images,
+            "seconds": round(self.seconds, 3),
         }
 
     def __repr__(self) -> str:

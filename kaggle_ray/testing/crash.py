@@ -191,14 +191,14 @@ def _run(options: RunOptions, processes: RunProcesses, point: KillPoint, sender:
     sender.send("begin")
     try:
         with steps_logged(processes.step_log), killed_at(point) as calls:
-            outcome = execute(options, launcher="local")
+            result = execute(options, launcher="local")
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")
         return
     sender.send(
         Survivor(
-            submission=outcome.submission.read_bytes(),
-            num_epochs_trained=outcome.num_epochs_trained,
+            submission=result.submission.read_bytes(),
+            num_epochs_trained=result.num_epochs_trained,
             num_calls=len(calls),
         )
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.cache.entries import list_entries
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -45,7 +46,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
         cluster.shutdown()
 
 
-def run_on_cluster(data: str, runs: Path, run_id: str) -> Outcome:
+def run_on_cluster(data: str, runs: Path, run_id: str) -> RunResult:
     experiments = [{**TINY, "epochs": NUM_EPOCHS, "lr": lr} for lr in (1e-2, 3e-3, 1e-3)]
     return execute(
         RunOptions(

@@ -17,8 +17,9 @@ from kaggle_ray.errors import (
     SchemaVersionError,
     StoreError,
 )
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.lease import lease
 from kaggle_ray.testing.toy import TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
@@ -31,7 +32,7 @@ def options(runs: Path, data: Path, **others: JsonValue) -> RunOptions:
     return RunOptions(data=data, runs=runs, threads=1, **chosen)
 
 
-def run(runs: Path, data: Path, **others: JsonValue) -> Outcome:
+def run(runs: Path, data: Path, **others: JsonValue) -> RunResult:
     return execute(options(runs, data, **others), launcher="local")
 
 

@@ -39,23 +39,21 @@ def weights_of(result: RunResult, experiment_id: str, fold: int = 0) -> bytes:
 
 def test_the_teacher_is_trained_first_and_the_student_learns_from_it(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, STUDENT)
-    teacher, student = result.outcome.plan.experiments
+    teacher, student = result.plan.experiments
     assert student.teacher_id == teacher.experiment_id
     assert student.needs == (teacher.experiment_id,)
-    assert result.outcome.num_epochs_trained == 2 * (8 + 3)
+    assert result.num_epochs_trained == 2 * (8 + 3)
     alone = run(tmp_path / "alone", toy_data, {**STUDENT, "distill_from": {}})
-    assert weights_of(result, student.experiment_id) != weights_of(
-        alone, alone.outcome.plan.experiments[0].experiment_id
-    )
+    assert weights_of(result, student.experiment_id) != weights_of(alone, alone.plan.experiments[0].experiment_id)
     again = run(tmp_path, toy_data, STUDENT)
-    assert again.outcome.num_epochs_trained == 0
+    assert again.num_epochs_trained == 0
     assert again.submission.read_bytes() == result.submission.read_bytes()
 
 
 def test_what_the_teacher_saw_the_student_depends_on(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, STUDENT)
-    teacher, student = result.outcome.plan.experiments
-    store, folds = RunStore(result.run_dir), result.outcome.plan.folds
+    teacher, student = result.plan.experiments
+    store, folds = RunStore(result.run_dir), result.plan.folds
     for fold in range(2):
         committed = store.result(Trial(experiment_id=student.experiment_id, fold=fold))
         assert committed is not None
@@ -100,6 +98,6 @@ def test_a_fast_dev_run_has_the_teacher_too(tmp_path: Path, toy_data: Path) -> N
     result = kaggle_ray.run(
         TOY_FILE, experiments=[STUDENT], data=toy_data, runs=tmp_path, fast_dev=True, reporters=[]
     )  # fmt: skip
-    teacher, student = result.outcome.plan.experiments
+    teacher, student = result.plan.experiments
     assert student.teacher_id == teacher.experiment_id
     assert len(result.pool.members) == 2

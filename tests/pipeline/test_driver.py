@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import RunStore
@@ -50,7 +51,7 @@ class FilesToo(Recorder):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    outcome: Outcome
+    result: RunResult
     recorder: FilesToo
     options: RunOptions
 
@@ -71,12 +72,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Finish
     chosen = options(folder / "runs", toy_data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
-        outcome = execute(chosen, launcher="local", reporters=[recorder], command=["kaggle-ray", "run", "toy"])
-    return Finished(outcome=outcome, recorder=recorder, options=chosen)
+        result = execute(chosen, launcher="local", reporters=[recorder], command=["kaggle-ray", "run", "toy"])
+    return Finished(result=result, recorder=recorder, options=chosen)
 
 
-def store_of(outcome: Outcome) -> RunStore:
-    return RunStore(outcome.plan.run_dir)
+def store_of(result: RunResult) -> RunStore:
+    return RunStore(result.plan.run_dir)
 
 
 def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> FloatArray:
@@ -90,9 +91,9 @@ def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> Fl
     return parse_values(table)[[row_of[sample_id] for sample_id in ids.tolist()]]
 
 
-def scored_target(outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    target = dict(zip(outcome.plan.samples.train_ids.tolist(), outcome.plan.samples.target.tolist(), strict=True))
-    return np.array([target[sample_id] for sample_id in outcome.pool.scored_ids.tolist()], dtype=np.int64)
+def scored_target(result: RunResult) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    target = dict(zip(result.plan.samples.train_ids.tolist(), result.plan.samples.target.tolist(), strict=True))
+    return np.array([target[sample_id] for sample_id in result.pool.scored_ids.tolist()], dtype=np.int64)
 
 
 # What is shown is what was predicted --------------------------------------------------------------------------------
@@ -101,79 +102,79 @@ def scored_target(outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]
 def test_every_experiment_scores_exactly_what_the_board_says_once_written_and_read_back(
     finished: Finished, tmp_path: Path
 ) -> None:
-    outcome = finished.outcome
-    shown = {row.name: row.score for row in outcome.board.rows if row.kind == "experiment"}
-    assert len(shown) == len(EXPERIMENTS) == len(outcome.pool.oof)
-    for experiment in outcome.plan.experiments:
-        values = written_and_read_back(outcome.pool.scored_ids, outcome.pool.oof[experiment.experiment_id][:], tmp_path)
-        assert COMPETITION.metric.score(scored_target(outcome), values) == shown[experiment.name]
+    result = finished.result
+    shown = {row.name: row.score for row in result.board.rows if row.kind == "experiment"}
+    assert len(shown) == len(EXPERIMENTS) == len(result.pool.oof)
+    for experiment in result.plan.experiments:
+        values = written_and_read_back(result.pool.scored_ids, result.pool.oof[experiment.experiment_id][:], tmp_path)
+        assert COMPETITION.metric.score(scored_target(result), values) == shown[experiment.name]
 
 
 @pytest.mark.parametrize("method", ["greedy", "mean"])
 def test_every_ensemble_scores_exactly_what_the_board_says_once_written_and_read_back(
     finished: Finished, tmp_path: Path, method: str
 ) -> None:
-    outcome = finished.outcome
-    oof = np.load(outcome.plan.run_dir / f"ensembles/{method}/oof.npy", allow_pickle=False)
-    (shown,) = [row for row in outcome.board.rows if row.name == f"ensemble ({method})"]
-    values = written_and_read_back(outcome.pool.scored_ids, oof, tmp_path)
-    assert COMPETITION.metric.score(scored_target(outcome), values) == shown.score
+    result = finished.result
+    oof = np.load(result.plan.run_dir / f"ensembles/{method}/oof.npy", allow_pickle=False)
+    (shown,) = [row for row in result.board.rows if row.name == f"ensemble ({method})"]
+    values = written_and_read_back(result.pool.scored_ids, oof, tmp_path)
+    assert COMPETITION.metric.score(scored_target(result), values) == shown.score
 
 
 def test_the_ensembles_in_sample_score_is_that_of_its_weights_on_the_rows_that_chose_them(finished: Finished) -> None:
-    outcome = finished.outcome
-    assert outcome.ensemble is not None
-    in_sample = COMPETITION.metric.score(scored_target(outcome), outcome.ensemble.apply(outcome.pool.oof))
-    assert in_sample == outcome.ensemble.score_in_sample
+    result = finished.result
+    assert result.ensemble is not None
+    in_sample = COMPETITION.metric.score(scored_target(result), result.ensemble.apply(result.pool.oof))
+    assert in_sample == result.ensemble.score_in_sample
     event = finished.recorder.one("ensemble")
-    assert event.values["score_honest"] == outcome.ensemble.score_honest
-    assert event.values["score_in_sample"] == outcome.ensemble.score_in_sample
+    assert event.values["score_honest"] == result.ensemble.score_honest
+    assert event.values["score_in_sample"] == result.ensemble.score_in_sample
 
 
 def test_each_folds_score_is_that_of_its_committed_predictions(finished: Finished) -> None:
-    outcome = finished.outcome
-    store, plan = store_of(outcome), outcome.plan
+    result = finished.result
+    store, plan = store_of(result), result.plan
     for experiment in plan.experiments:
         for fold in range(plan.folds.num_folds):
-            result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
-            assert result is not None
-            valid, _ = store.predictions(result)
+            of_trial = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+            assert of_trial is not None
+            valid, _ = store.predictions(of_trial)
             target = plan.samples.target[plan.folds.valid_rows(fold)]
-            assert COMPETITION.metric.score(target, np.array(valid.values)) == result.score
+            assert COMPETITION.metric.score(target, np.array(valid.values)) == of_trial.score
 
 
 def test_the_submission_has_the_samples_ids_in_its_order_and_the_ensembles_values(
     finished: Finished, toy_data: Path
 ) -> None:
-    outcome = finished.outcome
-    assert outcome.ensemble is not None
-    read, sample = read_cells(outcome.submission), read_cells(toy_data / "sample_submission.csv")
+    result = finished.result
+    assert result.ensemble is not None
+    read, sample = read_cells(result.submission), read_cells(toy_data / "sample_submission.csv")
     assert read.ids == sample.ids
-    assert parse_values(read).tobytes() == outcome.ensemble.apply(outcome.pool.test)[:].tobytes()
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert outcome.submission.name == "submission.csv"
+    assert parse_values(read).tobytes() == result.ensemble.apply(result.pool.test)[:].tobytes()
+    check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
+    assert result.submission.name == "submission.csv"
 
 
 def test_test_predictions_are_the_mean_over_the_folds_models(finished: Finished) -> None:
-    outcome = finished.outcome
-    store, plan = store_of(outcome), outcome.plan
+    result = finished.result
+    store, plan = store_of(result), result.plan
     for experiment in plan.experiments:
         of_folds = []
         for fold in range(plan.folds.num_folds):
-            result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
-            assert result is not None
-            of_folds.append(np.array(store.predictions(result)[1].values, dtype=np.float64))
+            of_trial = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+            assert of_trial is not None
+            of_folds.append(np.array(store.predictions(of_trial)[1].values, dtype=np.float64))
         mean = np.mean(of_folds, axis=0).astype(np.float32)
-        assert np.array_equal(mean, outcome.pool.test[experiment.experiment_id][:])
+        assert np.array_equal(mean, result.pool.test[experiment.experiment_id][:])
         assert not np.array_equal(of_folds[0], of_folds[1])
 
 
 def test_out_of_fold_rows_were_predicted_by_models_that_trained_on_all_other_rows(finished: Finished) -> None:
-    plan, store = finished.outcome.plan, store_of(finished.outcome)
+    plan, store = finished.result.plan, store_of(finished.result)
     for fold in range(plan.folds.num_folds):
-        result = store.result(Trial(experiment_id=plan.experiments[0].experiment_id, fold=fold))
-        assert result is not None
-        lineage = store.predictions(result)[0].lineage
+        of_trial = store.result(Trial(experiment_id=plan.experiments[0].experiment_id, fold=fold))
+        assert of_trial is not None
+        lineage = store.predictions(of_trial)[0].lineage
         assert lineage is not None
         assert np.flatnonzero(lineage.trained_rows).tolist() == plan.folds.train_rows(fold).tolist()
 
@@ -193,15 +194,15 @@ def test_the_baseline_is_submitted_before_any_trial_starts(finished: Finished) -
 
 def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: Finished) -> None:
     # 30 of 60 rows are bright, in each fold's training rows 15 of 30: -ln(1/2).
-    (row,) = [row for row in finished.outcome.board.rows if row.kind == "baseline"]
+    (row,) = [row for row in finished.result.board.rows if row.kind == "baseline"]
     assert row.score == pytest.approx(math.log(2), abs=1e-12)
     assert finished.recorder.one("baseline").values["score"] == row.score
-    path = finished.outcome.plan.run_dir / "submissions/baseline.csv"
+    path = finished.result.plan.run_dir / "submissions/baseline.csv"
     assert set(parse_values(read_cells(path)).ravel().tolist()) == {0.5}
 
 
 def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> None:
-    record = json.loads((finished.outcome.plan.run_dir / "run.json").read_text())
+    record = json.loads((finished.result.plan.run_dir / "run.json").read_text())
     assert record["command"] == "kaggle-ray run toy"
     assert set(record["code"]) == {"commit", "diff"}
     assert {"numpy", "torch", "opencv-python-headless"} <= set(record["packages"])
@@ -210,12 +211,12 @@ def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> N
     assert record["settings"]["device"] == "cpu"
     assert [experiment["hyperparameters"]["seed"] for experiment in record["experiments"]] == [0, 0, 1]
     assert [experiment["hyperparameters"]["lr"] for experiment in record["experiments"]] == [1e-2, 3e-3, 1e-2]
-    assert record["folds_digest"] == finished.outcome.plan.folds.digest
+    assert record["folds_digest"] == finished.result.plan.folds.digest
     assert record["schema_version"] == 2
 
 
 def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished: Finished) -> None:
-    path = finished.outcome.plan.run_dir / "events.jsonl"
+    path = finished.result.plan.run_dir / "events.jsonl"
     written = [json.loads(line)["event_id"] for line in path.read_text().splitlines()]
     assert len(set(written)) == len(written)
     replayed = read_events(path)
@@ -226,16 +227,16 @@ def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished
 
 
 def test_the_board_read_from_the_folder_is_the_board_that_was_returned(finished: Finished) -> None:
-    assert board_of(store_of(finished.outcome)) == finished.outcome.board
-    assert finished.outcome.board.to_rows() == finished.recorder.one("run_finished").values["board"]
+    assert board_of(store_of(finished.result)) == finished.result.board
+    assert finished.result.board.to_rows() == finished.recorder.one("run_finished").values["board"]
 
 
 def test_the_report_and_the_folder_are_those_of_the_design(finished: Finished) -> None:
-    run_dir = finished.outcome.plan.run_dir
-    assert run_dir == Path(finished.options.runs) / "toy" / finished.outcome.plan.run_id
+    run_dir = finished.result.plan.run_dir
+    assert run_dir == Path(finished.options.runs) / "toy" / finished.result.plan.run_id
     for name in ("run.json", "folds.csv", "events.jsonl", "report.html", "submissions/submission.json"):
         assert (run_dir / name).is_file(), name
-    for experiment in finished.outcome.plan.experiments:
+    for experiment in finished.result.plan.experiments:
         assert (run_dir / "trials" / experiment.experiment_id / "experiment.json").is_file()
         attempts = list((run_dir / "trials" / experiment.experiment_id).glob("fold*/attempts/*"))
         assert len(attempts) == 2
@@ -270,7 +271,7 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
 
 
 def test_another_run_on_the_same_machine_decodes_nothing(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
-    assert finished.outcome.decoded_images == NUM_IMAGES
+    assert finished.result.decoded_images == NUM_IMAGES
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(Path(finished.options.runs).parent / "cache"))
         other = execute(options(tmp_path, toy_data, [{**TINY, "epochs": 1}]), launcher="local")
@@ -288,8 +289,8 @@ def test_two_image_sizes_decode_each_image_twice(
 
 def test_the_same_run_elsewhere_gives_the_same_bytes(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
     other = execute(options(tmp_path, toy_data), launcher="local")
-    assert other.submission.read_bytes() == finished.outcome.submission.read_bytes()
-    assert other.plan.run_id == finished.outcome.plan.run_id
+    assert other.submission.read_bytes() == finished.result.submission.read_bytes()
+    assert other.plan.run_id == finished.result.plan.run_id
 
 
 def test_hyperparameters_with_tuples_are_the_run_that_they_started(tmp_path: Path, toy_data: Path) -> None:
@@ -307,13 +308,13 @@ def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -
         def close(self) -> None:
             raise ConnectionError("no server")
 
-    outcome = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), launcher="local", reporters=[Broken()])
-    assert outcome.ensemble is not None
+    result = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), launcher="local", reporters=[Broken()])
+    assert result.ensemble is not None
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_ray_and_this_process_give_the_same_bytes(finished: Finished, tmp_path: Path, toy_data: Path) -> None:
     on_ray = execute(options(tmp_path, toy_data, num_slots=2), launcher="ray")
-    assert on_ray.submission.read_bytes() == finished.outcome.submission.read_bytes()
-    assert on_ray.num_epochs_trained == finished.outcome.num_epochs_trained
+    assert on_ray.submission.read_bytes() == finished.result.submission.read_bytes()
+    assert on_ray.num_epochs_trained == finished.result.num_epochs_trained

@@ -38,18 +38,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Pat
 
 def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
-    outcome = execute(options(tmp_path, toy_data, budget_s=0), launcher="local", reporters=[recorder])
-    assert outcome.ensemble is None
-    assert outcome.submission.name == "baseline.csv"
-    assert outcome.num_epochs_trained == 0
-    assert set(outcome.pool.missing_folds.values()) == {(0, 1)}
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
+    result = execute(options(tmp_path, toy_data, budget_s=0), launcher="local", reporters=[recorder])
+    assert result.ensemble is None
+    assert result.submission.name == "baseline.csv"
+    assert result.num_epochs_trained == 0
+    assert set(result.pool.missing_folds.values()) == {(0, 1)}
+    check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert recorder.kinds == ["run_started", "baseline", "interrupted", "run_finished"]
     stopped = recorder.one("interrupted").values
     assert (stopped["reason"], stopped["num_committed"], stopped["num_trials"]) == ("deadline", 0, 4)
-    assert f"run_id={outcome.plan.run_id!r}" in stopped["how_to_resume"]
+    assert f"run_id={result.plan.run_id!r}" in stopped["how_to_resume"]
     assert "budget='0s'" in stopped["how_to_ensemble"]
-    assert outcome.report.is_file()
+    assert result.report.is_file()
 
 
 def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(tmp_path: Path, toy_data: Path) -> None:
@@ -63,15 +63,15 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
 
     with pytest.raises(KeyboardInterrupt):
         execute(options(tmp_path, toy_data, both), launcher="local", reporters=[StopsAfterTheFirst()])
-    outcome = execute(options(tmp_path, toy_data, both, budget_s=0), launcher="local")
-    complete, incomplete = (experiment.experiment_id for experiment in outcome.plan.experiments)
-    assert outcome.ensemble is not None
-    assert dict(outcome.ensemble.weights) == {complete: 1.0}
-    assert dict(outcome.pool.missing_folds) == {incomplete: (0, 1)}
-    assert outcome.submission.name == "submission.csv"
-    assert outcome.num_epochs_trained == 0
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert [row.folds_done for row in outcome.board.rows if row.kind == "experiment"] == [2, 0]
+    result = execute(options(tmp_path, toy_data, both, budget_s=0), launcher="local")
+    complete, incomplete = (experiment.experiment_id for experiment in result.plan.experiments)
+    assert result.ensemble is not None
+    assert dict(result.ensemble.weights) == {complete: 1.0}
+    assert dict(result.pool.missing_folds) == {incomplete: (0, 1)}
+    assert result.submission.name == "submission.csv"
+    assert result.num_epochs_trained == 0
+    check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
+    assert [row.folds_done for row in result.board.rows if row.kind == "experiment"] == [2, 0]
 
 
 @pytest.mark.parametrize("moment", ["baseline", "trial_started", "epoch", "trial_finished", "ensemble"])
@@ -103,18 +103,18 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
 ) -> None:
     recorder = Recorder()
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
-    outcome = execute(options(tmp_path, toy_data, both, budget_s=4), launcher="local", reporters=[recorder])
-    endless = outcome.plan.experiments[1].experiment_id
+    result = execute(options(tmp_path, toy_data, both, budget_s=4), launcher="local", reporters=[recorder])
+    endless = result.plan.experiments[1].experiment_id
     ended = [event for event in recorder.events if event.kind == "trial_finished"]
     assert [event.values["status"] for event in ended] == ["committed", "committed", "stopped"]
     assert ended[-1].trial == Trial(experiment_id=endless, fold=0)
-    assert RunStore(outcome.plan.run_dir).result(Trial(experiment_id=endless, fold=0)) is None
+    assert RunStore(result.plan.run_dir).result(Trial(experiment_id=endless, fold=0)) is None
     assert recorder.one("interrupted").values["reason"] == "deadline"
     assert recorder.one("interrupted").values["num_committed"] == 2
-    assert outcome.ensemble is not None
-    assert outcome.num_epochs_trained > 6
-    check_submission(outcome.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert outcome.seconds < 30
+    assert result.ensemble is not None
+    assert result.num_epochs_trained > 6
+    check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
+    assert result.seconds < 30
 
 
 def test_where_every_trial_fails_the_reason_and_the_baseline_are_named(tmp_path: Path, toy_data: Path) -> None:

@@ -32,7 +32,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **optio
 
 
 def results_of(result: RunResult, number: int = 0) -> list[TrialResult]:
-    store, experiment = RunStore(result.run_dir), result.outcome.plan.experiments[number]
+    store, experiment = RunStore(result.run_dir), result.plan.experiments[number]
     found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
     return [each for each in found if each is not None]
 
@@ -40,20 +40,18 @@ def results_of(result: RunResult, number: int = 0) -> list[TrialResult]:
 def test_snapshots_are_members_of_the_ensemble(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, SNAPSHOTS)
     names = {member.name for member in result.pool.members.values()}
-    experiment = result.outcome.plan.experiments[0].name
+    experiment = result.plan.experiments[0].name
     assert names == {experiment, f"{experiment} at epoch 2", f"{experiment} at epoch 4"}
     values = [np.asarray(result.pool.oof[name][:]) for name in result.pool.members]
     assert all(not np.array_equal(values[0], other) for other in values[1:])
     shown = {row.name: row.score for row in result.board.rows}
     for member_id, member in result.pool.members.items():
-        expected = result.outcome.plan.competition.metric.score(
-            _target(result), np.asarray(result.pool.oof[member_id][:])
-        )
+        expected = result.plan.competition.metric.score(_target(result), np.asarray(result.pool.oof[member_id][:]))
         assert shown[member.name] == pytest.approx(expected)
 
 
 def _target(result: RunResult) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    plan = result.outcome.plan
+    plan = result.plan
     return np.asarray(plan.samples.target[plan.folds.scored_rows()])
 
 
@@ -64,7 +62,7 @@ def test_the_epoch_of_each_fold_is_the_best_on_the_other_folds_rows(tmp_path: Pa
     best = [min(curves[1], key=curves[1].__getitem__), min(curves[0], key=curves[0].__getitem__)]
     assert [epoch or 6 for epoch in member.parts[0].epochs] == best
     assert result.ensemble is not None
-    assert result.outcome.board.rows[0].score is not None
+    assert result.board.rows[0].score is not None
 
 
 def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path, toy_data: Path) -> None:
@@ -76,7 +74,7 @@ def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path
         assert of_fold.epoch == best + 1
         lineage = RunStore(result.run_dir).lineage(of_fold)
         assert lineage.is_proven
-        train_rows = result.outcome.plan.folds.train_rows(of_fold.trial.fold)
+        train_rows = result.plan.folds.train_rows(of_fold.trial.fold)
         assert 0.6 * len(train_rows) < lineage.trained_rows.sum() < 0.85 * len(train_rows)
 
 
@@ -85,9 +83,9 @@ def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, 
     with pytest.raises(NothingToSubmitError, match=r"--admit-unproven submits them, without an honest score"):
         run(tmp_path, toy_data, chosen)
     honest = run(tmp_path / "with", toy_data, chosen, POINT)
-    assert set(honest.ensemble.weights) == {honest.outcome.plan.experiments[1].experiment_id}  # type: ignore[union-attr]
+    assert set(honest.ensemble.weights) == {honest.plan.experiments[1].experiment_id}  # type: ignore[union-attr]
     rows = {row.name: row for row in honest.board.rows}
-    unproven = rows[honest.outcome.plan.experiments[0].name]
+    unproven = rows[honest.plan.experiments[0].name]
     assert unproven.score is None
     assert "chosen on the rows that are scored" in (unproven.error or "")
     admitted = run(tmp_path, toy_data, chosen, admit_unproven=True)
@@ -105,7 +103,7 @@ def test_a_child_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Path)
 def test_seeds_are_averaged_before_they_are_weighted(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, *({**POINT, "seed": seed} for seed in range(3)))
     (member_id,) = result.pool.oof
-    singles = [result.pool.of_seeds[e.experiment_id][:] for e in result.outcome.plan.experiments]
+    singles = [result.pool.of_seeds[e.experiment_id][:] for e in result.plan.experiments]
     assert np.allclose(result.pool.oof[member_id][:], np.mean(singles, axis=0), atol=1e-6)
     (row,) = [row for row in result.board.rows if row.kind == "member"]
     assert "mean of 3 seeds" in row.name
@@ -169,12 +167,12 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
 def test_seeds_make_one_member_of_each_experiment_and_a_rerun_trains_nothing(tmp_path: Path, toy_data: Path) -> None:
     hyperparameter_sets = [POINT, {**POINT, "epochs": 2, "init_from": {"epochs": 3}}]
     result = run(tmp_path, toy_data, *hyperparameter_sets, seeds=2)
-    assert [e.hyperparameters["seed"] for e in result.outcome.plan.experiments] == [0, 0, 0, 1, 1, 1]
+    assert [e.hyperparameters["seed"] for e in result.plan.experiments] == [0, 0, 0, 1, 1, 1]
     assert len(result.pool.members) == 3
     assert all(len(member.parts) == 2 for member in result.pool.members.values())
     again = run(tmp_path, toy_data, *hyperparameter_sets, seeds=2)
     assert again.run_dir == result.run_dir
-    assert again.outcome.num_epochs_trained == 0
+    assert again.num_epochs_trained == 0
     one = run(tmp_path, toy_data, *hyperparameter_sets, seeds=1)
     assert one.run_dir != result.run_dir
     with pytest.raises(RunMismatchError, match="was started with other experiments"):
@@ -186,5 +184,5 @@ def test_a_run_with_seeds_is_resumed_by_its_name_alone(tmp_path: Path, toy_data:
     again = kaggle_ray.run(
         TOY_FILE, data=toy_data, runs=tmp_path, run_id="x", launcher="local", reporters=[], budget="0s"
     )
-    assert again.outcome.num_epochs_trained == 0
+    assert again.num_epochs_trained == 0
     assert again.submission.read_bytes() == first.submission.read_bytes()

@@ -53,9 +53,9 @@ def run_fast(file: Path, folder: Path, **options: object) -> RunResult:
 @pytest.mark.parametrize("task", TOY_TASKS)
 def test_every_task_goes_from_one_batch_to_a_checked_submission_and_a_report(task: ToyTask, tmp_path: Path) -> None:
     result = run_fast(write_toy(task, tmp_path), tmp_path)
-    plan = result.outcome.plan
+    plan = result.plan
     assert result.run_dir.name.startswith("fast-dev-")
-    assert result.outcome.num_epochs_trained == plan.num_trials
+    assert result.num_epochs_trained == plan.num_trials
     assert len(plan.samples.train_ids) == 2 * BATCH_SIZE
     assert [len(plan.folds.train_rows(fold)) for fold in range(2)] == [BATCH_SIZE, BATCH_SIZE]
     assert read_cells(result.submission).ids == tuple(plan.samples.test_ids.tolist())
@@ -80,7 +80,7 @@ COMPETITION = dataclasses.replace(
 
 def test_groups_are_not_torn_apart(tmp_path: Path) -> None:
     result = run_fast(write_toy("table", tmp_path, GROUPED), tmp_path)
-    plan = result.outcome.plan
+    plan = result.plan
     assert plan.samples.groups is not None
     folds_by_group: dict[str, set[int]] = {}
     for group, fold in zip(plan.samples.groups.tolist(), plan.folds.fold_of.tolist(), strict=True):
@@ -96,7 +96,7 @@ def test_it_is_started_anew_each_time_and_is_no_run(tmp_path: Path) -> None:
     (first.run_dir / "leftover").mkdir()
     again = run_fast(file, tmp_path)
     assert again.run_dir == first.run_dir
-    assert again.outcome.num_epochs_trained == 2
+    assert again.num_epochs_trained == 2
     assert not (first.run_dir / "leftover").exists()
     assert json.loads((again.run_dir / "run.json").read_text())["fast_dev"] is True
     assert list_runs(tmp_path / "runs") == []
@@ -113,9 +113,9 @@ def test_what_happens_between_epochs_and_trials_happens_too(tmp_path: Path) -> N
         {**base, "init_from": {"epochs": 40, "lr": 1e-3}},
     ]
     result = run_fast(write_toy("table", tmp_path), tmp_path, experiments=experiments)
-    epochs = [experiment.hyperparameters["epochs"] for experiment in result.outcome.plan.experiments]
+    epochs = [experiment.hyperparameters["epochs"] for experiment in result.plan.experiments]
     assert epochs == [2, 2, 1, 1, 1]
-    assert result.outcome.plan.experiments[-1].parent_id == result.outcome.plan.experiments[-2].experiment_id
+    assert result.plan.experiments[-1].parent_id == result.plan.experiments[-2].experiment_id
     assert len(result.pool.oof) > 4
 
 
@@ -132,11 +132,11 @@ def test_an_unknown_model_is_named(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_left_out_of_the_few_rows_where_the_user_asks_for_it(tmp_path: Path) -> None:
     file = write_toy("regression", tmp_path)
-    before = run_fast(file, tmp_path).outcome.plan.samples
+    before = run_fast(file, tmp_path).plan.samples
     (tmp_path / f"data/images/{before.train_ids[0]}.png").write_bytes(b"")
     result = run_fast(file, tmp_path, skip_unreadable=True)
-    assert sorted(result.outcome.plan.unreadable) == [f"images/{before.train_ids[0]}.png"]
-    assert len(result.outcome.plan.samples.train_ids) == len(before.train_ids) - 1
+    assert sorted(result.plan.unreadable) == [f"images/{before.train_ids[0]}.png"]
+    assert len(result.plan.samples.train_ids) == len(before.train_ids) - 1
 
 
 # Options ------------------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_a_run_without_an_ensemble_says_how_to_get_one(tmp_path: Path, toy_data:
 
 def test_weights_that_are_gone_are_named(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, POINT)
-    trial = Trial(experiment_id=result.outcome.plan.experiments[0].experiment_id, fold=1)
+    trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=1)
     committed = RunStore(result.run_dir).result(trial)
     assert committed is not None
     RunStore(result.run_dir).remove_weights(committed, keep=())
@@ -256,7 +256,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, toy_data: P
 def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data: Path) -> None:
     """A network that was built with the library's weights may know other statistics than one without."""
     result = run(tmp_path, toy_data, POINT)
-    trial = Trial(experiment_id=result.outcome.plan.experiments[0].experiment_id, fold=0)
+    trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=0)
     committed = RunStore(result.run_dir).result(trial)
     assert committed is not None
     weights = load(RunStore(result.run_dir).weights(committed))
@@ -264,7 +264,7 @@ def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data:
     assert weights["images.std"].shape == (3,)
     hyperparameters = parse_hyperparameters(POINT, where="here")
     competition, samples = open_competition(load_competition(TOY_FILE)[0], toy_data)
-    rows = TestRows(competition, samples, result.outcome.plan.settings, tmp_path / "cache")
+    rows = TestRows(competition, samples, result.plan.settings, tmp_path / "cache")
     of_run = np.concatenate(list(rows.predict(hyperparameters, save(weights), where="here")))
     shifted = save({**weights, "images.mean": torch.zeros(3)})
     assert not np.allclose(of_run, np.concatenate(list(rows.predict(hyperparameters, shifted, where="here"))))

@@ -55,14 +55,14 @@ def full_results(result: RunResult) -> list[TrialResult | None]:
     store = RunStore(result.run_dir)
     return [
         store.result(Trial(experiment_id=experiment.experiment_id, fold=FULL_DATA))
-        for experiment in result.outcome.plan.experiments
+        for experiment in result.plan.experiments
     ]
 
 
 def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, POINT, {**POINT, "lr": 5e-3})
-    store, plan = RunStore(result.run_dir), result.outcome.plan
-    assert result.outcome.num_epochs_trained == 2 * 3 * 3
+    store, plan = RunStore(result.run_dir), result.plan
+    assert result.num_epochs_trained == 2 * 3 * 3
     of_full = []
     for full in full_results(result):
         assert full is not None
@@ -95,7 +95,7 @@ def test_a_refit_changes_no_score_and_no_other_submission(tmp_path: Path, toy_da
 
 def test_the_ledger_gives_no_score_to_a_trial_of_all_rows(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, POINT)
-    store, folds = RunStore(result.run_dir), result.outcome.plan.folds
+    store, folds = RunStore(result.run_dir), result.plan.folds
     (full,) = full_results(result)
     assert full is not None
     valid, test = store.predictions(full)
@@ -131,7 +131,7 @@ def test_a_rerun_trains_nothing_and_gives_the_same_bytes(tmp_path: Path, toy_dat
     assert first.refit is not None
     before = first.refit.read_bytes()
     second = run(tmp_path, toy_data, POINT, SNAPSHOTS)
-    assert second.outcome.num_epochs_trained == 0
+    assert second.num_epochs_trained == 0
     assert second.refit is not None
     assert second.refit.read_bytes() == before
 
@@ -144,7 +144,7 @@ def test_a_refit_that_is_stopped_goes_on_where_it_was(tmp_path: Path, toy_data: 
     assert recorder.events[-1].kind == "interrupted"
     assert (tmp_path / "cut" / "toy" / "x" / "submissions" / "submission.csv").exists()
     result = run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS)
-    assert result.outcome.num_epochs_trained == 6
+    assert result.num_epochs_trained == 6
     assert result.refit is not None
     assert straight.refit is not None
     assert result.refit.read_bytes() == straight.refit.read_bytes()
@@ -220,7 +220,7 @@ def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data:
     assert full is not None
     assert len(full.history) == max(epoch or 6 for epoch in member.parts[0].epochs)
     assert full.epoch == len(full.history)
-    trial, epoch = full_model(member.parts[0], result.outcome.plan.experiments[0])
+    trial, epoch = full_model(member.parts[0], result.plan.experiments[0])
     assert (trial, epoch) == (full.trial, None)
 
 

@@ -28,7 +28,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **optio
 
 
 def result_of(run_result: RunResult, number: int, fold: int) -> TrialResult:
-    experiment = run_result.outcome.plan.experiments[number]
+    experiment = run_result.plan.experiments[number]
     found = RunStore(run_result.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=fold))
     assert found is not None
     return found
@@ -73,7 +73,7 @@ def test_of_the_kept_epochs_only_those_that_predict_keep_weights(tmp_path: Path,
 
 def test_a_childs_parent_keeps_the_weights_that_the_child_started_from(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, {**POINT, "epochs": 2, "init_from": {"epoch_rule": "other_folds", "epochs": 5}})
-    parent = result.pool.members[result.outcome.plan.experiments[0].experiment_id]
+    parent = result.pool.members[result.plan.experiments[0].experiment_id]
     for fold in range(2):
         assert kept(result, 0, fold) == {None, parent.parts[0].epochs[fold]}
         assert kept(result, 1, fold) == {None}
@@ -85,7 +85,7 @@ def test_a_rerun_after_the_sweep_trains_nothing_and_gives_the_same_bytes(tmp_pat
     assert kept(first, 1, 0) == set()
     before = first.submission.read_bytes()
     second = run(tmp_path, toy_data, *hyperparameter_sets)
-    assert second.outcome.num_epochs_trained == 0
+    assert second.num_epochs_trained == 0
     assert second.submission.read_bytes() == before
     assert kaggle_ray.predict(second.run_dir, data=toy_data, out=tmp_path / "p.csv").read_bytes() == before
 
@@ -95,9 +95,9 @@ def test_after_the_sweep_the_other_method_can_be_chosen_and_predict(tmp_path: Pa
     run(tmp_path, toy_data, *hyperparameter_sets)
     mean = run(tmp_path, toy_data, *hyperparameter_sets, ensemble="mean", refit=True)
     assert mean.refit is not None
-    assert mean.outcome.num_epochs_trained == sum(
+    assert mean.num_epochs_trained == sum(
         len(found.history)
-        for experiment in mean.outcome.plan.experiments
+        for experiment in mean.plan.experiments
         if (found := RunStore(mean.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=FULL_DATA)))
     )
     predicted = kaggle_ray.predict(mean.run_dir, data=toy_data, out=tmp_path / "p.csv")

@@ -89,11 +89,11 @@ def test_a_rerun_is_the_same_run_and_a_named_one_does_not_look_again(data: Path,
     first = run(data, tmp_path)
     again = run(data, tmp_path)
     assert again.run_dir == first.run_dir
-    assert again.outcome.num_epochs_trained == 0
-    assert again.outcome.decoded_images == 0
+    assert again.num_epochs_trained == 0
+    assert again.decoded_images == 0
     with patch.object(duplicate_rows, "find_near_duplicates", side_effect=AssertionError("was looked for again")):
         named = run(data, tmp_path, run_id=first.run_dir.name)
-    assert named.outcome.plan.near_duplicates == first.outcome.plan.near_duplicates
+    assert named.plan.near_duplicates == first.plan.near_duplicates
     assert named.submission.read_bytes() == first.submission.read_bytes()
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
-from kaggle_ray.pipeline.driver import Outcome, execute
+from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions, RunPlan
+from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.gather import Pool, gather, missing_folds, read_member
 from kaggle_ray.pool.members import Member, MemberPart
 from kaggle_ray.store.arrays import npy_bytes
@@ -22,7 +23,7 @@ Forge = Callable[[Predictions, Predictions], tuple[Predictions, Predictions]]
 
 
 @pytest.fixture(scope="module")
-def outcome(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     experiments = [{**TINY, "epochs": 1, "lr": lr} for lr in (1e-2, 1e-3)]
     options = RunOptions(
         competition=TOY_FILE, experiments=experiments, data=toy_data, runs=tmp_path_factory.mktemp("runs"),
@@ -32,14 +33,14 @@ def outcome(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome
 
 
 @pytest.fixture
-def plan(outcome: Outcome) -> RunPlan:
-    return outcome.plan
+def plan(finished: RunResult) -> RunPlan:
+    return finished.plan
 
 
 @pytest.fixture
-def store(outcome: Outcome, tmp_path: Path) -> RunStore:
+def store(finished: RunResult, tmp_path: Path) -> RunStore:
     """A copy of the run, to be tampered with."""
-    shutil.copytree(outcome.plan.run_dir, tmp_path / "run")
+    shutil.copytree(finished.plan.run_dir, tmp_path / "run")
     return RunStore(tmp_path / "run")
 
 
