@@ -34,6 +34,10 @@ class SchemaVersionError(StoreError):
     """A file of the run folder was written by another version of the schema."""
 
 
+class JsonShapeError(StoreError):
+    """A JSON text has other fields or types than what reads it expects: it was changed by hand, or is not ours."""
+
+
 class CorruptBlobError(StoreError):
     """A stored file is not the one that was committed."""
 

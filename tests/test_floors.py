@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"decide"},
     {"metrics"},
     {"config", "cache"},
-    {"rows"},
+    {"rows", "typed_json"},
     {"types"},
     {"errors"},
 ]

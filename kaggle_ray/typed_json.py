@@ -1,0 +1,165 @@
+"""Reads JSON of an untrusted file into types that the rest of the code may rely on.
+
+What a file holds is declared once, as a frozen dataclass; ``from_json`` checks the value against it field by field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from kaggle_ray.errors import JsonShapeError, suggest
+from kaggle_ray.types import JsonValue
+
+T = TypeVar("T")
+
+_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", types.NoneType: "null"}
+_MAX_SHOWN = 80
+"""Letters of a value that an error shows."""
+
+
+def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
+    """Return a JSON value as ``kind``.
+
+    Args:
+        kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too), ``str``, or a ``list``, ``tuple`` or
+            ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``, a union, ``Mapping`` (read
+            as a dict) and ``Sequence`` (read as a tuple).
+        value: what ``json.loads`` returned, or a part of it.
+        where: the file, or what else an error should name.
+
+    Raises:
+        JsonShapeError: the value has another shape; the message names the field.
+
+    Example:
+        >>> from kaggle_ray.types import Trial
+        >>> from_json(Trial, {"experiment_id": "c0ffee", "fold": 3}, where="result.json")
+        Trial(experiment_id='c0ffee', fold=3)
+        >>> from_json(dict[str, float], {"loss": 1}, where="result.json")
+        {'loss': 1.0}
+    """
+    read: T = _read(kind, value, where)
+    return read
+
+
+def is_number(value: JsonValue) -> bool:
+    """Return whether a JSON value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# The types that are read are known at run time only: from here on they are Any.
+
+
+def _read(kind: Any, value: JsonValue, where: str) -> Any:
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, value, where)
+    origin = get_origin(kind) or kind
+    if origin is Literal:
+        _require(value in get_args(kind), f"one of {', '.join(map(repr, get_args(kind)))}", value, where)
+        return value
+    if origin in (Union, types.UnionType):
+        return _read_union(get_args(kind), value, where)
+    read: Callable[[Any, JsonValue, str], Any] | None = _READERS.get(origin)
+    if read is None:
+        raise TypeError(f"{where}: {kind} is not read from JSON.")  # a mistake of the code, not of the file
+    return read(kind, value, where)
+
+
+def _read_plain(kind: Any, value: JsonValue, where: str) -> Any:
+    accepted = (int, float) if kind is float else kind
+    fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    _require(fits, _NAMES[kind], value, where)
+    return float(value) if kind is float and isinstance(value, int) else value
+
+
+def _read_dict(kind: Any, value: JsonValue, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _unexpected("an object", value, where)
+    _, of_values = get_args(kind)
+    return {name: _read(of_values, item, f"{where}: {name}") for name, item in value.items()}
+
+
+def _read_list(kind: Any, value: JsonValue, where: str) -> Any:
+    return _read_items(get_args(kind)[0], value, where)
+
+
+def _read_sequence(kind: Any, value: JsonValue, where: str) -> Any:
+    return tuple(_read_items(get_args(kind)[0], value, where))
+
+
+def _read_tuple(kind: Any, value: JsonValue, where: str) -> Any:
+    of_items = get_args(kind)
+    if len(of_items) == 2 and of_items[1] is Ellipsis:
+        return _read_sequence(kind, value, where)
+    items = _read_items(Any, value, where)
+    _require(len(items) == len(of_items), f"{len(of_items)} items", value, where)
+    return tuple(_read(of, item, f"{where}[{n}]") for n, (of, item) in enumerate(zip(of_items, items, strict=True)))
+
+
+def _read_items(kind: Any, value: JsonValue, where: str) -> list[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _unexpected("a list", value, where)
+    return [_read(kind, item, f"{where}[{number}]") for number, item in enumerate(value)]
+
+
+def _read_union(kinds: Sequence[Any], value: JsonValue, where: str) -> Any:
+    """Return the value as the first of ``kinds`` that it fits."""
+    if value is None and types.NoneType in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not types.NoneType]
+    for kind in others[:-1]:
+        try:
+            return _read(kind, value, where)
+        except JsonShapeError:
+            continue
+    return _read(others[-1], value, where)
+
+
+def _read_dataclass(kind: Any, value: JsonValue, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _unexpected("an object", value, where)
+    hints = _type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name in value:
+        if name not in fields:
+            raise JsonShapeError(f"{where}: unknown field {name!r}{suggest(name, fields)}")
+    for name, field in fields.items():
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if name not in value and not has_default:
+            raise JsonShapeError(f"{where}: the field {name!r} is missing.")
+    return kind(**{name: _read(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+@cache
+def _type_hints(kind: Any) -> Mapping[str, Any]:
+    """Return the types of a dataclass's fields; a ``JsonValue`` is taken as it is."""
+    return get_type_hints(kind, localns={"JsonValue": Any})
+
+
+def _require(condition: bool, expected: str, got: JsonValue, where: str) -> None:
+    if not condition:
+        raise _unexpected(expected, got, where)
+
+
+def _unexpected(expected: str, got: JsonValue, where: str) -> JsonShapeError:
+    shown = repr(got)
+    shown = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+    return JsonShapeError(f"{where}: expected {expected}, got {shown}.")
+
+
+_READERS: Mapping[Any, Callable[[Any, JsonValue, str], Any]] = {
+    bool: _read_plain,
+    int: _read_plain,
+    float: _read_plain,
+    str: _read_plain,
+    dict: _read_dict,
+    Mapping: _read_dict,
+    list: _read_list,
+    tuple: _read_tuple,
+    Sequence: _read_sequence,
+}
