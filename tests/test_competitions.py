@@ -9,7 +9,7 @@ from kaggle_ray import SearchSpace
 from kaggle_ray.config import make_experiments
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.settings import Machine
-from kaggle_ray.data.competition import load_competition, read_samples
+from kaggle_ray.data.competition import load_competition, open_competition
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"
@@ -37,7 +37,7 @@ def test_every_search_space_expands_to_experiments_of_different_names(path: Path
 
 def test_digits_are_all_there_once(tmp_path: Path) -> None:
     competition, _ = load_competition("digits")
-    samples = read_samples(competition, tmp_path / "digits")
+    samples = open_competition(competition, tmp_path / "digits")[1]
     assert (len(samples.train_ids), len(samples.test_ids)) == (1437, 360)
     assert np.bincount(samples.target).min() > 100
     assert "label" not in (tmp_path / "digits" / "sample_submission.csv").read_text()
@@ -46,7 +46,7 @@ def test_digits_are_all_there_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(not DOGS.is_dir(), reason="the Dogs vs. Cats photographs are not here")
 def test_dogs_vs_cats_reads_the_download() -> None:
     competition, _ = load_competition("dogs_vs_cats")
-    samples = read_samples(competition, DOGS)
+    samples = open_competition(competition, DOGS)[1]
     assert (len(samples.train_ids), len(samples.test_ids)) == (2000, 1000)
     assert samples.train_ids[0].startswith("cat.")
     assert samples.target[0] == 0

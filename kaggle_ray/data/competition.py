@@ -170,11 +170,6 @@ def open_competition(competition: Competition, data_dir: Path) -> tuple[Competit
     return competition, samples
 
 
-def read_samples(competition: Competition, data_dir: Path) -> Samples:
-    """Return the rows of ``open_competition``, which says what is raised."""
-    return open_competition(competition, data_dir)[1]
-
-
 def _find_data(competition: Competition, data_dir: Path) -> None:
     """Prepare the data folder where the competition carries its files. Raise DataError where there is none."""
     if competition.prepare is not None and not data_dir.exists():

@@ -11,20 +11,6 @@ import torch
 from torch import Tensor
 
 
-def tile_positions(height: int, width: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Return the top left corners of the fewest tiles that cover an image, row by row and evenly spread.
-
-    A side that is shorter than a tile has one tile, which is as short.
-
-    Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        tile: side of a tile, in pixels.
-        overlap: pixels that neighbours have at least in common, below ``tile``.
-    """
-    return [(top, left) for top in _starts(height, tile, overlap) for left in _starts(width, tile, overlap)]
-
-
 def predict_tiled(predict: Callable[[Tensor], Tensor], images_NCHW: Tensor, tile: int, overlap: int) -> Tensor:
     """Return (N, K, H, W) predictions of tiles, blended where they overlap with weights that sum to 1.
 

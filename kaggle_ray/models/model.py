@@ -48,7 +48,7 @@ class Model(nn.Module):
 
     def fresh_names(self) -> frozenset[str]:
         """Return the names of the parameters of ``fresh_modules``."""
-        fresh = {id(parameter) for module in self._fresh for parameter in module.parameters()}
+        fresh = {id(parameter) for module in self.fresh_modules() for parameter in module.parameters()}
         return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in fresh)
 
     def depths(self) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
@@ -62,13 +61,6 @@ class Board:
     def to_rows(self) -> list[dict[str, JsonValue]]:
         """Return JSON rows: the fields of BoardRow, and ``optimism``."""
         return [{**asdict(row), "optimism": self.optimism(row)} for row in self.rows]
-
-    @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, JsonValue]], *, metric: str, greater_is_better: bool) -> Board:
-        """Return the board that ``to_rows`` made the rows of."""
-        names = [spec.name for spec in fields(BoardRow)]
-        typed = tuple(BoardRow(**{name: row[name] for name in names}) for row in rows)
-        return cls(metric=metric, greater_is_better=greater_is_better, rows=typed)
 
     def table(self) -> Table:
         """Return the board as a rich table."""

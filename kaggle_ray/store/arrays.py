@@ -35,11 +35,6 @@ def npy_chunks(blocks: Iterable[StoredValues], *, num_rows: int) -> Iterator[byt
         raise ValueError(f"expected {num_rows} rows in blocks, got {num_seen}")
 
 
-def npy_bytes(array: StoredValues) -> bytes:
-    """Return ``array`` as the bytes of a .npy file in C order: uint8 as it is, all else as float32."""
-    return b"".join(npy_chunks([array], num_rows=len(array)))
-
-
 def _header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
     buffer = io.BytesIO()
     description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

@@ -15,7 +15,7 @@ from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_from_json, result_to_json
-from kaggle_ray.types import Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
+from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -98,14 +98,6 @@ class Attempt:
             "lineage": lineage_to_json(lineage),
         }
         self.put(MANIFEST_FILE, encode(manifest))
-
-    def put_predictions(self, valid: Predictions, test: Predictions) -> None:
-        """Write both parts and the manifest, where all is in memory."""
-        if valid.lineage is None:
-            raise ValueError("predictions of a trial need a lineage")
-        self.put_values("valid", [valid.values], num_rows=len(valid.values))
-        self.put_values("test", [test.values], num_rows=len(test.values))
-        self.put_manifest(valid.sample_ids, test.sample_ids, valid.lineage)
 
     def commit(self, result: TrialResult) -> TrialResult:
         """Create result.json, naming the attempt's files; return the result that stands.

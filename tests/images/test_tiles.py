@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kaggle_ray.images.tiles import predict_tiled, tile_positions
+from kaggle_ray.images.tiles import predict_tiled
 
 SIDES = st.integers(1, 60)
 
@@ -19,19 +19,34 @@ def tilings(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return draw(SIDES), draw(SIDES), tile, draw(st.integers(0, tile - 1))
 
 
+def tiles_of(height: int, width: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:
+    """Return top, left, height and width of each tile that is predicted, in their order."""
+    places = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[None].float()
+    found: list[tuple[int, int, int, int]] = []
+
+    def predict(tiles_NCHW: Tensor) -> Tensor:
+        top, left = (int(value) for value in tiles_NCHW[0, :, 0, 0])
+        found.append((top, left, *tiles_NCHW.shape[2:]))
+        return tiles_NCHW
+
+    predict_tiled(predict, places, tile, overlap)
+    return found
+
+
 @given(tilings())
 @settings(max_examples=200, deadline=None)
 def test_tiles_cover_every_pixel_and_lie_within(tiling: tuple[int, int, int, int]) -> None:
     height, width, tile, overlap = tiling
     covered = torch.zeros(height, width, dtype=torch.bool)
-    positions = tile_positions(*tiling)
-    for top, left in positions:
-        assert top == 0 or top + tile <= height
-        assert left == 0 or left + tile <= width
-        covered[top : top + tile, left : left + tile] = True
+    tiles = tiles_of(*tiling)
+    for top, left, *sides in tiles:
+        assert sides == [min(tile, height), min(tile, width)]
+        assert top + sides[0] <= height
+        assert left + sides[1] <= width
+        covered[top : top + sides[0], left : left + sides[1]] = True
     assert covered.all()
-    assert len(set(positions)) == len(positions)
-    for side, starts in ((height, [top for top, _ in positions]), (width, [left for _, left in positions])):
+    assert len(set(tiles)) == len(tiles)
+    for side, starts in ((height, [top for top, *_ in tiles]), (width, [left for _, left, *_ in tiles])):
         unique = sorted(set(starts))
         assert unique[-1] == max(side - tile, 0)
         assert all(after - before <= tile - overlap for before, after in pairwise(unique))
@@ -62,8 +77,8 @@ def test_predictions_of_one_image_do_not_jump_where_tiles_meet() -> None:
 
 
 def test_an_image_smaller_than_a_tile_is_predicted_whole() -> None:
-    assert tile_positions(20, 30, 64, 16) == [(0, 0)]
-    assert tile_positions(20, 100, 64, 16) == [(0, 0), (0, 36)]
+    assert tiles_of(20, 30, 64, 16) == [(0, 0, 20, 30)]
+    assert tiles_of(20, 100, 64, 16) == [(0, 0, 20, 64), (0, 36, 20, 64)]
 
 
 def test_predictions_of_another_size_are_named() -> None:
@@ -73,4 +88,4 @@ def test_predictions_of_another_size_are_named() -> None:
 
 def test_an_overlap_of_a_whole_tile_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap of 32 pixels of tiles of 32"):
-        tile_positions(48, 48, 32, 32)
+        tiles_of(48, 48, 32, 32)

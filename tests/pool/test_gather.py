@@ -14,8 +14,8 @@ from kaggle_ray.pipeline.plan import RunOptions, RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.gather import Pool, gather, missing_folds, read_member
 from kaggle_ray.pool.members import Member, MemberPart
-from kaggle_ray.store.arrays import npy_bytes
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.testing.attempts import put_predictions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Experiment, FloatArray, Lineage, Predictions, StrArray, Trial, TrialResult
 
@@ -63,7 +63,7 @@ def forge(store: RunStore, trial: Trial, change: Forge) -> None:
     valid, test = change(*read(store, trial))
     store.blobs.delete(f"trials/{trial}")
     attempt = store.attempt(trial)
-    attempt.put_predictions(valid, test)
+    put_predictions(attempt, valid, test)
     attempt.commit(TrialResult(trial=trial, status="committed", attempt_id="", score=0.5))
 
 
@@ -207,7 +207,7 @@ def test_a_file_changed_after_its_commit_is_refused(store: RunStore, plan: RunPl
     result = store.result(first_trial(plan))
     assert result is not None
     path = store.run_dir / f"trials/{result.trial}/attempts/{result.attempt_id}/valid.npy"
-    path.write_bytes(npy_bytes(np.zeros((30, 1), dtype=np.float32)))
+    np.save(path, np.zeros((30, 1), dtype=np.float32))
     with pytest.raises(CorruptBlobError, match=r"valid\.npy: expected sha256"):
         gathered(store, plan)
 

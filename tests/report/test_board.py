@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 
 import pytest
@@ -55,11 +54,6 @@ def test_optimism_is_how_much_better_in_sample_looks(board: Board, greater_is_be
 
 def test_experiment_has_no_optimism(board: Board) -> None:
     assert board.optimism(board.rows[1]) is None
-
-
-def test_rows_survive_json(board: Board) -> None:
-    rows = json.loads(json.dumps(board.to_rows()))
-    assert Board.from_rows(rows, metric="log_loss", greater_is_better=False) == board
 
 
 def test_frame_has_a_row_each_even_when_there_is_none(board: Board) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_ray.store.arrays import npy_bytes, npy_chunks
+from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.types import StoredValues
 
 
@@ -30,7 +30,7 @@ def test_blocks_make_the_file_that_numpy_saves(sizes: list[int], num_columns: in
 
 def test_all_but_bytes_becomes_float32_in_c_order() -> None:
     array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
-    assert npy_bytes(array) == saved(array.astype(np.float32, order="C"))
+    assert b"".join(npy_chunks([array], num_rows=2)) == saved(array.astype(np.float32, order="C"))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from kaggle_ray.store.schema import (
     result_from_json,
     result_to_json,
 )
+from kaggle_ray.testing.attempts import put_predictions
 from kaggle_ray.types import EpochMetrics, Experiment, FloatArray, Lineage, Predictions, Trial, TrialResult
 
 TRIAL = Trial(experiment_id="0123456789ab", fold=1)
@@ -46,7 +47,7 @@ def predictions(first: float) -> tuple[Predictions, Predictions]:
 
 def committed(store: RunStore, first: float, trial: Trial = TRIAL) -> TrialResult:
     attempt = store.attempt(trial)
-    attempt.put_predictions(*predictions(first))
+    put_predictions(attempt, *predictions(first))
     return attempt.commit(TrialResult(trial=trial, status="committed", attempt_id="", score=first))
 
 
@@ -73,7 +74,7 @@ def test_committed_predictions_are_read_back_with_their_lineage(tmp_path: Path) 
 
 def test_nothing_is_committed_before_the_commit(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
-    store.attempt(TRIAL).put_predictions(*predictions(0.5))
+    put_predictions(store.attempt(TRIAL), *predictions(0.5))
     assert store.result(TRIAL) is None
 
 
@@ -81,7 +82,7 @@ def test_of_two_attempts_the_loser_takes_the_winners_result_and_removes_its_own_
     store = RunStore(tmp_path)
     first, second = store.attempt(TRIAL), store.attempt(TRIAL)
     for attempt, value in ((first, 0.5), (second, 0.75)):
-        attempt.put_predictions(*predictions(value))
+        put_predictions(attempt, *predictions(value))
     won = second.commit(TrialResult(trial=TRIAL, status="committed", attempt_id="", score=0.75))
     lost = first.commit(TrialResult(trial=TRIAL, status="committed", attempt_id="", score=0.5))
     assert won == lost == store.result(TRIAL)
@@ -114,8 +115,8 @@ def test_a_failure_that_was_committed_stands_against_a_later_attempt(tmp_path: P
 def test_sweep_removes_the_losers_files_only(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     other = Trial(experiment_id=TRIAL.experiment_id, fold=10)
-    store.attempt(TRIAL).put_predictions(*predictions(0.1))
-    store.attempt(other).put_predictions(*predictions(0.1))
+    put_predictions(store.attempt(TRIAL), *predictions(0.1))
+    put_predictions(store.attempt(other), *predictions(0.1))
     result = committed(store, 0.5)
     before = files(tmp_path / "trials" / str(other))
     store.remove_losing_attempts(result)

@@ -6,7 +6,7 @@ import pytest
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import read_samples
+from kaggle_ray.data.competition import open_competition
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.estimate import seconds_per_trial
 
@@ -24,4 +24,4 @@ SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 )
 def test_a_trial_of_any_schedule_is_estimated(toy_data: Path, values: dict[str, object]) -> None:
     hyperparameters = parse_hyperparameters({**TINY, "epochs": 10, **values}, where="here")
-    assert seconds_per_trial(COMPETITION, read_samples(COMPETITION, toy_data), hyperparameters, SETTINGS) > 0
+    assert seconds_per_trial(COMPETITION, open_competition(COMPETITION, toy_data)[1], hyperparameters, SETTINGS) > 0

@@ -10,7 +10,7 @@ import torch
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import read_samples
+from kaggle_ray.data.competition import open_competition
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.errors import ConfigError, NonFiniteLossError
 from kaggle_ray.images.augment import id_hashes
@@ -30,7 +30,7 @@ POINT = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
 @pytest.fixture(scope="module")
 def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FitData]:
     """The toy competition's data for each of its folds; row 5 is train-only."""
-    samples = read_samples(COMPETITION, toy_data)
+    samples = open_competition(COMPETITION, toy_data)[1]
     train_only = np.arange(len(samples.train_ids)) == 5
     folds = make_folds(
         COMPETITION.folds,

@@ -13,7 +13,7 @@ import torch
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Samples, read_samples
+from kaggle_ray.data.competition import Samples, open_competition
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images
@@ -31,7 +31,7 @@ POINT = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
 
 @pytest.fixture(scope="module")
 def samples(toy_data: Path) -> Samples:
-    return read_samples(COMPETITION, toy_data)
+    return open_competition(COMPETITION, toy_data)[1]
 
 
 @pytest.fixture(scope="module")
