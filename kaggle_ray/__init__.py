@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kaggle_ray.config.settings import Settings as Settings
     from kaggle_ray.data.competition import Competition as Competition
     from kaggle_ray.data.competition import MaskSize as MaskSize
-    from kaggle_ray.data.competition import Samples as Samples
     from kaggle_ray.data.files import as_ids as as_ids
     from kaggle_ray.data.files import encode_labels as encode_labels
     from kaggle_ray.data.files import encode_tags as encode_tags
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from kaggle_ray.data.files import rle_coverage as rle_coverage
     from kaggle_ray.data.folds import FoldScheme as FoldScheme
     from kaggle_ray.data.head import Head as Head
+    from kaggle_ray.data.samples import Samples as Samples
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
     from kaggle_ray.data.table import read_numbers as read_numbers
@@ -46,7 +46,7 @@ _HOME = {
     "SearchSpace": "kaggle_ray.config",
     "Competition": "kaggle_ray.data.competition",
     "MaskSize": "kaggle_ray.data.competition",
-    "Samples": "kaggle_ray.data.competition",
+    "Samples": "kaggle_ray.data.samples",
     "as_ids": "kaggle_ray.data.files",
     "encode_labels": "kaggle_ray.data.files",
     "encode_tags": "kaggle_ray.data.files",

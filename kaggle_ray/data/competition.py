@@ -15,48 +15,11 @@ from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
-from kaggle_ray.data.table import Table
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import Metric
-from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target, Task
-
-ImagePaths = Path | tuple[Path, ...]
-"""A sample's image, or its several images in a fixed order."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Samples:
-    """The rows of a competition: N to train on, T to predict."""
-
-    train_ids: StrArray
-    """(N,) unique."""
-    train_paths: tuple[ImagePaths, ...]
-    """(N,) image files: one for each sample, or for each the same number of them."""
-    target: Target
-    """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
-    share of foreground, by which rows are assigned to folds; zeros where it is not known."""
-    test_ids: StrArray
-    """(T,) unique, in the order of the sample submission."""
-    test_paths: tuple[ImagePaths, ...]
-    """(T,) image files, as many for each sample as in train."""
-    train_masks: tuple[Path, ...] | None = None
-    """(N,) mask files, for segmentation."""
-    train_table: Table | None = None
-    test_table: Table | None = None
-    """With the same columns as ``train_table``."""
-    train_only: BoolArray | None = None
-    """(N,) rows that are never scored, such as external data; None is none."""
-    groups: StrArray | None = None
-    """(N,) rows that belong together, such as photographs of one car."""
-    times: Float64Array | None = None
-    """(N,) when each row was taken, for folds by time."""
-
-    @property
-    def num_views(self) -> int:
-        """Images per sample."""
-        first = self.train_paths[0]
-        return 1 if isinstance(first, Path) else len(first)
+from kaggle_ray.types import Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.types import BoolArray, IntArray, JsonValue, StrArray, Target
 
 _FEWEST = 8
@@ -87,11 +88,8 @@ class NearDuplicates:
 
 def group_near_duplicates(
     pairs: IntArray,
+    samples: Samples,
     *,
-    sample_ids: StrArray,
-    test_ids: StrArray,
-    train_only: BoolArray | None,
-    groups: StrArray | None,
     labels: Target | None,
     num_folds: int,
     ordered: bool = False,
@@ -107,18 +105,14 @@ def group_near_duplicates(
 
     Args:
         pairs: (P, 2) positions among the training rows and, from N on, the test rows.
-        sample_ids: (N,) the training rows.
-        test_ids: (T,) the rows to predict.
-        train_only: (N,) rows that are never scored; None is none.
-        groups: (N,) the declared groups; None is none.
+        samples: the rows, with their declared groups.
         labels: (N,) or (N, L) what near-duplicates should have in common; None where near-duplicates may differ.
         num_folds: a group that is larger than a fold is too large.
         ordered: the rows go to folds by their times, so that groups are reported and not assigned together.
     """
-    num_rows = len(sample_ids)
-    external = np.zeros(num_rows, dtype=np.bool_) if train_only is None else train_only
+    num_rows, groups, external = len(samples.train_ids), samples.groups, samples.is_train_only
     most = max(1, min(max(_FEWEST, int(_LARGEST_SHARE * num_rows)), num_rows // num_folds))
-    component_of = _components(num_rows + len(test_ids), pairs)
+    component_of = _components(num_rows + len(samples.test_ids), pairs)
     members = [rows for rows in _members(component_of) if len(rows) > 1 and rows[0] < num_rows]
     fitting = [rows[rows < num_rows] for rows in members if np.count_nonzero(rows < num_rows) <= most]
     joined = _joined(num_rows, fitting, groups)
@@ -127,50 +121,49 @@ def group_near_duplicates(
         is_left_out &= ~_shares(np.unique(groups, return_inverse=True)[1], ~external)
     # What is left out joins nothing any more.
     kept = [rows[~is_left_out[rows]] for rows in fitting]
-    described = (
-        _describe(rows, sample_ids, test_ids, is_left_out, labels, most=most, ordered=ordered) for rows in members
-    )
+    described = (_describe(rows, samples, is_left_out, labels, most=most, ordered=ordered) for rows in members)
     near_duplicates = NearDuplicates(
         groups=tuple(sorted(described, key=lambda group: group.train_ids)),
-        left_out=tuple(sorted(sample_ids[is_left_out].tolist())),
+        left_out=tuple(sorted(samples.train_ids[is_left_out].tolist())),
     )
     if ordered or not any(len(rows) > 1 for rows in kept):
         return near_duplicates, None
-    names = sample_ids if groups is None else groups
-    return near_duplicates, _smallest_name(_joined(num_rows, kept, groups), names)
+    return near_duplicates, _merged(samples, kept)
 
 
-def merged_groups(near_duplicates: NearDuplicates, *, sample_ids: StrArray, groups: StrArray | None) -> StrArray | None:
+def merged_groups(near_duplicates: NearDuplicates, samples: Samples) -> StrArray | None:
     """Return (N,) what rows were assigned by: the declared groups, joined where near-duplicates were merged.
 
     Args:
         near_duplicates: of the run.
-        sample_ids: (N,) the training rows, without those that are left out.
-        groups: (N,) the declared groups; None is none.
+        samples: the rows, without those that are left out, with their declared groups.
     """
-    together = [
-        np.flatnonzero(np.isin(sample_ids, group.train_ids)) for group in near_duplicates.groups if group.is_merged
-    ]
-    if not together:
-        return groups
-    return _smallest_name(_joined(len(sample_ids), together, groups), sample_ids if groups is None else groups)
+    ids, merged = samples.train_ids, [group for group in near_duplicates.groups if group.is_merged]
+    together = [np.flatnonzero(np.isin(ids, group.train_ids)) for group in merged]
+    return _merged(samples, together) if together else samples.groups
+
+
+def _merged(samples: Samples, together: list[IntArray]) -> StrArray:
+    """Return (N,) the declared groups, joined where rows of theirs are together."""
+    names = samples.train_ids if samples.groups is None else samples.groups
+    return _smallest_name(_joined(len(names), together, samples.groups), names)
 
 
 def _describe(
     rows: IntArray,
-    sample_ids: StrArray,
-    test_ids: StrArray,
+    samples: Samples,
     is_left_out: BoolArray,
     labels: Target | None,
     *,
     most: int,
     ordered: bool,
 ) -> DuplicateGroup:
-    train, test = rows[rows < len(sample_ids)], rows[rows >= len(sample_ids)] - len(sample_ids)
+    num_rows = len(samples.train_ids)
+    train, test = rows[rows < num_rows], rows[rows >= num_rows] - num_rows
     is_too_large = len(train) > most
     return DuplicateGroup(
-        train_ids=tuple(sorted(sample_ids[train].tolist())),
-        test_ids=tuple(sorted(test_ids[test].tolist())),
+        train_ids=tuple(sorted(samples.train_ids[train].tolist())),
+        test_ids=tuple(sorted(samples.test_ids[test].tolist())),
         is_merged=not is_too_large and not ordered and int(np.count_nonzero(~is_left_out[train])) > 1,
         is_too_large=is_too_large,
         labels_differ=labels is not None and len(np.unique(labels[train], axis=0)) > 1,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.data.assign_folds import FoldKind, assign_folds, strata_of
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
-from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
+from kaggle_ray.types import IntArray, StrArray
 
 
 def inner_split(
     kind: FoldKind,
+    samples: Samples,
     train_rows: IntArray,
     *,
     share: float,
     seed: int,
-    target: Target,
     groups: StrArray | None,
-    times: Float64Array | None,
 ) -> tuple[IntArray, IntArray]:
     """Return the rows to train on and the inner rows, both ascending; they are assigned as folds are.
 
@@ -26,12 +26,11 @@ def inner_split(
 
     Args:
         kind: of the competition's folds.
+        samples: all rows.
         train_rows: (n,) positions of the rows that the fold may train on.
         share: of the rows to hold out, above 0 and below 1; it becomes one of a whole number of parts, 2 at least.
         seed: shuffles.
-        target: (N,) or (N, T) of all rows.
-        groups: (N,) rows that belong together; None is none.
-        times: (N,) for kind time.
+        groups: (N,) rows that belong together, near-duplicates among them; None is none.
 
     Raises:
         FoldsError: there are too few rows or groups to split.
@@ -41,7 +40,7 @@ def inner_split(
         raise FoldsError(
             f"an inner split of {share:g} needs at least {num_parts} training rows, got {len(train_rows)}."
         )
-    of_rows = target[train_rows]
+    of_rows = samples.target[train_rows]
     if kind == "stratified" and np.bincount(strata_of(of_rows)).min() < num_parts:
         kind = "kfold"
     part_of = assign_folds(
@@ -50,7 +49,7 @@ def inner_split(
         seed,
         target=of_rows,
         groups=None if groups is None else groups[train_rows],
-        times=None if times is None else times[train_rows],
+        times=None if samples.times is None else samples.times[train_rows],
     )
     is_inner = part_of == (num_parts - 1 if kind == "time" else 0)
     return train_rows[~is_inner], train_rows[is_inner]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.types import FloatArray
+from kaggle_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,10 @@ class Table:
     columns: tuple[str, ...]
     values: FloatArray
     """(N, D) in the order of the ids; NaN where a value is missing."""
+
+    def with_rows(self, keep: BoolArray) -> Table:
+        """Return the rows where ``keep`` (N,) is True."""
+        return replace(self, values=self.values[keep])
 
 
 def idle_columns(table: Table) -> tuple[str, ...]:

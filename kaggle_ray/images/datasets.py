@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from kaggle_ray.data.competition import Competition, ImagePaths, Samples
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import PixelKind
+from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.rows import LazyRows, Rows, read_rows
 from kaggle_ray.types import ByteArray, IntArray
 
@@ -18,19 +19,14 @@ _HALF = 128
 """Of 255: a pixel of a binary mask is foreground where at least half of its area is."""
 
 
-def flat_paths(paths: Sequence[ImagePaths]) -> tuple[Path, ...]:
-    """Return all files, the views of a sample one after the other."""
-    return tuple(path for views in paths for path in ((views,) if isinstance(views, Path) else views))
-
-
 def open_train(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images:
     """Return the training images decoded to ``sides``, height and width in pixels."""
-    return _open(flat_paths(samples.train_paths), sides, competition, cache_dir)
+    return _open(samples.train_files, sides, competition, cache_dir)
 
 
 def open_test(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images:
     """Return the test images decoded to ``sides``, height and width in pixels."""
-    return _open(flat_paths(samples.test_paths), sides, competition, cache_dir)
+    return _open(samples.test_files, sides, competition, cache_dir)
 
 
 def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images | None:
@@ -51,6 +47,15 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
 def mask_kind(competition: Competition) -> PixelKind:
     """Return how a competition's masks are decoded."""
     return "mask" if len(competition.heads[0].classes) == 1 else "labels"
+
+
+def unreadable_of(competition: Competition, samples: Samples) -> dict[Path, str]:
+    """Return the images and masks of the rows that do not decode, with the reasons."""
+    found = unreadable_files((*samples.train_files, *samples.test_files), channels=competition.channels)
+    if samples.train_masks is None:
+        return found
+    num_classes = max(2, len(competition.heads[0].classes))
+    return found | unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
 
 
 def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> tuple[Rows, int]:

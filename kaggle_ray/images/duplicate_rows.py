@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, group_near_duplicates
 from kaggle_ray.data.head import class_columns
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.near_duplicates import find_near_duplicates
 from kaggle_ray.types import StrArray
 
@@ -27,10 +28,7 @@ def look_for_near_duplicates(competition: Competition, samples: Samples) -> Foun
     found = find_near_duplicates(samples, channels=competition.channels, cache_dir=default_cache_dir())
     near_duplicates, groups = group_near_duplicates(
         found.pairs,
-        sample_ids=samples.train_ids,
-        test_ids=samples.test_ids,
-        train_only=samples.train_only,
-        groups=samples.groups,
+        samples,
         labels=class_columns(competition.heads, samples.target),
         num_folds=competition.folds.num_folds,
         ordered=competition.folds.kind == "time",

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kaggle_ray.data.competition import ImagePaths, Samples
+from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.alignment import compare, detail
 from kaggle_ray.images.cache import Images, open_images
@@ -136,7 +136,7 @@ def _open_thumbnails(samples: Samples, channels: int, cache_dir: Path) -> _Thumb
     positions: list[IntArray] = []
     sides: list[IntArray] = []
     for paths, first_sample in ((samples.train_paths, 0), (samples.test_paths, len(samples.train_paths))):
-        files = [(path, first_sample + row) for row, views in enumerate(paths) for path in _views(views)]
+        files = [(path, first_sample + row) for row, views in enumerate(paths) for path in views_of(views)]
         side_of = {path: _side(path) for path, _ in files}
         files = [(path, sample) for path, sample in files if side_of[path] >= _SMALLEST_SIDE]
         if files:
@@ -166,10 +166,6 @@ def _open(paths: list[Path], channels: int, cache_dir: Path) -> tuple[Images | N
     if not readable:
         return None, unreadable
     return open_images(readable, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), unreadable
-
-
-def _views(paths: ImagePaths) -> tuple[Path, ...]:
-    return (paths,) if isinstance(paths, Path) else paths
 
 
 def _side(path: Path) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
-from kaggle_ray.data.competition import Samples
 from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
 
 

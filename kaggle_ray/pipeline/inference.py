@@ -17,14 +17,13 @@ import numpy as np
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
-from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
-from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.decide import Decision
 from kaggle_ray.ensemble import Method
 from kaggle_ray.ensemble.methods import blend
 from kaggle_ray.errors import ConfigError, DataError, StoreError
-from kaggle_ray.images.datasets import flat_paths
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.members import MemberPart, full_model, weighted_members
@@ -141,7 +140,7 @@ def _open(
     columns = None if samples.test_table is None else list(samples.test_table.columns)
     _check_same("classes", record.get("classes_of_heads", classes), classes, data_dir)
     _check_same("columns of the table", record.get("table_columns", columns), columns, data_dir)
-    test_files = flat_paths(samples.test_paths)
+    test_files = samples.test_files
     bad_in_run = {data_dir / name for name in store.unreadable()}
     suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
     unreadable = unreadable_files(suspects, channels=competition.channels)
@@ -149,7 +148,7 @@ def _open(
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
         logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
         placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
-        samples = without_unreadable(samples, unreadable, placeholder=placeholder)
+        samples = samples.without_files(unreadable, placeholder=placeholder)
     return competition, samples
 
 

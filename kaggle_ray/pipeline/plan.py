@@ -16,14 +16,14 @@ from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
-from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
-from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
-from kaggle_ray.data.subset import folds_of, samples_with
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.datasets import flat_paths, mask_kind
-from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
+from kaggle_ray.images.datasets import unreadable_of
+from kaggle_ray.images.unreadable import placeholder_image
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.split import split_rows
 from kaggle_ray.store.run import FAST_DEV, RunStore
@@ -208,11 +208,11 @@ def make_plan(options: RunOptions) -> RunPlan:
             _hyperparameter_sets(options, competition, settings),
         )
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
-        samples = samples_with(samples, only_ids)
+        samples = samples.with_ids(only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     if unreadable:
         placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
-        samples = without_unreadable(samples, [data_dir / name for name in unreadable], placeholder=placeholder)
+        samples = samples.without_files([data_dir / name for name in unreadable], placeholder=placeholder)
     if split is None:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
     else:
@@ -277,11 +277,7 @@ def _unreadable(
         return started.unreadable()
     if not options.skip_unreadable:
         return {}
-    images = (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths))
-    found = unreadable_files(images, channels=competition.channels)
-    if samples.train_masks is not None:
-        num_classes = max(2, len(competition.heads[0].classes))
-        found |= unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
+    found = unreadable_of(competition, samples)
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance

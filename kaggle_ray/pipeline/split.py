@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
-from kaggle_ray.data.folds import folds_from_csv, make_folds
-from kaggle_ray.data.quarantine import without_rows
+from kaggle_ray.data.folds import make_folds
+from kaggle_ray.data.folds_csv import folds_from_csv
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Folds, StrArray
+from kaggle_ray.types import Folds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,31 +46,21 @@ def split_rows(competition: Competition, samples: Samples, started: RunStore | N
     if started is None or record is None or saved is None:
         return _new_folds(competition, samples, find=find and competition.folds.find_near_duplicates)
     near_duplicates = NearDuplicates.from_json(started.near_duplicates())
-    samples = without_rows(samples, near_duplicates.left_out)
-    folds = folds_from_csv(
-        saved,
-        expected_digest=record["folds_digest"],
-        scheme=competition.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=samples.train_only,
-        test_ids=samples.test_ids,
-        groups=samples.groups,
-        times=samples.times,
-    )
+    samples = samples.without_train_ids(near_duplicates.left_out)
+    folds = folds_from_csv(saved, competition.folds, samples, expected_digest=record["folds_digest"])
     return Split(samples=samples, folds=folds, near_duplicates=near_duplicates)
 
 
 def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Split:
     if not find:
-        return Split(samples=samples, folds=_made_folds(competition, samples, near_duplicates=None))
+        return Split(samples=samples, folds=make_folds(competition.folds, samples, class_names=competition.classes))
     found = look_for_near_duplicates(competition, samples)
     near_duplicates, grouped_by = found.near_duplicates, found.groups
-    kept = without_rows(samples, near_duplicates.left_out)
+    kept = samples.without_train_ids(near_duplicates.left_out)
     if grouped_by is not None:
         grouped_by = grouped_by[np.isin(samples.train_ids, kept.train_ids)]
     try:
-        folds = _made_folds(competition, kept, near_duplicates=grouped_by)
+        folds = make_folds(competition.folds, kept, class_names=competition.classes, grouped_by=grouped_by)
     except FoldsError as error:
         if grouped_by is None:
             raise
@@ -78,17 +69,3 @@ def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Spl
             f"--ignore-near-duplicates assigns them one by one."
         ) from error
     return Split(samples=kept, folds=folds, near_duplicates=near_duplicates, num_decoded=found.num_decoded)
-
-
-def _made_folds(competition: Competition, samples: Samples, *, near_duplicates: StrArray | None) -> Folds:
-    return make_folds(
-        competition.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=samples.train_only,
-        test_ids=samples.test_ids,
-        class_names=competition.classes,
-        groups=samples.groups,
-        times=samples.times,
-        near_duplicates=near_duplicates,
-    )

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import place_heads
+from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import augment_batch, id_hashes, recipe_names, sample_keys
-from kaggle_ray.images.datasets import flat_paths
+from kaggle_ray.images.datasets import mask_kind, unreadable_of
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
-from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.report.duplicate_sheet import shown_pairs
 
 THUMB = 160
@@ -62,7 +62,7 @@ def sample_sheet(competition: Competition, samples: Samples, rows: Sequence[int]
     """Return the sheet of ``rows``, each with its label, and its mask outlined."""
     cells = []
     for row in rows:
-        image = _thumb(_first(samples.train_paths[row]), competition)
+        image = _thumb(views_of(samples.train_paths[row])[0], competition)
         if samples.train_masks is not None:
             image = _outlined(image, _mask(samples.train_masks[row], competition, image.shape))
         cells.append(_captioned(image, _label(competition, samples, row)))
@@ -73,7 +73,7 @@ def variant_sheet(competition: Competition, samples: Samples, rows: Sequence[int
     """Return the sheet of ``rows``: each image, then what ``recipe`` makes of it in several epochs."""
     cells = []
     for row in rows:
-        image = _thumb(_first(samples.train_paths[row]), competition)
+        image = _thumb(views_of(samples.train_paths[row])[0], competition)
         mask = None if samples.train_masks is None else _mask(samples.train_masks[row], competition, image.shape)
         cells.append(image if mask is None else _outlined(image, mask))
         for epoch in range(1, _NUM_VARIANTS):
@@ -86,9 +86,7 @@ def variant_sheet(competition: Competition, samples: Samples, rows: Sequence[int
 
 def channel_table(competition: Competition, samples: Samples) -> str:
     """Return an HTML table of each channel's mean and deviation, train beside test; a notable difference is marked."""
-    statistics = [
-        _channel_statistics(flat_paths(paths), competition) for paths in (samples.train_paths, samples.test_paths)
-    ]
+    statistics = [_channel_statistics(files, competition) for files in (samples.train_files, samples.test_files)]
     rows = []
     for channel, (train, test) in enumerate(zip(*statistics, strict=True)):
         difference = (test[0] - train[0]) / max(train[1], 1e-6)
@@ -133,10 +131,6 @@ def _label(competition: Competition, samples: Samples, row: int) -> str:
     return " ".join(words)
 
 
-def _first(paths: Path | tuple[Path, ...]) -> Path:
-    return paths if isinstance(paths, Path) else paths[0]
-
-
 def _decoded(path: Path, height: int, width: int, competition: Competition, kind: PixelKind = "image") -> Pixels | None:
     try:
         return decode_image(path, height, width, kind=kind, channels=competition.channels)
@@ -159,8 +153,7 @@ def _thumb(path: Path, competition: Competition) -> Pixels:
 
 
 def _mask(path: Path, competition: Competition, shape: tuple[int, ...]) -> Pixels:
-    kind: PixelKind = "mask" if len(competition.heads[0].classes) == 1 else "labels"
-    mask = _decoded(path, shape[0], shape[1], competition, kind)
+    mask = _decoded(path, shape[0], shape[1], competition, mask_kind(competition))
     return np.zeros(shape[:2], dtype=np.uint8) if mask is None else mask[..., 0]
 
 
@@ -202,7 +195,7 @@ def _figure(sheet: Pixels, path: Path) -> str:
 
 def _size_tables(samples: Samples) -> str:
     tables = []
-    for part, paths in (("train", flat_paths(samples.train_paths)), ("test", flat_paths(samples.test_paths))):
+    for part, paths in (("train", samples.train_files), ("test", samples.test_files)):
         counts: Counter[tuple[str, str]] = Counter()
         for position in _evenly(len(paths), _NUM_MEASURED):
             counts[_size_and_kind(paths[position])] += 1
@@ -249,19 +242,14 @@ def _near_duplicate_section(competition: Competition, samples: Samples, out: Pat
     paths |= dict(zip(samples.test_ids.tolist(), samples.test_paths, strict=True))
     content = [f"<p>{escape(near_duplicates.summary())}.</p>"]
     for kind, pairs in shown_pairs(near_duplicates).items():
-        cells = [_captioned(_thumb(_first(paths[name]), competition), name) for pair in pairs for name in pair]
+        cells = [_captioned(_thumb(views_of(paths[name])[0], competition), name) for pair in pairs for name in pair]
         sheet = _figure(_grid(cells, num_columns=4), out / f"near-duplicates-{kind.replace(' ', '-')}.png")
         content.append(f"<h3>{escape(kind)}</h3>{sheet}")
     return "".join(content)
 
 
 def _unreadable_list(competition: Competition, samples: Samples) -> str:
-    found = unreadable_files(
-        (*flat_paths(samples.train_paths), *flat_paths(samples.test_paths)), channels=competition.channels
-    )
-    if samples.train_masks is not None:
-        kind: PixelKind = "mask" if len(competition.heads[0].classes) == 1 else "labels"
-        found |= unreadable_files(samples.train_masks, kind=kind)
+    found = unreadable_of(competition, samples)
     if not found:
         return "<p>None.</p>"
     items = "".join(f"<li>{escape(reason)}</li>" for reason in list(found.values())[:50])

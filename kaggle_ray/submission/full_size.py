@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.images.decode import PixelKind, decode_image
 from kaggle_ray.submission.cells import enlarged

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.schedule.source import Done, ListSource, Wait

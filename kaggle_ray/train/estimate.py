@@ -9,7 +9,8 @@ import numpy as np
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit

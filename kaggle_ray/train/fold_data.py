@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.inner import inner_split
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_test, open_train
@@ -76,12 +77,11 @@ def fold_data(
     if hyperparameters.epoch_rule == "inner":
         train_rows, inner_rows = inner_split(
             competition.folds.kind,
+            samples,
             train_rows,
             share=hyperparameters.inner_share,
             seed=hyperparameters.seed,
-            target=samples.target,
             groups=groups,
-            times=samples.times,
         )
     return FitData(
         inputs=inputs,

@@ -15,7 +15,8 @@ import torch
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load

@@ -12,7 +12,8 @@ from torch import channels_last
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Competition, Samples
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import CorruptBlobError, DataError
 from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.train.fold_data import test_inputs

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
-from kaggle_ray.data.competition import Competition, Samples, load_competition, open_competition
+from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
-from kaggle_ray.data.folds import folds_from_csv
-from kaggle_ray.data.quarantine import without_rows, without_unreadable
+from kaggle_ray.data.folds_csv import folds_from_csv
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
-from kaggle_ray.data.subset import samples_with
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
@@ -143,12 +142,12 @@ class RunData:
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
         if self._context.only_ids is not None:
-            samples = samples_with(samples, self._context.only_ids)
+            samples = samples.with_ids(self._context.only_ids)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         if unreadable:
             placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
-            samples = without_unreadable(samples, unreadable, placeholder=placeholder)
-        return competition, without_rows(samples, self._near_duplicates.left_out)
+            samples = samples.without_files(unreadable, placeholder=placeholder)
+        return competition, samples.without_train_ids(self._near_duplicates.left_out)
 
     @cached_property
     def _near_duplicates(self) -> NearDuplicates:
@@ -157,7 +156,7 @@ class RunData:
     @cached_property
     def _groups(self) -> StrArray | None:
         """What rows were assigned by, near-duplicates together: an inner split must not tear them apart either."""
-        return merged_groups(self._near_duplicates, sample_ids=self.samples.train_ids, groups=self.samples.groups)
+        return merged_groups(self._near_duplicates, self.samples)
 
     @property
     def competition(self) -> Competition:
@@ -179,17 +178,7 @@ class RunData:
         csv, record = self._store.folds_csv(), self._store.record()
         if csv is None or record is None:
             raise StoreError(f"{self._context.run_dir}: is no run: run.json or folds.csv is missing.")
-        return folds_from_csv(
-            csv,
-            expected_digest=record["folds_digest"],
-            scheme=self.competition.folds,
-            sample_ids=self.samples.train_ids,
-            target=self.samples.target,
-            train_only=self.samples.train_only,
-            test_ids=self.samples.test_ids,
-            groups=self.samples.groups,
-            times=self.samples.times,
-        )
+        return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record["folds_digest"])
 
     @cached_property
     def _target(self) -> Rows:

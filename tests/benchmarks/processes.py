@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.pipeline.plan import RunOptions, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.trial import TrialRunner

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.data.assign_folds import FoldKind, assign_by_labels, assign_folds, strata_of
-from kaggle_ray.data.folds import FoldScheme, folds_from_csv, folds_to_csv, make_folds
+from kaggle_ray.data.folds import FoldScheme, make_folds
+from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
 from kaggle_ray.errors import FoldsError
+from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target
 
 PLANET = Path(__file__).resolve().parents[3] / "shared/data/planet-understanding-the-amazon-from-space/train_v2.csv"
-NO_TEST_IDS = np.array(["t"])
+TEST_IDS = np.array(["t"])
 
 
 def split(
@@ -27,10 +29,8 @@ def split(
     train_only: BoolArray | None = None,
 ) -> Folds:
     ids = np.array([f"s{number:04d}" for number in range(len(target))])
-    return make_folds(
-        scheme, sample_ids=ids, target=target, train_only=train_only, test_ids=NO_TEST_IDS, class_names=(),
-        groups=groups, times=times,
-    )  # fmt: skip
+    samples = samples_of(ids, target, test_ids=TEST_IDS, train_only=train_only, groups=groups, times=times)
+    return make_folds(scheme, samples, class_names=())
 
 
 def deviation(labels: IntArray, fold_of: np.ndarray[tuple[int], np.dtype[np.int8]]) -> float:
@@ -137,10 +137,9 @@ def test_a_span_of_time_is_scored_by_models_of_earlier_rows_only() -> None:
     assert len(scored) == len(set(scored.tolist())) == len(folds.scored_rows())
     for fold in range(4):
         assert times[folds.train_rows(fold)].max() < times[folds.valid_rows(fold)].min()
-    again = folds_from_csv(
-        folds_to_csv(folds), expected_digest=folds.digest, scheme=FoldScheme(kind="time", num_folds=4),
-        sample_ids=folds.sample_ids, target=np.arange(300) % 2, train_only=None, test_ids=NO_TEST_IDS, times=times,
-    )  # fmt: skip
+    samples = samples_of(folds.sample_ids, np.arange(300) % 2, test_ids=TEST_IDS, times=times)
+    scheme = FoldScheme(kind="time", num_folds=4)
+    again = folds_from_csv(folds_to_csv(folds), scheme, samples, expected_digest=folds.digest)
     assert again.fold_of.tolist() == folds.fold_of.tolist()
 
 

@@ -9,11 +9,17 @@ from hypothesis import strategies as st
 
 from kaggle_ray.data.duplicate_groups import NearDuplicates, group_near_duplicates, merged_groups
 from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.samples import Samples
+from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import BoolArray, StrArray, Target
 
 NUM_TRAIN, NUM_TEST = 40, 10
 IDS = as_ids([f"a{row:02d}" for row in range(NUM_TRAIN)])
 TEST_IDS = as_ids([f"b{row:02d}" for row in range(NUM_TEST)])
+
+
+def rows(groups: StrArray | None = None, train_only: BoolArray | None = None) -> Samples:
+    return samples_of(IDS, np.zeros(NUM_TRAIN), test_ids=TEST_IDS, train_only=train_only, groups=groups)
 
 
 def grouped(
@@ -26,10 +32,7 @@ def grouped(
 ) -> tuple[NearDuplicates, StrArray | None]:
     return group_near_duplicates(
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
-        sample_ids=IDS,
-        test_ids=TEST_IDS,
-        train_only=train_only,
-        groups=groups,
+        rows(groups, train_only),
         labels=labels,
         num_folds=num_folds,
         ordered=ordered,
@@ -57,11 +60,11 @@ def test_without_near_duplicates_rows_are_assigned_as_they_were() -> None:
 def test_what_rows_were_assigned_by_is_known_again_from_what_was_saved(groups: StrArray | None) -> None:
     near_duplicates, grouped_by = grouped((0, 3), (3, 7), (12, 39), (5, NUM_TRAIN + 2), groups=groups)
     saved = NearDuplicates.from_json(json.loads(json.dumps(near_duplicates.to_json())))
-    again = merged_groups(saved, sample_ids=IDS, groups=groups)
+    again = merged_groups(saved, rows(groups))
     assert grouped_by is not None
     assert again is not None
     assert again.tolist() == grouped_by.tolist()
-    assert merged_groups(NearDuplicates(), sample_ids=IDS, groups=groups) is groups
+    assert merged_groups(NearDuplicates(), rows(groups)) is groups
 
 
 def test_near_duplicates_join_their_declared_groups() -> None:
@@ -159,17 +162,17 @@ def test_nothing_depends_on_the_order_of_rows_and_pairs(
     groups = as_ids([f"g{number}" for number in rng.integers(0, num_groups, 20)]) if num_groups else None
     order, test_order = rng.permutation(20), rng.permutation(5)
     position_of = np.concatenate([np.argsort(order), 20 + np.argsort(test_order)])
-    near_duplicates, grouped_by = group_near_duplicates(
-        links, sample_ids=ids, test_ids=test_ids, train_only=train_only, groups=groups, labels=None, num_folds=2
-    )
-    again, grouped_again = group_near_duplicates(
-        position_of[rng.permutation(links)],
-        sample_ids=ids[order],
+    samples = samples_of(ids, np.zeros(20), test_ids=test_ids, train_only=train_only, groups=groups)
+    near_duplicates, grouped_by = group_near_duplicates(links, samples, labels=None, num_folds=2)
+    reordered = samples_of(
+        ids[order],
+        np.zeros(20),
         test_ids=test_ids[test_order],
         train_only=train_only[order],
         groups=None if groups is None else groups[order],
-        labels=None,
-        num_folds=2,
+    )
+    again, grouped_again = group_near_duplicates(
+        position_of[rng.permutation(links)], reordered, labels=None, num_folds=2
     )
     assert again == near_duplicates
     assert (grouped_by is None) == (grouped_again is None)

@@ -7,14 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.data.folds import (
-    FoldScheme,
-    folds_digest,
-    folds_from_csv,
-    folds_to_csv,
-    make_folds,
-)
+from kaggle_ray.data.folds import FoldScheme, folds_digest, make_folds
+from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
 from kaggle_ray.errors import DataError, FoldsError
+from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray
 
 CLASSES = ("cat", "dog", "owl")
@@ -35,9 +31,8 @@ def fold(
     train_only: BoolArray | None = None,
     test_ids: StrArray = TEST_IDS,
 ) -> Folds:
-    return make_folds(
-        scheme, sample_ids=ids, target=target, train_only=train_only, test_ids=test_ids, class_names=CLASSES
-    )
+    samples = samples_of(ids, target, test_ids=test_ids, train_only=train_only)
+    return make_folds(scheme, samples, class_names=CLASSES)
 
 
 def load(
@@ -49,15 +44,8 @@ def load(
     train_only: BoolArray | None = None,
     test_ids: StrArray = TEST_IDS,
 ) -> Folds:
-    return folds_from_csv(
-        text,
-        expected_digest=folds.digest,
-        scheme=scheme,
-        sample_ids=ids,
-        target=target,
-        train_only=train_only,
-        test_ids=test_ids,
-    )
+    samples = samples_of(ids, target, test_ids=test_ids, train_only=train_only)
+    return folds_from_csv(text, scheme, samples, expected_digest=folds.digest)
 
 
 @given(
@@ -194,9 +182,7 @@ def test_the_digest_depends_on_each_of_its_parts() -> None:
         target: IntArray = target,
         test_ids: StrArray = TEST_IDS,
     ) -> str:
-        return folds_digest(
-            sample_ids=ids, fold_of=fold_of, num_folds=num_folds, seed=seed, target=target, test_ids=test_ids
-        )
+        return folds_digest(samples_of(ids, target, test_ids=test_ids), fold_of, num_folds=num_folds, seed=seed)
 
     others = {
         digest(ids=np.char.add(ids, "x")),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.errors import NothingToSubmitError, RunMismatchError
 from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
 from kaggle_ray.pipeline.result import RunResult

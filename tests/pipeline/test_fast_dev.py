@@ -13,8 +13,9 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.competition import Samples, open_competition
-from kaggle_ray.data.subset import folds_of, samples_with
+from kaggle_ray.data.competition import open_competition
+from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError, FoldsError, NothingToSubmitError, TrialError
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.plan import RunOptions, make_plan
@@ -191,7 +192,7 @@ def test_each_fold_keeps_its_share_of_a_batch_and_one_row_of_each_class(
     folds = folds_like(samples, np.arange(400) % num_folds, num_folds=num_folds)
     hyperparameters = parse_hyperparameters({**TINY, "batch_size": batch_size}, where="here")
     ids = rows_of_one_batch(samples, folds, COMPETITION.heads, [hyperparameters])
-    cut = samples_with(samples, ids)
+    cut = samples.with_ids(ids)
     left = folds_of(folds, cut)
     assert np.bincount(left.fold_of).tolist() == [num_each] * num_folds
     assert all(set(cut.target[left.valid_rows(fold)].tolist()) == {0, 1} for fold in range(num_folds))
@@ -206,14 +207,14 @@ def test_of_more_classes_than_a_batch_a_fold_keeps_a_batch() -> None:
         task="multiclass", classes=tuple(f"c{n}" for n in range(200)), metric=COMPETITION.heads[0].metric
     )
     ids = rows_of_one_batch(samples, folds, [head], [parse_hyperparameters(TINY, where="here")])
-    assert np.bincount(folds_of(folds, samples_with(samples, ids)).fold_of).tolist() == [BATCH_SIZE] * 5
+    assert np.bincount(folds_of(folds, samples.with_ids(ids)).fold_of).tolist() == [BATCH_SIZE] * 5
 
 
 def test_rows_that_are_never_scored_are_trained_on_too() -> None:
     samples = some_samples(400, 2)
     folds = folds_like(samples, np.where(np.arange(400) < 100, -1, np.arange(400) % 2), num_folds=2)
     ids = rows_of_one_batch(samples, folds, COMPETITION.heads, [parse_hyperparameters(TINY, where="here")])
-    left = folds_of(folds, samples_with(samples, ids))
+    left = folds_of(folds, samples.with_ids(ids))
     assert np.bincount(left.fold_of + 1).tolist() == [8, 8, 8]
     assert len(left.train_rows(0)) == BATCH_SIZE
 
@@ -222,14 +223,14 @@ def test_a_fold_without_a_row_is_an_error(toy_data: Path) -> None:
     samples = some_samples(4, 2)
     folds = folds_like(samples, np.array([0, 1, 0, 1]), num_folds=2)
     with pytest.raises(FoldsError, match="fold 1: expected rows to score"):
-        folds_of(folds, samples_with(samples, {"a00000", "a00002"}))
+        folds_of(folds, samples.with_ids({"a00000", "a00002"}))
 
 
 def test_masks_tables_and_views_are_cut_with_their_rows(tmp_path: Path) -> None:
     for task in ("masks", "table", "views"):
         _, samples = open_competition(toy_of(task), tmp_path / task)
         ids = {"a003", "a010", "b070"}
-        cut = samples_with(samples, ids)
+        cut = samples.with_ids(ids)
         assert set(cut.train_ids.tolist()) | set(cut.test_ids.tolist()) == ids
         assert len(cut.train_paths) == len(cut.target) == 2
         assert cut.num_views == samples.num_views

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.data.competition import Samples
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images import duplicate_rows
 from kaggle_ray.pipeline import split

@@ -41,14 +41,7 @@ def hyperparameters_of(task: ToyTask, **values: object) -> Hyperparameters:
 def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> FitData:
     """Return the first fold of a toy task."""
     competition, samples = open_competition(toy_of(task), folder / task)
-    folds = make_folds(
-        competition.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=None,
-        test_ids=samples.test_ids,
-        class_names=competition.classes,
-    )
+    folds = make_folds(competition.folds, samples, class_names=competition.classes)
     sides, cache = hyperparameters.sides(hyperparameters.image_size), folder / "cache"
     return fold_data(
         competition, samples, folds, 0, hyperparameters,

@@ -31,15 +31,8 @@ POINT = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
 def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FitData]:
     """The toy competition's data for each of its folds; row 5 is train-only."""
     samples = open_competition(COMPETITION, toy_data)[1]
-    train_only = np.arange(len(samples.train_ids)) == 5
-    folds = make_folds(
-        COMPETITION.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=train_only,
-        test_ids=samples.test_ids,
-        class_names=COMPETITION.classes,
-    )
+    samples = dataclasses.replace(samples, train_only=np.arange(len(samples.train_ids)) == 5)
+    folds = make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
     sides = POINT.sides(POINT.image_size)
     images = open_train(COMPETITION, samples, sides, tmp_path_factory.mktemp("cache"))
     return [

@@ -13,8 +13,9 @@ import torch
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Samples, open_competition
+from kaggle_ray.data.competition import open_competition
 from kaggle_ray.data.folds import make_folds
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.testing.toy import COMPETITION, TINY
@@ -36,14 +37,7 @@ def samples(toy_data: Path) -> Samples:
 
 @pytest.fixture(scope="module")
 def folds(samples: Samples) -> Folds:
-    return make_folds(
-        COMPETITION.folds,
-        sample_ids=samples.train_ids,
-        target=samples.target,
-        train_only=np.zeros(len(samples.train_ids), dtype=np.bool_),
-        test_ids=samples.test_ids,
-        class_names=COMPETITION.classes,
-    )
+    return make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
 
 
 @pytest.fixture(scope="module")

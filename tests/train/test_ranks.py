@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.data.folds import folds_to_csv
+from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.plain import PLAIN_FILE

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.data.competition import Samples
-from kaggle_ray.data.quarantine import without_unreadable
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import DataError
 
@@ -33,7 +32,7 @@ def samples() -> Samples:
 
 @pytest.mark.parametrize("bad", ["b.jpg", "b.gif"])
 def test_a_training_row_goes_with_its_image_or_mask(samples: Samples, bad: str) -> None:
-    kept = without_unreadable(samples, {Path(bad)}, placeholder=GREY)
+    kept = samples.without_files({Path(bad)}, placeholder=GREY)
     assert kept.train_ids.tolist() == ["a", "c"]
     assert kept.train_paths == (Path("a.jpg"), Path("c.jpg"))
     assert kept.train_masks == (Path("a.gif"), Path("c.gif"))
@@ -49,7 +48,7 @@ def test_a_training_row_goes_with_its_image_or_mask(samples: Samples, bad: str) 
 
 
 def test_a_test_row_stays_with_the_placeholder(samples: Samples) -> None:
-    kept = without_unreadable(samples, {Path("e.jpg")}, placeholder=GREY)
+    kept = samples.without_files({Path("e.jpg")}, placeholder=GREY)
     assert kept.test_ids.tolist() == ["d", "e"]
     assert kept.test_paths == (Path("d.jpg"), GREY)
 
@@ -60,15 +59,43 @@ def test_a_sample_of_several_images_goes_with_any_of_them(samples: Samples) -> N
         train_paths=tuple((Path(f"{name}1.jpg"), Path(f"{name}2.jpg")) for name in "abc"),
         test_paths=tuple((Path(f"{name}1.jpg"), Path(f"{name}2.jpg")) for name in "de"),
     )
-    kept = without_unreadable(two, {Path("a2.jpg"), Path("d1.jpg")}, placeholder=GREY)
+    kept = two.without_files({Path("a2.jpg"), Path("d1.jpg")}, placeholder=GREY)
     assert kept.train_ids.tolist() == ["b", "c"]
     assert kept.test_paths[0] == (GREY, Path("d2.jpg"))
 
 
 def test_nothing_to_leave_out_changes_nothing(samples: Samples) -> None:
-    assert without_unreadable(samples, set(), placeholder=GREY) is samples
+    assert samples.without_files(set(), placeholder=GREY) is samples
 
 
 def test_no_row_left_is_an_error(samples: Samples) -> None:
     with pytest.raises(DataError, match="none of the 3 training rows can be read"):
-        without_unreadable(samples, set(samples.train_paths), placeholder=GREY)  # type: ignore[arg-type]
+        samples.without_files(set(samples.train_paths), placeholder=GREY)  # type: ignore[arg-type]
+
+
+def test_rows_are_kept_by_their_ids_in_train_and_test(samples: Samples) -> None:
+    kept = samples.with_ids({"c", "a", "e", "nowhere"})
+    assert kept.train_ids.tolist() == ["a", "c"]
+    assert kept.times is not None
+    assert kept.times.tolist() == [1.0, 3.0]
+    assert (kept.test_ids.tolist(), kept.test_paths) == (["e"], (Path("e.jpg"),))
+    assert kept.test_table is not None
+    assert kept.test_table.values.tolist() == [[5.0]]
+
+
+def test_training_rows_are_left_out_by_their_ids_and_test_rows_never(samples: Samples) -> None:
+    kept = samples.without_train_ids(["b", "e"])
+    assert kept.train_ids.tolist() == ["a", "c"]
+    assert kept.test_ids.tolist() == ["d", "e"]
+    assert samples.without_train_ids([]) is samples
+
+
+def test_files_are_those_of_all_views_in_the_order_of_the_rows(samples: Samples) -> None:
+    assert samples.train_files == samples.train_paths
+    two = dataclasses.replace(samples, test_paths=((Path("d1"), Path("d2")), (Path("e1"), Path("e2"))))
+    assert two.test_files == (Path("d1"), Path("d2"), Path("e1"), Path("e2"))
+
+
+def test_without_marks_no_row_is_train_only(samples: Samples) -> None:
+    assert samples.is_train_only.tolist() == [False, False, True]
+    assert dataclasses.replace(samples, train_only=None).is_train_only.tolist() == [False, False, False]

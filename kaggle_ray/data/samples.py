@@ -1,0 +1,134 @@
+"""The rows of a competition, and the same with some of them left out: all that belongs to a row goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kaggle_ray.data.table import Table
+from kaggle_ray.errors import DataError
+from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target
+
+ImagePaths = Path | tuple[Path, ...]
+"""A sample's image, or its several images in a fixed order."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Samples:
+    """The rows of a competition: N to train on, T to predict."""
+
+    train_ids: StrArray
+    """(N,) unique."""
+    train_paths: tuple[ImagePaths, ...]
+    """(N,) image files: one for each sample, or for each the same number of them."""
+    target: Target
+    """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
+    share of foreground, by which rows are assigned to folds; zeros where it is not known."""
+    test_ids: StrArray
+    """(T,) unique, in the order of the sample submission."""
+    test_paths: tuple[ImagePaths, ...]
+    """(T,) image files, as many for each sample as in train."""
+    train_masks: tuple[Path, ...] | None = None
+    """(N,) mask files, for segmentation."""
+    train_table: Table | None = None
+    """(N, D) numbers that come with the images to train on."""
+    test_table: Table | None = None
+    """(T, D) numbers with the same columns as ``train_table``."""
+    train_only: BoolArray | None = None
+    """(N,) rows that are never scored, such as external data; None is none."""
+    groups: StrArray | None = None
+    """(N,) rows that belong together, such as photographs of one car."""
+    times: Float64Array | None = None
+    """(N,) when each row was taken, for folds by time."""
+
+    @property
+    def num_views(self) -> int:
+        """Images per sample."""
+        return len(views_of(self.train_paths[0]))
+
+    @property
+    def train_files(self) -> tuple[Path, ...]:
+        """Image files to train on, the views of a sample one after the other."""
+        return tuple(path for paths in self.train_paths for path in views_of(paths))
+
+    @property
+    def test_files(self) -> tuple[Path, ...]:
+        """Image files to predict, the views of a sample one after the other."""
+        return tuple(path for paths in self.test_paths for path in views_of(paths))
+
+    @property
+    def is_train_only(self) -> BoolArray:
+        """(N,) ``train_only`` with False where it is None."""
+        return np.zeros(len(self.train_ids), dtype=np.bool_) if self.train_only is None else self.train_only
+
+    def with_train_rows(self, keep: BoolArray) -> Samples:
+        """Return the training rows where ``keep`` (N,) is True, and all test rows."""
+        return replace(
+            self,
+            train_ids=self.train_ids[keep],
+            train_paths=_kept(self.train_paths, keep),
+            target=self.target[keep],
+            train_masks=None if self.train_masks is None else _kept(self.train_masks, keep),
+            train_table=None if self.train_table is None else self.train_table.with_rows(keep),
+            train_only=None if self.train_only is None else self.train_only[keep],
+            groups=None if self.groups is None else self.groups[keep],
+            times=None if self.times is None else self.times[keep],
+        )
+
+    def with_ids(self, ids: Set[str]) -> Samples:
+        """Return the training and test rows whose ids are among ``ids``, in their order."""
+        keep = np.isin(self.test_ids, list(ids))
+        return replace(
+            self.with_train_rows(np.isin(self.train_ids, list(ids))),
+            test_ids=self.test_ids[keep],
+            test_paths=_kept(self.test_paths, keep),
+            test_table=None if self.test_table is None else self.test_table.with_rows(keep),
+        )
+
+    def without_train_ids(self, ids: Collection[str]) -> Samples:
+        """Return the samples without some of the training rows; an id that no training row has is passed over."""
+        return self.with_train_rows(~np.isin(self.train_ids, list(ids))) if ids else self
+
+    def without_files(self, unreadable: Collection[Path], *, placeholder: Path) -> Samples:
+        """Return the samples without the training rows that need one of the ``unreadable`` files.
+
+        A test row cannot be left out, since the submission needs it: the ``placeholder``, an even grey image, stands in
+        for its file.
+
+        Raises:
+            DataError: no training row is left.
+        """
+        if not unreadable:
+            return self
+        bad, masks = set(unreadable), self.train_masks
+        keep = np.array(
+            [
+                bad.isdisjoint(views_of(paths)) and (masks is None or masks[row] not in bad)
+                for row, paths in enumerate(self.train_paths)
+            ]
+        )
+        if not keep.any():
+            raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
+        test_paths = tuple(_replaced(paths, bad, placeholder) for paths in self.test_paths)
+        return replace(self.with_train_rows(keep), test_paths=test_paths)
+
+
+def views_of(paths: ImagePaths) -> tuple[Path, ...]:
+    """Return the files of one sample's images, of which there may be one."""
+    return (paths,) if isinstance(paths, Path) else paths
+
+
+def _kept(items: tuple[_Item, ...], keep: BoolArray) -> tuple[_Item, ...]:
+    return tuple(items[row] for row in np.flatnonzero(keep).tolist())
+
+
+def _replaced(paths: ImagePaths, bad: set[Path], placeholder: Path) -> ImagePaths:
+    if isinstance(paths, Path):
+        return placeholder if paths in bad else paths
+    return tuple(placeholder if path in bad else path for path in paths)
