@@ -9,6 +9,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import JsonShapeError, suggest
@@ -25,9 +26,9 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
     """Return a JSON value as ``kind``.
 
     Args:
-        kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too), ``str``, or a ``list``, ``tuple`` or
-            ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``, a union, ``Mapping`` (read
-            as a dict) and ``Sequence`` (read as a tuple).
+        kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too), ``str``, ``Path`` (a text), or a
+            ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``, a
+            union, ``Mapping`` (read as a dict) and ``Sequence`` (read as a tuple).
         value: what ``json.loads`` returned, or a part of it.
         where: the file, or what else an error should name.
 
@@ -75,6 +76,12 @@ def _read_plain(kind: Any, value: JsonValue, where: str) -> Any:
     fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
     _require(fits, _NAMES[kind], value, where)
     return float(value) if kind is float and isinstance(value, int) else value
+
+
+def _read_path(kind: Any, value: JsonValue, where: str) -> Any:
+    if not isinstance(value, str):
+        raise _unexpected("a path", value, where)
+    return Path(value)
 
 
 def _read_dict(kind: Any, value: JsonValue, where: str) -> Any:
@@ -157,6 +164,7 @@ _READERS: Mapping[Any, Callable[[Any, JsonValue, str], Any]] = {
     int: _read_plain,
     float: _read_plain,
     str: _read_plain,
+    Path: _read_path,
     dict: _read_dict,
     Mapping: _read_dict,
     list: _read_list,

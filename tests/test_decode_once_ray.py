@@ -13,9 +13,11 @@ from kaggle_ray.config.settings import Machine
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import EpochEnded
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.tasks import NUM_TEST, NUM_TRAIN, SIZE, toy_of
-from kaggle_ray.types import Event, JsonValue
+from kaggle_ray.types import JsonValue
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -37,8 +39,8 @@ class MappedPages:
     shared_kib: dict[int, int] = field(default_factory=dict)
     """Process -> resident pages of the cache that another process has mapped as well, at the last look."""
 
-    def emit(self, event: Event) -> None:
-        if event.kind == "epoch":
+    def emit(self, envelope: Envelope) -> None:
+        if isinstance(envelope.event, EpochEnded):
             for process_id, command in descendants(os.getpid()).items():
                 if "FoldTrial" in command:
                     self._look(process_id)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from kaggle_ray.reporters import events
+from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.types import Event, TrialResult
-
-Emit = Callable[[Event], None]
 
 
 class Launcher(Protocol):
@@ -23,10 +19,3 @@ class Launcher(Protocol):
             KeyboardInterrupt: the user stopped it; running trials were stopped first.
         """
         ...
-
-
-def finished(result: TrialResult) -> Event:
-    """Return the event that ends a trial."""
-    return events.trial_finished(
-        result.trial, status=result.status, score=result.score, duration_s=result.duration_s, error=result.error
-    )

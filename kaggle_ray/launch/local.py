@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 
-from kaggle_ray.launch.launcher import Emit, Launcher, finished
-from kaggle_ray.reporters import events
+from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.reporters import Emit
+from kaggle_ray.reporters.events import EpochEnded, TrialEnded, TrialStarted
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.trial import TrialRunner
@@ -25,10 +26,10 @@ class LocalLauncher:
                     return
                 if isinstance(step, Wait):
                     raise RuntimeError("the source waits for a trial to end, but none is running")
-                emit(events.trial_started(step))
+                emit(TrialStarted(trial=step))
                 result = _drain(step, runner.run(step), emit)
                 source.record(result)
-                emit(finished(result))
+                emit(TrialEnded.of(result))
 
 
 def _drain(trial: Trial, epochs: Generator[EpochMetrics, None, TrialResult], emit: Emit) -> TrialResult:
@@ -38,7 +39,7 @@ def _drain(trial: Trial, epochs: Generator[EpochMetrics, None, TrialResult], emi
         except StopIteration as stop:
             result: TrialResult = stop.value
             return result
-        emit(events.epoch(trial, metrics))
+        emit(EpochEnded(trial=trial, metrics=metrics))
 
 
 _: type[Launcher] = LocalLauncher

@@ -17,8 +17,9 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.launch.launcher import Emit, Launcher, finished
-from kaggle_ray.reporters import events
+from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.reporters import Emit
+from kaggle_ray.reporters.events import EpochEnded, TrialEnded, TrialStarted
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import sigterm_kept
@@ -148,7 +149,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
 
     def started(self, trial_id: str) -> None:
         """Tell that an actor began a trial."""
-        self._emit(events.trial_started(self._running[trial_id]))
+        self._emit(TrialStarted(trial=self._running[trial_id]))
 
     def died(self, trial_id: str, reason: str) -> None:
         """Record that a trial's process died: it has failed for now, and the next run repeats it."""
@@ -157,7 +158,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Emit an epoch."""
         if _EPOCH in result:
-            self._emit(events.epoch(self._running[trial_id], result[_EPOCH]))
+            self._emit(EpochEnded(trial=self._running[trial_id], metrics=result[_EPOCH]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the result. Of a process that died Tune tells more later: see ``died``."""
@@ -167,7 +168,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
     def _end(self, trial_id: str, result: TrialResult) -> None:
         del self._running[trial_id]
         self._source.record(result)
-        self._emit(finished(result))
+        self._emit(TrialEnded.of(result))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle nothing of the driver's process: Tune saves its search algorithm, and is never restored from it."""

@@ -9,45 +9,45 @@ from contextlib import contextmanager
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
-from kaggle_ray.reporters import FanOut, Reporter, events
+from kaggle_ray.reporters import Emit, FanOut, Reporter
+from kaggle_ray.reporters.events import InterruptReason, RunInterrupted, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.train.preemption import Terminated
-from kaggle_ray.types import Event, TrialResult
+from kaggle_ray.types import TrialResult
 
 
 @contextmanager
-def announcing(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Reporter]:
-    """Yield the reporters as one, the run's events.jsonl among them; close them at the end."""
-    reporter = FanOut([JsonlReporter(plan.run_dir / EVENTS_FILE), *reporters])
+def announcing(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Emit]:
+    """Yield what tells all reporters, the run's events.jsonl among them; close them at the end."""
+    diary = JsonlReporter(plan.run_dir / EVENTS_FILE)
+    fan_out = FanOut([diary, *reporters], competition=plan.competition.name, run_id=plan.run_id)
     try:
-        yield reporter
+        yield fan_out.emit
     finally:
-        reporter.close()
+        fan_out.close()
 
 
 @contextmanager
-def announcing_stop(plan: RunPlan, command: Sequence[str] | None, reporter: Reporter) -> Iterator[None]:
+def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) -> Iterator[None]:
     """Tell how to go on where a person or the machine stops the run within the context."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        reason: events.InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
+        reason: InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
         if not plan.is_fast_dev:  # which is not resumed
-            reporter.emit(interrupted(reason, plan, RunStore(plan.run_dir), command))
+            emit(interrupted(reason, plan, RunStore(plan.run_dir), command))
         raise
 
 
-def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResult]) -> Event:
+def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResult]) -> RunStarted:
     """Return the event that begins a run."""
-    return events.run_started(
-        run_id=plan.run_id,
-        competition=plan.competition.name,
+    return RunStarted(
         metric=plan.competition.metric.name,
         greater_is_better=plan.competition.metric.greater_is_better,
         experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
         num_folds=plan.folds.num_folds,
-        ended=ended,
+        ended=tuple(TrialEnded.of(result) for result in ended),
         epochs={e.experiment_id: int(e.hyperparameters["epochs"]) for e in plan.experiments},
         launcher=launcher,
         num_slots=plan.num_slots if launcher == "ray" else 1,
@@ -55,7 +55,9 @@ def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResu
     )
 
 
-def interrupted(reason: events.InterruptReason, plan: RunPlan, store: RunStore, command: Sequence[str] | None) -> Event:
+def interrupted(
+    reason: InterruptReason, plan: RunPlan, store: RunStore, command: Sequence[str] | None
+) -> RunInterrupted:
     """Return the event of a run that stops early: how far it is, and what to type to go on."""
     if command is None:
         how_to_resume = f"call run() again with run_id={plan.run_id!r}"
@@ -63,7 +65,7 @@ def interrupted(reason: events.InterruptReason, plan: RunPlan, store: RunStore, 
     else:
         words = list(command) if "--run-id" in command else [*command, "--run-id", plan.run_id]
         how_to_resume, how_to_ensemble = shlex.join(words), shlex.join([*words, "--budget", "0s"])
-    return events.interrupted(
+    return RunInterrupted(
         reason=reason,
         num_committed=_num_committed(plan, store),
         num_trials=plan.num_trials,

@@ -24,7 +24,8 @@ from kaggle_ray.pipeline.retention import retain
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
-from kaggle_ray.reporters import Reporter, events
+from kaggle_ray.reporters import Emit, Reporter
+from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
 from kaggle_ray.schedule.source import DeadlineSource, ListSource
 from kaggle_ray.store.lease import lease, start_anew
 from kaggle_ray.store.run import RunStore
@@ -67,17 +68,17 @@ def execute(
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    with lease(plan.run_dir), announcing(plan, reporters) as reporter, announcing_stop(plan, command, reporter):
+    with lease(plan.run_dir), announcing(plan, reporters) as emit, announcing_stop(plan, command, emit):
         store = prepare(plan, command)
         trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
         num_resumed = len(trials.results)
-        reporter.emit(run_started(plan, launcher, trials.results))
+        emit(run_started(plan, launcher, trials.results))
         submitter = plan.submitter(store)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
-        reporter.emit(events.baseline(score=baseline_score, submission=baseline))
-        num_decoded += _train(plan, launcher, reporter, trials, plan.trial_context())
+        emit(BaselineScored(score=baseline_score, submission=baseline))
+        num_decoded += _train(plan, launcher, emit, trials, plan.trial_context())
         if _is_cut_short(plan, trials.results):
-            reporter.emit(interrupted("deadline", plan, store, command))
+            emit(interrupted("deadline", plan, store, command))
         pool = gather(
             store,
             plan.folds,
@@ -88,19 +89,19 @@ def execute(
         )
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
-        ensemble = save_ensembles(plan, store, pool, target, method, reporter) if pool.oof else None
+        ensemble = save_ensembles(plan, store, pool, target, method, emit) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool) if ensemble else baseline
-        refitted = _refit(plan, store, ensemble, pool, launcher, reporter)
+        refitted = _refit(plan, store, ensemble, pool, launcher, emit)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
         retain(plan, store, [*trials.results, *refitted.results])
         seconds = time.monotonic() - started
-        reporter.emit(
-            events.run_finished(
+        emit(
+            RunEnded(
                 submission=submission,
                 report=report,
                 seconds=seconds,
-                board=board.to_rows(),
+                board=board.rows,
                 note=note(plan, command) if plan.is_fast_dev else None,
             )
         )
@@ -122,7 +123,7 @@ def execute(
     )
 
 
-def _train(plan: RunPlan, launcher: LauncherName, reporter: Reporter, trials: ListSource, context: TrialContext) -> int:
+def _train(plan: RunPlan, launcher: LauncherName, emit: Emit, trials: ListSource, context: TrialContext) -> int:
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
     if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
         return 0
@@ -134,12 +135,12 @@ def _train(plan: RunPlan, launcher: LauncherName, reporter: Reporter, trials: Li
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, reporter.emit)
+    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, emit)
     return sum(images.num_decoded for images in opened)
 
 
 def _refit(
-    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, reporter: Reporter
+    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, emit: Emit
 ) -> Refit:
     """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
     if not plan.refit:
@@ -148,9 +149,9 @@ def _refit(
         refitted = Refit(why_not="no experiment is complete")
     else:
         # The launcher starts anew for these few trials: what they are is known only now.
-        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, reporter))
-    reporter.emit(
-        events.refit(
+        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, emit))
+    emit(
+        RefitEnded(
             submission=refitted.submission,
             cross_validated_score=honest_score(ensemble, pool) if ensemble else None,
             why_not=refitted.why_not,

@@ -8,15 +8,14 @@ from kaggle_ray.ensemble import Ensemble, Method, select
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool
-from kaggle_ray.reporters import Reporter, events
+from kaggle_ray.reporters import Emit
+from kaggle_ray.reporters.events import EnsembleChosen
 from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.full_size import full_size_score
 
 
-def save_ensembles(
-    plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: Method, reporter: Reporter
-) -> Ensemble:
+def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: Method, emit: Emit) -> Ensemble:
     """Save the ensemble of every method, for the board; return the one that is asked for."""
     rows = plan.folds.scored_rows()
     target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
@@ -51,8 +50,8 @@ def save_ensembles(
             are_masks=plan.competition.is_segmentation,
         )
     chosen = ensembles[method]
-    reporter.emit(
-        events.ensemble(
+    emit(
+        EnsembleChosen(
             method=method,
             weights={pool.members[member_id].name: weight for member_id, weight in chosen.weights.items()},
             score_honest=honest_score(chosen, pool),

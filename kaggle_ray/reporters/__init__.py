@@ -1,14 +1,37 @@
-"""Reporters tell people and services what happens in a run. They know Event and nothing else of the package."""
+"""Reporters tell people and services what happens in a run. They know its events and nothing else of the package.
+
+A reporter is a class with ``emit(envelope)`` and ``close()``, passed to ``kaggle_ray.run(reporters=[...])``. What
+happened is ``envelope.event``, a dataclass of ``kaggle_ray.reporters.events``; match on its type, and take what you
+show from its fields. The envelope says of which run it is, when and where it happened, and by which id
+(``event_id``) to store it so that a trial that is run again overwrites what it told before::
+
+    class Scores:
+        def emit(self, envelope: Envelope) -> None:
+            match envelope.event:
+                case TrialEnded(status="committed", trial=trial, score=score):
+                    print(envelope.run_id, trial, score)
+
+        def close(self) -> None:
+            pass
+
+Most reporters ignore most kinds, and kinds are added: end without a ``case _`` that raises. Hold yours to
+``check_reporter`` of ``kaggle_ray.testing.reporter_contract`` in a test.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from time import time as now
 from typing import Protocol
 
-from kaggle_ray.types import Event
+from kaggle_ray.reporters.envelope import Envelope, this_host, this_user
+from kaggle_ray.reporters.events import Event
 
 logger = logging.getLogger(__name__)
+
+Emit = Callable[[Event], None]
+"""Tells of an event; whoever calls it knows nothing of reporters."""
 
 
 class Reporter(Protocol):
@@ -18,7 +41,7 @@ class Reporter(Protocol):
     twice as well, and ``close`` may be called more than once.
     """
 
-    def emit(self, event: Event) -> None:
+    def emit(self, envelope: Envelope) -> None:
         """Take one event; soon back, for the driver waits."""
 
     def close(self) -> None:
@@ -26,28 +49,37 @@ class Reporter(Protocol):
 
 
 class FanOut:
-    """Forwards each event to several reporters, in order.
+    """Puts each event of a run into its envelope, and hands that to several reporters, in order.
 
     Telemetry never kills a run: a reporter that raises costs one logged warning and gets no more events, the others
     go on. It is still closed.
     """
 
-    def __init__(self, reporters: Iterable[Reporter]) -> None:
-        """Forward to ``reporters``, which are closed with this one."""
+    def __init__(self, reporters: Iterable[Reporter], *, competition: str, run_id: str) -> None:
+        """Tell ``reporters``, which are closed with this one, of the run ``run_id`` of ``competition``."""
         self._reporters = tuple(reporters)
         self._working = list(self._reporters)
+        self._competition, self._run_id = competition, run_id
 
     def emit(self, event: Event) -> None:
-        """Forward ``event`` to the reporters that have not failed yet. Raises nothing."""
+        """Tell the reporters that have not failed yet that ``event`` happened now. Raises nothing."""
+        envelope = Envelope(
+            event=event,
+            competition=self._competition,
+            run_id=self._run_id,
+            host=this_host(),
+            user=this_user(),
+            time=now(),
+        )
         for reporter in tuple(self._working):
             try:
-                reporter.emit(event)
+                reporter.emit(envelope)
             except Exception as error:
                 self._working.remove(reporter)
                 logger.warning(
                     "%s failed at %s and gets no more events: %s: %s",
                     type(reporter).__name__,
-                    event.event_id,
+                    envelope.event_id,
                     type(error).__name__,
                     error,
                 )
@@ -59,6 +91,3 @@ class FanOut:
                 reporter.close()
             except Exception as error:
                 logger.warning("%s did not close: %s: %s", type(reporter).__name__, type(error).__name__, error)
-
-
-_FAN_OUT_IS_A_REPORTER: type[Reporter] = FanOut

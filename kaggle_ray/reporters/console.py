@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -9,9 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.reporters import Reporter
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import (
+    BaselineScored,
+    EnsembleChosen,
+    EpochEnded,
+    Event,
+    RefitEnded,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    TrialEnded,
+)
 from kaggle_ray.reporters.progress import RunProgress, TrialProgress
 from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_table, one_line, score_text
-from kaggle_ray.types import Event, Trial
+from kaggle_ray.types import EpochMetrics, Trial
 
 SLOW_EPOCH_S = 30.0
 """In a pipe, a trial whose epochs take longer than this shows signs of life, at most one per this time."""
@@ -28,19 +43,20 @@ class ConsoleReporter:
         self._live: Live | None = None
         self._last_sign_of_life = float("-inf")
 
-    def emit(self, event: Event) -> None:
+    def emit(self, envelope: Envelope) -> None:
         """Take in one event and show it."""
-        before = self._progress.trials.get(event.trial) if event.trial else None
-        previous_at = before.last_event_at if before else event.time
-        self._progress.update(event)
-        if event.kind == "run_started":
-            self._open()
-        if event.kind in ("interrupted", "run_finished"):
-            self.close()
+        before = self._progress.trials.get(envelope.trial) if envelope.trial else None
+        previous_at = before.last_event_at if before else envelope.time
+        self._progress.update(envelope)
+        match envelope.event:
+            case RunStarted():
+                self._open()
+            case RunInterrupted() | RunEnded():
+                self.close()
         if self._console.is_terminal:
-            self._show_on_terminal(event)
+            self._show_on_terminal(envelope.event)
         else:
-            self._show_in_pipe(event, previous_at)
+            self._show_in_pipe(envelope, previous_at)
 
     def close(self) -> None:
         """Stop the live view; its last state stays on the screen."""
@@ -55,25 +71,30 @@ class ConsoleReporter:
             self._live.start()
 
     def _show_on_terminal(self, event: Event) -> None:
-        is_failure = event.kind == "trial_finished" and event.values["status"] == "failed"
-        if is_failure or event.kind in ("baseline", "ensemble", "refit", "interrupted", "run_finished"):
+        is_failure = isinstance(event, TrialEnded) and event.status == "failed"
+        if is_failure or not isinstance(event, RunStarted | EpochEnded | TrialEnded):  # which the live view shows
             for line in event_lines(event, self._progress):
                 self._console.print(line, soft_wrap=True)
-        if event.kind == "run_finished":
-            self._console.print(leaderboard_table(event.values["board"], metric=self._progress.metric))
+        if isinstance(event, RunEnded):
+            self._console.print(self._leaderboard(event))
         if self._live is not None:
             self._live.update(live_view(self._progress))
 
-    def _show_in_pipe(self, event: Event, previous_at: float) -> None:
-        if event.kind == "epoch" and not self._is_sign_of_life_due(event.time, previous_at):
+    def _show_in_pipe(self, envelope: Envelope, previous_at: float) -> None:
+        event = envelope.event
+        if isinstance(event, EpochEnded) and not self._is_sign_of_life_due(envelope.time, previous_at):
             return
         for line in event_lines(event, self._progress):
             self._write(line.plain)
-        if event.kind == "run_finished":
-            table = leaderboard_table(event.values["board"], metric=self._progress.metric, ascii_only=True)
+        if isinstance(event, RunEnded):
             options = self._console.options.update(width=_PIPE_WIDTH)
+            table = self._leaderboard(event, ascii_only=True)
             drawn = "".join(segment.text for segment in self._console.render(table, options))
             self._write(drawn.rstrip("\n"))
+
+    def _leaderboard(self, event: RunEnded, *, ascii_only: bool = False) -> Table:
+        metric, greater_is_better = self._progress.metric, self._progress.greater_is_better
+        return leaderboard_table(event.board, metric=metric, greater_is_better=greater_is_better, ascii_only=ascii_only)
 
     def _is_sign_of_life_due(self, time: float, previous_at: float) -> bool:
         if time - previous_at <= SLOW_EPOCH_S or time - self._last_sign_of_life < SLOW_EPOCH_S:
@@ -90,40 +111,32 @@ _CONSOLE_IS_A_REPORTER: type[Reporter] = ConsoleReporter
 
 def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some."""
-    values = event.values
-    if event.kind == "run_started":
-        return [_start_line(progress)]
-    if event.kind == "baseline":
-        return [Text(f"baseline (a constant)  {progress.metric} {_known(values['score'])}{_written(event)}")]
-    if event.kind == "epoch" and event.trial:
-        return [_epoch_line(progress.trials[event.trial], progress)]
-    if event.kind == "trial_finished" and event.trial:
-        return [_finished_line(progress.trials[event.trial], progress)]
-    if event.kind == "ensemble":
-        members = ", ".join(f"{name} {weight:.3f}" for name, weight in values["weights"].items() if weight)
-        honest, in_sample = _known(values["score_honest"]), _known(values["score_in_sample"])
-        full = values.get("score_full_size")
-        scores = f"{honest} (in-sample {in_sample})" + (f"; at full size {_known(full)}" if full is not None else "")
-        return [Text(f"ensemble {values['method']}  {progress.metric} {scores}  {members}".rstrip())]
-    if event.kind == "refit":
-        if values["why_not"] is not None:
-            return [Text(f"no refit: {values['why_not']}", style="yellow")]
-        duplicate = f"not measured; cross-validated, {progress.metric} {_known(values['cross_validated_score'])}"
-        return [Text(f"refit on all rows  {duplicate}{_written(event)}")]
-    if event.kind == "interrupted":
-        return [
-            Text(
-                f"stopped by {values['reason']}: {values['num_committed']} of {values['num_trials']} trials are safe.",
-                style="yellow",
-            ),
-            Text(f"  go on:                    {values['how_to_resume']}"),
-            Text(f"  ensemble what there is:   {values['how_to_ensemble']}"),
-        ]
-    if event.kind == "run_finished":
-        paths = (f"  {name + ':':<12}{path}" for name, path in event.artifacts.items())
-        remarks = [f"  {values['note']}"] if values.get("note") else []
-        first = Text(f"finished in {duration_text(values['seconds'])}", style="green")
-        return [first, *map(Text, [*paths, *remarks])]
+    match event:
+        case RunStarted():
+            return [_start_line(progress)]
+        case BaselineScored():
+            score = f"{progress.metric} {_known(event.score)}"
+            return [Text(f"baseline (a constant)  {score}{_written(event.submission)}")]
+        case EpochEnded(metrics=metrics):
+            return [_epoch_line(progress.trials[event.trial], metrics, progress)]
+        case TrialEnded():
+            return [_ended_line(progress.trials[event.trial], progress)]
+        case EnsembleChosen():
+            return [_ensemble_line(event, progress)]
+        case RefitEnded(why_not=str()):
+            return [Text(f"no refit: {event.why_not}", style="yellow")]
+        case RefitEnded():
+            counterpart = f"cross-validated, {progress.metric} {_known(event.cross_validated_score)}"
+            return [Text(f"refit on all rows  not measured; {counterpart}{_written(event.submission)}")]
+        case RunInterrupted():
+            safe = f"{event.num_committed} of {event.num_trials} trials are safe."
+            return [
+                Text(f"stopped by {event.reason}: {safe}", style="yellow"),
+                Text(f"  go on:                    {event.how_to_resume}"),
+                Text(f"  ensemble what there is:   {event.how_to_ensemble}"),
+            ]
+        case RunEnded():
+            return _end_lines(event)
     return []
 
 
@@ -145,16 +158,16 @@ def _start_line(progress: RunProgress) -> Text:
     )
 
 
-def _epoch_line(trial: TrialProgress, progress: RunProgress) -> Text:
-    measured, num_epochs = trial.measured, progress.num_epochs_of(trial.trial)
+def _epoch_line(trial: TrialProgress, metrics: EpochMetrics, progress: RunProgress) -> Text:
+    num_epochs = progress.num_epochs_of(trial.trial)
     return Text(
-        f"{_counter(progress)} {_title(trial.trial, progress)}  epoch {trial.epoch}/{num_epochs}"
-        f"  train {_loss(measured['train_loss'])}  valid {_loss(measured['valid_loss'])}"
-        f"  {progress.metric} {_known(measured['score'])}{_eta(progress)}"
+        f"{_counter(progress)} {_title(trial.trial, progress)}  epoch {metrics.epoch}/{num_epochs}"
+        f"  train {_loss(metrics.train_loss)}  valid {_loss(metrics.valid_loss)}"
+        f"  {progress.metric} {_known(metrics.score)}{_eta(progress)}"
     )
 
 
-def _finished_line(trial: TrialProgress, progress: RunProgress) -> Text:
+def _ended_line(trial: TrialProgress, progress: RunProgress) -> Text:
     line = Text(f"{_counter(progress)} {_title(trial.trial, progress)}  ")
     if trial.status == "failed":
         line.append("FAILED", style="bold red").append(f"  {one_line(trial.error or 'no reason given')}", style="red")
@@ -163,6 +176,22 @@ def _finished_line(trial: TrialProgress, progress: RunProgress) -> Text:
             line.append("stopped early  ", style="yellow")
         line.append(f"{progress.metric} {_known(trial.score)}  {_counted(trial.epoch, 'epoch')}")
     return line.append(f"  {duration_text(trial.duration_s)}{_eta(progress)}")
+
+
+def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
+    members = ", ".join(f"{name} {weight:.3f}" for name, weight in event.weights.items() if weight)
+    scores = f"{_known(event.score_honest)} (in-sample {_known(event.score_in_sample)})"
+    if event.score_full_size is not None:
+        scores += f"; at full size {_known(event.score_full_size)}"
+    return Text(f"ensemble {event.method}  {progress.metric} {scores}  {members}".rstrip())
+
+
+def _end_lines(event: RunEnded) -> list[Text]:
+    lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
+    for name, path in (("submission", event.submission), ("report", event.report)):
+        if path is not None:
+            lines.append(Text(f"  {name + ':':<12}{path}"))
+    return lines if event.note is None else [*lines, Text(f"  {event.note}")]
 
 
 def _header(progress: RunProgress) -> Text:
@@ -201,9 +230,9 @@ def _running_table(progress: RunProgress) -> Table:
             Text(progress.name_of(trial.trial)),
             trial.trial.rows.removeprefix("fold"),
             f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
-            _loss(measured.get("train_loss")) if measured else "",
-            _loss(measured.get("valid_loss")) if measured else "",
-            _known(measured.get("score")) if measured else "",
+            _loss(measured.train_loss) if measured else "",
+            _loss(measured.valid_loss) if measured else "",
+            _known(measured.score) if measured else "",
         )
     return table
 
@@ -234,12 +263,12 @@ def _eta(progress: RunProgress) -> str:
 
 
 def _known(score: float | None) -> str:
-    return score_text(score) or "n/a"
+    return "n/a" if score is None or not math.isfinite(score) else score_text(score)
 
 
-def _loss(loss: float | None) -> str:
-    return "n/a" if loss is None else f"{loss:.4f}"
+def _loss(loss: float) -> str:
+    return f"{loss:.4f}" if math.isfinite(loss) else "n/a"
 
 
-def _written(event: Event) -> str:
-    return f"  {event.artifacts['submission']}" if "submission" in event.artifacts else ""
+def _written(submission: Path | None) -> str:
+    return "" if submission is None else f"  {submission}"

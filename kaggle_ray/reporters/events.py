@@ -1,278 +1,196 @@
-"""Every event there is: a constructor for each kind, whose docstring lists its values, and its JSON form.
+"""Everything that happens in a run and is worth telling: a frozen dataclass per kind.
 
-Values are JSON: floats that are NaN or infinite become None. Paths go into ``Event.artifacts``. Each constructor
-takes ``time`` (seconds since the Unix epoch; now, unless given).
+Launchers and the pipeline emit these; FanOut puts each into an Envelope, which says of which run it is, and when and
+where it happened. A reporter matches on the type. A field that is a Path names a file that belongs to the event.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from os import PathLike, fspath
-from time import time as now
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from kaggle_ray.errors import SchemaVersionError, StoreError
-from kaggle_ray.types import EpochMetrics, Event, EventKind, JsonValue, Trial, TrialResult, TrialStatus
-
-SCHEMA_VERSION = 1
+from kaggle_ray.types import EpochMetrics, Trial, TrialResult, TrialStatus
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
-AnyPath = str | PathLike[str]
+RowKind = Literal["experiment", "member", "ensemble", "baseline"]
 
 
-def run_started(
-    *,
-    run_id: str,
-    competition: str,
-    metric: str,
-    greater_is_better: bool,
-    experiments: Mapping[str, str],
-    num_folds: int,
-    ended: Sequence[TrialResult],
-    epochs: Mapping[str, int],
-    launcher: str,
-    num_slots: int,
-    run_dir: AnyPath,
-    time: float | None = None,
-) -> Event:
-    """A driver began, or resumed, a run.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardRow:
+    """One line of the leaderboard."""
 
-    Args:
-        run_id: The run's name within its competition.
-        competition: The competition's name.
-        metric: The name of the competition's metric.
-        greater_is_better: Whether a greater score is the better one.
-        experiments: Experiment id -> name, as far as known now.
-        num_folds: Folds, hence trials, per experiment.
-        ended: Results of the trials that are in the store already and are not run again.
-        epochs: Experiment id -> epochs of each of its trials.
-        launcher: The name of the launcher.
-        num_slots: Trials that run at a time.
-        run_dir: The run's folder; the artifact ``run_dir``.
-        time: When.
-    """
-    values = {
-        "run_id": run_id,
-        "competition": competition,
-        "metric": metric,
-        "greater_is_better": greater_is_better,
-        "experiments": experiments,
-        "num_folds": num_folds,
-        "ended": [{**asdict(result.trial), "status": result.status, "score": result.score} for result in ended],
-        "epochs": epochs,
-        "launcher": launcher,
-        "num_slots": num_slots,
-    }
-    return _event("run_started", values, time=time, artifacts={"run_dir": run_dir})
+    name: str
+    kind: RowKind
+    score: float | None
+    """Honest, over all scored rows; None where folds are missing."""
+    score_std: float | None = None
+    """Standard deviation of the folds' scores."""
+    in_sample: float | None = None
+    """Of ensembles: the score on the very rows that chose the weights. Shown only as optimism."""
+    weight: float | None = None
+    """In the chosen ensemble."""
+    folds_done: int = 0
+    """Folds whose trial is committed."""
+    num_folds: int = 0
+    """0 for what has no folds."""
+    epochs: int = 0
+    """Of each trial."""
+    duration_s: float = 0.0
+    """Sum over the trials."""
+    error: str | None = None
+    """One line; why folds are missing."""
+
+    def optimism(self, *, greater_is_better: bool) -> float | None:
+        """Return how much better the row looks in-sample than it is; negative where it looks worse."""
+        if self.in_sample is None or self.score is None:
+            return None
+        return self.in_sample - self.score if greater_is_better else self.score - self.in_sample
 
 
-def baseline(*, score: float | None, submission: AnyPath | None, time: float | None = None) -> Event:
-    """A constant prediction was scored (``score``, honest) and written (artifact ``submission``)."""
-    return _event("baseline", {"score": score}, time=time, artifacts={"submission": submission})
-
-
-def trial_started(trial: Trial, *, time: float | None = None) -> Event:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialStarted:
     """A launcher began an attempt at a trial."""
-    return _event("trial_started", {}, time=time, trial=trial)
+
+    trial: Trial
 
 
-def epoch(trial: Trial, metrics: EpochMetrics, *, time: float | None = None) -> Event:
-    """A trial completed an epoch: ``train_loss``, ``valid_loss``, ``score``, ``lr``, ``duration_s`` (seconds)."""
-    values = asdict(metrics)
-    return _event("epoch", values, time=time, trial=trial, epoch=values.pop("epoch"))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochEnded:
+    """A trial completed an epoch."""
+
+    trial: Trial
+    metrics: EpochMetrics
 
 
-def trial_finished(
-    trial: Trial,
-    *,
-    status: TrialStatus,
-    score: float | None,
-    duration_s: float,
-    error: str | None = None,
-    time: float | None = None,
-) -> Event:
-    """A trial ended.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialEnded:
+    """A trial ended, well or not."""
 
-    Args:
-        trial: Which.
-        status: How.
-        score: The fold's last-epoch score; None where there is none.
-        duration_s: Seconds that the attempt took.
-        error: One line; where status is failed.
-        time: When.
-    """
-    values = {"status": status, "score": score, "duration_s": duration_s, "error": error}
-    return _event("trial_finished", values, time=time, trial=trial)
+    trial: Trial
+    status: TrialStatus
+    score: float | None
+    """The competition's metric of the fold's final predictions; None where there are none."""
+    duration_s: float
+    """Wall time of the attempt."""
+    error: str | None = None
+    """One line; set where status is failed."""
 
-
-def interrupted(
-    *,
-    reason: InterruptReason,
-    num_committed: int,
-    num_trials: int,
-    how_to_resume: str,
-    how_to_ensemble: str,
-    time: float | None = None,
-) -> Event:
-    """The run stopped before its last trial.
-
-    Args:
-        reason: What stopped it.
-        num_committed: Trials that are safe in the store.
-        num_trials: Trials of the whole run.
-        how_to_resume: The command that goes on.
-        how_to_ensemble: The command that makes a submission of what is there.
-        time: When.
-    """
-    values = {
-        "reason": reason,
-        "num_committed": num_committed,
-        "num_trials": num_trials,
-        "how_to_resume": how_to_resume,
-        "how_to_ensemble": how_to_ensemble,
-    }
-    return _event("interrupted", values, time=time)
-
-
-def ensemble(
-    *,
-    method: str,
-    weights: Mapping[str, float],
-    score_honest: float | None,
-    score_in_sample: float | None,
-    score_full_size: float | None = None,
-    time: float | None = None,
-) -> Event:
-    """An ensemble was chosen.
-
-    Args:
-        method: The name of the method.
-        weights: Experiment name -> weight.
-        score_honest: The nested score: the figure to believe.
-        score_in_sample: The score on the rows that chose it: only good for the optimism.
-        score_full_size: The honest score of masks at the size of the files, where they are predicted smaller.
-        time: When.
-    """
-    values = {
-        "method": method,
-        "weights": weights,
-        "score_honest": score_honest,
-        "score_in_sample": score_in_sample,
-        "score_full_size": score_full_size,
-    }
-    return _event("ensemble", values, time=time)
-
-
-def refit(
-    *,
-    submission: AnyPath | None,
-    cross_validated_score: float | None,
-    why_not: str | None = None,
-    time: float | None = None,
-) -> Event:
-    """The ensemble was trained once more on all rows, or was to be.
-
-    Args:
-        submission: What it predicts; the artifact ``submission``. None where it was not finished.
-        cross_validated_score: Honest score of the cross-validated ensemble with the same weights; its own is unknown.
-        why_not: One line; where there is no submission.
-        time: When.
-    """
-    values = {"cross_validated_score": cross_validated_score, "why_not": why_not}
-    return _event("refit", values, time=time, artifacts={"submission": submission})
-
-
-def run_finished(
-    *,
-    submission: AnyPath | None,
-    report: AnyPath | None,
-    seconds: float,
-    board: Sequence[Mapping[str, JsonValue]],
-    note: str | None = None,
-    time: float | None = None,
-) -> Event:
-    """The run is complete.
-
-    Args:
-        submission: The verified submission; the artifact ``submission``.
-        report: The HTML report; the artifact ``report``.
-        seconds: Wall time of this driver.
-        board: The leaderboard's rows, best first, as of ``kaggle_ray.report.board.Board.to_rows``.
-        note: What there is to know of them.
-        time: When.
-    """
-    values = {"seconds": seconds, "board": list(board), "note": note}
-    return _event("run_finished", values, time=time, artifacts={"submission": submission, "report": report})
-
-
-def event_to_json(event: Event) -> dict[str, JsonValue]:
-    """Return the event as a JSON object, its event_id included."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "event_id": event.event_id,
-        "kind": event.kind,
-        "time": event.time,
-        "trial": None if event.trial is None else asdict(event.trial),
-        "epoch": event.epoch,
-        "step": event.step,
-        "values": dict(event.values),
-        "artifacts": dict(event.artifacts),
-    }
-
-
-def event_from_json(data: Mapping[str, JsonValue]) -> Event:
-    """Return the event that ``event_to_json`` wrote.
-
-    Raises:
-        SchemaVersionError: another version wrote it.
-        StoreError: it is not an event.
-    """
-    version = data.get("schema_version") if isinstance(data, Mapping) else None
-    if version != SCHEMA_VERSION:
-        raise SchemaVersionError(
-            f"event: expected schema_version {SCHEMA_VERSION}, got {version!r}. "
-            "Read it with the kaggle_ray that wrote it."
+    @classmethod
+    def of(cls, result: TrialResult) -> TrialEnded:
+        """Return the event of a trial's result."""
+        return cls(
+            trial=result.trial,
+            status=result.status,
+            score=result.score,
+            duration_s=result.duration_s,
+            error=result.error,
         )
-    try:
-        return Event(
-            kind=data["kind"],
-            time=data["time"],
-            trial=None if data["trial"] is None else Trial(**data["trial"]),
-            epoch=data["epoch"],
-            step=data["step"],
-            values=data["values"],
-            artifacts=data["artifacts"],
-        )
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"event: expected the fields of an event, got {sorted(data)}.") from error
 
 
-def _event(
-    kind: EventKind,
-    values: Mapping[str, JsonValue],
-    *,
-    time: float | None,
-    trial: Trial | None = None,
-    epoch: int = 0,
-    artifacts: Mapping[str, AnyPath | None] | None = None,
-) -> Event:
-    return Event(
-        kind=kind,
-        time=now() if time is None else time,
-        trial=trial,
-        epoch=epoch,
-        values=_json_safe(values),
-        artifacts={name: fspath(path) for name, path in (artifacts or {}).items() if path is not None},
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """A driver began, or resumed, a run."""
+
+    metric: str
+    """Name of the competition's metric."""
+    greater_is_better: bool
+    """Whether a greater score is the better one."""
+    experiments: Mapping[str, str]
+    """Experiment id -> name, as far as known now."""
+    epochs: Mapping[str, int]
+    """Experiment id -> epochs of each of its trials."""
+    num_folds: int
+    """Folds, hence trials, per experiment."""
+    ended: tuple[TrialEnded, ...] = ()
+    """How the trials ended that are in the store already and are not run again."""
+    launcher: str
+    """Name of the launcher."""
+    num_slots: int
+    """Trials that run at a time."""
+    run_dir: Path
+    """The run's folder."""
 
 
-def _json_safe(value: JsonValue) -> JsonValue:
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_safe(item) for item in value]
-    return value
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineScored:
+    """A constant prediction was scored and written, before anything is trained."""
+
+    score: float | None
+    """Honest score of the constant; None where it has none."""
+    submission: Path | None
+    """The checked submission file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInterrupted:
+    """The run stopped before its last trial."""
+
+    reason: InterruptReason
+    """What stopped it."""
+    num_committed: int
+    """Trials that are safe in the store."""
+    num_trials: int
+    """Trials of the whole run."""
+    how_to_resume: str
+    """The command that goes on."""
+    how_to_ensemble: str
+    """The command that makes a submission of what is there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnsembleChosen:
+    """The complete experiments were weighted and scored."""
+
+    method: str
+    """Name of the combiner."""
+    weights: Mapping[str, float]
+    """Experiment name -> weight."""
+    score_honest: float | None
+    """The nested score: the figure to believe; None where there is none."""
+    score_in_sample: float | None
+    """The score on the rows that chose the weights: only good for the optimism."""
+    score_full_size: float | None = None
+    """The honest score of masks at the size of the files, where they are predicted smaller."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefitEnded:
+    """The ensemble was trained once more on all rows, or was to be."""
+
+    submission: Path | None
+    """What it predicts; None where it was not finished."""
+    cross_validated_score: float | None
+    """Honest score of the cross-validated ensemble with the same weights; no row is left to score the refit by."""
+    why_not: str | None = None
+    """One line; set where there is no submission."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    """The run is complete."""
+
+    submission: Path | None
+    """The checked submission file."""
+    report: Path | None
+    """The HTML report."""
+    seconds: float
+    """Wall time of this driver."""
+    board: tuple[BoardRow, ...]
+    """The leaderboard, best first."""
+    note: str | None = None
+    """What there is to know of its scores."""
+
+
+Event = (
+    RunStarted
+    | BaselineScored
+    | TrialStarted
+    | EpochEnded
+    | TrialEnded
+    | RunInterrupted
+    | EnsembleChosen
+    | RefitEnded
+    | RunEnded
+)

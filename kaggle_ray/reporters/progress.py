@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from kaggle_ray.types import Event, JsonValue, Trial, TrialStatus
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import EpochEnded, RunStarted, TrialEnded, TrialStarted
+from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
 
 
 @dataclass(kw_only=True, slots=True)
@@ -18,8 +21,8 @@ class TrialProgress:
     status: Literal["running"] | TrialStatus = "running"
     epoch: int = 0
     """The last one completed; 0 before the first."""
-    measured: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Values of the last epoch's event."""
+    measured: EpochMetrics | None = None
+    """By the last epoch."""
     score: float | None = None
     """The fold's final score; set where status is committed."""
     duration_s: float = 0.0
@@ -63,15 +66,24 @@ class RunProgress:
     now: float = 0.0
     """Time of the latest event."""
 
-    def update(self, event: Event) -> None:
+    def update(self, envelope: Envelope) -> None:
         """Take in one event."""
         if self.started_at is None:
-            self.started_at = event.time
-        self.now = max(self.now, event.time)
-        if event.kind == "run_started":
-            self._start(event)
-        elif event.trial is not None:
-            self._update_trial(self.trials.setdefault(event.trial, TrialProgress(trial=event.trial)), event)
+            self.started_at = envelope.time
+        self.now = max(self.now, envelope.time)
+        self.competition, self.run_id = envelope.competition, envelope.run_id
+        event = envelope.event
+        match event:
+            case RunStarted():
+                self._start(event, envelope.time)
+            case TrialStarted(trial=trial):
+                self._begin_again(self._heard_of(trial, envelope.time))
+            case EpochEnded(trial=trial, metrics=metrics):
+                of_trial = self._heard_of(trial, envelope.time)
+                of_trial.epoch, of_trial.measured = metrics.epoch, metrics
+                self.num_epochs_trained += 1
+            case TrialEnded(trial=trial):
+                self._end(self._heard_of(trial, envelope.time), event)
 
     def name_of(self, trial: Trial) -> str:
         """Return the name of the trial's experiment, or its id where that is unknown."""
@@ -146,36 +158,26 @@ class RunProgress:
         pick = max if self.greater_is_better else min
         return pick(means or singles, key=lambda best: best.score, default=None)
 
-    def _start(self, event: Event) -> None:
-        values = event.values
-        self.competition = values["competition"]
-        self.run_id = values["run_id"]
-        self.metric = values["metric"]
-        self.greater_is_better = values["greater_is_better"]
-        self.num_folds = values["num_folds"]
-        self.num_ended_before = len(values["ended"])
-        self.names = values["experiments"]
-        self.epochs = values["epochs"]
-        self.launcher = values["launcher"]
-        self.num_slots = values["num_slots"]
-        self.run_dir = event.artifacts.get("run_dir", "")
-        self.started_at = event.time
-        for ended in values["ended"]:
-            trial = Trial(experiment_id=ended["experiment_id"], fold=ended["fold"])
-            self.trials[trial] = TrialProgress(trial=trial, status=ended["status"], score=ended["score"])
+    def _start(self, event: RunStarted, time: float) -> None:
+        self.metric, self.greater_is_better = event.metric, event.greater_is_better
+        self.num_folds, self.num_ended_before = event.num_folds, len(event.ended)
+        self.names, self.epochs = event.experiments, event.epochs
+        self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, str(event.run_dir)
+        self.started_at = time
+        for ended in event.ended:
+            self.trials[ended.trial] = TrialProgress(trial=ended.trial, status=ended.status, score=ended.score)
 
-    def _update_trial(self, trial: TrialProgress, event: Event) -> None:
-        trial.last_event_at = event.time
-        if event.kind == "trial_started":
-            trial.status, trial.error, trial.epoch, trial.measured = "running", None, 0, {}
-        elif event.kind == "epoch":
-            trial.epoch, trial.measured = event.epoch, event.values
-            self.num_epochs_trained += 1
-        elif event.kind == "trial_finished":
-            trial.status = event.values["status"]
-            trial.score = event.values["score"]
-            trial.duration_s = event.values["duration_s"]
-            trial.error = event.values["error"]
+    def _heard_of(self, trial: Trial, time: float) -> TrialProgress:
+        of_trial = self.trials.setdefault(trial, TrialProgress(trial=trial))
+        of_trial.last_event_at = time
+        return of_trial
+
+    def _begin_again(self, trial: TrialProgress) -> None:
+        trial.status, trial.error, trial.epoch, trial.measured = "running", None, 0, None
+
+    def _end(self, trial: TrialProgress, event: TrialEnded) -> None:
+        trial.status, trial.duration_s, trial.error = event.status, event.duration_s, event.error
+        trial.score = event.score if event.score is not None and math.isfinite(event.score) else None
 
     def _is_planned(self, trial: Trial) -> bool:
         return trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kaggle_ray.types import JsonValue
+from kaggle_ray.reporters.events import BoardRow, RowKind
 
-Row = Mapping[str, JsonValue]
-
-_KIND_STYLES = {"ensemble": "bold", "baseline": "dim"}
+_KIND_STYLES: dict[RowKind, str] = {"ensemble": "bold", "baseline": "dim"}
 
 
-def leaderboard_table(rows: Sequence[Row], *, metric: str, ascii_only: bool = False) -> Table:
+def leaderboard_table(
+    rows: Sequence[BoardRow], *, metric: str, greater_is_better: bool, ascii_only: bool = False
+) -> Table:
     """Return the leaderboard, best first as given, with the rows' errors beneath it.
 
     Args:
-        rows: As of ``kaggle_ray.report.board.Board.to_rows``. A column that all rows leave empty is left out.
+        rows: A column that all rows leave empty is left out.
         metric: Heads the column of honest scores.
+        greater_is_better: Of the metric; optimism is negative where a score looks worse than it is.
         ascii_only: Draw the frame with ASCII, for logs.
     """
-    columns: dict[str, Callable[[Row], str]] = {
-        metric: lambda row: score_text(row.get("score")),
-        "± folds": lambda row: score_text(row.get("score_std")),
-        "optimism": lambda row: score_text(row.get("optimism")),
-        "weight": lambda row: "" if row.get("weight") is None else f"{row['weight']:.3f}",
-        "folds": lambda row: f"{row['folds_done']}/{row['num_folds']}" if row.get("num_folds") else "",
-        "epochs": lambda row: str(row.get("epochs") or ""),
-        "time": lambda row: duration_text(row["duration_s"]) if row.get("duration_s") else "",
+    columns: dict[str, Callable[[BoardRow], str]] = {
+        metric: lambda row: score_text(row.score),
+        "± folds": lambda row: score_text(row.score_std),
+        "optimism": lambda row: score_text(row.optimism(greater_is_better=greater_is_better)),
+        "weight": lambda row: "" if row.weight is None else f"{row.weight:.3f}",
+        "folds": lambda row: f"{row.folds_done}/{row.num_folds}" if row.num_folds else "",
+        "epochs": lambda row: str(row.epochs or ""),
+        "time": lambda row: duration_text(row.duration_s) if row.duration_s else "",
     }
     cells = {title: [draw(row) for row in rows] for title, draw in columns.items()}
     shown = [title for title in columns if any(cells[title]) or title == metric]
-    errors = [f"{row.get('name')}: {one_line(row['error'])}" for row in rows if row.get("error")]
+    errors = [f"{row.name}: {one_line(row.error)}" for row in rows if row.error]
 
     table = Table(
         box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
@@ -46,10 +47,9 @@ def leaderboard_table(rows: Sequence[Row], *, metric: str, ascii_only: bool = Fa
     for title in shown:
         table.add_column("+- folds" if ascii_only and title == "± folds" else title, justify="right", no_wrap=True)
     for number, row in enumerate(rows):
-        place = str(number + 1) if row.get("score") is not None else ""
+        place = str(number + 1) if row.score is not None else ""
         figures = (cells[title][number] for title in shown)
-        style = _KIND_STYLES.get(row.get("kind", ""))
-        table.add_row(place, Text(str(row.get("name", ""))), *figures, style=style)
+        table.add_row(place, Text(row.name), *figures, style=_KIND_STYLES.get(row.kind))
     return table
 
 

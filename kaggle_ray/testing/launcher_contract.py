@@ -10,16 +10,20 @@ from pathlib import Path
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
 from kaggle_ray.schedule.source import Done, ListSource, Wait
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import Event, Trial, TrialResult
+from kaggle_ray.types import Trial, TrialResult
 
 NUM_EPOCHS = 3
 GOOD: tuple[ExperimentLike, ...] = tuple({**TINY, "epochs": NUM_EPOCHS, "lr": lr} for lr in (1e-2, 3e-3, 1e-3))
 DIVERGING = {**TINY, "epochs": NUM_EPOCHS, "lr": 1e30}
 DIVERGING_LATE = {**DIVERGING, "batch_size": 64, "schedule": "constant"}
 """The only step of its first epoch does it, so that the training loss is finite."""
+
+
+TrialEvent = TrialStarted | EpochEnded | TrialEnded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +45,9 @@ class LauncherRun:
         assert test is not None, f"{trial} has no test.npy"
         return valid, test
 
-    def kinds(self, trial: Trial) -> list[str]:
-        """Return the kinds of the trial's events, in order."""
-        return [event.kind for event in self.events if event.trial == trial]
+    def of(self, trial: Trial) -> list[TrialEvent]:
+        """Return the trial's events, in order."""
+        return [event for event in self.events if isinstance(event, TrialEvent) and event.trial == trial]
 
 
 def toy_plan(*, data: Path, runs: Path, experiments: Sequence[ExperimentLike], num_slots: int = 2) -> RunPlan:
@@ -117,8 +121,8 @@ def check_waiting(launcher: Launcher, *, data: Path, runs: Path) -> LauncherRun:
     plan = toy_plan(data=data, runs=runs, experiments=GOOD[:2])
     run = launch(launcher, plan, make_source=OneAtATime)
     assert [result.trial for result in run.results] == trials_of(plan)
-    kinds = [event.kind for event in run.events if event.kind != "epoch"]
-    assert kinds == ["trial_started", "trial_finished"] * len(trials_of(plan))
+    types = [type(event) for event in run.events if not isinstance(event, EpochEnded)]
+    assert types == [TrialStarted, TrialEnded] * len(trials_of(plan))
     return run
 
 
@@ -145,12 +149,12 @@ class OneAtATime(ListSource):
 def _check_good(run: LauncherRun, result: TrialResult) -> None:
     assert result.status == "committed", f"{result.trial}: {result.error}"
     assert [metrics.epoch for metrics in result.history] == list(range(1, NUM_EPOCHS + 1))
-    assert run.kinds(result.trial) == ["trial_started", *["epoch"] * NUM_EPOCHS, "trial_finished"]
-    epochs = [event.epoch for event in run.events if event.trial == result.trial and event.kind == "epoch"]
-    assert epochs == list(range(1, NUM_EPOCHS + 1))
+    trial, metrics = result.trial, result.history
+    epochs = [EpochEnded(trial=trial, metrics=of_epoch) for of_epoch in metrics]
+    assert run.of(trial) == [TrialStarted(trial=trial), *epochs, TrialEnded.of(result)]
 
 
 def _check_diverged(run: LauncherRun, result: TrialResult) -> None:
     assert result.status == "failed"
     assert "the loss of epoch 1 is" in (result.error or "")
-    assert run.kinds(result.trial) == ["trial_started", "trial_finished"]
+    assert run.of(result.trial) == [TrialStarted(trial=result.trial), TrialEnded.of(result)]

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from kaggle_ray.reporters import Reporter, events
-from kaggle_ray.types import EpochMetrics, Event, Trial
+from kaggle_ray.reporters import Reporter
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import (
+    BaselineScored,
+    BoardRow,
+    EnsembleChosen,
+    EpochEnded,
+    Event,
+    RefitEnded,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
+from kaggle_ray.types import EpochMetrics, Trial
 
 KNOWN = Trial(experiment_id="a" * 12, fold=0)
 UNKNOWN = Trial(experiment_id="f" * 12, fold=3)
+RUN_DIR = Path("runs/toy/run-1")
 
 
 def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
@@ -18,7 +34,7 @@ def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
         Exception: whatever the reporter raised where it must not.
     """
     story = every_kind_of_event()
-    scenarios: dict[str, list[Event]] = {
+    scenarios: dict[str, list[Envelope]] = {
         "nothing happens": [],
         "every kind of event": story,
         "every event twice": [event for event in story for _ in range(2)],
@@ -40,71 +56,67 @@ def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
             raise
 
 
-def every_kind_of_event() -> list[Event]:
+def addressed(event: Event, *, time: float) -> Envelope:
+    """Return ``event`` in the envelope of a run of the toy competition."""
+    return Envelope(event=event, competition="toy", run_id="run-1", host="here", user="me", time=time)
+
+
+def every_kind_of_event() -> list[Envelope]:
     """Return a run of two trials, one of which fails, with at least one event of each kind; 10 seconds apart."""
     other = Trial(experiment_id=KNOWN.experiment_id, fold=1)
-    row = {"name": "resnet [a]", "kind": "experiment", "score": 0.25, "folds_done": 2, "num_folds": 2, "epochs": 2}
-    return [
-        events.run_started(
-            run_id="run-1",
-            competition="toy",
+    row = BoardRow(name="resnet [a]", kind="experiment", score=0.25, folds_done=2, num_folds=2, epochs=2)
+    events: list[Event] = [
+        RunStarted(
             metric="log_loss",
             greater_is_better=False,
             experiments={KNOWN.experiment_id: "resnet [a]"},
-            num_folds=2,
-            ended=[],
             epochs={KNOWN.experiment_id: 2},
+            num_folds=2,
+            ended=(TrialEnded(trial=UNKNOWN, status="committed", score=0.5, duration_s=3.0),),
             launcher="local",
             num_slots=1,
-            run_dir="runs/toy/run-1",
-            time=1000.0,
+            run_dir=RUN_DIR,
         ),
-        events.baseline(score=0.69, submission="runs/toy/run-1/submissions/baseline.csv", time=1010.0),
-        events.trial_started(KNOWN, time=1020.0),
-        events.epoch(KNOWN, _epoch_metrics(1), time=1030.0),
-        events.epoch(KNOWN, _epoch_metrics(2), time=1040.0),
-        events.trial_finished(KNOWN, status="committed", score=0.25, duration_s=20.0, time=1050.0),
-        events.trial_started(other, time=1060.0),
-        events.trial_finished(
-            other, status="failed", score=None, duration_s=1.0, error="OSError: [Errno 5] bad disk", time=1070.0
-        ),
-        events.interrupted(
+        BaselineScored(score=0.69, submission=RUN_DIR / "submissions/baseline.csv"),
+        TrialStarted(trial=KNOWN),
+        EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
+        EpochEnded(trial=KNOWN, metrics=_epoch_metrics(2)),
+        TrialEnded(trial=KNOWN, status="committed", score=0.25, duration_s=20.0),
+        TrialStarted(trial=other),
+        TrialEnded(trial=other, status="failed", score=None, duration_s=1.0, error="OSError: [Errno 5] bad disk"),
+        RunInterrupted(
             reason="ctrl-c",
             num_committed=1,
             num_trials=2,
             how_to_resume="kaggle-ray run toy",
             how_to_ensemble="kaggle-ray ensemble toy",
-            time=1080.0,
         ),
-        events.ensemble(
-            method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24, time=1090.0
-        ),
-        events.refit(submission="runs/toy/run-1/submissions/refit.csv", cross_validated_score=0.25, time=1095.0),
-        events.run_finished(
-            submission="runs/toy/run-1/submissions/best.csv",
-            report="runs/toy/run-1/report.html",
-            seconds=100.0,
-            board=[row],
-            time=1100.0,
+        EnsembleChosen(method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24),
+        RefitEnded(submission=RUN_DIR / "submissions/refit.csv", cross_validated_score=0.25),
+        RunEnded(
+            submission=RUN_DIR / "submissions/best.csv", report=RUN_DIR / "report.html", seconds=100.0, board=(row,)
         ),
     ]
+    return [addressed(event, time=1000.0 + 10.0 * number) for number, event in enumerate(events)]
 
 
-def events_without_scores(trial: Trial) -> list[Event]:
+def events_without_scores(trial: Trial) -> list[Envelope]:
     """Return events whose scores and losses are missing or not numbers."""
     nan = float("nan")
     metrics = EpochMetrics(epoch=1, train_loss=nan, valid_loss=nan, score=nan, lr=0.1, duration_s=1.0)
-    return [
-        events.baseline(score=None, submission=None, time=1000.0),
-        events.trial_started(trial, time=1001.0),
-        events.epoch(trial, metrics, time=1040.0),
-        events.trial_finished(trial, status="committed", score=None, duration_s=1.0, time=1041.0),
-        events.trial_finished(trial, status="stopped", score=None, duration_s=1.0, time=1042.0),
-        events.trial_finished(trial, status="failed", score=None, duration_s=1.0, error=None, time=1043.0),
-        events.ensemble(method="mean", weights={}, score_honest=None, score_in_sample=None, time=1044.0),
-        events.refit(submission=None, cross_validated_score=None, why_not="there was no time", time=1044.5),
-        events.run_finished(submission=None, report=None, seconds=0.0, board=[], time=1045.0),
+    events: list[Event] = [
+        BaselineScored(score=None, submission=None),
+        TrialStarted(trial=trial),
+        EpochEnded(trial=trial, metrics=metrics),
+        TrialEnded(trial=trial, status="committed", score=None, duration_s=1.0),
+        TrialEnded(trial=trial, status="committed", score=nan, duration_s=1.0),
+        TrialEnded(trial=trial, status="stopped", score=None, duration_s=1.0),
+        TrialEnded(trial=trial, status="failed", score=None, duration_s=1.0, error=None),
+        EnsembleChosen(method="mean", weights={}, score_honest=None, score_in_sample=None),
+        RefitEnded(submission=None, cross_validated_score=None, why_not="there was no time"),
+        RunEnded(submission=None, report=None, seconds=0.0, board=()),
     ]
+    return [addressed(event, time=1000.0 + 40.0 * number) for number, event in enumerate(events)]
 
 
 def _epoch_metrics(epoch: int) -> EpochMetrics:

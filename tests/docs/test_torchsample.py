@@ -206,8 +206,8 @@ def inner_score(done: Fit) -> float:
 
 
 def tell(reporter: Any, result: RunResult) -> None:
-    for event in read_events(result.run_dir / "events.jsonl"):
-        reporter.emit(event)
+    for envelope in read_events(result.run_dir / "events.jsonl"):
+        reporter.emit(envelope)
     reporter.close()
 
 

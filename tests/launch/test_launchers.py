@@ -11,6 +11,7 @@ import pytest
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local import LocalLauncher
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.launcher_contract import (
     GOOD,
@@ -22,16 +23,16 @@ from kaggle_ray.testing.launcher_contract import (
     trials_of,
 )
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import Event, Trial
+from kaggle_ray.types import Trial
 
 
 def most_at_once(run: LauncherRun) -> int:
-    running: set[Trial | None] = set()
+    running: set[Trial] = set()
     most = 0
     for event in run.events:
-        if event.kind == "trial_started":
+        if isinstance(event, TrialStarted):
             running.add(event.trial)
-        if event.kind == "trial_finished":
+        if isinstance(event, TrialEnded):
             running.remove(event.trial)
         most = max(most, len(running))
     return most
@@ -112,7 +113,7 @@ def test_a_trial_whose_process_dies_is_begun_again_once_then_failed_and_the_othe
     kills_left = {once: 1, twice: 2}
 
     def kill(event: Event) -> None:
-        if event.kind == "epoch" and event.epoch == 3 and event.trial and kills_left.get(event.trial):
+        if isinstance(event, EpochEnded) and event.metrics.epoch == 3 and kills_left.get(event.trial):
             kills_left[event.trial] -= 1
             actors = [pid for pid, command in descendants(os.getpid()).items() if "FoldTrial" in command]
             assert actors
@@ -129,7 +130,7 @@ def test_a_trial_whose_process_dies_is_begun_again_once_then_failed_and_the_othe
     }
     assert results[twice].error
     assert run.store.result(twice) is None, "it may do better the next time"
-    assert run.kinds(twice)[-1] == "trial_finished"
+    assert run.of(twice)[-1] == TrialEnded.of(results[twice])
 
     rerun = launch(LocalLauncher(), plan)
     assert [(result.trial, result.status) for result in rerun.results] == [(twice, "committed")]

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_ray.reporters.events import RunInterrupted
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.testing.crash import heed_ctrl_c
+from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
@@ -58,7 +60,7 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     try:
-        run_dir = await_event(folder / "stopped", "trial_finished", process)
+        run_dir = await_event(folder / "stopped", "trial_ended", process)
         os.killpg(process.pid, signal.SIGINT)
         printed, errors = process.communicate(timeout=120)
     finally:
@@ -66,10 +68,11 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, printed + errors
     assert "Traceback" not in errors, errors
-    (stopped,) = [event for event in read_events(run_dir / "events.jsonl") if event.kind == "interrupted"]
-    assert stopped.values["reason"] == "ctrl-c"
+    told = [envelope.event for envelope in read_events(run_dir / "events.jsonl")]
+    (stopped,) = of_type(told, RunInterrupted)
+    assert stopped.reason == "ctrl-c"
     num_safe = len(list(run_dir.glob("trials/*/fold*/result.json")))
-    assert stopped.values["num_committed"] == num_safe
+    assert stopped.num_committed == num_safe
     assert 1 <= num_safe < 4
     assert f"stopped by ctrl-c: {num_safe} of 4 trials are safe." in printed
     assert not (run_dir / "submissions/submission.csv").exists()

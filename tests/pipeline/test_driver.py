@@ -16,6 +16,15 @@ from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
+from kaggle_ray.reporters.envelope import Envelope, this_host, this_user
+from kaggle_ray.reporters.events import (
+    BaselineScored,
+    EnsembleChosen,
+    EpochEnded,
+    RunEnded,
+    RunStarted,
+    TrialStarted,
+)
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
@@ -23,7 +32,7 @@ from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
-from kaggle_ray.types import Event, FloatArray, JsonValue, StrArray, Trial
+from kaggle_ray.types import FloatArray, JsonValue, StrArray, Trial
 
 KAGGLE_RAY = Path(sys.executable).parent / "kaggle-ray"
 NUM_IMAGES = NUM_TRAIN + NUM_TEST
@@ -41,12 +50,12 @@ class FilesToo(Recorder):
     run_dir: Path | None = None
     baseline_was_there: dict[str, bool] = field(default_factory=dict)
 
-    def emit(self, event: Event) -> None:
-        if event.kind == "run_started":
-            self.run_dir = Path(event.artifacts["run_dir"])
+    def emit(self, envelope: Envelope) -> None:
+        if isinstance(envelope.event, RunStarted):
+            self.run_dir = envelope.event.run_dir
         assert self.run_dir is not None
-        super().emit(event)
-        self.baseline_was_there[event.event_id] = (self.run_dir / "submissions/baseline.csv").is_file()
+        super().emit(envelope)
+        self.baseline_was_there[envelope.event_id] = (self.run_dir / "submissions/baseline.csv").is_file()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +135,9 @@ def test_the_ensembles_in_sample_score_is_that_of_its_weights_on_the_rows_that_c
     assert result.ensemble is not None
     in_sample = COMPETITION.metric.score(scored_target(result), result.ensemble.apply(result.pool.oof))
     assert in_sample == result.ensemble.score_in_sample
-    event = finished.recorder.one("ensemble")
-    assert event.values["score_honest"] == result.ensemble.score_honest
-    assert event.values["score_in_sample"] == result.ensemble.score_in_sample
+    event = finished.recorder.one(EnsembleChosen)
+    assert event.score_honest == result.ensemble.score_honest
+    assert event.score_in_sample == result.ensemble.score_in_sample
 
 
 def test_each_folds_score_is_that_of_its_committed_predictions(finished: Finished) -> None:
@@ -184,11 +193,11 @@ def test_out_of_fold_rows_were_predicted_by_models_that_trained_on_all_other_row
 
 def test_the_baseline_is_submitted_before_any_trial_starts(finished: Finished) -> None:
     recorder = finished.recorder
-    assert recorder.kinds[:3] == ["run_started", "baseline", "trial_started"]
-    assert recorder.kinds[-2:] == ["ensemble", "run_finished"]
-    starts = [event for event in recorder.events if event.kind == "trial_started"]
+    assert recorder.kinds[:3] == ["run_started", "baseline_scored", "trial_started"]
+    assert recorder.kinds[-2:] == ["ensemble_chosen", "run_ended"]
+    starts = [envelope for envelope in recorder.envelopes if isinstance(envelope.event, TrialStarted)]
     assert len(starts) == 6
-    assert all(recorder.baseline_was_there[event.event_id] for event in starts)
+    assert all(recorder.baseline_was_there[start.event_id] for start in starts)
     assert recorder.num_closed == 1
 
 
@@ -196,7 +205,7 @@ def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: F
     # 30 of 60 rows are bright, in each fold's training rows 15 of 30: -ln(1/2).
     (row,) = [row for row in finished.result.board.rows if row.kind == "baseline"]
     assert row.score == pytest.approx(math.log(2), abs=1e-12)
-    assert finished.recorder.one("baseline").values["score"] == row.score
+    assert finished.recorder.one(BaselineScored).score == row.score
     path = finished.result.plan.run_dir / "submissions/baseline.csv"
     assert set(parse_values(read_cells(path)).ravel().tolist()) == {0.5}
 
@@ -220,15 +229,16 @@ def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished
     written = [json.loads(line)["event_id"] for line in path.read_text().splitlines()]
     assert len(set(written)) == len(written)
     replayed = read_events(path)
-    told = finished.recorder.events
-    assert [event.event_id for event in replayed] == [event.event_id for event in told]
-    assert [dict(event.values) for event in replayed] == [dict(event.values) for event in told]
-    assert sum(event.kind == "epoch" for event in replayed) == 2 * (3 + 2 + 2)
+    assert [envelope.event for envelope in replayed] == finished.recorder.events
+    assert [envelope.event_id for envelope in replayed] == written
+    assert len(finished.recorder.all(EpochEnded)) == 2 * (3 + 2 + 2)
+    assert {(told.competition, told.run_id) for told in replayed} == {("toy", finished.result.plan.run_id)}
+    assert {(told.host, told.user) for told in replayed} == {(this_host(), this_user())}
 
 
 def test_the_board_read_from_the_folder_is_the_board_that_was_returned(finished: Finished) -> None:
     assert board_of(store_of(finished.result)) == finished.result.board
-    assert finished.result.board.to_rows() == finished.recorder.one("run_finished").values["board"]
+    assert finished.result.board.rows == finished.recorder.one(RunEnded).board
 
 
 def test_the_report_and_the_folder_are_those_of_the_design(finished: Finished) -> None:
@@ -263,11 +273,11 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
     assert second.num_epochs_trained == 0
     assert second.decoded_images == 0
     assert {path.name: path.read_bytes() for path in second.submission.parent.iterdir()} == before
-    assert again.kinds == ["run_started", "baseline", "ensemble", "run_finished"]
-    assert [result["status"] for result in again.events[0].values["ended"]] == ["committed"] * 4
+    assert again.kinds == ["run_started", "baseline_scored", "ensemble_chosen", "run_ended"]
+    assert [ended.status for ended in again.one(RunStarted).ended] == ["committed"] * 4
     diary = read_events(second.plan.run_dir / "events.jsonl")
-    assert len({event.event_id for event in diary}) == len(diary)
-    assert sum(event.kind == "epoch" for event in diary) == 2 * (3 + 2)
+    assert len({told.event_id for told in diary}) == len(diary)
+    assert sum(isinstance(told.event, EpochEnded) for told in diary) == 2 * (3 + 2)
 
 
 def test_another_run_on_the_same_machine_decodes_nothing(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
@@ -302,7 +312,7 @@ def test_hyperparameters_with_tuples_are_the_run_that_they_started(tmp_path: Pat
 
 def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -> None:
     class Broken:
-        def emit(self, event: Event) -> None:
+        def emit(self, envelope: Envelope) -> None:
             raise ConnectionError("no server")
 
         def close(self) -> None:

@@ -11,12 +11,14 @@ import pytest
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import RunInterrupted, TrialEnded
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE
 from kaggle_ray.train.preemption import Terminated
-from kaggle_ray.types import Event, JsonValue, Trial
+from kaggle_ray.types import JsonValue, Trial
 
 EXPERIMENTS: list[dict[str, JsonValue]] = [{**TINY, "epochs": 3, "lr": 1e-2}, {**TINY, "epochs": 2, "lr": 3e-3}]
 ENDLESS: dict[str, JsonValue] = {**TINY, "epochs": 100_000, "lr": 5e-3}
@@ -44,11 +46,11 @@ def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_dat
     assert result.num_epochs_trained == 0
     assert set(result.pool.missing_folds.values()) == {(0, 1)}
     check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
-    assert recorder.kinds == ["run_started", "baseline", "interrupted", "run_finished"]
-    stopped = recorder.one("interrupted").values
-    assert (stopped["reason"], stopped["num_committed"], stopped["num_trials"]) == ("deadline", 0, 4)
-    assert f"run_id={result.plan.run_id!r}" in stopped["how_to_resume"]
-    assert "budget='0s'" in stopped["how_to_ensemble"]
+    assert recorder.kinds == ["run_started", "baseline_scored", "run_interrupted", "run_ended"]
+    stopped = recorder.one(RunInterrupted)
+    assert (stopped.reason, stopped.num_committed, stopped.num_trials) == ("deadline", 0, 4)
+    assert f"run_id={result.plan.run_id!r}" in stopped.how_to_resume
+    assert "budget='0s'" in stopped.how_to_ensemble
     assert result.report.is_file()
 
 
@@ -56,9 +58,9 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
 
     class StopsAfterTheFirst(Recorder):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if self.kinds.count("trial_finished") == 2:
+        def emit(self, envelope: Envelope) -> None:
+            super().emit(envelope)
+            if len(self.all(TrialEnded)) == 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -74,26 +76,28 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
     assert [row.folds_done for row in result.board.rows if row.kind == "experiment"] == [2, 0]
 
 
-@pytest.mark.parametrize("moment", ["baseline", "trial_started", "epoch", "trial_finished", "ensemble"])
+@pytest.mark.parametrize(
+    "moment", ["baseline_scored", "trial_started", "epoch_ended", "trial_ended", "ensemble_chosen"]
+)
 def test_sigterm_ends_a_run_in_order_wherever_it_is(
     moment: str, undisturbed: Path, tmp_path: Path, toy_data: Path
 ) -> None:
     """Within a fit, at its next step; while it predicts, commits or ensembles, at once."""
 
     class Terminates(Recorder):
-        def emit(self, event: Event) -> None:
-            super().emit(event)
-            if event.kind == moment and self.kinds.count(moment) == 1:
+        def emit(self, envelope: Envelope) -> None:
+            super().emit(envelope)
+            if envelope.kind == moment and self.kinds.count(moment) == 1:
                 signal.raise_signal(signal.SIGTERM)
 
     before, recorder, chosen = signal.getsignal(signal.SIGTERM), Terminates(), options(tmp_path, toy_data)
     with pytest.raises(Terminated):
         execute(chosen, launcher="local", reporters=[recorder])
     assert signal.getsignal(signal.SIGTERM) is before
-    assert (recorder.kinds[-1], recorder.num_closed) == ("interrupted", 1)
-    stopped = recorder.one("interrupted").values
-    assert stopped["reason"] == "sigterm"
-    assert stopped["num_committed"] == {"trial_finished": 1, "ensemble": 4}.get(moment, 0)
+    assert (recorder.kinds[-1], recorder.num_closed) == ("run_interrupted", 1)
+    stopped = recorder.one(RunInterrupted)
+    assert stopped.reason == "sigterm"
+    assert stopped.num_committed == {"trial_ended": 1, "ensemble_chosen": 4}.get(moment, 0)
     again = execute(chosen, launcher="local")
     assert again.submission.read_bytes() == undisturbed.read_bytes()
 
@@ -105,12 +109,12 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
     result = execute(options(tmp_path, toy_data, both, budget_s=4), launcher="local", reporters=[recorder])
     endless = result.plan.experiments[1].experiment_id
-    ended = [event for event in recorder.events if event.kind == "trial_finished"]
-    assert [event.values["status"] for event in ended] == ["committed", "committed", "stopped"]
+    ended = recorder.all(TrialEnded)
+    assert [event.status for event in ended] == ["committed", "committed", "stopped"]
     assert ended[-1].trial == Trial(experiment_id=endless, fold=0)
     assert RunStore(result.plan.run_dir).result(Trial(experiment_id=endless, fold=0)) is None
-    assert recorder.one("interrupted").values["reason"] == "deadline"
-    assert recorder.one("interrupted").values["num_committed"] == 2
+    assert recorder.one(RunInterrupted).reason == "deadline"
+    assert recorder.one(RunInterrupted).num_committed == 2
     assert result.ensemble is not None
     assert result.num_epochs_trained > 6
     check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
@@ -128,4 +132,4 @@ def test_the_clock_is_not_blamed_for_a_trial_that_failed_in_time(tmp_path: Path,
     recorder = Recorder()
     with_a_failure: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}, EXPERIMENTS[0]]
     execute(options(tmp_path, toy_data, with_a_failure, budget_s=3600), launcher="local", reporters=[recorder])
-    assert "interrupted" not in recorder.kinds
+    assert not recorder.all(RunInterrupted)

@@ -83,7 +83,7 @@ class Run:
     def num_epochs(self) -> int:
         """Return how many the driver has told of."""
         path = self.run_dir / EVENTS_FILE
-        return path.read_text().count('"kind": "epoch"') if path.exists() else 0
+        return path.read_text().count('"kind": "epoch_ended"') if path.exists() else 0
 
     def last_event(self) -> str:
         return read_events(self.run_dir / EVENTS_FILE)[-1].kind
@@ -142,7 +142,7 @@ def test_a_run_that_is_asked_to_end_goes_on_from_that_very_step(
     assert f"stopped by {reason}: " in said
     assert "go on:" in said
     assert "Traceback" not in said
-    assert run.last_event() == "interrupted"
+    assert run.last_event() == "run_interrupted"
     assert len(list(run.run_dir.glob("trials/*/*/checkpoint/*"))) == 1
     assert run.start().wait(120) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
@@ -222,7 +222,7 @@ def test_a_driver_of_actors_that_is_asked_to_end_leaves_none_of_them_and_the_run
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 143, said
     assert "stopped by sigterm: " in said
-    assert run.last_event() == "interrupted"
+    assert run.last_event() == "run_interrupted"
     assert wait_for(lambda: not run.processes(), seconds=15)
     assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) != []
     assert dataclasses.replace(run, arguments=("--set", "epochs=800", "--launcher", "local")).start().wait(120) == 0

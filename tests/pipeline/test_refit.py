@@ -22,13 +22,15 @@ from kaggle_ray.pool.ledger import check_full_lineage, check_lineage
 from kaggle_ray.pool.members import full_model
 from kaggle_ray.report.collect import report_of
 from kaggle_ray.reporters.console import event_lines
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import RefitEnded, TrialEnded
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.table import parse_values, read_cells
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import FULL_DATA, Event, Folds, JsonValue, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, Folds, JsonValue, Trial, TrialResult
 
 POINT = {**TINY, "epochs": 3, "lr": 2e-2, "schedule": "constant"}
 SNAPSHOTS = {**POINT, "epochs": 6, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
@@ -38,9 +40,10 @@ CHILD = {**POINT, "epochs": 2, "init_from": {"epochs": 3}}
 class StopsInRefit(Recorder):
     """Ends the run when the first refit is committed."""
 
-    def emit(self, event: Event) -> None:
-        super().emit(event)
-        if event.kind == "trial_finished" and event.trial and event.trial.fold == FULL_DATA:
+    def emit(self, envelope: Envelope) -> None:
+        super().emit(envelope)
+        event = envelope.event
+        if isinstance(event, TrialEnded) and event.trial.fold == FULL_DATA:
             raise KeyboardInterrupt
 
 
@@ -118,7 +121,7 @@ def test_its_description_says_that_the_score_is_the_near_duplicates(tmp_path: Pa
     assert made_of["cross_validated_score"] == result.score
     assert made_of["weights"] == dict(result.ensemble.weights)  # type: ignore[union-attr]
     assert "no row is left to score them by" in made_of["note"]
-    (event,) = [event for event in recorder.events if event.kind == "refit"]
+    event = recorder.one(RefitEnded)
     (line,) = event_lines(event, RunProgress(metric="log_loss"))
     assert line.plain.startswith("refit on all rows  not measured; cross-validated, log_loss 0.")
     assert line.plain.endswith(str(result.refit))
@@ -141,7 +144,7 @@ def test_a_refit_that_is_stopped_goes_on_where_it_was(tmp_path: Path, toy_data: 
     recorder = StopsInRefit()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS, reporters=[recorder])
-    assert recorder.events[-1].kind == "interrupted"
+    assert recorder.kinds[-1] == "run_interrupted"
     assert (tmp_path / "cut" / "toy" / "x" / "submissions" / "submission.csv").exists()
     result = run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS)
     assert result.num_epochs_trained == 6
@@ -157,8 +160,8 @@ def test_without_time_there_is_no_refit_and_that_is_said(tmp_path: Path, toy_dat
     assert late.submission.read_bytes() == first.submission.read_bytes()
     assert late.refit is None
     assert not (late.run_dir / "submissions" / "refit.csv").exists()
-    (event,) = [event for event in recorder.events if event.kind == "refit"]
-    assert event.values["why_not"] == "there was time for 0 of 1 trials of all rows"
+    event = recorder.one(RefitEnded)
+    assert event.why_not == "there was time for 0 of 1 trials of all rows"
     (line,) = event_lines(event, RunProgress())
     assert line.plain == "no refit: there was time for 0 of 1 trials of all rows"
 
@@ -167,8 +170,8 @@ def test_where_nothing_is_complete_there_is_nothing_to_refit(tmp_path: Path, toy
     recorder = Recorder()
     result = run(tmp_path, toy_data, POINT, budget="0s", reporters=[recorder])
     assert result.refit is None
-    (event,) = [event for event in recorder.events if event.kind == "refit"]
-    assert event.values["why_not"] == "no experiment is complete"
+    event = recorder.one(RefitEnded)
+    assert event.why_not == "no experiment is complete"
 
 
 def test_only_what_has_weight_is_refitted(tmp_path: Path, toy_data: Path) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.reporters.events import Event, RunEnded, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.testing.crash import KillPoint, RunProcesses, Survivor
+from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import Event, Trial
+from kaggle_ray.types import Trial
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +45,10 @@ def num_epochs_committed(runs: Path) -> int:
     return sum(len(result.history) for trial in run_trials(runs) if (result := store.result(trial)))
 
 
-def ended_trials(told: Sequence[Event]) -> set[Trial | None]:
+def ended_trials(told: Sequence[Event]) -> set[Trial]:
     """Return the trials that ended while somebody listened, and those that a resumed run found ended."""
-    found = [ended for event in told if event.kind == "run_started" for ended in event.values["ended"]]
-    return {event.trial for event in told if event.kind == "trial_finished"} | {
-        Trial(experiment_id=ended["experiment_id"], fold=ended["fold"]) for ended in found
-    }
+    found = [ended for start in of_type(told, RunStarted) for ended in start.ended]
+    return {ended.trial for ended in [*of_type(told, TrialEnded), *found]}
 
 
 def layout(runs: Path) -> list[str]:
@@ -151,6 +151,6 @@ def test_runs_killed_at_twenty_random_moments_give_the_same_bytes_in_the_end(
             num_kills += survivor is None
         assert survivor.submission == undisturbed.submission
         assert layout(runs) == layout(undisturbed_runs)
-        told = read_events(run_dir(runs) / EVENTS_FILE)
-        assert told[-1].kind == "run_finished"
+        told = [envelope.event for envelope in read_events(run_dir(runs) / EVENTS_FILE)]
+        assert isinstance(told[-1], RunEnded)
         assert ended_trials(told) == set(run_trials(runs)), "the diary knows how each trial ended"

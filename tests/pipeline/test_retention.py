@@ -11,9 +11,11 @@ import pytest
 import kaggle_ray
 from kaggle_ray.errors import WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import TrialEnded
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import FULL_DATA, Event, JsonValue, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, JsonValue, Trial, TrialResult
 
 POINT = {**TINY, "epochs": 5, "lr": 0.3, "schedule": "constant"}
 OTHER_FOLDS = {**POINT, "epoch_rule": "other_folds"}
@@ -108,8 +110,8 @@ def test_a_run_that_is_not_complete_keeps_all_weights(tmp_path: Path, toy_data: 
     class StopsAfterThree:
         num_finished = 0
 
-        def emit(self, event: Event) -> None:
-            self.num_finished += event.kind == "trial_finished"
+        def emit(self, envelope: Envelope) -> None:
+            self.num_finished += isinstance(envelope.event, TrialEnded)
             if self.num_finished == 3:
                 raise KeyboardInterrupt
 

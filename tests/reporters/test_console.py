@@ -1,46 +1,50 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from kaggle_ray.reporters import events
 from kaggle_ray.reporters.console import ConsoleReporter, live_view
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import BoardRow, EpochEnded, Event, RunEnded, RunStarted, TrialEnded, TrialStarted
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
-from kaggle_ray.types import EpochMetrics, Event, Trial, TrialResult, TrialStatus
+from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
+from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
 
 RESNET, VIT = "1" * 12, "2" * 12
 
 
-def started(*, ended: Sequence[Trial] = (), num_folds: int = 2, **changes: Any) -> Event:
+def started(*, ended: Sequence[Trial] = (), num_folds: int = 2, **changes: Any) -> Envelope:
     values: dict[str, Any] = {
-        "run_id": "run-1",
-        "competition": "mnist-mini",
         "metric": "log_loss",
         "greater_is_better": False,
         "experiments": {RESNET: "resnet-a", VIT: "vit-b"},
         "epochs": {RESNET: 4, VIT: 6},
         "launcher": "local",
         "num_slots": 2,
-        "run_dir": "runs/mnist-mini/run-1",
-        "time": 0.0,
+        "run_dir": Path("runs/mnist-mini/run-1"),
     }
-    results = [TrialResult(trial=which, status="committed", attempt_id="a", score=0.25) for which in ended]
-    return events.run_started(ended=results, num_folds=num_folds, **(values | changes))
+    before = tuple(TrialEnded(trial=which, status="committed", score=0.25, duration_s=1.0) for which in ended)
+    return at(0.0, RunStarted(ended=before, num_folds=num_folds, **(values | changes)))
+
+
+def at(time: float, event: Event) -> Envelope:
+    return dataclasses.replace(addressed(event, time=time), competition="mnist-mini")
 
 
 def trial(experiment_id: str, fold: int = 0) -> Trial:
     return Trial(experiment_id=experiment_id, fold=fold)
 
 
-def epoch(which: Trial, number: int, *, time: float, score: float = 0.5) -> Event:
+def epoch(which: Trial, number: int, *, time: float, score: float = 0.5) -> Envelope:
     metrics = EpochMetrics(epoch=number, train_loss=0.25, valid_loss=0.375, score=score, lr=0.1, duration_s=1.0)
-    return events.epoch(which, metrics, time=time)
+    return at(time, EpochEnded(trial=which, metrics=metrics))
 
 
 def finished(
@@ -50,20 +54,20 @@ def finished(
     score: float | None = None,
     status: TrialStatus = "committed",
     error: str | None = None,
-) -> Event:
-    return events.trial_finished(which, status=status, score=score, duration_s=8.1, error=error, time=time)
+) -> Envelope:
+    return at(time, TrialEnded(trial=which, status=status, score=score, duration_s=8.1, error=error))
 
 
-def whole_trial(which: Trial, num_epochs: int, *, start: float, score: float) -> list[Event]:
+def whole_trial(which: Trial, num_epochs: int, *, start: float, score: float) -> list[Envelope]:
     """One epoch per second."""
     return [
-        events.trial_started(which, time=start),
+        at(start, TrialStarted(trial=which)),
         *(epoch(which, number, time=start + number, score=score) for number in range(1, num_epochs + 1)),
         finished(which, score=score, time=start + num_epochs),
     ]
 
 
-def shown(story: Iterable[Event], *, terminal: bool, width: int = 100) -> str:
+def shown(story: Iterable[Envelope], *, terminal: bool, width: int = 100) -> str:
     file = io.StringIO()
     reporter = ConsoleReporter(Console(file=file, width=width, force_terminal=terminal, color_system=None))
     for event in story:
@@ -72,7 +76,7 @@ def shown(story: Iterable[Event], *, terminal: bool, width: int = 100) -> str:
     return file.getvalue()
 
 
-def live(story: Iterable[Event], *, width: int = 100) -> str:
+def live(story: Iterable[Envelope], *, width: int = 100) -> str:
     progress = RunProgress()
     for event in story:
         progress.update(event)
@@ -99,8 +103,8 @@ def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
     resnet, vit = trial(RESNET), trial(VIT)
     story = [
         started(),
-        events.trial_started(resnet, time=0.0),
-        events.trial_started(vit, time=0.0),
+        at(0.0, TrialStarted(trial=resnet)),
+        at(0.0, TrialStarted(trial=vit)),
         epoch(resnet, 1, time=20.0),
         epoch(resnet, 2, time=60.0),
         epoch(vit, 1, time=70.0),
@@ -140,12 +144,12 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
 
 def test_pipe_gets_neither_colour_codes_nor_cut_lines() -> None:
     name = "a-name-so-long-that-eighty-columns-are-not-enough-for-it-and-its-score-in-one-line-of-the-table"
-    row = {"name": name, "kind": "experiment", "score": 0.123456, "duration_s": 3723.0, "error": None}
-    finish = events.run_finished(submission="a/" * 60, report=None, seconds=1.0, board=[row], time=9.0)
+    row = BoardRow(name=name, kind="experiment", score=0.123456, duration_s=3723.0)
+    finish = at(9.0, RunEnded(submission=Path("a/" * 60), report=None, seconds=1.0, board=(row,)))
     drawn = shown([started(), finish], terminal=False, width=80)
     assert "\x1b" not in drawn
     assert f"| 1 | {name} |  0.12346 | 1:02:03 |" in drawn
-    assert "a/" * 60 in drawn
+    assert str(Path("a/" * 60)) in drawn
 
 
 def test_terminal_is_drawn_on_live_until_the_run_is_finished() -> None:
@@ -155,7 +159,7 @@ def test_terminal_is_drawn_on_live_until_the_run_is_finished() -> None:
     reporter.emit(started())
     assert hide_cursor in file.getvalue()
     assert show_cursor not in file.getvalue()
-    reporter.emit(events.run_finished(submission=None, report=None, seconds=1.0, board=[], time=1.0))
+    reporter.emit(at(1.0, RunEnded(submission=None, report=None, seconds=1.0, board=())))
     assert show_cursor in file.getvalue()
 
 
@@ -167,14 +171,14 @@ def test_screen_is_given_back_however_the_run_ends(ending: str) -> None:
     if ending == "close":
         reporter.close()
     else:
-        reporter.emit(next(event for event in every_kind_of_event() if event.kind == "interrupted"))
+        reporter.emit(next(told for told in every_kind_of_event() if told.kind == "run_interrupted"))
     assert "\x1b[?25h" in file.getvalue()
 
 
 def test_live_view_shows_the_trials_under_way() -> None:
     story = [
         started(),
-        events.trial_started(trial(VIT, 1), time=1.0),
+        at(1.0, TrialStarted(trial=trial(VIT, 1))),
         epoch(trial(VIT, 1), 2, time=9.0),
     ]
     *_, last = live(story).splitlines()
@@ -216,7 +220,7 @@ def test_second_attempt_runs_again_and_clears_the_failure() -> None:
     story = [
         started(),
         finished(trial(RESNET), status="failed", error="worker died", time=1.0),
-        events.trial_started(trial(RESNET), time=2.0),
+        at(2.0, TrialStarted(trial=trial(RESNET))),
     ]
     drawn = live(story)
     assert "failed" not in drawn

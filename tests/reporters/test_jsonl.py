@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.errors import SchemaVersionError, StoreError
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import BaselineScored, RefitEnded
 from kaggle_ray.reporters.jsonl import JsonlReporter, read_events
-from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
-from kaggle_ray.types import Event
+from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run" / "events.jsonl"
 
 
-def write(path: Path, events: list[Event]) -> None:
+def write(path: Path, events: list[Envelope]) -> None:
     reporter = JsonlReporter(path)
     for event in events:
         reporter.emit(event)
@@ -49,7 +50,7 @@ def test_second_driver_adds_to_the_file(path: Path) -> None:
 
 def test_event_that_happened_again_is_kept_once_as_it_was_last(path: Path) -> None:
     first, second, *_ = every_kind_of_event()
-    again = dataclasses.replace(first, time=first.time + 500, values={**first.values, "num_folds": 3})
+    again = dataclasses.replace(first, time=first.time + 500)
     write(path, [first, second])
     write(path, [again])
     assert read_events(path) == [second, again]
@@ -78,9 +79,9 @@ def test_file_torn_in_its_first_line_begins_anew(path: Path) -> None:
 
 
 def test_name_may_hold_any_character_of_a_line_end(path: Path) -> None:
-    event = dataclasses.replace(every_kind_of_event()[0], values={"name": "a\nb\r\u2028c é \udce9"})
-    write(path, [event])
-    assert read_events(path) == [event]
+    event = RefitEnded(submission=None, cross_validated_score=0.5, why_not="a\nb\r\u2028c é \udce9")
+    write(path, [addressed(event, time=1.0)])
+    assert read_events(path) == [addressed(event, time=1.0)]
 
 
 def test_damaged_line_in_the_middle_is_an_error_that_names_it(path: Path) -> None:
@@ -93,9 +94,26 @@ def test_damaged_line_in_the_middle_is_an_error_that_names_it(path: Path) -> Non
 
 def test_line_of_another_schema_is_refused_by_name(path: Path) -> None:
     write(path, every_kind_of_event()[:1])
-    path.write_bytes(path.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 9'))
-    with pytest.raises(SchemaVersionError, match=r"line 1: .*expected schema_version 1, got 9"):
+    path.write_bytes(path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": 9'))
+    with pytest.raises(SchemaVersionError, match=r"line 1: .*expected schema_version 2, got 9"):
         read_events(path)
+
+
+def test_two_runs_in_one_file_keep_their_events_apart(path: Path) -> None:
+    first = every_kind_of_event()
+    second = [dataclasses.replace(envelope, run_id="run-2") for envelope in first]
+    write(path, [*first, *second])
+    assert read_events(path) == [*first, *second]
+
+
+def test_a_file_of_another_schema_is_set_aside_so_that_both_can_be_read(path: Path) -> None:
+    older = b'{"schema_version": 1, "event_id": "run:run_started:0:0"}\n'
+    path.parent.mkdir()
+    path.write_bytes(older)
+    event = addressed(BaselineScored(score=0.5, submission=None), time=1.0)
+    write(path, [event])
+    assert read_events(path) == [event]
+    assert path.with_name("events-before-2.jsonl").read_bytes() == older
 
 
 def test_line_written_in_part_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""What is said of every event alike: of which run it is, and when, where and under whose name it happened."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
+from kaggle_ray.types import Trial
+
+
+def _kind_of(event_type: type[Event]) -> str:
+    """Return the name of a type in words: ``epoch_ended`` of EpochEnded."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", event_type.__name__).lower()
+
+
+KINDS: dict[str, type[Event]] = {_kind_of(event_type): event_type for event_type in get_args(Event)}
+"""Kind -> type of its events."""
+
+_KIND_OF = {event_type: kind for kind, event_type in KINDS.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """One event, addressed: all that a reporter ever sees.
+
+    The identity (``event_id``) has no attempt and no time in it, so a trial that is run again after a crash repeats
+    its events, and whoever stores them by id keeps one of each.
+    """
+
+    event: Event
+    competition: str
+    run_id: str
+    """Name of the run within its competition."""
+    host: str
+    """Machine of the driver."""
+    user: str
+    """Whoever started the driver."""
+    time: float
+    """Seconds since the Unix epoch."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the event's type in words, such as ``epoch_ended``."""
+        return _KIND_OF[type(self.event)]
+
+    @property
+    def trial(self) -> Trial | None:
+        """The trial that it happened in; None where it concerns the run as a whole."""
+        match self.event:
+            case TrialStarted() | EpochEnded() | TrialEnded():
+                return self.event.trial
+        return None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that it happened in, 1 for the first; 0 where there is none."""
+        match self.event:
+            case EpochEnded(metrics=metrics):
+                return metrics.epoch
+        return 0
+
+    @property
+    def step(self) -> int:
+        """The step of the epoch that it happened in, 1 for the first; 0 where there is none."""
+        return 0
+
+    @property
+    def event_id(self) -> str:
+        """``competition/run:trial:kind:epoch:step``; the same for every attempt at the same thing."""
+        run = f"{self.competition}/{self.run_id}"
+        return f"{run}:{self.trial or 'run'}:{self.kind}:{self.epoch}:{self.step}"
+
+    @property
+    def artifacts(self) -> dict[str, Path]:
+        """Name -> path of the files that belong to the event."""
+        values = {spec.name: getattr(self.event, spec.name) for spec in fields(self.event)}
+        return {name: value for name, value in values.items() if isinstance(value, Path)}
+
+
+@cache
+def this_host() -> str:
+    """Return the name of this machine."""
+    return socket.gethostname()
+
+
+@cache
+def this_user() -> str:
+    """Return the name of whoever runs this process, or the number where the machine knows no name (a container)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
