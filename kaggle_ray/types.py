@@ -85,7 +85,7 @@ class Experiment:
     """One set of hyperparameters, the same for all folds."""
 
     experiment_id: str
-    """12 hex digits of sha256 over the canonical JSON of competition, hyperparameters and the folds' digest."""
+    """12 hex digits over what it computes: its hyperparameters and the content that it is trained on."""
     name: str
     """What a person calls it: for tables and plots; not part of the id."""
     hyperparameters: Mapping[str, JsonValue]

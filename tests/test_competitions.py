@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from kaggle_ray import SearchSpace
-from kaggle_ray.config import make_experiments
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.pipeline.experiments import make_experiments
+from kaggle_ray.pipeline.identity import Content
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"
@@ -22,16 +23,13 @@ def test_every_competition_has_a_default_space_for_the_machine(path: Path, machi
     competition, _ = load_competition(path)
     hyperparameter_sets = competition.default_space(machine.settings()).expand()
     assert competition.name == path.stem
-    assert make_experiments(hyperparameter_sets, competition=competition.name, folds_digest="0" * 12)
+    assert make_experiments(hyperparameter_sets, Content())
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
 def test_every_search_space_expands_to_experiments_of_different_names(path: Path) -> None:
     hyperparameter_sets = load_attribute(path, "SPACE", SearchSpace).expand()
-    names = [
-        hyperparameters.name
-        for hyperparameters in make_experiments(hyperparameter_sets, competition="x", folds_digest="0" * 12)
-    ]
+    names = [hyperparameters.name for hyperparameters in make_experiments(hyperparameter_sets, Content())]
     assert len(set(names)) == len(names) > 0
 
 

@@ -1,6 +1,5 @@
 """What an experiment is: hyperparameters from plain dictionaries, and search spaces that expand to lists of them."""
 
-from kaggle_ray.config.experiments import make_experiment_id, make_experiments
 from kaggle_ray.config.hyperparameters import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
@@ -20,8 +19,6 @@ __all__ = [
     "SearchSpace",
     "TestTimeAugmentation",
     "check_names",
-    "make_experiment_id",
-    "make_experiments",
     "parse_hyperparameters",
     "parse_override",
     "with_seeds",

@@ -28,6 +28,9 @@ Schedule = Literal[
 ]
 TestTimeAugmentation = Literal["none", "hflip", "hflip_sizes"]
 
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+"""Endings of files of weights."""
+
 _SIZE_STEP = 16
 
 
@@ -174,6 +177,12 @@ class Hyperparameters:
         _require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)
 
     @property
+    def weights_file(self) -> str | None:
+        """The file of pretrained weights that ``model_args`` names, None where there is none."""
+        weights = self.model_args.get("weights")
+        return str(weights) if names_a_file(weights) else None
+
+    @property
     def predict_size(self) -> int:
         """Height in pixels that images are predicted at, and trained at in the end."""
         return self.train_size or self.image_size
@@ -231,6 +240,11 @@ class Hyperparameters:
             return self.predict_size
         grown = self.start_size + (self.predict_size - self.start_size) * progress
         return max(self.start_size, min(self.predict_size, round(grown / _SIZE_STEP) * _SIZE_STEP))
+
+
+def names_a_file(weights: object) -> bool:
+    """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
+    return isinstance(weights, str) and (weights.endswith(WEIGHTS_SUFFIXES) or "/" in weights)
 
 
 def _require(condition: bool, name: str, expected: str, got: object) -> None:

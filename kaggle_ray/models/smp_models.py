@@ -15,10 +15,11 @@ import timm
 from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, encoders
 from torch import Tensor, nn
 
+from kaggle_ray.config.hyperparameters import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded
-from kaggle_ray.models.weights import downloading, load_weights, names_a_file, read_weights
+from kaggle_ray.models.weights import downloading, load_weights, read_weights
 
 PREFIX = "smp/"
 _TIMM = "tu-"

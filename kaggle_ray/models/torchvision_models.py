@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.config.hyperparameters import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import Network, last_layer, on_meta
-from kaggle_ray.models.weights import downloading, load_weights, names_a_file
+from kaggle_ray.models.weights import downloading, load_weights
 from kaggle_ray.types import JsonValue
 
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")

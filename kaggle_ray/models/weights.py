@@ -10,15 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from kaggle_ray.config.hyperparameters import WEIGHTS_SUFFIXES
 from kaggle_ray.errors import ConfigError
 
 _LONGEST_REASON = 300
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-
-
-def names_a_file(weights: object) -> bool:
-    """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
-    return isinstance(weights, str) and (weights.endswith(_SUFFIXES) or "/" in weights)
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
@@ -29,7 +24,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"model_args 'weights': {file}: no such file. Expected one of {', '.join(_SUFFIXES)}.")
+        raise ConfigError(f"model_args 'weights': {file}: no such file. Expected one of {', '.join(WEIGHTS_SUFFIXES)}.")
     try:
         if file.suffix == ".safetensors":
             state = load_file(file)

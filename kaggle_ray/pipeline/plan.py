@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
-from kaggle_ray.config import Hyperparameters, SearchSpace, make_experiments, parse_hyperparameters, with_seeds
+from kaggle_ray.config import Hyperparameters, SearchSpace, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
@@ -24,12 +24,14 @@ from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
+from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
 from kaggle_ray.pipeline.split import split_rows
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
+from kaggle_ray.types import Experiment, Folds, JsonValue
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,8 @@ class RunPlan:
     samples: Samples
     folds: Folds
     experiments: tuple[Experiment, ...]
+    content: Content
+    """What they are trained on."""
     settings: Settings
     num_slots: int
     run_id: str
@@ -129,12 +133,7 @@ class RunPlan:
     @property
     def identity(self) -> dict[str, JsonValue]:
         """What has to be the same whenever the run is resumed, as JSON."""
-        return {
-            "competition": self.competition.name,
-            "experiments": [dataclasses.asdict(experiment) for experiment in self.experiments],
-            "folds_digest": self.folds.digest,
-            "settings": dataclasses.asdict(self.settings),
-        }
+        return identity_of(self.competition.name, self.experiments, self.folds, self.settings, self.content)
 
     def trial_context(self) -> TrialContext:
         """Return what a trial's process needs to know of the run."""
@@ -201,12 +200,10 @@ def make_plan(options: RunOptions) -> RunPlan:
         started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
     record = started.record() if started else None
     settings = _settings(options, machine, record)
+    hyperparameter_sets = _hyperparameter_sets(options, competition, settings, record)
     split = only_ids = None
     if options.fast_dev:
-        split, hyperparameter_sets = (
-            split_rows(competition, samples, None, find=False),
-            _hyperparameter_sets(options, competition, settings),
-        )
+        split = split_rows(competition, samples, None, find=False)
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
@@ -217,11 +214,14 @@ def make_plan(options: RunOptions) -> RunPlan:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
     else:
         split = dataclasses.replace(split, samples=samples, folds=folds_of(split.folds, samples))
-    experiments = _experiments(options, competition, settings, split.folds, record)
-    run_id = options.run_id or short_digest(
-        [*(experiment.experiment_id for experiment in experiments), dataclasses.asdict(settings)], num_hex=8
-    )
-    run_id = f"{FAST_DEV}-{run_id}" if options.fast_dev else run_id
+        hyperparameter_sets = one_epoch_of(hyperparameter_sets, split.folds)
+    content = content_of(
+        competition, competition_file, split.samples, split.folds, split.near_duplicates, hyperparameter_sets,
+        data_dir=data_dir, cache_dir=default_cache_dir(),
+    )  # fmt: skip
+    experiments = make_experiments(hyperparameter_sets, content)
+    name = options.run_id or run_id(experiments, settings)
+    name = f"{FAST_DEV}-{name}" if options.fast_dev else name
     return RunPlan(
         competition=competition,
         competition_file=competition_file,
@@ -233,10 +233,11 @@ def make_plan(options: RunOptions) -> RunPlan:
         samples=split.samples,
         folds=split.folds,
         experiments=experiments,
+        content=content,
         settings=settings,
         num_slots=options.num_slots or machine.num_slots(settings),
-        run_id=run_id,
-        run_dir=Path(options.runs).absolute() / competition.name / run_id,
+        run_id=name,
+        run_dir=Path(options.runs).absolute() / competition.name / name,
         stop_at=_stop_at(options, now=time.time()),
         checkpoint_every_s=options.checkpoint_every_s,
         admit_unproven=options.admit_unproven,
@@ -301,23 +302,14 @@ def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonVa
     return settings
 
 
-def _experiments(
-    options: RunOptions,
-    competition: Competition,
-    settings: Settings,
-    folds: Folds,
-    record: Mapping[str, JsonValue] | None,
-) -> tuple[Experiment, ...]:
+def _hyperparameter_sets(
+    options: RunOptions, competition: Competition, settings: Settings, record: Mapping[str, JsonValue] | None
+) -> list[Hyperparameters]:
+    """Return the experiments that the user names, else those that the run was begun with, else the default space's."""
     names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
     if record is not None and not names_any:
-        return tuple(Experiment(**value) for value in record["experiments"])
-    hyperparameter_sets = _hyperparameter_sets(options, competition, settings)
-    if options.fast_dev:
-        hyperparameter_sets = one_epoch_of(hyperparameter_sets, folds)
-    return make_experiments(hyperparameter_sets, competition=competition.name, folds_digest=folds.digest)
-
-
-def _hyperparameter_sets(options: RunOptions, competition: Competition, settings: Settings) -> list[Hyperparameters]:
+        begun = record["experiments"]
+        return [parse_hyperparameters(each["hyperparameters"], where=each["name"]) for each in begun]
     if options.experiments is not None and options.space is not None:
         raise ConfigError("expected experiments or a space, got both.")
     if options.experiments is not None:

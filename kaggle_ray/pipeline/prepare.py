@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
+from kaggle_ray.pipeline.earlier_runs import earlier_run
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.store.run import RunStore
@@ -62,7 +63,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
     Raises:
         RunMismatchError: the folder is another run's.
     """
-    store = RunStore(plan.run_dir)
+    store, files = RunStore(plan.run_dir), plan.content.files
     facts = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
@@ -76,7 +77,10 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         "fast_dev": plan.is_fast_dev,
         **provenance(command),
     }
-    record = store.begin(plan.identity, facts)
+    if store.record() is None and not plan.is_fast_dev and (earlier := earlier_run(plan.run_dir, plan.identity, files)):
+        logger.warning("run %s is a new one: since run %s something has changed: %s", plan.run_id, *earlier.words())
+        facts["differs_from"] = earlier.to_json()
+    record = store.begin(plan.identity, facts, files)
     if record["code"] != facts["code"]:
         logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
     if plan.unreadable:

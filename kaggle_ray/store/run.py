@@ -27,6 +27,7 @@ from kaggle_ray.store.attempt import (
     trial_folder,
 )
 from kaggle_ray.store.blobs import Blobs
+from kaggle_ray.store.changes import Change, changes
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.schema import (
@@ -40,6 +41,7 @@ from kaggle_ray.store.schema import (
 from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
 
 RUN_FILE = "run.json"
+CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
 NEAR_DUPLICATES_FILE = "near_duplicates.json"
@@ -66,31 +68,39 @@ class RunStore:
         data = self.blobs.get(RUN_FILE)
         return None if data is None else decode(data, where=str(self.run_dir / RUN_FILE))
 
-    def begin(self, identity: Mapping[str, JsonValue], facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    def begin(
+        self, identity: Mapping[str, JsonValue], facts: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
+    ) -> dict[str, JsonValue]:
         """Write run.json where it is absent, and return what it says.
 
         Args:
-            identity: what has to be the same on every resume: competition, experiments, folds, settings.
+            identity: what has to be the same on every resume: competition, experiments, folds, settings, content.
             facts: where the run came from; kept as the first start wrote them.
+            files: image or mask -> digest of its content, to name later which have changed.
 
         Raises:
             RunMismatchError: the folder is another run's; each difference is named.
         """
-        self.blobs.put_if_absent(RUN_FILE, encode({**identity, **facts}))
-        record = self.record() or {}
-        as_read = decode(encode(identity), where=RUN_FILE)  # a tuple is a list there
-        differences = [
-            f"{name}: expected {_brief(record.get(name))}, got {_brief(value)}"
-            for name, value in as_read.items()
-            if record.get(name) != value
-        ]
-        if differences:
+        if self.blobs.get(RUN_FILE) is None:
+            self.blobs.put(CONTENT_FILE, encode({"files": dict(files or {})}))
+            self.blobs.put_if_absent(RUN_FILE, encode({**identity, **facts}))
+        if found := self.changes_to(identity, files):
             raise RunMismatchError(
-                f"{self.run_dir}: was started with other {', '.join(text.partition(':')[0] for text in differences)}. "
-                f"{'; '.join(differences)}. Run the command that started it, or name another --run-id."
+                f"{self.run_dir}: was started with other {', '.join(dict.fromkeys(each.what for each in found))}. "
+                f"{'; '.join(map(str, found))}. Restore what has changed and run the command that started it, or start "
+                f"a new run: name another --run-id, or none."
             )
         self.blobs.remove_temporary()
-        return record
+        return self.record() or {}
+
+    def changes_to(
+        self, identity: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
+    ) -> tuple[Change, ...]:
+        """Return what differs between the run and another identity, which is described as for ``begin``."""
+        as_read = decode(encode(identity), where=RUN_FILE)  # a tuple is a list there
+        record, data = self.record() or {}, self.blobs.get(CONTENT_FILE)
+        files_then = {} if data is None else decode(data, where=str(self.run_dir / CONTENT_FILE))["files"]
+        return changes(record, as_read, files_then=files_then, files_now=files or {})
 
     def folds_csv(self) -> str | None:
         """Return the saved fold plan, None before it was made."""
@@ -305,8 +315,3 @@ def _digest_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None
-
-
-def _brief(value: JsonValue) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."

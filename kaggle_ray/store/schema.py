@@ -13,7 +13,8 @@ import numpy as np
 from kaggle_ray.errors import CorruptBlobError, SchemaVersionError
 from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Lineage, Trial, TrialResult
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""1: the first. 2: a lineage tells whether it is proven. 3: ids are made of content, which run.json tells."""
 
 
 def encode(value: Mapping[str, JsonValue]) -> bytes:

@@ -3,24 +3,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.config import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
     SearchSpace,
-    make_experiments,
     parse_hyperparameters,
     parse_override,
     with_seeds,
 )
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.types import Experiment, JsonValue, canonical_json
+from kaggle_ray.types import canonical_json
 
 FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
 
@@ -38,68 +36,6 @@ hyperparameter_sets = st.fixed_dictionaries(
         "pretrained": st.booleans(),
     },
 )
-
-
-def experiment_of(values: dict[str, JsonValue], *, competition: str = "toy", folds: str = "0" * 12) -> Experiment:
-    hyperparameters = parse_hyperparameters(values, where="here")
-    return make_experiments([hyperparameters], competition=competition, folds_digest=folds)[0]
-
-
-def id_of(values: dict[str, JsonValue]) -> str:
-    return experiment_of(values).experiment_id
-
-
-# Identity -----------------------------------------------------------------------------------------------------------
-
-
-@given(values=hyperparameter_sets, random=st.randoms(use_true_random=False))
-def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: random.Random) -> None:
-    keys = list(values)
-    random.shuffle(keys)
-    shuffled = {key: values[key] for key in keys}
-    if "model_args" in shuffled:
-        shuffled["model_args"] = dict(reversed(shuffled["model_args"].items()))
-    assert id_of(shuffled) == id_of(values)
-
-
-@given(values=hyperparameter_sets)
-def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, JsonValue]) -> None:
-    as_floats = {name: float(value) if name in FLOAT_FIELDS else value for name, value in values.items()}
-    as_ints = {
-        name: int(value) if name in FLOAT_FIELDS and value == int(value) else value for name, value in values.items()
-    }
-    assert id_of(as_floats) == id_of(as_ints) == id_of(values)
-
-
-@given(values=hyperparameter_sets)
-def test_the_id_ignores_whether_a_default_is_written_out(values: dict[str, JsonValue]) -> None:
-    assert id_of({**dataclasses.asdict(Hyperparameters()), **values}) == id_of(values)
-
-
-@given(one=hyperparameter_sets, other=hyperparameter_sets)
-@settings(max_examples=60)
-def test_the_id_tells_different_hyperparameters_apart(one: dict[str, JsonValue], other: dict[str, JsonValue]) -> None:
-    same = parse_hyperparameters(one, where="") == parse_hyperparameters(other, where="")
-    assert (id_of(one) == id_of(other)) == same
-
-
-@given(values=hyperparameter_sets)
-@settings(max_examples=30)
-def test_the_id_survives_json(values: dict[str, JsonValue]) -> None:
-    experiment = experiment_of(values)
-    read = Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment))))
-    assert read == experiment
-    assert id_of(dict(read.hyperparameters)) == experiment.experiment_id
-
-
-def test_the_id_depends_on_competition_and_folds() -> None:
-    ids = {
-        experiment_of({}).experiment_id,
-        experiment_of({}, competition="other").experiment_id,
-        experiment_of({}, folds="1" * 12).experiment_id,
-    }
-    assert len(ids) == 3
-    assert all(len(experiment_id) == 12 and int(experiment_id, 16) >= 0 for experiment_id in ids)
 
 
 # Types and ranges ---------------------------------------------------------------------------------------------------
@@ -271,28 +207,6 @@ def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
         parse_override(text)
 
 
-# Names --------------------------------------------------------------------------------------------------------------
-
-
-def names(space: SearchSpace) -> list[str]:
-    return [e.name for e in make_experiments(space.expand(), competition="toy", folds_digest="0")]
-
-
-def test_a_name_is_the_model_and_what_tells_the_experiments_apart() -> None:
-    assert names(SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2, 1e-3]})) == [
-        "resnet18 lr=0.01", "resnet18 lr=0.001",
-    ]  # fmt: skip
-    assert names(SearchSpace(experiments=[{"model": "resnet18"}, {"model": "resnet34"}])) == ["resnet18", "resnet34"]
-    assert names(SearchSpace()) == ["resnet18"]
-
-
-@given(st.lists(hyperparameter_sets, min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
-def test_names_tell_experiments_apart(experiments: list[dict[str, JsonValue]]) -> None:
-    space = SearchSpace(experiments=experiments)
-    assert len(set(names(space))) == len(space.expand())
-
-
 # Progressive sizes --------------------------------------------------------------------------------------------------
 
 
@@ -331,10 +245,6 @@ def test_a_space_has_the_parents_before_their_children() -> None:
     assert hyperparameter_sets[1].parent == hyperparameter_sets[0]
     assert hyperparameter_sets[2].parent == hyperparameter_sets[1]
     assert hyperparameter_sets[3].parent is None
-    experiments = make_experiments(hyperparameter_sets, competition="x", folds_digest="0")
-    assert [experiment.parent_id for experiment in experiments] == [
-        None, experiments[0].experiment_id, experiments[1].experiment_id, None,
-    ]  # fmt: skip
 
 
 def test_children_share_a_parent() -> None:
@@ -368,18 +278,6 @@ def test_every_point_is_run_with_its_own_seed_and_the_next_ones() -> None:
 def test_seeds_that_the_space_has_already_are_not_run_twice() -> None:
     hyperparameter_sets = SearchSpace(grid={"seed": [0, 1]}).expand()
     assert [hyperparameters.seed for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [0, 1, 2]
-
-
-def test_a_childs_seeds_start_from_parents_of_the_same_seeds() -> None:
-    hyperparameter_sets = SearchSpace(base={"init_from": {"epochs": 3}}).expand()
-    seeded = with_seeds(hyperparameter_sets, 2)
-    experiments = make_experiments(seeded, competition="toy", folds_digest="0")
-    by_id = {experiment.experiment_id: experiment for experiment in experiments}
-    children = [experiment for experiment in experiments if experiment.parent_id is not None]
-    assert [child.hyperparameters["seed"] for child in children] == [0, 1]
-    assert [by_id[child.parent_id or ""].hyperparameters["seed"] for child in children] == [0, 1]
-    for child in children:
-        assert experiments.index(by_id[child.parent_id or ""]) < experiments.index(child)
 
 
 def test_no_seeds_are_an_error() -> None:

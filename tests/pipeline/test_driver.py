@@ -221,7 +221,7 @@ def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> N
     assert [experiment["hyperparameters"]["seed"] for experiment in record["experiments"]] == [0, 0, 1]
     assert [experiment["hyperparameters"]["lr"] for experiment in record["experiments"]] == [1e-2, 3e-3, 1e-2]
     assert record["folds_digest"] == finished.result.plan.folds.digest
-    assert record["schema_version"] == 2
+    assert record["schema_version"] == 3
 
 
 def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished: Finished) -> None:

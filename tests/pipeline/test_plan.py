@@ -175,17 +175,16 @@ def test_what_the_user_leaves_open_is_taken_from_the_run_on_resume(plan_with: Ma
     assert resumed.identity == begun.identity
 
 
-def test_a_default_space_that_has_changed_since_does_not_change_the_run(
+def test_a_default_space_that_has_changed_since_is_that_of_another_run(
     toy_data: Path, tmp_path: Path, plan_with: MakePlan
 ) -> None:
-    begun = plan_with(run_id="x")
-    begin(begun)
+    """The competition's file holds it, and the file's source is what a run is made of."""
+    begin(plan_with(run_id="x"))
     edited = tmp_path / "edited.py"
     edited.write_text(TOY_FILE.read_text().replace('"lr": [1e-2, 1e-3]', '"lr": [5e-2]'))
     again = make_plan(dataclasses.replace(toy_options(toy_data, tmp_path, run_id="x"), competition=edited))
-    assert again.experiments == begun.experiments
-    fresh = make_plan(dataclasses.replace(toy_options(toy_data, tmp_path, run_id="y"), competition=edited))
-    assert len(fresh.experiments) == 1
+    with pytest.raises(RunMismatchError, match=r"competition file: toy\.py is gone"):
+        begin(again)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +192,7 @@ def test_a_default_space_that_has_changed_since_does_not_change_the_run(
     [
         ({"threads": 2}, "settings"),
         ({"dtype": "bfloat16"}, "settings"),
-        ({"overrides": {"epochs": 3}}, "experiments"),
+        ({"overrides": {"epochs": 3}}, "hyperparameters epochs"),
         ({"experiments": [{**TINY, "epochs": 1}]}, "experiments"),
     ],
 )

@@ -232,10 +232,12 @@ def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data:
     [("last", [6, 6, 6], 6), ("inner", [2, 3, 6], 3), ("inner", [2, 5], 5), ("scored_fold", [1, 4, 4, 5], 4)],
 )
 def test_the_epochs_are_the_median_of_those_of_the_folds(rule: str, of_folds: list[int], expected: int) -> None:
-    from kaggle_ray.config import make_experiments, parse_hyperparameters
+    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.pipeline.experiments import make_experiments
+    from kaggle_ray.pipeline.identity import Content
 
     hyperparameters = parse_hyperparameters({"epochs": 6, "epoch_rule": rule}, where="here")
-    (experiment,) = make_experiments([hyperparameters], competition="toy", folds_digest="0")
+    (experiment,) = make_experiments([hyperparameters], Content())
     results = [
         TrialResult(
             trial=Trial(experiment_id=experiment.experiment_id, fold=fold), status="committed", attempt_id="a", epoch=e

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_ray.config import make_experiments, parse_hyperparameters
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.pipeline.experiments import make_experiments
+from kaggle_ray.pipeline.identity import Content
 from kaggle_ray.pool.members import Member, best_epoch_of_others, members_of
 from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
 
@@ -18,7 +20,7 @@ def experiments_of(*hyperparameter_sets: Mapping[str, object]) -> tuple[Experime
     parsed = [
         parse_hyperparameters({"epochs": 3, **hyperparameters}, where="here") for hyperparameters in hyperparameter_sets
     ]
-    return make_experiments(parsed, competition="toy", folds_digest="0" * 12)
+    return make_experiments(parsed, Content())
 
 
 def result(experiment: Experiment, fold: int, curve: Mapping[int, float], kept: Sequence[int] = ()) -> TrialResult:

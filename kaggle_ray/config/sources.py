@@ -1,0 +1,79 @@
+"""The source files of a user's code: a file that is loaded by path, and what it imports from its own folder."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from kaggle_ray.errors import ConfigError
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def source_files(file: Path) -> dict[str, Path]:
+    """Return ``file`` and the modules of its own folder that it imports, directly or through one another.
+
+    The imports are read, not run: those inside functions count, too. What is installed, and kaggle_ray itself, do not,
+    even where an environment lies in the folder. A module that is loaded by its path alone is not found.
+
+    Returns:
+        Path relative to the folder of ``file``, with slashes -> path; ``file`` first, the others sorted.
+
+    Raises:
+        ConfigError: a module is no Python.
+    """
+    folder = file.parent
+    found: dict[str, Path] = {file.name: file}
+    pending: list[tuple[Path, str]] = [(file, "")]
+    while pending:
+        path, package = pending.pop()
+        for name in _imported_names(path, package):
+            for module, module_package in _modules_of(name, folder):
+                key = module.relative_to(folder).as_posix()
+                if key not in found:
+                    found[key] = module
+                    pending.append((module, module_package))
+    first, *others = found
+    return {name: found[name] for name in (first, *sorted(others))}
+
+
+def _imported_names(path: Path, package: str) -> Iterator[str]:
+    """Yield the dotted names that a file's imports may mean; relative ones start from its ``package``."""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"{path}: is no Python file: {error}.") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}".removeprefix(".") for alias in node.names)
+
+
+def _modules_of(name: str, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files below ``folder`` that importing ``name`` runs, packages first, and the package of each."""
+    parts = name.split(".")
+    if parts[0] == "kaggle_ray":
+        return
+    for root in dict.fromkeys([*(Path(entry or ".").resolve() for entry in sys.path), folder]):
+        found = list(_modules_below(root, parts))
+        if found:  # as Python does, the first place that has it counts
+            yield from ((file, package) for file, package in found if _is_own(file, folder))
+            return
+
+
+def _modules_below(root: Path, parts: list[str]) -> Iterator[tuple[Path, str]]:
+    for length in range(1, len(parts) + 1):
+        place, dotted = root.joinpath(*parts[:length]), ".".join(parts[:length])
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py", dotted
+        elif place.with_name(f"{place.name}.py").is_file():
+            yield place.with_name(f"{place.name}.py"), dotted.rpartition(".")[0]
+
+
+def _is_own(file: Path, folder: Path) -> bool:
+    return file.is_relative_to(folder) and not _INSTALLED & set(file.relative_to(folder).parts)

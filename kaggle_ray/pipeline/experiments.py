@@ -1,0 +1,39 @@
+"""Experiments: hyperparameters with an id, and with a name that tells them apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
+from kaggle_ray.pipeline.identity import Content, experiment_id
+from kaggle_ray.types import Experiment, JsonValue
+
+
+def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> tuple[Experiment, ...]:
+    """Return the experiments of ``hyperparameter_sets`` on ``content``, named by what tells them apart."""
+    dicts = [dataclasses.asdict(hyperparameters) for hyperparameters in hyperparameter_sets]
+    flat = [_flatten(values) for values in dicts]
+    keys = sorted({key for values in flat for key in values} - {"model"})
+    varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
+    return tuple(
+        Experiment(
+            experiment_id=experiment_id(hyperparameters, content),
+            name=" ".join([str(values["model"]), *(f"{key}={known[key]}" for key in varying if key in known)]),
+            hyperparameters=values,
+            parent_id=_id_of(hyperparameters.parent, content),
+            teacher_id=_id_of(hyperparameters.teacher, content),
+        )
+        for hyperparameters, values, known in zip(hyperparameter_sets, dicts, flat, strict=True)
+    )
+
+
+def _id_of(hyperparameters: Hyperparameters | None, content: Content) -> str | None:
+    return None if hyperparameters is None else experiment_id(hyperparameters, content)
+
+
+def _flatten(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return hyperparameters with the model's arguments among them; one of a hyperparameter's name gets a prefix."""
+    arguments = values["model_args"].items()
+    named = {f"model_args.{name}" if name in HYPERPARAMETER_NAMES else name: value for name, value in arguments}
+    return {**{name: value for name, value in values.items() if name != "model_args"}, **named}

@@ -1,0 +1,313 @@
+"""What ids are made of: content, and hyperparameters that differ from their defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.errors import RunMismatchError
+from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.experiments import make_experiments
+from kaggle_ray.pipeline.identity import Content, described, differing, experiment_id
+from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import prepare
+from kaggle_ray.testing.past_runs import copy_past_run
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import Experiment, JsonValue
+
+CONTENT = Content(parts={"folds": "0" * 12})
+
+FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
+
+hyperparameter_sets = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["resnet18", "small_resnet"]),
+        "model_args": st.dictionaries(st.sampled_from(["width", "dropout", "blocks"]), st.integers(0, 9), max_size=3),
+        "lr": st.integers(1, 3) | st.floats(1e-6, 10),
+        "weight_decay": st.integers(0, 3) | st.floats(0, 10),
+        "mixup": st.integers(0, 3) | st.floats(0, 10),
+        "epochs": st.integers(1, 100),
+        "seed": st.integers(0, 2**31 - 1),
+        "augment": st.sampled_from(["none", "shift"]),
+        "pretrained": st.booleans(),
+    },
+)
+
+
+def id_of(values: dict[str, JsonValue], content: Content = CONTENT) -> str:
+    return experiment_id(parse_hyperparameters(values, where="here"), content)
+
+
+# Hyperparameters ----------------------------------------------------------------------------------------------------
+
+
+@given(values=hyperparameter_sets, random=st.randoms(use_true_random=False))
+def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: random.Random) -> None:
+    keys = list(values)
+    random.shuffle(keys)
+    shuffled = {key: values[key] for key in keys}
+    if "model_args" in shuffled:
+        shuffled["model_args"] = dict(reversed(shuffled["model_args"].items()))
+    assert id_of(shuffled) == id_of(values)
+
+
+@given(values=hyperparameter_sets)
+def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, JsonValue]) -> None:
+    as_floats = {name: float(value) if name in FLOAT_FIELDS else value for name, value in values.items()}
+    as_ints = {
+        name: int(value) if name in FLOAT_FIELDS and value == int(value) else value for name, value in values.items()
+    }
+    assert id_of(as_floats) == id_of(as_ints) == id_of(values)
+
+
+@given(values=hyperparameter_sets)
+def test_the_id_ignores_whether_a_default_is_written_out(values: dict[str, JsonValue]) -> None:
+    assert id_of({**dataclasses.asdict(Hyperparameters()), **values}) == id_of(values)
+
+
+@given(one=hyperparameter_sets, other=hyperparameter_sets)
+@settings(max_examples=60)
+def test_the_id_tells_different_hyperparameters_apart(one: dict[str, JsonValue], other: dict[str, JsonValue]) -> None:
+    same = parse_hyperparameters(one, where="") == parse_hyperparameters(other, where="")
+    assert (id_of(one) == id_of(other)) == same
+
+
+@given(values=hyperparameter_sets)
+@settings(max_examples=30)
+def test_the_id_survives_json(values: dict[str, JsonValue]) -> None:
+    (experiment,) = make_experiments([parse_hyperparameters(values, where="here")], CONTENT)
+    read = Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment))))
+    assert read == experiment
+    assert id_of(dict(read.hyperparameters)) == experiment.experiment_id
+
+
+def test_the_id_depends_on_the_content_and_has_twelve_hex_digits() -> None:
+    ids = {id_of({}), id_of({}, Content(parts={"folds": "1" * 12})), id_of({}, Content())}
+    assert len(ids) == 3
+    assert all(len(experiment_id) == 12 and int(experiment_id, 16) >= 0 for experiment_id in ids)
+
+
+def test_a_new_hyperparameter_with_a_default_changes_no_old_id() -> None:
+    own = [
+        (spec.name, spec.type, dataclasses.field(default_factory=spec.default_factory))
+        if spec.default_factory is not dataclasses.MISSING
+        else (spec.name, spec.type, spec.default)
+        for spec in dataclasses.fields(Hyperparameters)
+    ]
+    later: Any = dataclasses.make_dataclass("Later", [*own, ("sharpness", float, 0.5)], frozen=True, kw_only=True)
+    values, defaults = (dataclasses.asdict(hyperparameters) for hyperparameters in (later(lr=0.1, epochs=3), later()))
+    assert values["sharpness"] == 0.5
+    of_now = dataclasses.asdict(Hyperparameters(lr=0.1, epochs=3))
+    hashed = differing(of_now, dataclasses.asdict(Hyperparameters()))
+    assert differing(values, defaults) == hashed == {"lr": 0.1, "epochs": 3}
+
+
+def test_defaults_are_those_that_ids_stand_for(tmp_path: Path) -> None:
+    """Whoever changes a default has to raise the version in kaggle_ray.pipeline.identity, and this test with it."""
+    record = json.loads((copy_past_run(2, tmp_path) / "run.json").read_text())
+    (experiment,) = record["experiments"]
+    named = {*TINY, "epochs"}
+    then = {name: value for name, value in experiment["hyperparameters"].items() if name not in named}
+    now = dataclasses.asdict(Hyperparameters())
+    assert {name: now[name] for name in then} == then
+    assert [now[name] for name in sorted(named)] == [64, 10, 64, "resnet18", {}]
+
+
+def test_an_id_is_what_it_was_when_it_was_made() -> None:
+    assert id_of({}) == "3dfda37fafbd"
+
+
+def test_a_parent_counts_by_what_it_is_and_not_by_how_it_is_named() -> None:
+    child = {"lr": 0.1, "image_size": 64, "init_from": {"image_size": 32}}
+    same = {**child, "init_from": {"image_size": 32, "lr": 0.1}}
+    other = {**child, "init_from": {"image_size": 16}}
+    assert id_of(child) == id_of(same)
+    assert len({id_of(child), id_of(other), id_of({"lr": 0.1, "image_size": 64})}) == 3
+
+
+def test_a_file_of_weights_counts_by_its_content() -> None:
+    values = {"pretrained": True, "model_args": {"weights": "/somewhere/resnet.pth"}}
+    ids = {id_of(values, Content(weights={"/somewhere/resnet.pth": digest})) for digest in ("a" * 64, "b" * 64, None)}
+    assert len(ids) == 3
+
+
+# Declarations -------------------------------------------------------------------------------------------------------
+
+
+def bound_to(factor: float) -> Callable[[float], float]:
+    return lambda score: score * factor
+
+
+def test_equal_declarations_are_described_alike_and_different_ones_are_not() -> None:
+    from kaggle_ray.metrics import LOG_LOSS, metric_by_name
+
+    assert described(metric_by_name("log_loss")) == described(dataclasses.replace(LOG_LOSS))
+    one, same, other = (dataclasses.replace(LOG_LOSS, score_fn=bound_to(f)) for f in (1.0, 1.0, 2.0))  # type: ignore[arg-type]
+    assert described(one) == described(same) != described(other)
+    assert described(metric_by_name("f2")) != described(metric_by_name("f1"))
+
+
+# Content ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A copy of the toy's files, and its own competition's file."""
+
+    root: Path
+
+    def plan(self, *, file: str = "competition.py", **named: Any) -> RunPlan:
+        defaults: dict[str, Any] = {"device": "cpu", "threads": 1, "dtype": "float32"}
+        defaults |= {"data": self.root / "data", "runs": self.root / "runs", "experiments": [{**TINY, "epochs": 1}]}
+        return make_plan(RunOptions(competition=self.root / file, **{**defaults, **named}))
+
+    def invert(self, name: str) -> None:
+        file = self.root / "data" / name
+        status = file.stat()
+        cv2.imwrite(str(file), 255 - cv2.imread(str(file)))  # type: ignore[operator]
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def edit(self, before: str, after: str) -> None:
+        file = self.root / "competition.py"
+        text = file.read_text()
+        assert before in text
+        file.write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, toy_data: Path) -> Folder:
+    shutil.copytree(toy_data, tmp_path / "data")
+    shutil.copy(TOY_FILE, tmp_path / "competition.py")
+    return Folder(tmp_path)
+
+
+def test_the_same_files_in_another_folder_are_the_same_run(folder: Folder) -> None:
+    first = folder.plan()
+    shutil.copytree(folder.root / "data", folder.root / "elsewhere")
+    (folder.root / "moved").mkdir()
+    shutil.copy(folder.root / "competition.py", folder.root / "moved" / "competition.py")
+    moved = folder.plan(data=folder.root / "elsewhere", file="moved/competition.py")
+    assert moved.experiments == first.experiments
+    assert moved.run_id == first.run_id
+
+
+@pytest.mark.parametrize("name", ["train/a001.png", "test/b000.png"])
+def test_another_image_under_the_same_name_is_another_run(folder: Folder, name: str) -> None:
+    first = folder.plan()
+    folder.invert(name)
+    assert folder.plan().run_id != first.run_id
+    assert folder.plan().experiments[0].experiment_id != first.experiments[0].experiment_id
+    folder.invert(name)
+    assert folder.plan().run_id == first.run_id
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("metric=LOG_LOSS", "metric=dataclasses.replace(LOG_LOSS, greater_is_better=True)"),
+        ("0, 160", "0, 161"),
+        ('columns=("label",)', 'columns=("label",), sample_file="./sample_submission.csv"'),
+    ],
+)
+def test_other_code_of_the_competition_is_another_run(folder: Folder, before: str, after: str) -> None:
+    folder.edit("import numpy as np\n", "import dataclasses\nimport numpy as np\n")
+    first = folder.plan()
+    folder.edit(before, after)
+    assert folder.plan().run_id != first.run_id
+
+
+def test_other_code_that_the_competition_imports_from_its_folder_is_another_run(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder.root))
+    (folder.root / "sizes_of_pets.py").write_text("SIDE = 8\n")
+    folder.edit("SIZE = 8", "from sizes_of_pets import SIDE as SIZE")
+    first = folder.plan()
+    (folder.root / "sizes_of_pets.py").write_text("SIDE = 8  # pixels\n")
+    assert folder.plan().run_id != first.run_id
+
+
+def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    first = folder.plan()
+    prepare(first, command=None)
+    assert "something has changed" not in caplog.text
+    folder.invert("train/a001.png")
+    second = folder.plan()
+    store = prepare(second, command=None)
+    said = "images: 1 of 80 changed, such as train/a001.png"
+    assert f"run {second.run_id} is a new one: since run {first.run_id} something has changed: {said}" in caplog.text
+    assert (store.record() or {})["differs_from"] == {"run_id": first.run_id, "changed": [said]}
+
+
+# What a refusal says ------------------------------------------------------------------------------------------------
+
+
+def refusal(plan: RunPlan) -> str:
+    with pytest.raises(RunMismatchError) as error:
+        prepare(plan, command=None)
+    return str(error.value)
+
+
+def test_a_resume_on_other_images_is_refused_and_they_are_named(folder: Folder) -> None:
+    prepare(folder.plan(run_id="x"), command=None)
+    for number in (1, 5, 7, 9):
+        folder.invert(f"train/a{number:03d}.png")
+    message = refusal(folder.plan(run_id="x"))
+    assert "images: 4 of 80 changed, such as train/a001.png, train/a005.png, train/a007.png, ..." in message
+    assert "Restore what has changed" in message
+    assert "hyperparameters" not in message
+
+
+def test_a_resume_with_other_code_is_refused_and_what_it_declares_is_named(folder: Folder) -> None:
+    prepare(folder.plan(run_id="x"), command=None)
+    folder.edit("from kaggle_ray.metrics import LOG_LOSS", "from kaggle_ray.metrics import ACCURACY as LOG_LOSS")
+    message = refusal(folder.plan(run_id="x"))
+    assert "was started with other competition file, competition heads.metric.name" in message
+    assert "competition file: competition.py changed" in message
+    assert "metric.name: expected 'log_loss', got 'accuracy'" in message
+
+
+def test_a_resume_with_another_hyperparameter_is_refused_and_it_is_named(folder: Folder) -> None:
+    prepare(folder.plan(run_id="x"), command=None)
+    message = refusal(folder.plan(run_id="x", experiments=[{**TINY, "epochs": 1, "lr": 0.01}]))
+    assert "hyperparameters lr: expected 0.001, got 0.01" in message
+    assert "images" not in message
+
+
+def test_a_resume_of_a_run_whose_content_is_the_same_is_not_refused(folder: Folder) -> None:
+    prepare(folder.plan(run_id="x"), command=None)
+    (folder.root / "data" / "train" / "a001.png").touch()
+    prepare(folder.plan(run_id="x"), command=None)
+
+
+def test_images_that_were_exchanged_are_trained_on_anew_by_the_same_command(folder: Folder) -> None:
+    def run() -> Any:
+        return execute(
+            RunOptions(
+                competition=folder.root / "competition.py", experiments=[{**TINY, "epochs": 1}],
+                data=folder.root / "data", runs=folder.root / "runs", device="cpu", threads=1, dtype="float32",
+                ignore_near_duplicates=True,
+            ),
+            launcher="local",
+        )  # fmt: skip
+
+    first = run()
+    assert run().num_epochs_trained == 0
+    for file in sorted((folder.root / "data").glob("*/*.png")):
+        folder.invert(file.relative_to(folder.root / "data").as_posix())
+    second = run()
+    assert second.num_epochs_trained == first.num_epochs_trained > 0
+    assert second.submission.read_bytes() != first.submission.read_bytes()
