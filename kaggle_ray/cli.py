@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kaggle_ray.pipeline.options import RunOptions
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from kaggle_ray.pipeline.plan import RunOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -155,18 +155,14 @@ def run(
     as_json: bool,
 ) -> None:
     """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume."""
-    from datetime import datetime
     from typing import cast
 
     from rich.console import Console
 
-    from kaggle_ray.config import parse_override
-    from kaggle_ray.pipeline.plan import RunOptions, parse_deadline, parse_duration
-
     options = RunOptions(
         competition=competition,
         space=space,
-        overrides=dict(parse_override(text) for text in overrides),
+        overrides=cast("Any", overrides),
         data=data,
         skip_unreadable=skip_unreadable,
         ignore_near_duplicates=ignore_near_duplicates,
@@ -183,8 +179,8 @@ def run(
         seeds=seeds,
         refit=refit,
         num_slots=slots,
-        budget_s=None if budget is None else parse_duration(budget),
-        deadline=None if deadline is None else parse_deadline(deadline, now=datetime.now().astimezone()),
+        budget=budget,
+        deadline=deadline,
         fast_dev=fast_dev,
     )
     console = Console(stderr=as_json, force_terminal=False if fast_dev else None)  # a live view spoils a debugger's
@@ -288,8 +284,8 @@ def find_lr(
     from typing import cast
 
     from kaggle_ray.cache.folder import default_cache_dir
-    from kaggle_ray.config import parse_hyperparameters, parse_override
-    from kaggle_ray.pipeline.plan import RunOptions, make_plan
+    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.report.lr_page import render_lr_page, suggestion_text
     from kaggle_ray.train.lr_finder import sweep_competition
 
@@ -297,7 +293,7 @@ def find_lr(
         RunOptions(
             competition=competition,
             space=space,
-            overrides=dict(parse_override(text) for text in overrides),
+            overrides=cast("Any", overrides),
             data=data,
             skip_unreadable=skip_unreadable,
             device=cast("Any", device),

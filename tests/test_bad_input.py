@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import kaggle_ray
-from kaggle_ray.config import parse_override
 from kaggle_ray.errors import (
     ConfigError,
     DataError,
@@ -21,7 +20,7 @@ from kaggle_ray.errors import (
     StoreError,
 )
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions, parse_overrides
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.toy import CLASSES, TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
@@ -214,13 +213,13 @@ def test_a_misspelt_name_fails_when_the_space_is_imported_with_its_file_and_plac
 )
 def test_a_wrong_override_is_named(tmp_path: Path, toy_data: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        run(tmp_path / "runs", toy_data, experiments=None, overrides=dict([parse_override(override)]))
+        run(tmp_path / "runs", toy_data, experiments=None, overrides=parse_overrides([override]))
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_override_without_a_value_is_named() -> None:
     with pytest.raises(ConfigError, match=r"--set lr: expected name=value, such as --set lr=3e-4"):
-        parse_override("lr")
+        parse_overrides(["lr"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Literal
 
 import pytest
 
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.crash import KillPoint, RunProcesses, Survivor
 from kaggle_ray.testing.toy import TINY, TOY_FILE

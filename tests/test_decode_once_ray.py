@@ -11,7 +11,7 @@ import pytest
 
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import EpochEnded

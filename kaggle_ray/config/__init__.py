@@ -9,7 +9,7 @@ from kaggle_ray.config.hyperparameters import (
     check_names,
     parse_hyperparameters,
 )
-from kaggle_ray.config.space import SearchSpace, parse_override, with_seeds
+from kaggle_ray.config.space import SearchSpace, with_seeds
 
 __all__ = [
     "HYPERPARAMETER_NAMES",
@@ -20,6 +20,5 @@ __all__ = [
     "TestTimeAugmentation",
     "check_names",
     "parse_hyperparameters",
-    "parse_override",
     "with_seeds",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -90,18 +89,3 @@ def _lineage_of(hyperparameters: Hyperparameters) -> list[Hyperparameters]:
     """Return ``hyperparameters`` after the experiments that it starts or learns from, the first ancestor first."""
     before = [other for other in (hyperparameters.parent, hyperparameters.teacher) if other is not None]
     return [*(ancestor for other in before for ancestor in _lineage_of(other)), hyperparameters]
-
-
-def parse_override(text: str) -> tuple[str, JsonValue]:
-    """Return the name and value of ``name=value``; the value is read as JSON, else taken as text.
-
-    Raises:
-        ConfigError: there is no ``=``.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"--set {text}: expected name=value, such as --set lr=3e-4.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

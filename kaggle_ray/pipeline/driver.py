@@ -16,7 +16,8 @@ from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_
 from kaggle_ray.launch.by_name import LauncherName, make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, run_started
 from kaggle_ray.pipeline.ensembling import honest_score, save_ensembles
-from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import check_models, prepare
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
@@ -85,7 +86,7 @@ def execute(
             trials.admitted(),
             plan.samples.test_ids,
             greater_is_better=plan.competition.metric.greater_is_better,
-            admit_unproven=plan.admit_unproven,
+            admit_unproven=plan.options.admit_unproven,
         )
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
@@ -143,7 +144,7 @@ def _refit(
     plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, emit: Emit
 ) -> Refit:
     """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
-    if not plan.refit:
+    if not plan.options.refit:
         return Refit()
     if ensemble is None:
         refitted = Refit(why_not="no experiment is complete")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, SearchSpace, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
-from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
+from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
@@ -27,6 +25,7 @@ from kaggle_ray.images.unreadable import placeholder_image
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
+from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.split import split_rows
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
@@ -35,67 +34,13 @@ from kaggle_ray.types import Experiment, Folds, JsonValue
 
 logger = logging.getLogger(__name__)
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-
-ExperimentLike = Mapping[str, JsonValue] | Hyperparameters
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """What a user may say about a run; None is the default that the docstring names."""
-
-    competition: str | Path
-    """A name in ``competitions/``, or a path."""
-    experiments: Sequence[ExperimentLike] | None = None
-    """Plain dictionaries; instead of a space."""
-    space: SearchSpace | str | Path | None = None
-    """A search space, its name in ``search_spaces/``, or its path; the competition's default space."""
-    overrides: Mapping[str, JsonValue] = dataclasses.field(default_factory=dict)
-    """Hyperparameters that replace the space's base."""
-    data: str | Path | None = None
-    """The folder of the competition's files, or an s3:// or file:// URI to stage them from; ``data/<competition>``."""
-    skip_unreadable: bool = False
-    """Leave out training rows whose files cannot be read; a test row is then predicted from an even grey image."""
-    ignore_near_duplicates: bool = False
-    """Do not look for near-duplicate images; else they are found, assigned to folds together, and reported."""
-    loader_workers: int | None = None
-    """Processes beside each trial's own that read and augment; 0."""
-    processes: int | None = None
-    """That train a trial together, each with its own threads or GPU; 1."""
-    compile: bool | None = None
-    """Whether models are compiled by torch.compile; not."""
-    checkpoint_every_s: float = 30.0
-    """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
-    admit_unproven: bool = False
-    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
-    seeds: int = 1
-    """Run every experiment with so many seeds, its own, the next one, and so on; their mean is one member."""
-    refit: bool = False
-    """Train what has weight in the ensemble once more, on all rows, for a second submission."""
-    runs: str | Path = "runs"
-    run_id: str | None = None
-    """A digest of experiments, folds and settings: the same command resumes its own run."""
-    device: Device | None = None
-    """A GPU where there is one."""
-    threads: int | None = None
-    """CPU threads per trial; 1 on the CPU, a GPU's share of the cores on a GPU."""
-    dtype: Dtype | None = None
-    """bfloat16 where the hardware multiplies it natively, else float32."""
-    num_slots: int | None = None
-    """Trials at once; as many as cores or GPUs allow."""
-    budget_s: float | None = None
-    """Seconds after which no trial goes on; no limit."""
-    deadline: float | None = None
-    """The same as a point in time, in seconds since the Unix epoch."""
-    fast_dev: bool = False
-    """Run one batch of everything, in this process and in a folder of its own, to see whether it works; see
-    ``kaggle_ray.pipeline.fast_dev``."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunPlan:
     """A run that is ready to be started or resumed."""
 
+    options: RunOptions
+    """What the user said; what it comes to on this machine and with these files is below."""
     competition: Competition
     competition_file: Path
     data: str
@@ -119,11 +64,8 @@ class RunPlan:
     run_dir: Path
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
-    checkpoint_every_s: float
-    admit_unproven: bool
     only_ids: frozenset[str] | None
-    """Of the samples that a fast-dev run is cut to; None is a real run."""
-    refit: bool
+    """Ids of the samples that a fast-dev run is cut to; None is a real run."""
 
     @property
     def data_dir(self) -> Path:
@@ -143,7 +85,7 @@ class RunPlan:
             run_dir=self.run_dir,
             settings=self.settings,
             stop_at=self.stop_at,
-            checkpoint_every_s=self.checkpoint_every_s,
+            checkpoint_every_s=self.options.checkpoint_every_s,
             only_ids=self.only_ids,
             cache_variables=cache_variables(),
         )
@@ -223,6 +165,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     name = options.run_id or run_id(experiments, settings)
     name = f"{FAST_DEV}-{name}" if options.fast_dev else name
     return RunPlan(
+        options=options,
         competition=competition,
         competition_file=competition_file,
         data=data,
@@ -238,17 +181,14 @@ def make_plan(options: RunOptions) -> RunPlan:
         num_slots=options.num_slots or machine.num_slots(settings),
         run_id=name,
         run_dir=Path(options.runs).absolute() / competition.name / name,
-        stop_at=_stop_at(options, now=time.time()),
-        checkpoint_every_s=options.checkpoint_every_s,
-        admit_unproven=options.admit_unproven,
+        stop_at=options.stop_at(now=time.time()),
         only_ids=only_ids,
-        refit=options.refit,
     )
 
 
 def _in_this_process(options: RunOptions) -> RunOptions:
     """Return a fast-dev run's options, no other process at work. Raise ConfigError for one that contradicts it."""
-    given = {"run_id": options.run_id, "budget": options.budget_s, "deadline": options.deadline}
+    given = {"run_id": options.run_id, "budget": options.budget, "deadline": options.deadline}
     for name, value in given.items():
         if value is not None:
             raise ConfigError(
@@ -259,7 +199,7 @@ def _in_this_process(options: RunOptions) -> RunOptions:
     for name in own_process:
         if getattr(options, name):
             logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)
-    return dataclasses.replace(options, **own_process, num_slots=1)  # type: ignore[arg-type]
+    return dataclasses.replace(options, **own_process, launcher="local", num_slots=1)  # type: ignore[arg-type]
 
 
 def _checked_run_id(run_id: str) -> str:
@@ -345,45 +285,3 @@ def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
     return dataclasses.asdict(parse_hyperparameters(hyperparameters, where="experiment")) if isinstance(
         hyperparameters, Hyperparameters
     ) else hyperparameters  # fmt: skip
-
-
-def _stop_at(options: RunOptions, *, now: float) -> float | None:
-    """Return when training has to end, so that gathering and the report are done by the budget's end."""
-    limits = [now + options.budget_s] if options.budget_s is not None else []
-    limits += [options.deadline] if options.deadline is not None else []
-    if not limits:
-        return None
-    return min(limits) - min(30.0, 0.1 * max(0.0, min(limits) - now))
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of ``90s``, ``15m``, ``2h``, ``1h30m`` or plain seconds.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    units = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
-    words = text.strip().lower()
-    if not re.fullmatch(rf"{_NUMBER}|({_NUMBER}[dhms])+", words):
-        raise ConfigError(f"--budget {text}: expected a duration such as 90s, 15m, 2h or 1h30m.")
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"([0-9.]+)([dhms]?)", words))
-
-
-def parse_deadline(text: str, *, now: datetime) -> float:
-    """Return the Unix time of the next ``HH:MM`` after ``now``, or of an ISO date and time, both in local time.
-
-    Raises:
-        ConfigError: it is neither, or lies in the past.
-    """
-    try:
-        if len(text) <= 5:
-            clock = datetime.strptime(text, "%H:%M")
-            moment = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-            moment += timedelta(days=1) if moment <= now else timedelta()
-        else:
-            moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--deadline {text}: expected HH:MM or YYYY-MM-DDTHH:MM.") from None
-    if moment.timestamp() <= now.timestamp():
-        raise ConfigError(f"--deadline {text}: is in the past.")
-    return moment.timestamp()

@@ -21,7 +21,7 @@ from kaggle_ray.types import short_digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kaggle_ray.pipeline.plan import RunOptions
+    from kaggle_ray.pipeline.options import RunOptions
 
 _PRELOADED = (
     "kaggle_ray.pipeline.driver",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
-from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
 from kaggle_ray.schedule.source import Done, ListSource, Wait
 from kaggle_ray.store.run import RunStore

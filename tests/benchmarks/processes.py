@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kaggle_ray.data.folds_csv import folds_to_csv
-from kaggle_ray.pipeline.plan import RunOptions, make_plan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import JsonValue, Trial

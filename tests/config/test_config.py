@@ -14,7 +14,6 @@ from kaggle_ray.config import (
     Hyperparameters,
     SearchSpace,
     parse_hyperparameters,
-    parse_override,
     with_seeds,
 )
 from kaggle_ray.errors import ConfigError
@@ -180,31 +179,6 @@ def test_the_points_of_a_space_do_not_share_what_can_be_changed() -> None:
     one, other = SearchSpace(base={"model_args": shared}, grid={"seed": [0, 1]}).expand()
     shared["width"] = 5
     assert one.model_args == other.model_args == {"width": 4}
-
-
-# Overrides ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("x=1", 1),
-        ("x=1e-3", 1e-3),
-        ("x=true", True),
-        ("x=resnet18", "resnet18"),
-        ("x=a=b", "a=b"),
-        ('x={"width": 4}', {"width": 4}),
-        ("x=", ""),
-    ],
-)
-def test_the_value_of_an_override_is_read_as_json_or_else_as_text(text: str, value: object) -> None:
-    assert parse_override(text) == ("x", value)
-
-
-@pytest.mark.parametrize("text", ["lr", "=1", ""])
-def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected name=value"):
-        parse_override(text)
 
 
 # Progressive sizes --------------------------------------------------------------------------------------------------

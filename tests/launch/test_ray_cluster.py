@@ -10,7 +10,7 @@ import pytest
 
 from kaggle_ray.cache.entries import list_entries
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 

@@ -18,7 +18,7 @@ from kaggle_ray.errors import (
     StoreError,
 )
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.lease import lease
 from kaggle_ray.testing.toy import TINY, TOY_FILE, write_files

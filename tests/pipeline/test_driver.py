@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.envelope import Envelope, this_host, this_user

@@ -10,7 +10,7 @@ import pytest
 
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunInterrupted, TrialEnded
 from kaggle_ray.store.run import RunStore
@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Pat
 
 def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
-    result = execute(options(tmp_path, toy_data, budget_s=0), launcher="local", reporters=[recorder])
+    result = execute(options(tmp_path, toy_data, budget=0), launcher="local", reporters=[recorder])
     assert result.ensemble is None
     assert result.submission.name == "baseline.csv"
     assert result.num_epochs_trained == 0
@@ -65,7 +65,7 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
 
     with pytest.raises(KeyboardInterrupt):
         execute(options(tmp_path, toy_data, both), launcher="local", reporters=[StopsAfterTheFirst()])
-    result = execute(options(tmp_path, toy_data, both, budget_s=0), launcher="local")
+    result = execute(options(tmp_path, toy_data, both, budget=0), launcher="local")
     complete, incomplete = (experiment.experiment_id for experiment in result.plan.experiments)
     assert result.ensemble is not None
     assert dict(result.ensemble.weights) == {complete: 1.0}
@@ -107,7 +107,7 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
 ) -> None:
     recorder = Recorder()
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
-    result = execute(options(tmp_path, toy_data, both, budget_s=4), launcher="local", reporters=[recorder])
+    result = execute(options(tmp_path, toy_data, both, budget=4), launcher="local", reporters=[recorder])
     endless = result.plan.experiments[1].experiment_id
     ended = recorder.all(TrialEnded)
     assert [event.status for event in ended] == ["committed", "committed", "stopped"]
@@ -131,5 +131,5 @@ def test_where_every_trial_fails_the_reason_and_the_baseline_are_named(tmp_path:
 def test_the_clock_is_not_blamed_for_a_trial_that_failed_in_time(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
     with_a_failure: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}, EXPERIMENTS[0]]
-    execute(options(tmp_path, toy_data, with_a_failure, budget_s=3600), launcher="local", reporters=[recorder])
+    execute(options(tmp_path, toy_data, with_a_failure, budget=3600), launcher="local", reporters=[recorder])
     assert not recorder.all(RunInterrupted)

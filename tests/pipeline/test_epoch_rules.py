@@ -12,7 +12,8 @@ import pytest
 import kaggle_ray
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.errors import NothingToSubmitError, RunMismatchError
-from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.store.run import RunStore

@@ -18,7 +18,8 @@ from kaggle_ray.data.folds import folds_of
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError, FoldsError, NothingToSubmitError, TrialError
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
-from kaggle_ray.pipeline.plan import RunOptions, make_plan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.run import list_runs
 from kaggle_ray.submission.table import read_cells

@@ -21,7 +21,8 @@ from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.identity import Content, described, differing, experiment_id
-from kaggle_ray.pipeline.plan import RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.testing.past_runs import copy_past_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE

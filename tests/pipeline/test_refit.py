@@ -15,7 +15,7 @@ import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import LeakError
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.refit import full_data_epochs
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.ledger import check_full_lineage, check_lineage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.events import Event, RunEnded, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import EVENTS_FILE, RunStore

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.testing.crash import RunProcesses
 from kaggle_ray.testing.toy import TOY_FILE
 

@@ -10,7 +10,8 @@ import pytest
 
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions, RunPlan
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.gather import Pool, gather, missing_folds, read_member
 from kaggle_ray.pool.members import Member, MemberPart

@@ -9,7 +9,7 @@ import pytest
 from kaggle_ray.errors import SchemaVersionError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.report.runs import runs_table
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.store.schema import SCHEMA_VERSION, decode

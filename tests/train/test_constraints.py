@@ -12,7 +12,7 @@ from kaggle_ray.api import run
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train import constraints
 from kaggle_ray.train.constraints import constrain, make_constraint, register_constraint

@@ -14,7 +14,7 @@ from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.plan import RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train import losses
 from kaggle_ray.train.losses import LOSSES, Outputs, check_loss, make_losses, make_outputs

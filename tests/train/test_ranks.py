@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from kaggle_ray.data.folds_csv import folds_to_csv
-from kaggle_ray.pipeline.plan import ExperimentLike, RunOptions, RunPlan, make_plan
+from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY

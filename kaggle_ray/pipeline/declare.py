@@ -1,0 +1,186 @@
+"""How options are declared: once, each as a field of a frozen dataclass. All that reads or shows them is made of these.
+
+A field tells an option's name, type and default; ``option`` adds its range and what it is called on the command line;
+the docstring under the field is its help. From there come the check of a value, the command line (``cli/options.py``),
+and by ``takes`` the keywords, the signature and the docstring of a public function.
+
+Why not ``**options: Unpack[TypedDict]``: the ``TypedDict`` would say every name and type a second time, and could not
+say a default. ``takes`` gives a function the parameters of the dataclass's constructor through a ``ParamSpec``, so that
+mypy checks a call and an editor completes it, and puts the same parameters and their help where ``inspect.signature``
+and ``help`` look for them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+from kaggle_ray.errors import ConfigError, suggest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+_NUMBERS: dict[type, type] = {int: Integral, float: Real}
+
+
+def option(
+    default: T,
+    *,
+    unset: str = "",
+    flag: str | None = None,
+    python_only: bool = False,
+    metavar: str | None = None,
+    repeated: bool = False,
+    choices: Sequence[T] = (),
+    at_least: float | None = None,
+    parse: Callable[[Any], Any] | None = None,
+) -> T:
+    """Declare a field of a group of options.
+
+    Args:
+        default: the value where none is given.
+        unset: what a default of None stands for, in words.
+        flag: its name on the command line, where that is not the field's with dashes.
+        python_only: whether it is kept off the command line.
+        metavar: what the command line's help writes for its value.
+        repeated: whether the command line takes it several times.
+        choices: the names that it takes; an object of the user's own is not looked at.
+        at_least: the smallest number that it takes.
+        parse: returns the value of what was given, and of its own result the same; or raises ConfigError.
+    """
+    how = {name: value for name, value in locals().items() if name != "default"}
+    declared: T = field(default=default, metadata=how)
+    return declared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of all groups of options: checks and parses each value as its field declares it."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that its option does not take."""
+        for each in options_of(type(self)):
+            object.__setattr__(self, each.name, each.checked(getattr(self, each.name)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One option as it was declared; what is not described here is as in ``option``."""
+
+    name: str
+    """Its keyword in Python."""
+    kind: type
+    """``bool``, ``int`` or ``float`` where its annotation names one of them and nothing parses it; else ``str``."""
+    default: Any
+    """MISSING where it has to be given."""
+    help: str
+    """Whole sentences, which can be read alone."""
+    flag: str
+    """Its name on the command line."""
+    unset: str = ""
+    python_only: bool = False
+    metavar: str | None = None
+    repeated: bool = False
+    choices: Sequence[Any] = ()
+    at_least: float | None = None
+    parse: Callable[[Any], Any] | None = None
+
+    @property
+    def description(self) -> str:
+        """The help, and the default of all that has one but plain switches."""
+        if self.default is MISSING or self.default is False:
+            return self.help
+        return f"{self.help} Default: {self.unset if self.default is None else self.default}."
+
+    def checked(self, value: Any) -> Any:
+        """Return ``value``, parsed. Raise ConfigError where it is not one that this option takes."""
+        if value is None and self.default is None:
+            return None
+        if self.parse is not None:
+            return self.parse(value)
+        if self.kind is bool and not isinstance(value, bool):
+            raise ConfigError(f"{self.flag} {value!r}: expected True or False.")
+        if (number := _NUMBERS.get(self.kind)) and (isinstance(value, bool) or not isinstance(value, number)):
+            raise ConfigError(f"{self.flag} {value!r}: expected {self.kind.__name__}.")
+        if self.at_least is not None and value < self.at_least:
+            raise ConfigError(f"{self.flag} {value}: expected at least {self.at_least}.")
+        if self.choices and isinstance(value, str) and value not in self.choices:
+            raise ConfigError(f"{self.flag}: there is no {value!r}{suggest(value, self.choices)}")
+        return value
+
+
+def options_of(group: type[Options]) -> tuple[Option, ...]:
+    """Return the options of ``group`` and of the groups that it is composed of, in the order of declaration."""
+    groups = [base for base in reversed(group.__mro__) if issubclass(base, Options)]
+    helps = {name: text for base in groups for name, text in _helps(base.__module__, base.__name__).items()}
+    return tuple(_option(each, helps.get(each.name, "")) for each in fields(group))
+
+
+def _option(declared: Field[Any], text: str) -> Option:
+    how = dict(declared.metadata)
+    words = [] if how.get("parse") else str(declared.type).split(" | ")  # text: its names are for type checkers only
+    return Option(
+        name=declared.name,
+        kind=next((kind for kind in (bool, int, float) if kind.__name__ in words), str),
+        default=declared.default,
+        help=text,
+        flag=how.pop("flag", None) or f"--{declared.name.replace('_', '-')}",
+        **how,
+    )
+
+
+@functools.cache
+def _helps(module: str, group: str) -> Mapping[str, str]:
+    """Return the docstrings under the fields of a group, without those of its bases."""
+    body = ast.parse(inspect.getsource(sys.modules[module])).body
+    (declared,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == group)
+    return {
+        before.target.id: " ".join(after.value.value.split())
+        for before, after in pairwise(declared.body)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+    }
+
+
+def takes(group: Callable[P, T]) -> Callable[[Callable[[T], R]], Callable[P, R]]:
+    """Let a function of a group of options be called with these options themselves, by keyword.
+
+    Its signature becomes that of the group's constructor, and its docstring tells each option.
+    """
+    known = inspect.signature(group).parameters
+
+    def decorate(function: Callable[[T], R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            _check_names(kwargs, known, where=function.__name__)
+            return function(group(*args, **kwargs))
+
+        returned = inspect.signature(function).return_annotation
+        call.__signature__ = inspect.signature(group).replace(return_annotation=returned)  # type: ignore[attr-defined]
+        call.__doc__ = _documented(function.__doc__ or "", group, known)
+        return call
+
+    return decorate
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{where}: there is no option {name!r}{suggest(name, known)}")
+
+
+def _documented(text: str, group: Callable[..., Any], names: Iterable[str]) -> str:
+    """Return a docstring with each option after its first paragraph."""
+    assert isinstance(group, type) and issubclass(group, Options), "functions take groups of options"  # noqa: PT018
+    summary, _, rest = inspect.cleandoc(text).partition("\n\n")
+    descriptions = {each.name: each.description for each in options_of(group)}
+    told = "\n".join(f"    {name}: {descriptions[name]}" for name in names)
+    return "\n\n".join(part for part in (summary, f"Args:\n{told}", rest) if part)

@@ -1,0 +1,204 @@
+"""What a user may say about a run, each option once: what Python takes and what the command line takes is made of this.
+
+Nothing heavy is imported, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.pipeline.declare import Options, option
+
+if TYPE_CHECKING:
+    from kaggle_ray.config import Hyperparameters, SearchSpace
+    from kaggle_ray.config.settings import Device, Dtype
+    from kaggle_ray.ensemble import Method
+    from kaggle_ray.launch.by_name import LauncherName
+    from kaggle_ray.reporters import Reporter
+    from kaggle_ray.types import JsonValue
+
+ExperimentLike: TypeAlias = "Mapping[str, JsonValue] | Hyperparameters"
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
+
+
+def parse_duration(given: str | float) -> float:
+    """Return the seconds of ``90s``, ``15m``, ``2h``, ``1h30m`` or plain seconds.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    words = given.strip().lower() if isinstance(given, str) else f"{given:f}"
+    if not re.fullmatch(rf"{_NUMBER}|({_NUMBER}[dhms])+", words):
+        raise ConfigError(f"--budget {given}: expected a duration such as 90s, 15m, 2h or 1h30m.")
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([dhms]?)", words))
+
+
+def parse_deadline(given: str | float, *, now: datetime | None = None) -> float:
+    """Return the Unix time of the next ``HH:MM``, or of an ISO date and time, both in local time; or as it is given.
+
+    Args:
+        given: the deadline; a number is a Unix time already.
+        now: the time from which the next one is; the present.
+
+    Raises:
+        ConfigError: it is neither, or lies in the past.
+    """
+    if not isinstance(given, str):
+        return float(given)
+    now = now or datetime.now().astimezone()
+    try:
+        if len(given) <= 5:
+            clock = datetime.strptime(given, "%H:%M")
+            moment = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+            moment += timedelta(days=1) if moment <= now else timedelta()
+        else:
+            moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise ConfigError(f"--deadline {given}: expected HH:MM or YYYY-MM-DDTHH:MM.") from None
+    if moment.timestamp() <= now.timestamp():
+        raise ConfigError(f"--deadline {given}: is in the past.")
+    return moment.timestamp()
+
+
+def parse_overrides(given: Mapping[str, JsonValue] | Iterable[str]) -> Mapping[str, JsonValue] | None:
+    """Return the names and values of texts ``name=value``, None of none; a mapping as it is.
+
+    A value is read as JSON, else taken as text.
+
+    Raises:
+        ConfigError: there is no ``=``.
+    """
+    return dict(given if isinstance(given, Mapping) else map(_parse_override, given)) or None
+
+
+def _parse_override(text: str) -> tuple[str, JsonValue]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--set {text}: expected name=value, such as --set lr=3e-4.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """Where the competition's files are, and which of its rows are used."""
+
+    data: str | Path | None = option(None, unset="data/COMPETITION")
+    """Folder of the competition's files, or an s3:// or file:// URI that they are copied from."""
+    skip_unreadable: bool = option(False)
+    """Leave out training images that do not decode, and list them in unreadable.json; a test image that does not is
+    predicted from an even grey one."""
+    ignore_near_duplicates: bool = option(False)
+    """Do not look for near-duplicate images, which are otherwise assigned to one fold and reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """Which experiments are run."""
+
+    space: SearchSpace | str | Path | None = option(None, unset="the competition's own")
+    """Search space: a name in search_spaces/, or a path."""
+    overrides: Mapping[str, JsonValue] | None = option(
+        None, unset="none", flag="--set", metavar="NAME=VALUE", repeated=True, parse=parse_overrides
+    )
+    """Hyperparameters that replace those of the search space's base, such as epochs=20."""
+    seeds: int = option(1, at_least=1)
+    """Number of seeds that every experiment is run with: its own, the next one, and so on. Their mean is one member of
+    the ensemble."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(Options):
+    """What a process computes on. What is left out is, in a run that is resumed, as it was."""
+
+    device: Device | None = option(None, unset="the run's own, or a GPU where there is one", choices=("cpu", "cuda"))
+    """Device that models are trained on and predict on."""
+    threads: int | None = option(None, unset="the run's own, or 1 (on a GPU its share of the cores)", at_least=1)
+    """Number of CPU threads of one process of a trial."""
+    dtype: Dtype | None = option(
+        None,
+        unset="the run's own, or bfloat16 where the hardware has it (else float32)",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    """Number format of the forward and backward pass; weights and predictions are float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions(MachineOptions):
+    """How trials are run. What is left out is, in a run that is resumed, as it was."""
+
+    launcher: LauncherName = option("ray", choices=("ray", "local"))
+    """Where trials run: ray runs several at once, on this machine or on a cluster; local runs one after the other in
+    this process, where breakpoints work. The predictions are the same."""
+    num_slots: int | None = option(None, unset="one per core, or per GPU", flag="--slots", at_least=1)
+    """Number of trials that run at once."""
+    processes: int | None = option(None, unset="the run's own, or 1", at_least=1)
+    """Number of processes that train one trial (DDP), each with its own cores or GPU."""
+    loader_workers: int | None = option(None, unset="the run's own, or 0", at_least=0)
+    """Number of processes beside each process of a trial that read and augment its batches."""
+    compile: bool | None = option(None, unset="the run's own, or off")
+    """Compile models by torch.compile, which takes minutes at first and makes steps faster."""
+    checkpoint_every_s: float = option(30.0, flag="--checkpoint-every", metavar="SECONDS", at_least=0)
+    """Smallest number of seconds from one checkpoint of a trial to the next; 0 saves one after every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions(Options):
+    """When a run ends, and how much of it is run."""
+
+    budget: str | float | None = option(None, unset="no limit", parse=parse_duration)
+    """Duration, such as 90s, 15m or 2h, by whose end the submission of what is complete is written; 0s starts no
+    trial."""
+    deadline: str | float | None = option(None, unset="no limit", parse=parse_deadline)
+    """Time by which the submission of what is complete is written: HH:MM, or a date and time such as
+    2030-01-31T18:00."""
+    fast_dev: bool = option(False)
+    """Run one batch of everything, in this process and in a folder of its own, to see in seconds whether it works."""
+
+    def stop_at(self, now: float) -> float | None:
+        """Return when training has to end, so that gathering and the report are done by the limit; None without one.
+
+        Both times are in seconds since the Unix epoch.
+        """
+        limits = [now + float(self.budget)] if self.budget is not None else []
+        limits += [float(self.deadline)] if self.deadline is not None else []
+        return min(limits) - min(30.0, 0.1 * max(0.0, min(limits) - now)) if limits else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """What is made of the experiments, and where it goes."""
+
+    ensemble: Method = option("greedy", choices=("greedy", "mean"))
+    """Way in which the experiments are weighted: greedy (Caruana's selection), or mean."""
+    admit_unproven: bool = option(False)
+    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
+    refit: bool = option(False)
+    """Train what has weight in the ensemble once more, on all rows, for a second submission: refit.csv."""
+    runs: str | Path = option("runs")
+    """Folder of the run folders."""
+    run_id: str | None = option(None, unset="a digest of what it computes, so that the same command resumes")
+    """Name of the run."""
+    reporters: Sequence[Reporter] | None = option(None, unset="the console", python_only=True)
+    """Reporters that are told what happens, beside the run's events.jsonl."""
+
+
+@dataclass(frozen=True)
+class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, DataOptions):
+    """All that a user may say about a run. Its fields are those of its groups, the last of them first."""
+
+    competition: str | Path
+    """Competition to run: a name in competitions/, or a path."""
+    experiments: Sequence[ExperimentLike] | None = option(None, unset="those of the search space", python_only=True)
+    """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""

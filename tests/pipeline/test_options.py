@@ -1,0 +1,235 @@
+"""What a user may say about a run: how it is declared, read, checked, and shown."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import kaggle_ray
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.pipeline.declare import Options, option, options_of, takes
+from kaggle_ray.pipeline.options import RunOptions, parse_deadline, parse_duration, parse_overrides
+
+NOW = datetime(2024, 2, 28, 13, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+# Declarations -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made(Options):
+    """Made up."""
+
+    width: int = option(3, at_least=1)
+    """Width
+    of it."""
+    kind: str | None = option(None, unset="round", flag="--of-kind", choices=("round", "square"))
+    """Kind of it."""
+    is_open: bool = option(False)
+    """Open it."""
+
+
+@dataclass(frozen=True)
+class Named(Made):
+    """With a name."""
+
+    name: str
+    """Name of it."""
+
+
+@takes(Named)
+def make(options: Named) -> str:
+    """Make one.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    return f"{options.name} {options.width}"
+
+
+def test_an_option_has_its_name_default_range_and_help_from_its_field() -> None:
+    width, kind, is_open, name = options_of(Named)
+    assert (width.name, width.flag, width.kind, width.default, width.at_least) == ("width", "--width", int, 3, 1)
+    assert width.description == "Width of it. Default: 3."
+    assert (kind.flag, kind.choices, kind.description) == (
+        "--of-kind",
+        ("round", "square"),
+        "Kind of it. Default: round.",
+    )
+    assert (is_open.kind, is_open.description, name.description) == (bool, "Open it.", "Name of it.")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"width": 0}, "--width 0: expected at least 1."),
+        ({"width": "4"}, "--width '4': expected int."),
+        ({"width": True}, "--width True: expected int."),
+        ({"width": None}, "--width None: expected int."),
+        ({"is_open": 1}, "--is-open 1: expected True or False."),
+        ({"kind": "squaer"}, "--of-kind: there is no 'squaer'. Did you mean 'square'?"),
+        ({"widht": 4}, "make: there is no option 'widht'. Did you mean 'width'?"),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_says_what_is_expected(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make("x", **given)
+    assert str(raised.value) == message
+
+
+def test_a_function_that_takes_options_is_called_with_them_flat_and_shows_them() -> None:
+    assert make("x", width=5) == "x 5"
+    assert str(inspect.signature(make)).startswith("(name: 'str', *, width: 'int' = 3, kind: 'str | None' = None")
+    assert inspect.getdoc(make) == (
+        "Make one.\n\nArgs:\n    name: Name of it.\n    width: Width of it. Default: 3.\n"
+        "    kind: Kind of it. Default: round.\n    is_open: Open it.\n\nRaises:\n    ConfigError: it cannot be made."
+    )
+
+
+# The options of a run -----------------------------------------------------------------------------------------------
+
+
+def test_run_shows_every_option_with_its_help() -> None:
+    documented = inspect.getdoc(kaggle_ray.run)
+    assert documented
+    parameters = list(inspect.signature(kaggle_ray.run).parameters)
+    assert parameters[:2] == ["competition", "experiments"]
+    assert set(parameters) == {each.name for each in options_of(RunOptions)}
+    for each in options_of(RunOptions):
+        assert f"    {each.name}: {each.description}\n" in documented
+
+
+def test_no_option_is_said_twice_and_each_says_all_there_is_to_it() -> None:
+    groups = [group for group in RunOptions.__mro__ if issubclass(group, Options)]
+    declared = [name for group in groups for name in vars(group).get("__annotations__", {})]
+    assert len(declared) == len(set(declared))
+    assert set(declared) == {each.name for each in options_of(RunOptions)}
+    for each in options_of(RunOptions):
+        assert each.help.endswith("."), each.name
+        assert each.help[0].isupper(), each.name
+        assert each.name == "competition" or each.default is not None or each.unset, each.name
+        assert each.kind not in (int, float) or each.at_least is not None, each.name
+
+
+def test_options_that_were_read_are_read_again_as_they_are_and_go_to_other_processes() -> None:
+    options = RunOptions("toy", budget="1m", deadline="23:59", overrides=["lr=0.1"])  # type: ignore[arg-type]
+    assert (options.budget, options.overrides) == (60, {"lr": 0.1})
+    assert replace(options, seeds=1) == options == pickle.loads(pickle.dumps(options))
+
+
+def typed_calls() -> None:
+    """Never run: mypy reads it, and calls an ignore that is not needed an error."""
+    kaggle_ray.run("toy", [{"lr": 0.1}], threads=2, budget="2h")
+    kaggle_ray.run("toy", thraeds=2)  # type: ignore[call-arg]
+    kaggle_ray.run("toy", threads="2")  # type: ignore[arg-type]
+    kaggle_ray.run(threads=2)  # type: ignore[call-arg]
+
+
+def test_a_misspelt_option_of_run_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(kaggle_ray.KaggleRayError, match=r"run: there is no option 'thraeds'\. Did you mean 'threads'"):
+        kaggle_ray.run("toy", thraeds=2)  # type: ignore[call-arg]
+
+
+# Durations and deadlines ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1h30m20s", 5420),
+        ("1d", 86400),
+        ("90", 90),
+        ("1.5h", 5400),
+        (" 2H ", 7200),
+        ("0s", 0),
+        ("0", 0),
+    ],
+)
+def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "m", "h30m", "ten", "1x", "-5m", "-5", "1h-30m", "1:30", "nan", "inf", "nans", "infinity"]
+)
+def test_what_is_no_duration_is_an_error_that_shows_some(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--budget .*: expected a duration such as 90s, 15m, 2h or 1h30m"):
+        parse_duration(text)
+
+
+@given(st.text("0123456789dhms. -naife", max_size=8))
+def test_a_duration_is_a_finite_number_of_seconds_or_an_error(text: str) -> None:
+    try:
+        seconds = parse_duration(text)
+    except ConfigError:
+        return
+    assert 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("13:31", NOW.replace(minute=31)),
+        ("23:59", NOW.replace(hour=23, minute=59)),
+        ("13:30", NOW.replace(day=29)),
+        ("9:05", NOW.replace(day=29, hour=9, minute=5)),
+        ("2024-02-28T13:30:01+02:00", NOW.replace(second=1)),
+        ("2024-03-01T09:00+00:00", datetime(2024, 3, 1, 11, 0, tzinfo=NOW.tzinfo)),
+    ],
+)
+def test_a_deadline_is_the_next_such_time(text: str, expected: datetime) -> None:
+    assert parse_deadline(text, now=NOW) == expected.timestamp()
+
+
+def test_a_date_without_a_time_zone_is_local() -> None:
+    now = datetime.now().astimezone()
+    local = (now + timedelta(days=3)).replace(tzinfo=None, microsecond=0)
+    assert parse_deadline(local.isoformat(), now=now) == local.timestamp()
+
+
+@pytest.mark.parametrize("text", ["2024-02-28T13:30+02:00", "2023-01-01T00:00", "2024-02-27"])
+def test_a_deadline_in_the_past_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match="is in the past"):
+        parse_deadline(text, now=NOW)
+
+
+@pytest.mark.parametrize("text", ["", "noon", "25:00", "12:60", "12", "2024-02-30T00:00", "tomorrow"])
+def test_what_is_no_deadline_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected HH:MM or YYYY-MM-DDTHH:MM"):
+        parse_deadline(text, now=NOW)
+
+
+# Overrides ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("x=1", 1),
+        ("x=1e-3", 1e-3),
+        ("x=true", True),
+        ("x=resnet18", "resnet18"),
+        ("x=a=b", "a=b"),
+        ('x={"width": 4}', {"width": 4}),
+        ("x=", ""),
+    ],
+)
+def test_the_value_of_an_override_is_read_as_json_or_else_as_text(text: str, value: object) -> None:
+    assert parse_overrides([text]) == {"x": value}
+
+
+@pytest.mark.parametrize("text", ["lr", "=1", ""])
+def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected name=value"):
+        parse_overrides([text])
