@@ -1,4 +1,4 @@
-"""The same as ``kaggle-ray run``, as one file: what ``ray submit cluster/aws.yaml run.py`` sends."""
+"""The same as ``kaggle-ray run``, as one file: what ``ray submit CLUSTER.yaml run.py`` sends."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The floors of DESIGN.md: imports go down only, and what is heavy is imported only where it is used."""
+"""The floors of the house: imports go down only, and what is heavy is imported only where it is used."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def importers(names: set[str]) -> set[str]:
 
 def test_every_room_is_on_a_floor() -> None:
     homeless = {room_of(path) for path in modules()} - FLOOR_OF.keys() - EXEMPT
-    assert not homeless, f"give {sorted(homeless)} a floor in tests/test_floors.py, and in DESIGN.md."
+    assert not homeless, f"give {sorted(homeless)} a floor in tests/test_floors.py, and a line in README.md."
 
 
 def test_imports_go_down_only() -> None:
