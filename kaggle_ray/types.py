@@ -140,6 +140,24 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrialWarning:
+    """An anomaly of a trial that goes on all the same, in a person's words."""
+
+    topic: str
+    """What it is about, in a word that stays the same, such as ``exploding_gradient``."""
+    text: str
+    """One line: what, where, and what to try."""
+    epoch: int
+    """In which it was seen, 1 for the first."""
+    step: int = 0
+    """Of the epoch, 1 for the first; 0 where it concerns the epoch as a whole."""
+
+
+TrialMessage = EpochMetrics | TrialWarning
+"""What a trial tells while it runs, from whatever process it runs in."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
     """How a trial ended. Only a committed one, or a failure that would repeat itself, is written to the store."""
 

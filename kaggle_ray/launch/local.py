@@ -7,11 +7,11 @@ from contextlib import closing
 
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import EpochEnded, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import EpochMetrics, Trial, TrialResult
+from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
 
 class LocalLauncher:
@@ -27,19 +27,19 @@ class LocalLauncher:
                 if isinstance(step, Wait):
                     raise RuntimeError("the source waits for a trial to end, but none is running")
                 emit(TrialStarted(trial=step))
-                result = _drain(step, runner.run(step), emit)
+                result = _relay(step, runner.run(step), emit)
                 source.record(result)
                 emit(TrialEnded.of(result))
 
 
-def _drain(trial: Trial, epochs: Generator[EpochMetrics, None, TrialResult], emit: Emit) -> TrialResult:
+def _relay(trial: Trial, messages: Generator[TrialMessage, None, TrialResult], emit: Emit) -> TrialResult:
     while True:
         try:
-            metrics = next(epochs)
+            message = next(messages)
         except StopIteration as stop:
             result: TrialResult = stop.value
             return result
-        emit(EpochEnded(trial=trial, metrics=metrics))
+        emit(event_of(trial, message))
 
 
 _: type[Launcher] = LocalLauncher

@@ -19,14 +19,14 @@ from ray.tune.search import Searcher
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import EpochEnded, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import sigterm_kept
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import EpochMetrics, Trial, TrialResult
+from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
-_EPOCH, _RESULT = "kaggle_ray_epoch", "kaggle_ray_result"
+_MESSAGE, _RESULT = "kaggle_ray_message", "kaggle_ray_result"
 _OBJECT_STORE_BYTES = 200 * 2**20
 _NUM_RETRIES = 1
 """How often a trial is begun again whose process died."""
@@ -101,7 +101,7 @@ def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: 
 
 
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
-    """One slot: a step is an epoch of the current trial, and the last step is its result."""
+    """One slot: a step is a message of the current trial, mostly an epoch's, and the last step is its result."""
 
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Begin the first trial."""
@@ -111,19 +111,19 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""
         trial = Trial(experiment_id=new_config["experiment_id"], fold=new_config["fold"])
-        self._epochs: Generator[EpochMetrics, None, TrialResult] = self._runner.run(trial)
+        self._messages: Generator[TrialMessage, None, TrialResult] = self._runner.run(trial)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for an epoch; at the end return the result."""
+        """Train on to the next message; at the end return the result."""
         try:
-            return {_EPOCH: next(self._epochs)}
+            return {_MESSAGE: next(self._messages)}
         except StopIteration as stop:
             return {_RESULT: stop.value, "done": True}
 
     def cleanup(self) -> None:
         """Stop the trial where it is."""
-        self._epochs.close()
+        self._messages.close()
         self._runner.close()
 
 
@@ -156,9 +156,9 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         self._end(trial_id, TrialResult(trial=self._running[trial_id], status="failed", attempt_id="", error=reason))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Emit an epoch."""
-        if _EPOCH in result:
-            self._emit(EpochEnded(trial=self._running[trial_id], metrics=result[_EPOCH]))
+        """Emit what a trial tells."""
+        if _MESSAGE in result:
+            self._emit(event_of(self._running[trial_id], result[_MESSAGE]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record the result. Of a process that died Tune tells more later: see ``died``."""

@@ -23,6 +23,7 @@ from kaggle_ray.reporters.events import (
     RunInterrupted,
     RunStarted,
     TrialEnded,
+    TrialWarned,
 )
 from kaggle_ray.reporters.progress import RunProgress, TrialProgress
 from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_table, one_line, score_text
@@ -119,6 +120,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
             return [Text(f"baseline (a constant)  {score}{_written(event.submission)}")]
         case EpochEnded(metrics=metrics):
             return [_epoch_line(progress.trials[event.trial], metrics, progress)]
+        case TrialWarned(trial=trial, warning=warning):
+            return [Text(f"warning: {_title(trial, progress)}, {warning.text}", style="yellow")]
         case TrialEnded():
             return [_ended_line(progress.trials[event.trial], progress)]
         case EnsembleChosen():

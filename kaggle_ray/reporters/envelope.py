@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
 from kaggle_ray.types import Trial
 
 
@@ -54,7 +54,7 @@ class Envelope:
     def trial(self) -> Trial | None:
         """The trial that it happened in; None where it concerns the run as a whole."""
         match self.event:
-            case TrialStarted() | EpochEnded() | TrialEnded():
+            case TrialStarted() | EpochEnded() | TrialWarned() | TrialEnded():
                 return self.event.trial
         return None
 
@@ -64,18 +64,34 @@ class Envelope:
         match self.event:
             case EpochEnded(metrics=metrics):
                 return metrics.epoch
+            case TrialWarned(warning=warning):
+                return warning.epoch
         return 0
 
     @property
     def step(self) -> int:
         """The step of the epoch that it happened in, 1 for the first; 0 where there is none."""
+        match self.event:
+            case TrialWarned(warning=warning):
+                return warning.step
         return 0
 
     @property
+    def topic(self) -> str:
+        """What tells events of one kind, trial, epoch and step apart, such as warnings; empty where nothing has to."""
+        match self.event:
+            case TrialWarned(warning=warning):
+                return warning.topic
+        return ""
+
+    @property
     def event_id(self) -> str:
-        """``competition/run:trial:kind:epoch:step``; the same for every attempt at the same thing."""
-        run = f"{self.competition}/{self.run_id}"
-        return f"{run}:{self.trial or 'run'}:{self.kind}:{self.epoch}:{self.step}"
+        """``competition/run:trial:kind:epoch:step``; the same for every attempt at the same thing.
+
+        The kind is followed by the topic where there is one, as in ``trial_warned/exploding_gradient``.
+        """
+        run, kind = f"{self.competition}/{self.run_id}", f"{self.kind}/{self.topic}".rstrip("/")
+        return f"{run}:{self.trial or 'run'}:{kind}:{self.epoch}:{self.step}"
 
     @property
     def artifacts(self) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kaggle_ray.types import EpochMetrics, Trial, TrialResult, TrialStatus
+from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
 RowKind = Literal["experiment", "member", "ensemble", "baseline"]
@@ -62,6 +62,14 @@ class EpochEnded:
 
     trial: Trial
     metrics: EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialWarned:
+    """A trial met an anomaly, and goes on."""
+
+    trial: Trial
+    warning: TrialWarning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,9 +196,19 @@ Event = (
     | BaselineScored
     | TrialStarted
     | EpochEnded
+    | TrialWarned
     | TrialEnded
     | RunInterrupted
     | EnsembleChosen
     | RefitEnded
     | RunEnded
 )
+
+
+def event_of(trial: Trial, message: TrialMessage) -> EpochEnded | TrialWarned:
+    """Return the event of what a trial tells while it runs."""
+    match message:
+        case EpochMetrics():
+            return EpochEnded(trial=trial, metrics=message)
+        case TrialWarning():
+            return TrialWarned(trial=trial, warning=message)

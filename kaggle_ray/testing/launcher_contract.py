@@ -11,7 +11,7 @@ from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
-from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
 from kaggle_ray.schedule.source import Done, ListSource, Wait
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -19,12 +19,14 @@ from kaggle_ray.types import Trial, TrialResult
 
 NUM_EPOCHS = 3
 GOOD: tuple[ExperimentLike, ...] = tuple({**TINY, "epochs": NUM_EPOCHS, "lr": lr} for lr in (1e-2, 3e-3, 1e-3))
+WARNING = {**TINY, "epochs": NUM_EPOCHS, "lr": 10.0}
+"""Predicts the same for all samples after its first epoch, and goes on."""
 DIVERGING = {**TINY, "epochs": NUM_EPOCHS, "lr": 1e30}
 DIVERGING_LATE = {**DIVERGING, "batch_size": 64, "schedule": "constant"}
 """The only step of its first epoch does it, so that the training loss is finite."""
 
 
-TrialEvent = TrialStarted | EpochEnded | TrialEnded
+TrialEvent = TrialStarted | EpochEnded | TrialWarned | TrialEnded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,10 @@ class LauncherRun:
     def of(self, trial: Trial) -> list[TrialEvent]:
         """Return the trial's events, in order."""
         return [event for event in self.events if isinstance(event, TrialEvent) and event.trial == trial]
+
+    def warnings(self, trial: Trial) -> list[TrialWarned]:
+        """Return what the trial warned of, in order."""
+        return [event for event in self.of(trial) if isinstance(event, TrialWarned)]
 
 
 def toy_plan(*, data: Path, runs: Path, experiments: Sequence[ExperimentLike], num_slots: int = 2) -> RunPlan:
@@ -101,9 +107,11 @@ def check_launcher(launcher: Launcher, reference: Launcher, *, data: Path, runs:
     Raises:
         Exception: whatever the launcher raised, or an AssertionError.
     """
-    plan = toy_plan(data=data, runs=runs / "checked", experiments=[*GOOD[:1], DIVERGING, DIVERGING_LATE, *GOOD[1:]])
+    plan = toy_plan(
+        data=data, runs=runs / "checked", experiments=[*GOOD[:1], DIVERGING, DIVERGING_LATE, WARNING, *GOOD[1:]]
+    )
     run = launch(launcher, plan)
-    expected = launch(reference, toy_plan(data=data, runs=runs / "reference", experiments=GOOD))
+    expected = launch(reference, toy_plan(data=data, runs=runs / "reference", experiments=[*GOOD, WARNING]))
     good = {result.trial for result in expected.results}
     assert sorted(result.trial for result in run.results) == sorted(trials_of(plan)), "each trial is recorded once"
     for result in run.results:
@@ -112,6 +120,8 @@ def check_launcher(launcher: Launcher, reference: Launcher, *, data: Path, runs:
         (_check_good if result.trial in good else _check_diverged)(run, result)
     for trial in good:
         assert run.predictions(trial) == expected.predictions(trial), f"{trial}: other bytes than the reference's"
+        assert run.warnings(trial) == expected.warnings(trial), f"{trial}: other warnings than the reference's"
+    assert sum(bool(expected.warnings(trial)) for trial in good) == plan.folds.num_folds, "those of one experiment"
     rerun = launch(launcher, plan)
     assert (rerun.results, rerun.events) == ((), ()), "neither a committed trial nor one that diverged is repeated"
     return run
@@ -152,10 +162,12 @@ def _check_good(run: LauncherRun, result: TrialResult) -> None:
     assert [metrics.epoch for metrics in result.history] == list(range(1, NUM_EPOCHS + 1))
     trial, metrics = result.trial, result.history
     epochs = [EpochEnded(trial=trial, metrics=of_epoch) for of_epoch in metrics]
-    assert run.of(trial) == [TrialStarted(trial=trial), *epochs, TrialEnded.of(result)]
+    without_warnings = [event for event in run.of(trial) if not isinstance(event, TrialWarned)]
+    assert without_warnings == [TrialStarted(trial=trial), *epochs, TrialEnded.of(result)]
 
 
 def _check_diverged(run: LauncherRun, result: TrialResult) -> None:
     assert result.status == "failed"
     assert "the loss of epoch 1 is" in (result.error or "")
-    assert run.of(result.trial) == [TrialStarted(trial=result.trial), TrialEnded.of(result)]
+    without_warnings = [event for event in run.of(result.trial) if not isinstance(event, TrialWarned)]
+    assert without_warnings == [TrialStarted(trial=result.trial), TrialEnded.of(result)]

@@ -19,8 +19,9 @@ from kaggle_ray.reporters.events import (
     RunStarted,
     TrialEnded,
     TrialStarted,
+    TrialWarned,
 )
-from kaggle_ray.types import EpochMetrics, Trial
+from kaggle_ray.types import EpochMetrics, Trial, TrialWarning
 
 KNOWN = Trial(experiment_id="a" * 12, fold=0)
 UNKNOWN = Trial(experiment_id="f" * 12, fold=3)
@@ -80,6 +81,8 @@ def every_kind_of_event() -> list[Envelope]:
         BaselineScored(score=0.69, submission=RUN_DIR / "submissions/baseline.csv"),
         TrialStarted(trial=KNOWN),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
+        TrialWarned(trial=KNOWN, warning=_warning("exploding_gradient")),
+        TrialWarned(trial=KNOWN, warning=_warning("constant_predictions")),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(2)),
         TrialEnded(trial=KNOWN, status="committed", score=0.25, duration_s=20.0),
         TrialStarted(trial=other),
@@ -117,6 +120,10 @@ def events_without_scores(trial: Trial) -> list[Envelope]:
         RunEnded(submission=None, report=None, seconds=0.0, board=()),
     ]
     return [addressed(event, time=1000.0 + 40.0 * number) for number, event in enumerate(events)]
+
+
+def _warning(topic: str) -> TrialWarning:
+    return TrialWarning(topic=topic, text=f"an anomaly: {topic} [of samples a, b]", epoch=2, step=7)
 
 
 def _epoch_metrics(epoch: int) -> EpochMetrics:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-logger = logging.getLogger(__name__)
-
 
 class Compiled:
     """A model's forward pass, compiled at its first call."""
 
-    def __init__(self, model: nn.Module) -> None:
-        """Compile nothing yet; other sizes than the first are compiled for any size."""
+    def __init__(self, model: nn.Module, *, warn: Callable[[str], None]) -> None:
+        """Compile nothing yet; other sizes than the first are compiled for any size.
+
+        Args:
+            model: to be compiled.
+            warn: called with one line where it cannot be.
+        """
         self._model = model
+        self._warn = warn
         self._forward: Any = torch.compile(model)
 
     def __call__(self, *inputs: Any) -> Any:
@@ -27,7 +31,7 @@ class Compiled:
             if self._forward is self._model or not _is_of_compiler(error):
                 raise
             reason = str(error).strip().partition("\n")[0]
-            logger.warning("the model cannot be compiled here and runs as it is: %s: %s", type(error).__name__, reason)
+            self._warn(f"the model cannot be compiled here and runs as it is: {type(error).__name__}: {reason}")
             self._forward = self._model
             return self._model(*inputs)
 

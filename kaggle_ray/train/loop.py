@@ -23,7 +23,7 @@ from torch import Tensor
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import NonFiniteLossError
-from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
+from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_steps_of
 from kaggle_ray.train.checkpoint import (
     Cadence,
@@ -50,8 +50,7 @@ from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.train.start import make_average, make_model
-from kaggle_ray.train.watch import LossWatch
-from kaggle_ray.types import EpochMetrics, IntArray, JsonValue
+from kaggle_ray.types import EpochMetrics, IntArray, JsonValue, TrialWarning
 
 _NO_CHECKPOINTS = NoCheckpoints()
 _ASK_EVERY = 8
@@ -75,6 +74,7 @@ class Fit:
         checkpoints: Checkpoints = _NO_CHECKPOINTS,
         cadence: Cadence | None = None,
         at_epoch_end: Callable[[int], None] = lambda epoch: None,
+        warn: Warn = log_warning,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
@@ -88,6 +88,7 @@ class Fit:
             cadence: when; None every 30 seconds.
             at_epoch_end: called with each epoch that has ended, before the checkpoint that knows of it; what it puts
                 into ``notes`` is in that checkpoint, too. With several ranks each calls its own.
+            warn: called with what goes wrong and is no error, on rank 0.
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
@@ -103,6 +104,7 @@ class Fit:
         )
         self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
         self._notice = Notice()
+        self._warn: Warn = warn if ranks.rank == 0 else lambda warning: None
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         # All that changes, and so has to be in a checkpoint:
@@ -137,11 +139,11 @@ class Fit:
         """With the weights that predict: the last ones, their moving average, or those of the chosen epoch."""
         self._evaluator = Evaluator(
             predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks,
-            constants=ConstantWatch(data, hyperparameters),
+            constants=ConstantWatch(data, hyperparameters, self._warn),
         )  # fmt: skip
         self._gradients = GradientWatch(
             self._model, data.sample_ids, hyperparameters,
-            scaler=self._scaler, device=self._device, warns=ranks.rank == 0,
+            scaler=self._scaler, device=self._device, warn=self._warn,
         )  # fmt: skip
         self._load()
         self.num_resumed = len(self.history)
@@ -236,7 +238,12 @@ class Fit:
     def _wrap(self) -> None:
         """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""
         self._parallel = self._ranks.parallel(self._model)
-        self._forward = Compiled(self._parallel) if self._settings.compile else self._parallel
+        self._forward: Callable[..., Tensor] = self._parallel
+        if self._settings.compile:
+            self._forward = Compiled(self._parallel, warn=self._warn_of_compiler)
+
+    def _warn_of_compiler(self, text: str) -> None:
+        self._warn(TrialWarning(topic="not_compiled", text=text, epoch=len(self.history) + 1))
 
     def _settle(self, watch: LossWatch) -> None:
         """Bring what each rank has noted together on rank 0."""

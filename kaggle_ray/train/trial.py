@@ -19,6 +19,7 @@ from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.anomalies import Warn
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.loop import Fit
@@ -26,7 +27,16 @@ from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
 from kaggle_ray.train.schedules import snapshot_epochs
-from kaggle_ray.types import FULL_DATA, EpochMetrics, Lineage, StoredValues, Trial, TrialResult
+from kaggle_ray.types import (
+    FULL_DATA,
+    EpochMetrics,
+    Lineage,
+    StoredValues,
+    Trial,
+    TrialMessage,
+    TrialResult,
+    TrialWarning,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +69,11 @@ class TrialRunner:
         self._data = RunData(context, self._store)
         self._peers = None if context.settings.world_size == 1 else Peers(context, follow)
 
-    def run(self, trial: Trial) -> Generator[EpochMetrics, None, TrialResult]:
-        """Train, predict and commit ``trial``, yielding each epoch's measures; the generator's value is the result.
+    def run(self, trial: Trial) -> Generator[TrialMessage, None, TrialResult]:
+        """Train, predict and commit ``trial``; the generator's value is the result.
+
+        It yields what each epoch measured, before it the warnings of that epoch, and before a failure those that may
+        say why.
 
         An error of the trial's own becomes a failed result, so that the others go on. It is committed where the trial
         would fail the same way again, otherwise the next run of the same command repeats the trial.
@@ -68,14 +81,16 @@ class TrialRunner:
         attempt = self._store.attempt(trial)
         started = time.perf_counter()
         history: list[EpochMetrics] = []
+        warnings: list[TrialWarning] = []
         ended = False
         try:
-            result = yield from self._run(trial, attempt, history, started)
+            result = yield from self._run(trial, attempt, history, warnings, started)
             ended = result.status == "committed"
             return result
         except BdbQuit:  # whoever leaves a debugger means the run
             raise KeyboardInterrupt from None
         except Exception as caught:
+            yield from _taken(warnings)
             error = caught if self._peers is None else self._peers.reason(caught)
             repeatable = isinstance(error, NonFiniteLossError)
             if not repeatable:
@@ -100,18 +115,31 @@ class TrialRunner:
             self._peers.kill()
 
     def _run(
-        self, trial: Trial, attempt: Attempt, history: list[EpochMetrics], started: float
-    ) -> Generator[EpochMetrics, None, TrialResult]:
+        self,
+        trial: Trial,
+        attempt: Attempt,
+        history: list[EpochMetrics],
+        warnings: list[TrialWarning],
+        started: float,
+    ) -> Generator[TrialMessage, None, TrialResult]:
         ranks = ALONE if self._peers is None else self._peers.begin(trial)
         data = self._data.of_trial(trial)
         checkpoints = StoredCheckpoints(self._store, trial)
-        fit = _fit(data, self._context, ranks, checkpoints, lambda epoch: self._keep(attempt, fit, data, epoch))
+        fit = _fit(
+            data,
+            self._context,
+            ranks,
+            checkpoints,
+            lambda epoch: self._keep(attempt, fit, data, epoch),
+            warnings.append,
+        )
         for kept in fit.notes.values():
             attempt.adopt(kept["attempt_id"], kept["digests"])
         num_resumed = fit.num_resumed
         with closing(fit.epochs()) as epochs:
             for metrics in epochs:
                 history.append(metrics)
+                yield from _taken(warnings)
                 yield metrics
                 if self._is_late() and len(history) < data.hyperparameters.epochs:
                     fit.save()
@@ -193,12 +221,19 @@ def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
             if epoch in kept_epochs_of(data.hyperparameters):
                 predict()
 
-        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial), at_epoch_end)
+        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial), at_epoch_end, lambda warning: None)
         for _ in fit.epochs():
             pass
         predict()
 
     return follow_trial
+
+
+def _taken(warnings: list[TrialWarning]) -> list[TrialWarning]:
+    """Return the warnings and leave none behind."""
+    taken = warnings.copy()
+    warnings.clear()
+    return taken
 
 
 def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
@@ -221,6 +256,7 @@ def _fit(
     ranks: Ranks,
     checkpoints: StoredCheckpoints,
     at_epoch_end: Callable[[int], None],
+    warn: Warn,
 ) -> Fit:
     return Fit(
         data.fit,
@@ -231,4 +267,5 @@ def _fit(
         checkpoints=checkpoints,
         cadence=Cadence(context.checkpoint_every_s),
         at_epoch_end=at_epoch_end,
+        warn=warn,
     )

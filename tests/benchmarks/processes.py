@@ -28,7 +28,7 @@ from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import JsonValue, Trial
+from kaggle_ray.types import EpochMetrics, JsonValue, Trial
 
 COMPETITION = Path(__file__).with_name("made_up_competition.py")
 CONFIGURATIONS = {"1 process of 2 threads": (1, 2), "2 processes of 1 thread": (2, 1)}
@@ -65,7 +65,7 @@ def epoch_seconds(
         store.save_folds_csv(folds_to_csv(plan.folds))
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
         with closing(TrialRunner(plan.trial_context())) as runner:
-            history = list(runner.run(trial))
+            history = [told for told in runner.run(trial) if isinstance(told, EpochMetrics)]
         result = store.result(trial)
         assert result is not None, "the trial failed: its error is above"
     return len(plan.folds.train_rows(0)), [m.duration_s for m in history[1:-1]], history[-1].train_loss

@@ -20,7 +20,7 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialResult
+from kaggle_ray.types import JsonValue, Trial, TrialMessage, TrialResult
 
 POINT = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
 SNAPSHOTS = {**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
@@ -132,7 +132,7 @@ def plan_of(runs: Path, data: Path, hyperparameters: Mapping[str, JsonValue]) ->
     return plan
 
 
-def drained(epochs: Generator[EpochMetrics, None, TrialResult]) -> TrialResult:
+def drained(epochs: Generator[TrialMessage, None, TrialResult]) -> TrialResult:
     while True:
         try:
             next(epochs)

@@ -131,6 +131,7 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
     drawn = shown(every_kind_of_event(), terminal=terminal, width=120)
     for expected in (
         "baseline (a constant)  log_loss 0.69000  runs/toy/run-1/submissions/baseline.csv",
+        "warning: resnet [a] fold 0, an anomaly: exploding_gradient [of samples a, b]",
         "stopped by ctrl-c: 1 of 2 trials are safe.",
         "kaggle-ray run toy",
         "kaggle-ray ensemble toy",

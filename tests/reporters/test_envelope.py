@@ -49,3 +49,16 @@ def test_events_of_two_runs_differ_in_their_identity(other: dict[str, Any]) -> N
 def test_paths_are_artifacts_and_missing_ones_are_left_out() -> None:
     event = RunEnded(submission=Path("runs/best.csv"), report=None, seconds=1.0, board=())
     assert addressed(event, time=1.0).artifacts == {"submission": Path("runs/best.csv")}
+
+
+def test_two_warnings_of_one_step_differ_in_their_identity() -> None:
+    ids = [told.event_id for told in every_kind_of_event() if told.kind == "trial_warned"]
+    assert ids == [
+        "toy/run-1:aaaaaaaaaaaa/fold0:trial_warned/exploding_gradient:2:7",
+        "toy/run-1:aaaaaaaaaaaa/fold0:trial_warned/constant_predictions:2:7",
+    ]
+
+
+def test_no_two_events_of_a_run_have_one_identity() -> None:
+    ids = [told.event_id for told in every_kind_of_event()]
+    assert len(set(ids)) == len(ids)

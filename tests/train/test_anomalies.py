@@ -27,7 +27,7 @@ from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, TrialWarning
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 CPU = torch.device("cpu")
@@ -54,6 +54,12 @@ def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> Fi
 
 def history_of(data: FitData, hyperparameters: Hyperparameters) -> list[EpochMetrics]:
     return list(Fit(data, hyperparameters, SETTINGS).epochs())
+
+
+def warnings_of(data: FitData, hyperparameters: Hyperparameters) -> list[TrialWarning]:
+    warnings: list[TrialWarning] = []
+    list(Fit(data, hyperparameters, SETTINGS, warn=warnings.append).epochs())
+    return warnings
 
 
 # The loss -----------------------------------------------------------------------------------------------------------
@@ -115,11 +121,13 @@ def test_a_column_without_a_value_is_trained_on_and_named(tmp_path: Path) -> Non
 # Gradients ----------------------------------------------------------------------------------------------------------
 
 
-def watch_of(layer: nn.Linear, *, clip_norm: float = 0.0, fp16: bool = False, warns: bool = True) -> GradientWatch:
+def watch_of(
+    layer: nn.Linear, warnings: list[TrialWarning], *, clip_norm: float = 0.0, fp16: bool = False
+) -> GradientWatch:
     scaler = torch.amp.GradScaler("cpu", enabled=fp16)
     hyperparameters = parse_hyperparameters({"clip_norm": clip_norm}, where="here")
     ids = np.array(["a", "b", "c"])
-    return GradientWatch(layer, ids, hyperparameters, scaler=scaler, device=CPU, warns=warns)
+    return GradientWatch(layer, ids, hyperparameters, scaler=scaler, device=CPU, warn=warnings.append)
 
 
 def step(watch: GradientWatch, layer: nn.Linear, norm: float, *, epoch: int = 1, number: int = 0) -> None:
@@ -132,31 +140,34 @@ def layer() -> nn.Linear:
     return nn.Linear(1, 1, bias=False)
 
 
-def test_a_gradient_far_above_the_median_is_told_once_an_epoch(
-    layer: nn.Linear, caplog: pytest.LogCaptureFixture
-) -> None:
-    watch = watch_of(layer, clip_norm=0.5)
+def test_a_gradient_far_above_the_median_is_told_once_an_epoch(layer: nn.Linear) -> None:
+    warnings: list[TrialWarning] = []
+    watch = watch_of(layer, warnings, clip_norm=0.5)
     for norm in (1e6, 1.0, 1.5, 1.0, 1.0, 1.0, 1.0, 1.0, 900.0):  # the first ones are judged by nothing
         step(watch, layer, norm)
-    assert not caplog.records
+    assert not warnings
     for epoch, number in ((1, 9), (1, 10), (2, 0)):
         step(watch, layer, 5000.0, epoch=epoch, number=number)
-    first, second = [record.getMessage() for record in caplog.records]
-    assert first.startswith("the gradient of epoch 1, step 10 has the norm 5e+03, 1000 times the usual 1 and more.")
-    assert "It is scaled down to clip_norm 0.5, or look at the samples: c, a" in first
-    assert second.startswith("the gradient of epoch 2, step 1 ")
+    first, second = warnings
+    assert first.text.startswith(
+        "the gradient of epoch 1, step 10 has the norm 5e+03, 1000 times the usual 1 and more."
+    )
+    assert "It is scaled down to clip_norm 0.5, or look at the samples: c, a" in first.text
+    assert second.text.startswith("the gradient of epoch 2, step 1 ")
+    assert [(told.topic, told.epoch, told.step) for told in warnings] == [
+        ("exploding_gradient", 1, 10),
+        ("exploding_gradient", 2, 1),
+    ]
     assert layer.weight.grad is not None
     assert layer.weight.grad.item() == pytest.approx(0.5, rel=1e-3)
 
 
-def test_a_gradient_that_is_not_finite_is_told_at_once_but_not_of_float16(
-    layer: nn.Linear, caplog: pytest.LogCaptureFixture
-) -> None:
-    step(watch_of(layer, clip_norm=1.0, fp16=True), layer, float("inf"))
-    step(watch_of(layer, warns=False), layer, float("nan"))
-    assert not caplog.records
-    step(watch_of(layer), layer, float("nan"))
-    assert "has the norm nan. Try clip_norm, such as 1.0, or a smaller lr" in caplog.text
+def test_a_gradient_that_is_not_finite_is_told_at_once_but_not_of_float16(layer: nn.Linear) -> None:
+    warnings: list[TrialWarning] = []
+    step(watch_of(layer, warnings, clip_norm=1.0, fp16=True), layer, float("inf"))
+    assert not warnings
+    step(watch_of(layer, warnings), layer, float("nan"))
+    assert "has the norm nan. Try clip_norm, such as 1.0, or a smaller lr" in warnings[0].text
 
 
 def test_without_clipping_a_norm_is_computed_for_one_step_of_fifty(
@@ -171,7 +182,7 @@ def test_without_clipping_a_norm_is_computed_for_one_step_of_fifty(
         return get(gradients)
 
     monkeypatch.setattr(nn.utils, "get_total_norm", counting)
-    watch = watch_of(layer)
+    watch = watch_of(layer, [])
     for number in range(120):
         step(watch, layer, 1.0, number=number)
     assert num_computed == 3
@@ -206,11 +217,14 @@ def _models() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_models")
-def test_a_fit_tells_of_the_step_that_spoils_the_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fit_that_nobody_listens_to_logs_the_step_that_spoils_the_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     hyperparameters = hyperparameters_of("regression", model="steep", model_args={})
     with pytest.raises(NonFiniteLossError, match="step 2"):
         history_of(data_of("regression", tmp_path, hyperparameters), hyperparameters)
     (record,) = caplog.records
+    assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("the gradient of epoch 1, step 1 has the norm inf. Try clip_norm")
     assert record.getMessage().count(", a0") == 7  # eight of the batch's ids
 
@@ -247,43 +261,40 @@ class ConstantMasks(nn.Module):
 @pytest.mark.parametrize(
     ("task", "model", "told"),
     [
-        ("multilabel", "constant", "fold 0, epoch 1: the predictions are the same for all 32 samples."),
+        ("multilabel", "constant", "after epoch 1 the predictions are the same for all 32 samples."),
         (
             "heads",
             "constant",
-            "fold 0, epoch 1: the predictions of the head 'stripes' are the same for all 32 samples.",
+            "after epoch 1 the predictions of the head 'stripes' are the same for all 32 samples.",
         ),
-        ("masks", "constant_masks", "fold 0, epoch 2: the masks of all 32 samples are empty in every pixel."),
-        ("mask_classes", "constant_masks", "fold 0, epoch 2: the masks of all 32 samples are of class 'right' in"),
+        ("masks", "constant_masks", "after epoch 2 the masks of all 32 samples are empty in every pixel."),
+        ("mask_classes", "constant_masks", "after epoch 2 the masks of all 32 samples are of class 'right' in"),
     ],
 )
-def test_predictions_that_are_all_alike_are_told_once(
-    task: ToyTask, model: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_predictions_that_are_all_alike_are_told_once(task: ToyTask, model: str, told: str, tmp_path: Path) -> None:
     hyperparameters = hyperparameters_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
-    history_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
-    (record,) = caplog.records
-    assert record.getMessage().startswith(told)
-    assert "Likely causes: " in record.getMessage()
-    assert record.levelno == logging.WARNING
+    (warning,) = warnings_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
+    assert warning.topic == "constant_predictions"
+    assert warning.text.startswith(told)
+    assert "Likely causes: " in warning.text
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression", "heads", "table"])
-def test_of_a_usual_fit_nothing_is_told(task: ToyTask, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_usual_fit_nothing_is_told(task: ToyTask, tmp_path: Path) -> None:
     hyperparameters = hyperparameters_of(task, epochs=4)
-    history_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
-    assert not caplog.records
+    assert not warnings_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
 
 
-def test_rounding_is_not_what_tells_samples_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rounding_is_not_what_tells_samples_apart(tmp_path: Path) -> None:
     hyperparameters = hyperparameters_of("regression")
     data = data_of("regression", tmp_path, hyperparameters)
     small = np.array([[1e-9], [3e-9]], dtype=np.float32)
-    ConstantWatch(data, hyperparameters).see(1, small)
-    ConstantWatch(data, hyperparameters).see(1, small[:1])
-    assert not caplog.records
-    ConstantWatch(data, hyperparameters).see(1, np.array([[100], [100.00001]], dtype=np.float32))
-    assert len(caplog.records) == 1
+    warnings: list[TrialWarning] = []
+    ConstantWatch(data, hyperparameters, warnings.append).see(1, small)
+    ConstantWatch(data, hyperparameters, warnings.append).see(1, small[:1])
+    assert not warnings
+    ConstantWatch(data, hyperparameters, warnings.append).see(1, np.array([[100], [100.00001]], dtype=np.float32))
+    assert len(warnings) == 1
 
 
 # Labels -------------------------------------------------------------------------------------------------------------

@@ -1,28 +1,72 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
-from kaggle_ray.testing.launcher_contract import GOOD, toy_plan, trials_of
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kaggle_ray.models import register_model, registry
+from kaggle_ray.testing.launcher_contract import GOOD, NUM_EPOCHS, WARNING, toy_plan, trials_of
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialWarning
 
 
-def run(runner: TrialRunner, trial: Trial) -> TrialResult:
-    epochs = runner.run(trial)
+def run(runner: TrialRunner, trial: Trial) -> tuple[list[TrialMessage], TrialResult]:
+    told: list[TrialMessage] = []
+    messages = runner.run(trial)
     while True:
         try:
-            next(epochs)
+            told.append(next(messages))
         except StopIteration as stop:
-            result: TrialResult = stop.value
-            return result
+            return told, stop.value
 
 
 def test_a_machine_that_does_not_see_the_runs_folder_says_what_to_do(toy_data: Path, tmp_path: Path) -> None:
     plan = toy_plan(data=toy_data, runs=tmp_path / "runs", experiments=GOOD[:1])
     elsewhere = dataclasses.replace(plan.trial_context(), run_dir=tmp_path / "not_shared")
-    result = run(TrialRunner(elsewhere), trials_of(plan)[0])
+    _, result = run(TrialRunner(elsewhere), trials_of(plan)[0])
     assert result.status == "failed"
     assert f"{tmp_path / 'not_shared'}: " in (result.error or "")
     assert "disk that all machines share, under the same path: name one with --runs" in (result.error or "")
     assert not (tmp_path / "not_shared").exists(), "and nothing is written where nobody looks"
+
+
+class SteepAtZero(nn.Module):
+    """Predicts a finite value, whose gradient is infinite."""
+
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__()
+        self.zero = nn.Parameter(torch.zeros(1))
+        self.layer = nn.Linear(3, num_outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values: Tensor = self.layer(images.mean(dim=(2, 3)) + self.zero.sqrt())
+        return values
+
+
+@pytest.fixture
+def _steep_model() -> Iterator[None]:
+    register_model("steep")(SteepAtZero)
+    yield
+    del registry.BUILDERS["steep"]
+
+
+def test_a_warning_comes_before_the_measures_of_its_epoch(toy_data: Path, tmp_path: Path) -> None:
+    plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[WARNING])
+    told, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    assert [type(message) for message in told] == [TrialWarning, *[EpochMetrics] * NUM_EPOCHS]
+    assert tuple(told[1:]) == result.history
+
+
+@pytest.mark.usefixtures("_steep_model")
+def test_what_was_warned_of_before_a_failure_is_told_too(toy_data: Path, tmp_path: Path) -> None:
+    steep = {"model": "steep", "image_size": 8, "batch_size": 16, "epochs": 2}
+    plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[steep])
+    (warning,), result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    assert isinstance(warning, TrialWarning)
+    assert (warning.topic, warning.epoch, warning.step) == ("exploding_gradient", 1, 1)
+    assert result.status == "failed"
+    assert "in step 2 it is not finite" in (result.error or "")
