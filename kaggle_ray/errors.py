@@ -62,6 +62,10 @@ class NonFiniteLossError(TrialError):
     """The training loss became NaN or infinite: the trial would fail the same way again."""
 
 
+class OutOfMemoryError(TrialError):
+    """A trial needs more memory than its GPU has."""
+
+
 class IncompleteFoldsError(KaggleRayError):
     """An experiment lacks the predictions of some folds."""
 

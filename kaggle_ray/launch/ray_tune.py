@@ -22,25 +22,31 @@ from kaggle_ray.reporters import Emit
 from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS
 from kaggle_ray.train.preemption import sigterm_kept
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
 _MESSAGE, _RESULT = "kaggle_ray_message", "kaggle_ray_result"
 _OBJECT_STORE_BYTES = 200 * 2**20
-_NUM_RETRIES = 1
-"""How often a trial is begun again whose process died."""
 
 _ENVIRONMENT = {
+    # Tune's new output prints a table even with verbose=0; the old one is silent then, and our reporters tell.
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A competition's relative paths mean the folder that the run was started in, not one that Tune makes per trial.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Started by `uv run`, Ray would pack the working folder, data and runs included, and install it for each worker.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Nothing of a user's runs is sent to anybody.
     "RAY_USAGE_STATS_ENABLED": "0",
+    # The store is the only truth: no CSV, JSON and TensorBoard files of each trial beside it.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ctrl-c has to reach the driver, which tells how to go on; Tune's handler would take it to save its own state.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Tune's snapshots of its state go to a temporary folder and are never read: how often they come is no warning.
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+"""Variables of Ray and Tune that are set before either starts."""
 
 
 class RayTuneLauncher:
@@ -53,6 +59,7 @@ class RayTuneLauncher:
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """See Launcher. A cluster is joined where RAY_ADDRESS names one; otherwise one is started on this machine."""
         os.environ.update(_ENVIRONMENT)
+        # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the next.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * self._num_slots)
         with tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder:
             with sigterm_kept():  # Ray's own would end this process without a word
@@ -94,7 +101,7 @@ def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: 
             storage_path=folder,
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=_NUM_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=NUM_RETRIES_OF_A_DEAD_PROCESS),
             callbacks=[CallbackRelay(bridge)],
         ),
     )

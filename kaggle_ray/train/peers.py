@@ -23,6 +23,7 @@ from torch._C._distributed_c10d import Store, TCPStore
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import KaggleRayError, TrialError
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.failures import named_error
 from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.train.ranks import Group, Ranks
 from kaggle_ray.types import Trial
@@ -138,7 +139,10 @@ def main(file_descriptor: int, parent: int) -> None:
             follow_trial(trial)
         except Terminated:
             return
-        except KaggleRayError as error:
+        except Exception as caught:
+            error = named_error(caught)
+            if not isinstance(error, KaggleRayError):
+                raise  # rank 0 sees that this process is gone, and its traceback is in the log
             connection.send(error)
             return
         connection.send("done")

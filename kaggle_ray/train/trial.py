@@ -14,7 +14,6 @@ from safetensors.torch import save
 from kaggle_ray.cache.folder import adopt_variables
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
-from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
@@ -22,6 +21,7 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.anomalies import Warn
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.context import TrialContext
+from kaggle_ray.train.failures import named_error, policy_of, reason_of
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
@@ -75,8 +75,8 @@ class TrialRunner:
         It yields what each epoch measured, before it the warnings of that epoch, and before a failure those that may
         say why.
 
-        An error of the trial's own becomes a failed result, so that the others go on. It is committed where the trial
-        would fail the same way again, otherwise the next run of the same command repeats the trial.
+        An error of the trial's own becomes a failed result, so that the others go on; it is committed where the policy
+        of ``failures`` says that it would repeat itself.
         """
         attempt = self._store.attempt(trial)
         started = time.perf_counter()
@@ -91,9 +91,9 @@ class TrialRunner:
             raise KeyboardInterrupt from None
         except Exception as caught:
             yield from _taken(warnings)
-            error = caught if self._peers is None else self._peers.reason(caught)
-            repeatable = isinstance(error, NonFiniteLossError)
-            if not repeatable:
+            error = named_error(caught if self._peers is None else self._peers.reason(caught))
+            repeats_itself = policy_of(error).repeats_itself
+            if not repeats_itself:
                 logger.error("trial %s failed", trial, exc_info=error)
             failed = TrialResult(
                 trial=trial,
@@ -102,9 +102,9 @@ class TrialRunner:
                 history=tuple(history),
                 duration_s=time.perf_counter() - started,
                 process_id=os.getpid(),
-                error=str(error) if repeatable else f"{type(error).__name__}: {error}",
+                error=reason_of(error),
             )
-            return attempt.commit(failed) if repeatable else failed
+            return attempt.commit(failed) if repeats_itself else failed
         finally:
             if self._peers is not None and not ended:
                 self._peers.kill()

@@ -1,0 +1,71 @@
+"""What becomes of a trial that failed: which failures repeat themselves, and which are worth another try.
+
+A failure that repeats itself is committed, so that no rerun pays for it again; any other leaves the trial open, and the
+next run of the same command repeats it. A trial whose process died is begun again in the same run, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError, OutOfMemoryError, StoreError, TrialError
+
+NUM_RETRIES_OF_A_DEAD_PROCESS = 1
+"""How often a launcher begins a trial again whose process died: once, since machines go and memory comes back, and no
+more, since what kills a process twice (the memory that it asks for, a crash in a library) kills it each time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailurePolicy:
+    """What to do about errors of one type."""
+
+    repeats_itself: bool
+    """Whether the same trial would fail the same way again."""
+    because: str
+    """Why, in a sentence's half."""
+
+
+POLICIES: Mapping[type[Exception], FailurePolicy] = {
+    NonFiniteLossError: FailurePolicy(
+        repeats_itself=True, because="the same rows, seed and hyperparameters give the same loss"
+    ),
+    OutOfMemoryError: FailurePolicy(
+        repeats_itself=False, because="another GPU has more memory, and so has this one when nobody else uses it"
+    ),
+    ConfigError: FailurePolicy(
+        repeats_itself=False, because="what this machine lacks, such as a GPU or a package, another one has"
+    ),
+    DataError: FailurePolicy(repeats_itself=False, because="a file can be mended, or copied anew"),
+    StoreError: FailurePolicy(repeats_itself=False, because="a disk that is full or away comes back"),
+    Exception: FailurePolicy(
+        repeats_itself=False, because="what is not understood may be chance: a try costs one trial, giving up a member"
+    ),
+}
+"""Type of error -> policy; that of the nearest type in an error's family holds."""
+
+
+def policy_of(error: Exception) -> FailurePolicy:
+    """Return what to do about ``error``."""
+    return next(POLICIES[kind] for kind in type(error).__mro__ if kind in POLICIES)
+
+
+def named_error(error: Exception) -> Exception:
+    """Return ``error``, or in place of a library's that a person can act upon one that says what to do."""
+    if not isinstance(error, torch.OutOfMemoryError):
+        return error
+    first = str(error).partition(". ")[0].strip()
+    named = OutOfMemoryError(
+        f"the GPU has not enough memory for a step: {first}. Try a larger accumulate, which computes the same batch in "
+        f"more parts, a smaller batch_size or image_size, or fewer trials at once on this GPU."
+    )
+    named.__cause__ = error
+    return named
+
+
+def reason_of(error: Exception) -> str:
+    """Return one line that says why a trial failed; an error that does not name itself is preceded by its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TrialError) else f"{type(error).__name__}: {text}"
