@@ -85,6 +85,8 @@ class Option:
     """Whole sentences, which can be read alone."""
     flag: str
     """Its name on the command line."""
+    is_positional: bool
+    """Whether it comes first and without its name."""
     unset: str = ""
     python_only: bool = False
     metavar: str | None = None
@@ -133,6 +135,7 @@ def _option(declared: Field[Any], text: str) -> Option:
         default=declared.default,
         help=text,
         flag=how.pop("flag", None) or f"--{declared.name.replace('_', '-')}",
+        is_positional=not declared.kw_only,
         **how,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.config.settings import Device, Dtype, Machine, Settings
+from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
@@ -25,6 +25,7 @@ from kaggle_ray.ensemble import Method
 from kaggle_ray.ensemble.methods import blend
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
+from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.members import MemberPart, full_model, weighted_members
 from kaggle_ray.rows import Rows
@@ -40,42 +41,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def predict_new(
-    run_dir: Path,
-    *,
-    data: str | Path,
-    out: Path,
-    refit: bool = False,
-    skip_unreadable: bool = False,
-    device: Device | None = None,
-    threads: int | None = None,
-    dtype: Dtype | None = None,
-) -> Path:
-    """Predict the test rows of ``data`` by the run's ensemble, and write the submission; nothing of the run changes.
-
-    Args:
-        run_dir: the run's folder.
-        data: a folder in the competition's layout, or an s3:// or file:// URI.
-        out: the file to write; it is replaced.
-        refit: predict by the models of all rows instead of those of the folds.
-        skip_unreadable: predict test rows whose files do not decode from an even grey image.
-        device: the run's.
-        threads: CPU threads; the run's.
-        dtype: of the forward pass; the run's.
+def predict_new(options: PredictOptions) -> Path:
+    """Predict new test rows by a run's ensemble, and write the checked submission; nothing of the run changes.
 
     Raises:
         StoreError: the run has no ensemble, or not the weights that are needed.
         DataError: the files are missing, or have other classes or columns than those of the run.
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
-    store = RunStore(run_dir)
+    store = RunStore(Path(options.run))
     record = store.record()
     if record is None:
-        raise StoreError(f"{run_dir}: is no run: it has no {RUN_FILE}.")
+        raise StoreError(f"{options.run}: is no run: it has no {RUN_FILE}.")
     ensemble = _chosen_ensemble(store)
-    settings = _settings(record, device=device, threads=threads, dtype=dtype)
-    staged = stage_data(data, cache_dir=default_cache_dir())  # a copy stays in the cache for as long as this is held
-    competition, samples = _open(store, record, staged.folder, skip_unreadable=skip_unreadable)
+    settings = _settings(record, options)
+    # What is staged stays in the cache for as long as this is held.
+    staged = stage_data(options.data, cache_dir=default_cache_dir())
+    competition, samples = _open(store, record, staged.folder, skip_unreadable=options.skip_unreadable)
     from kaggle_ray.train.reload import TestRows
 
     rows = TestRows(competition, samples, settings, default_cache_dir())
@@ -83,7 +65,10 @@ def predict_new(
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         predictions = {
             member.member_id: _mean(
-                [_predict_part(store, part, experiments, rows, Path(folder), refit=refit) for part in member.parts]
+                [
+                    _predict_part(store, part, experiments, rows, Path(folder), refit=options.refit)
+                    for part in member.parts
+                ]
             )
             for member in weighted_members(ensemble)
         }
@@ -91,7 +76,7 @@ def predict_new(
         blended = blend([predictions[member_id] for member_id in weights], np.array(list(weights.values())))
         decision = Decision.from_json(ensemble["decision"])
         with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
-            return _copied(draft, out)
+            return _copied(draft, Path(options.out))
 
 
 def _chosen_ensemble(store: RunStore) -> dict[str, JsonValue]:
@@ -105,11 +90,10 @@ def _chosen_ensemble(store: RunStore) -> dict[str, JsonValue]:
     )
 
 
-def _settings(
-    record: Mapping[str, JsonValue], *, device: Device | None, threads: int | None, dtype: Dtype | None
-) -> Settings:
+def _settings(record: Mapping[str, JsonValue], options: MachineOptions) -> Settings:
     """Return the run's settings in one process, or where another device is named this machine's defaults of it."""
     machine, of_run = Machine.here(), Settings(**record["settings"])
+    device, threads, dtype = options.device, options.threads, options.dtype
     if (device or of_run.device) == "cuda" and not machine.num_gpus:
         raise ConfigError("the run predicted on a GPU, and none is visible here. Name another device: --device cpu.")
     if device not in (None, of_run.device):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -183,7 +183,8 @@ class OutputOptions(Options):
     ensemble: Method = option("greedy", choices=("greedy", "mean"))
     """Way in which the experiments are weighted: greedy (Caruana's selection), or mean."""
     admit_unproven: bool = option(False)
-    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; it has no honest score."""
+    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; the ensemble then has no
+    honest score."""
     refit: bool = option(False)
     """Train what has weight in the ensemble once more, on all rows, for a second submission: refit.csv."""
     runs: str | Path = option("runs")
@@ -202,3 +203,21 @@ class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, D
     """Competition to run: a name in competitions/, or a path."""
     experiments: Sequence[ExperimentLike] | None = option(None, unset="those of the search space", python_only=True)
     """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""
+
+
+@dataclass(frozen=True)
+class PredictOptions(MachineOptions):
+    """How new test data is predicted by the ensemble of a run."""
+
+    run: str | Path
+    """Folder of the run."""
+    _: KW_ONLY
+    data: str | Path
+    """Folder of the new test files in the competition's layout, or an s3:// or file:// URI that they are copied
+    from."""
+    out: str | Path = option("submission.csv")
+    """File that the submission is written to; it is replaced."""
+    refit: bool = option(False)
+    """Predict by the models of all rows, of a run with --refit, instead of those of the folds."""
+    skip_unreadable: bool = option(False)
+    """Take an even grey image in place of each test image that does not decode."""

@@ -9,7 +9,7 @@ import pytest
 from kaggle_ray.errors import SchemaVersionError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.report.runs import runs_table
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.store.schema import SCHEMA_VERSION, decode
@@ -62,7 +62,7 @@ def test_a_run_of_a_past_version_is_not_resumed_nor_predicted_with_and_stays_as_
             RunOptions(competition=TOY_FILE, data=tmp_path / "data", runs=tmp_path, run_id="past"), launcher="local"
         )
     with pytest.raises(SchemaVersionError, match=r"run.json: expected schema_version"):
-        predict_new(run_dir, data=tmp_path / "data", out=tmp_path / "out.csv")
+        predict_new(PredictOptions(run_dir, data=tmp_path / "data", out=tmp_path / "out.csv"))
     assert {file: file.read_bytes() for file in run_dir.rglob("*") if file.is_file()} == before
 
 

@@ -1,0 +1,39 @@
+"""The command line: a module per family of commands. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from kaggle_ray.cli import cache, look, run
+from kaggle_ray.errors import KaggleRayError
+
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+"""Exit codes of a shell: 128, and the number of the signal."""
+
+
+@click.group()
+@click.version_option(package_name="kaggle-ray")
+def commands() -> None:
+    """One image competition in; a leak-checked, cross-validated, ensembled, verified submission out."""
+
+
+for each in (run.run, run.predict, run.find_lr, look.list_, look.board, look.report, look.show, cache.cache):
+    commands.add_command(each)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an error of the user's is one line on stderr and exit code 1."""
+    from kaggle_ray.train.preemption import Terminated
+
+    try:
+        commands.main(args=arguments, standalone_mode=False)
+    except KaggleRayError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort) as stop:  # click raises an Abort from either
+        sys.exit(EXIT_TERMINATED if isinstance(stop.__cause__ or stop, Terminated) else EXIT_INTERRUPTED)

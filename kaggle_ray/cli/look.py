@@ -1,0 +1,68 @@
+"""Commands that look at runs and at a competition's files: list, board, report and show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kaggle_ray.cli.options import RUN, options_of
+from kaggle_ray.pipeline.options import DataOptions, OutputOptions
+
+
+@click.command("list")
+@options_of(OutputOptions, "runs")
+def list_(runs: str) -> None:
+    """List the runs, with how far they are and their honest scores."""
+    from rich.console import Console
+
+    from kaggle_ray.report.runs import runs_table
+
+    Console().print(runs_table(Path(runs)))
+
+
+@click.command()
+@RUN
+def board(run: Path) -> None:
+    """Print the leaderboard of RUN, a run folder; a run that is still going on, too."""
+    from rich.console import Console
+
+    from kaggle_ray.report.collect import board_of
+    from kaggle_ray.store.run import RunStore
+
+    Console().print(board_of(RunStore(run)).table())
+
+
+@click.command()
+@RUN
+def report(run: Path) -> None:
+    """Write report.html of RUN, a run folder, anew."""
+    from kaggle_ray.report.collect import report_of
+    from kaggle_ray.report.html import render_report
+    from kaggle_ray.store.run import RunStore
+
+    store = RunStore(run)
+    click.echo(store.save_report(render_report(report_of(store))))
+
+
+@click.command()
+@click.argument("competition")
+@options_of(DataOptions, "data")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets. Default: show/COMPETITION.")
+@click.option(
+    "--augment",
+    multiple=True,
+    metavar="RECIPE",
+    help="Augmentation whose variants are shown; may be given several times. Default: all.",
+)
+def show(competition: str, data: str | None, out: Path | None, augment: tuple[str, ...]) -> None:
+    """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test."""
+    from kaggle_ray.cache.folder import default_cache_dir
+    from kaggle_ray.data.competition import load_competition, open_competition
+    from kaggle_ray.data.staging import stage_data
+    from kaggle_ray.report.show import contact_sheets
+
+    declared, _ = load_competition(competition)
+    staged = stage_data(data or str(Path("data") / declared.name), cache_dir=default_cache_dir())
+    opened, samples = open_competition(declared, staged.folder)
+    click.echo(contact_sheets(opened, samples, out=out or Path("show") / opened.name, recipes=augment or None))

@@ -1,0 +1,109 @@
+"""Commands that compute: run, predict and find-lr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kaggle_ray.cli.options import options_of
+from kaggle_ray.pipeline.options import PredictOptions, RunOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@options_of(RunOptions)
+@click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of the time, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="End stdout with one line of JSON; all else is on stderr.")
+def run(dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume."""
+    from rich.console import Console
+
+    options = RunOptions(**values)
+    # a live view would spoil a debugger's
+    console = Console(stderr=as_json, force_terminal=False if options.fast_dev else None)
+    if dry_run:
+        _print_plan(options, console)
+        return
+    from kaggle_ray.pipeline.driver import execute
+    from kaggle_ray.reporters.console import ConsoleReporter
+
+    result = execute(
+        options,
+        launcher=options.launcher,
+        method=options.ensemble,
+        reporters=[ConsoleReporter(console)],
+        command=_command_words(),
+    )
+    if as_json:
+        click.echo(json.dumps(result.to_json()))
+
+
+def _print_plan(options: RunOptions, console: Console) -> None:
+    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.pipeline.plan import make_plan
+    from kaggle_ray.pipeline.plan_table import plan_table
+    from kaggle_ray.train.estimate import seconds_per_trial
+
+    plan = make_plan(options)
+    seconds = {
+        experiment.experiment_id: seconds_per_trial(
+            plan.competition,
+            plan.samples,
+            parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
+            plan.settings,
+        )
+        for experiment in plan.experiments
+    }
+    console.print(plan_table(plan, seconds))
+
+
+def _command_words() -> list[str]:
+    """Return what the user typed: the program by its name on the path, a script through python."""
+    program, *arguments = sys.argv
+    return ["python", program, *arguments] if program.endswith(".py") else [Path(program).name, *arguments]
+
+
+@click.command()
+@options_of(PredictOptions)
+def predict(**values: Any) -> None:
+    """Predict new test data by the ensemble of RUN, a run folder, without training; write a checked submission."""
+    from kaggle_ray.pipeline.inference import predict_new
+
+    click.echo(predict_new(PredictOptions(**values)))
+
+
+@click.command("find-lr")
+@options_of(RunOptions, "competition", "space", "overrides", "data", "skip_unreadable", "device", "threads", "dtype")
+@click.option("--out", type=click.Path(path_type=Path), help="Page to write. Default: lr/COMPETITION.html.")
+def find_lr(out: Path | None, **values: Any) -> None:
+    """Suggest a peak learning rate for the first experiment of COMPETITION's search space; draw the range test."""
+    from kaggle_ray.cache.folder import default_cache_dir
+    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.pipeline.plan import make_plan
+    from kaggle_ray.report.lr_page import render_lr_page, suggestion_text
+    from kaggle_ray.train.lr_finder import sweep_competition
+
+    plan = make_plan(RunOptions(**values))
+    experiment = plan.experiments[0]
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    sweep = sweep_competition(
+        plan.competition, plan.samples, plan.folds, hyperparameters, plan.settings, default_cache_dir()
+    )
+    page = out or Path("lr") / f"{plan.competition.name}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(
+        render_lr_page(
+            sweep,
+            competition=plan.competition.name,
+            experiment=experiment.name,
+            hyperparameters=experiment.hyperparameters,
+        ),
+        encoding="utf-8",
+    )
+    click.echo(f"{experiment.name}: suggested lr {suggestion_text(sweep)}. The curve is in {page}.")
