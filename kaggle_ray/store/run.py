@@ -5,14 +5,11 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from kaggle_ray.errors import CorruptBlobError, RunMismatchError, WeightsGoneError
+from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.attempt import (
@@ -30,15 +27,10 @@ from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.predictions import quantised
-from kaggle_ray.store.schema import (
-    decode,
-    encode,
-    experiment_from_json,
-    experiment_to_json,
-    lineage_from_json,
-    result_from_json,
-)
-from kaggle_ray.types import Experiment, JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
+from kaggle_ray.store.schema import decode, encode, experiment_from_json, experiment_to_json
+from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
+from kaggle_ray.store.trials import TrialStore
+from kaggle_ray.types import Experiment, JsonValue
 
 RUN_FILE = "run.json"
 CONTENT_FILE = "content.json"
@@ -53,20 +45,14 @@ FAST_DEV = "fast-dev"
 _CHUNK_BYTES = 1 << 20
 
 
-class RunStore:
-    """One run's folder."""
-
-    def __init__(self, run_dir: Path, blobs: Blobs | None = None) -> None:
-        """Open the run at ``run_dir``; nothing is written until something is put."""
-        self.run_dir = run_dir
-        self.blobs: Blobs = blobs or LocalBlobs(run_dir)
+class RunStore(TrialStore):
+    """One run's folder: what the run is, its trials, and what follows from them."""
 
     # What the run is ------------------------------------------------------------------------------------------------
 
     def record(self) -> dict[str, JsonValue] | None:
         """Return what run.json says, None before the run was begun."""
-        data = self.blobs.get(RUN_FILE)
-        return None if data is None else decode(data, where=str(self.run_dir / RUN_FILE))
+        return self._json(RUN_FILE)
 
     def begin(
         self, identity: Mapping[str, JsonValue], facts: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
@@ -117,11 +103,8 @@ class RunStore:
 
     def unreadable(self) -> dict[str, str]:
         """Return file -> reason of what the run leaves out; empty where nothing was looked for."""
-        data = self.blobs.get(UNREADABLE_FILE)
-        if data is None:
-            return {}
-        reasons: dict[str, str] = decode(data, where=str(self.run_dir / UNREADABLE_FILE))["files"]
-        return reasons
+        found = self._json(UNREADABLE_FILE)
+        return {} if found is None else found["files"]
 
     def save_near_duplicates(self, description: Mapping[str, JsonValue]) -> None:
         """Save the near-duplicates that the folds were made with; the first list stays."""
@@ -129,8 +112,7 @@ class RunStore:
 
     def near_duplicates(self) -> dict[str, JsonValue] | None:
         """Return the near-duplicates that the folds were made with, None where there are none."""
-        data = self.blobs.get(NEAR_DUPLICATES_FILE)
-        return None if data is None else decode(data, where=str(self.run_dir / NEAR_DUPLICATES_FILE))
+        return self._json(NEAR_DUPLICATES_FILE)
 
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""
@@ -142,125 +124,6 @@ class RunStore:
         """Return the run's experiments in the order of the command; empty before the run was begun."""
         record = self.record()
         return tuple(experiment_from_json(value) for value in record["experiments"]) if record else ()
-
-    # Trials ---------------------------------------------------------------------------------------------------------
-
-    def attempt(self, trial: Trial) -> Attempt:
-        """Return a new attempt at ``trial``, whose files no other attempt can touch."""
-        return Attempt(self.blobs, trial)
-
-    def result(self, trial: Trial) -> TrialResult | None:
-        """Return how ``trial`` ended, None where nothing is committed."""
-        key = result_key(trial)
-        data = self.blobs.get(key)
-        return None if data is None else result_from_json(decode(data, where=str(self.run_dir / key)))
-
-    def checkpoint(self, trial: Trial) -> bytes | None:
-        """Return the last checkpoint of a trial that has not ended, None where there is none."""
-        return self.blobs.get(_checkpoint_key(trial))
-
-    def save_checkpoint(self, trial: Trial, data: bytes) -> None:
-        """Replace the trial's checkpoint."""
-        self.blobs.put(_checkpoint_key(trial), data)
-
-    def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
-        """Return a committed trial's predictions of its fold's rows, none for FULL_DATA, and of the test rows.
-
-        Args:
-            result: of the trial.
-            epoch: whose predictions were kept and are wanted; None: those of the trial's end.
-
-        Raises:
-            CorruptBlobError: a file is missing or is not the one that was committed.
-        """
-        manifest = self._manifest(result)
-        lineage = lineage_from_json(manifest["lineage"])
-        valid, test = (
-            Predictions(
-                sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
-                values=self._mapped(result, kept_file(f"{part}.npy", epoch), num_rows=len(manifest[f"{part}_ids"])),
-                lineage=lineage,
-            )
-            for part in ("valid", "test")
-        )
-        return valid, test
-
-    def lineage(self, result: TrialResult) -> Lineage:
-        """Return what a committed trial's predictions depend on.
-
-        Raises:
-            CorruptBlobError: the manifest is missing or is not the one that was committed.
-        """
-        return lineage_from_json(self._manifest(result)["lineage"])
-
-    def weights(self, result: TrialResult, *, epoch: int | None = None) -> bytes:
-        """Return a committed trial's weights file; ``epoch`` as for ``predictions``.
-
-        Raises:
-            WeightsGoneError: the file is missing: ``sweep_weights`` removed it.
-            CorruptBlobError: it is not the one that was committed.
-        """
-        name = kept_file(WEIGHTS_FILE, epoch)
-        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
-        if name in result.blobs and not path.exists():
-            raise WeightsGoneError(
-                f"{path}: the weights are gone: a run that is complete keeps those that its ensembles need. "
-                f"Remove {self.run_dir / trial_folder(result.trial)} and run the command of {self.run_dir / RUN_FILE} "
-                f"again: the trial is repeated."
-            )
-        return self._verified(result, name)
-
-    def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
-        return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
-
-    def remove_losing_attempts(self, result: TrialResult) -> None:
-        """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""
-        self.blobs.delete(checkpoint_folder(result.trial))
-        folder = f"{trial_folder(result.trial)}/attempts/"
-        attempts = {key.removeprefix(folder).partition("/")[0] for key in self.blobs.list(folder)}
-        for attempt_id in attempts - {result.attempt_id}:
-            self.blobs.delete(folder + attempt_id)
-
-    def remove_weights(self, result: TrialResult, keep: Collection[int | None]) -> None:
-        """Remove a committed trial's weights, those of the epochs in ``keep`` aside; predictions all stay.
-
-        Args:
-            result: of the trial.
-            keep: the epochs that were kept and are wanted, None for the trial's end.
-        """
-        for epoch in {None, *kept_epochs(result)} - set(keep):
-            self.blobs.delete_file(attempt_key(result.trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)))
-
-    def _verified(self, result: TrialResult, name: str) -> bytes:
-        data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name))
-        self._check(result, name, None if data is None else hashlib.sha256(data).hexdigest())
-        assert data is not None, "what is absent has no digest"
-        return data
-
-    def _check(self, result: TrialResult, name: str, digest: str | None) -> None:
-        """Raise CorruptBlobError where a file is not the one that was committed."""
-        expected = result.blobs.get(name)
-        if digest is None or digest != expected:
-            raise CorruptBlobError(
-                f"{self.run_dir / attempt_key(result.trial, result.attempt_id, name)}: expected sha256 {expected}, "
-                f"got {digest or 'no file'}. Remove {self.run_dir / trial_folder(result.trial)} and run the same "
-                f"command again: the trial is repeated."
-            )
-
-    def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
-        if not num_rows:  # a trial of all rows has none to score, and no file of them
-            return np.zeros((0, 0), dtype=np.float32)
-        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
-        self._check(result, name, _digest_of(path))
-        try:
-            array: StoredValues = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise CorruptBlobError(f"{path}: is not an array of numbers: {error}") from error
-        if array.dtype not in (np.float32, np.uint8) or array.ndim != 2 or len(array) != num_rows:
-            raise CorruptBlobError(
-                f"{path}: expected ({num_rows}, C) float32 or uint8, got {array.shape} {array.dtype}."
-            )
-        return array
 
     # What follows from the trials -----------------------------------------------------------------------------------
 
@@ -275,9 +138,7 @@ class RunStore:
 
     def ensemble(self, name: str) -> dict[str, JsonValue] | None:
         """Return the description of a saved ensemble, None where there is none."""
-        key = f"ensembles/{name}/ensemble.json"
-        data = self.blobs.get(key)
-        return None if data is None else decode(data, where=str(self.run_dir / key))
+        return self._json(f"ensembles/{name}/ensemble.json")
 
     def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Path:
         """Save a copy of a submission's file, and what it was made of; return the copy's path."""
@@ -288,9 +149,7 @@ class RunStore:
 
     def submission(self, name: str) -> dict[str, JsonValue] | None:
         """Return what a saved submission was made of, None where there is none."""
-        key = f"submissions/{name}.json"
-        data = self.blobs.get(key)
-        return None if data is None else decode(data, where=str(self.run_dir / key))
+        return self._json(f"submissions/{name}.json")
 
     def save_report(self, html: str) -> Path:
         """Save the report; return its path."""
