@@ -18,11 +18,11 @@ from kaggle_ray.types import BoolArray, IntArray
 Numbers = npt.NDArray[Any]
 
 _BLOCK_VALUES = 2**20
-"""Of a block: 4 MiB as float32, six masks of 320 x 480. A few of them are held at once for each experiment."""
+"""Numbers in a block: 4 MiB as float32, six masks of 320 x 480. An experiment holds a few blocks at once."""
 
 
 class Rows(Protocol):
-    """(N, C) or (N,) numbers of which some rows are read at a time. An array is one; ``rows[:]`` is all of them."""
+    """Numbers (N, C) or (N,) of which some rows are read at a time. An array is one; ``rows[:]`` is all of them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ class Rows(Protocol):
         ...
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
         ...
 
     def __getitem__(self, rows: slice | IntArray | BoolArray, /) -> Numbers:
@@ -47,11 +47,11 @@ class LazyRows:
     """Returns the rows at some positions (n,), in their order."""
 
     def __len__(self) -> int:
-        """See Rows."""
+        """Return N."""
         return self.shape[0]
 
     def __getitem__(self, rows: slice | IntArray | BoolArray, /) -> Numbers:
-        """See Rows."""
+        """Return (n, C) or (n,) the chosen rows, read now, in the order in which they were asked for."""
         return self.read(np.arange(len(self))[rows])
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Numbers:

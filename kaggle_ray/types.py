@@ -54,9 +54,9 @@ class Folds:
     """Which fold scores each training row."""
 
     sample_ids: StrArray
-    """(N,) the training rows, unique."""
+    """(N,) unique ids of the training rows."""
     fold_of: npt.NDArray[np.int8]
-    """(N,) 0..num_folds-1, or TRAIN_ONLY."""
+    """(N,) number of the fold that scores a row, 0..num_folds-1, or TRAIN_ONLY."""
     num_folds: int
     seed: int
     digest: str
@@ -89,7 +89,7 @@ class Experiment:
     name: str
     """What a person calls it: for tables and plots; not part of the id."""
     hyperparameters: Mapping[str, JsonValue]
-    """All of them, defaults filled in, seed included."""
+    """All hyperparameters, defaults filled in, seed included."""
     parent_id: str | None = None
     """The experiment from whose weights, of the same fold, its trials start."""
     teacher_id: str | None = None
@@ -136,7 +136,7 @@ class EpochMetrics:
     """Learning rate of the epoch's last step."""
     duration_s: float
     inner_score: float | None = None
-    """The same on the inner split of the training rows, by which the epoch is chosen; None where there is none."""
+    """Score on the inner split of the training rows, by which the epoch is chosen; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,7 +166,7 @@ class TrialResult:
     attempt_id: str
     history: tuple[EpochMetrics, ...] = ()
     epoch: int = 0
-    """Whose weights predict, 1 for the first; set where status is committed."""
+    """Epoch whose weights predict, 1 for the first; set where status is committed."""
     num_resumed: int = 0
     """Epochs of the history that an earlier attempt had trained: this one went on from its checkpoint."""
     blobs: Mapping[str, str] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class TrialResult:
     num_decoded: int = 0
     """Images that the trial's own process had to decode."""
     process_id: int = 0
-    """Of the process that ran the trial, on its machine; 0 where it died."""
+    """Id of the process that ran the trial, on its machine; 0 where it died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,8 +205,8 @@ class Predictions:
     """Values for a set of rows, joined to others by id and never by position."""
 
     sample_ids: StrArray
-    """(N,) unique."""
+    """(N,) unique ids of the rows."""
     values: StoredValues
     """(N, C) probabilities or values, usually a read-only memory map; those of masks are quantised, 255 being 1."""
     lineage: Lineage | None = None
-    """None where no model was trained (a constant baseline)."""
+    """What the predictions depend on; None where no model was trained (a constant baseline)."""

@@ -113,9 +113,9 @@ def test_runs_killed_anywhere_repeat_a_step_at_most_and_end_with_the_same_bits(
     kills = Kills(part, most=len(steps(undisturbed)) // 4)
     while num_kills < KILLS_PER_PART:
         folder = tmp_path / str(number)
-        told, killed_by = run_to_the_end(folder, toy_data, kills, KILLS_PER_PART - num_kills)
+        survivor, killed_by = run_to_the_end(folder, toy_data, kills, KILLS_PER_PART - num_kills)
         num_kills, number = num_kills + len(killed_by), number + 1
-        assert told.submission == (undisturbed / "runs/toy/x/submissions/submission.csv").read_bytes(), killed_by
+        assert survivor.submission == (undisturbed / "runs/toy/x/submissions/submission.csv").read_bytes(), killed_by
         expected, got = files(undisturbed), files(folder)
         assert got.keys() == expected.keys(), killed_by
         assert [name for name in expected if got[name] != expected[name]] == [], killed_by

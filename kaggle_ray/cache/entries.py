@@ -36,7 +36,7 @@ class Description:
     """The kind of pixels, or ``files``."""
     num_files: int
     num_bytes: int
-    """Of the whole entry, even while it is half done: its part of the budget."""
+    """Bytes of the whole entry, even while it is half done: its part of the budget."""
     last_file: str
     """Written last, below the entry's folder: its existence means that the entry is whole."""
     sides: tuple[int, int] | None = None
@@ -53,7 +53,7 @@ class CacheEntry:
 
     @property
     def num_bytes(self) -> int:
-        """Its part of the budget."""
+        """Bytes that the entry takes of the budget."""
         return self.description.num_bytes
 
     @property
@@ -83,7 +83,7 @@ class EntryUse:
         """Wait for a removal that is going on, then keep others from beginning one."""
         self.cache_dir = cache_dir
         self.folder = cache_dir / kind / key
-        """Where the content goes; it is made by ``describe``."""
+        """The folder of the content, which ``describe`` makes."""
         self._file = _hold(self.folder.with_suffix(".use"))
 
     def filling(self) -> FileLock:

@@ -17,7 +17,7 @@ FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilab
 FoldOf = npt.NDArray[np.int8]
 
 _MOSTLY_ALONE = 0.9
-"""Groups for each row above which most rows are a group of their own, as where near-duplicates are kept together."""
+"""Groups per row above which most rows are a group of their own, as where only near-duplicates are kept together."""
 
 _NUM_BINS = 10
 """Quantiles by which rows of a continuous target are stratified."""

@@ -28,10 +28,11 @@ class MaskSize:
 
     full_height: int
     full_width: int
-    """Of the mask files and of the submission."""
+    """Height and width of the mask files and of the submission."""
     height: int
     width: int
-    """At which probabilities are kept, blended and scored; the submission enlarges them before they are cut."""
+    """Height and width at which probabilities are kept, blended and scored; the submission enlarges them to full size
+    before they are cut by the threshold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +51,9 @@ class Competition:
     prepare: Callable[[Path], None] | None = None
     """Writes the files into an empty folder, for a competition that carries them with it."""
     channels: int = 3
-    """Of an image: 3 are red, green and blue; another number is taken from the file as it is."""
+    """Channels of an image: 3 are red, green and blue; another number is taken from the file as it is."""
     mask: MaskSize | None = None
-    """For segmentation."""
+    """Size of the masks of a segmentation competition; None for any other."""
     resolve: Callable[[Competition, Path], Competition] | None = None
     """Returns the competition with what only its data folder tells, such as the names of the classes; see
     ``open_competition``. None where all is declared."""

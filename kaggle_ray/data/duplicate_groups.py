@@ -1,4 +1,4 @@
-"""What follows from near-duplicates: rows that are assigned to folds together, and what a person should know of.
+"""Groups of near-duplicates: which rows share a fold because of them, and what a person should know of the rest.
 
 Shape legend: N training rows, T rows to predict, P pairs.
 """
@@ -18,7 +18,7 @@ from kaggle_ray.types import BoolArray, IntArray, JsonValue, StrArray, Target
 _FEWEST = 8
 """Rows that a group may always have, however few there are in all."""
 _LARGEST_SHARE = 0.01
-"""Of the training rows: a larger group is rather a pattern that many images share, and is only reported."""
+"""Share of the training rows above which a group is rather a pattern that many images have, and is only reported."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +30,9 @@ class DuplicateGroup:
     test_ids: tuple[str, ...] = ()
     """Sorted; they are reported, and change nothing."""
     is_merged: bool = False
-    """Whether its rows, two or more that are not left out, are assigned to folds together."""
+    """Whether its rows, at least two of which are not left out, share a fold."""
     is_too_large: bool = False
-    """So that it is only reported."""
+    """Whether it has too many rows for a group of near-duplicates, so that it is only reported."""
     labels_differ: bool = False
 
 
@@ -43,7 +43,8 @@ class NearDuplicates:
     groups: tuple[DuplicateGroup, ...] = ()
     """Sorted by their first row."""
     left_out: tuple[str, ...] = ()
-    """Train-only rows that no fold may train on: a near-duplicate of theirs, or of their declared group, is scored."""
+    """Ids of train-only rows that no fold may train on, since a near-duplicate of them, or of another row of their
+    declared group, is scored."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the JSON value."""
@@ -51,7 +52,7 @@ class NearDuplicates:
 
     @staticmethod
     def from_json(value: Mapping[str, JsonValue] | None) -> NearDuplicates:
-        """Return the near-duplicates of a JSON value; none where there is none."""
+        """Return the near-duplicates that ``to_json`` wrote; none where ``value`` is None."""
         if value is None:
             return NearDuplicates()
         groups = [
@@ -75,12 +76,14 @@ class NearDuplicates:
         ]
         parts = [
             f"{num_merged} training rows are assigned to folds in {len(merged)} groups" if merged else "",
-            f"{len(self.left_out)} train-only rows are left out: near-duplicates are scored" if self.left_out else "",
+            f"{len(self.left_out)} train-only rows are left out: their near-duplicates are scored"
+            if self.left_out
+            else "",
             f"{sum(len(group.test_ids) for group in with_test)} test rows have a near-duplicate in train"
             if with_test
             else "",
             f"{len(too_large)} groups are too large to be merged, and may leak" if too_large else "",
-            f"{len(apart)} groups are assigned apart by their times, and may leak" if apart else "",
+            f"{len(apart)} groups are split between folds by their times, and may leak" if apart else "",
             f"in {len(differing)} groups the labels differ" if differing else "",
         ]
         return "; ".join(part for part in parts if part)
@@ -94,7 +97,7 @@ def group_near_duplicates(
     num_folds: int,
     ordered: bool = False,
 ) -> tuple[NearDuplicates, StrArray | None]:
-    """Return what the pairs come to, and (N,) the groups to assign by; None where they are the declared ones.
+    """Return the groups of near-duplicates, and (N,) the groups that folds keep together: None for those declared.
 
     Near-duplicates of near-duplicates belong together. A group joins the declared groups that it has rows
     of. Nothing depends on the order of rows or pairs.
@@ -132,7 +135,7 @@ def group_near_duplicates(
 
 
 def merged_groups(near_duplicates: NearDuplicates, samples: Samples) -> StrArray | None:
-    """Return (N,) what rows were assigned by: the declared groups, joined where near-duplicates were merged.
+    """Return (N,) the groups that folds were made with: the declared ones, joined where near-duplicates were merged.
 
     Args:
         near_duplicates: of the run.

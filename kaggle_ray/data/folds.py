@@ -1,4 +1,4 @@
-"""Which fold scores which row: made once per run.
+"""The folds of a competition's rows: which fold scores which row, and which rows no fold scores.
 
 Shape legend: N rows to train on, T to predict.
 """
@@ -41,7 +41,7 @@ class FoldScheme:
     holdout: bool = False
     """Score the first fold only; the other folds' rows are trained on. Five times as fast, and as much less certain."""
     find_near_duplicates: bool = True
-    """Look for near-duplicate images, and assign them together; False for a competition that is meant to have them."""
+    """Look for near-duplicate images, and keep them in one fold; False for a competition that is meant to have them."""
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -24,9 +24,9 @@ class Head:
     task: Task
     metric: Metric
     classes: tuple[str, ...] = ()
-    """In the order of the target's numbers: two for binary (the second is the positive one), the labels of multi-label.
-    Segmentation: one is the foreground of a binary mask; several are the classes of a pixel, the background first.
-    Regression has none."""
+    """Names in the order of the target's numbers: two for binary (the second is the positive one), the labels of
+    multi-label. Segmentation: one is the foreground of a binary mask; several are the classes of a pixel, the
+    background first. Regression has none."""
     name: str = "target"
     loss_weight: float = 1.0
     """Share of the loss that is trained on, relative to the other heads."""
@@ -73,9 +73,9 @@ class PlacedHead:
 
     head: Head
     outputs: slice
-    """Its columns in a prediction (N, C)."""
+    """The head's columns in a prediction (N, C)."""
     targets: slice
-    """Its columns in a target (N, T)."""
+    """The head's columns in a target (N, T)."""
 
 
 def place_heads(heads: Sequence[Head]) -> tuple[PlacedHead, ...]:

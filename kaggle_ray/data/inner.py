@@ -19,7 +19,7 @@ def inner_split(
     seed: int,
     groups: StrArray | None,
 ) -> tuple[IntArray, IntArray]:
-    """Return the rows to train on and the inner rows, both ascending; they are assigned as folds are.
+    """Return the rows to train on and the inner rows, both ascending; they are split as folds are.
 
     Groups stay together, classes keep their frequencies where each has rows enough, and the inner rows of folds by time
     are the latest.

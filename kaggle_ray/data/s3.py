@@ -31,7 +31,11 @@ class Bucket:
         self._client = _client()
 
     def list(self) -> list[RemoteFile]:
-        """See Source."""
+        """Return all objects under the prefix, each with its size and ETag.
+
+        Raises:
+            DataError: the bucket cannot be listed.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -50,7 +54,13 @@ class Bucket:
             raise DataError(f"{self._uri}: cannot be listed: {error}. Check the name and your credentials.") from error
 
     def fetch(self, file: RemoteFile, path: Path) -> None:
-        """See Source. The content is held to the ETag: MD5, or of an upload in parts, MD5 of the parts' MD5."""
+        """Download an object to ``path``, and hold the content to its ETag.
+
+        The ETag is the MD5 of the content, or of an upload in parts the MD5 of the parts' MD5.
+
+        Raises:
+            DataError: it cannot be read, or what arrived is another content.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

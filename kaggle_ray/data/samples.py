@@ -24,14 +24,14 @@ class Samples:
     """The rows of a competition: N to train on, T to predict."""
 
     train_ids: StrArray
-    """(N,) unique."""
+    """(N,) unique ids of the rows to train on."""
     train_paths: tuple[ImagePaths, ...]
     """(N,) image files: one for each sample, or for each the same number of them."""
     target: Target
     """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
     share of foreground, by which rows are assigned to folds; zeros where it is not known."""
     test_ids: StrArray
-    """(T,) unique, in the order of the sample submission."""
+    """(T,) unique ids of the rows to predict, in the order of the sample submission."""
     test_paths: tuple[ImagePaths, ...]
     """(T,) image files, as many for each sample as in train."""
     train_masks: tuple[Path, ...] | None = None
@@ -45,7 +45,7 @@ class Samples:
     groups: StrArray | None = None
     """(N,) rows that belong together, such as photographs of one car."""
     times: Float64Array | None = None
-    """(N,) when each row was taken, for folds by time."""
+    """(N,) times at which the rows were taken, for folds by time."""
 
     @property
     def num_views(self) -> int:
@@ -64,7 +64,7 @@ class Samples:
 
     @property
     def is_train_only(self) -> BoolArray:
-        """(N,) ``train_only`` with False where it is None."""
+        """(N,) whether a row is never scored: ``train_only``, or False for all."""
         return np.zeros(len(self.train_ids), dtype=np.bool_) if self.train_only is None else self.train_only
 
     def with_train_rows(self, keep: BoolArray) -> Samples:

@@ -92,7 +92,7 @@ class SharedFolder:
         self._folder = folder
 
     def list(self) -> list[RemoteFile]:
-        """See Source."""
+        """Return all files of the folder. Raises DataError where there is no such folder."""
         if not self._folder.is_dir():
             raise DataError(f"{self._folder}: no such folder.")
         found = sorted(path for path in self._folder.rglob("*") if path.is_file())
@@ -106,7 +106,7 @@ class SharedFolder:
         ]
 
     def fetch(self, file: RemoteFile, path: Path) -> None:
-        """See Source."""
+        """Copy a file to ``path``. Raises DataError where the copy differs."""
         shutil.copyfile(self._folder / file.name, path)
         if _sha256(path) != _sha256(self._folder / file.name):
             raise DataError(f"{self._folder / file.name}: the copy differs.")

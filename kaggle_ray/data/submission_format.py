@@ -27,7 +27,7 @@ class SubmissionFormat:
     the names of the decided labels, separated by spaces; ``rle``: a mask as run lengths, of each class but the
     background where there are several."""
     pixel_order: PixelOrder = "rows"
-    """For rle: whether pixels are counted along rows or down columns."""
+    """Whether the run lengths of cells of kind rle count pixels along rows or down columns."""
     sample_file: str = "sample_submission.csv"
     """The competition's example, relative to its data folder: ids, their order and the header are taken from it."""
 

@@ -25,7 +25,7 @@ class Table:
 
     columns: tuple[str, ...]
     values: FloatArray
-    """(N, D) in the order of the ids; NaN where a value is missing."""
+    """(N, D) numbers in the order of the ids; NaN where a value is missing."""
 
     def with_rows(self, keep: BoolArray) -> Table:
         """Return the rows where ``keep`` (N,) is True."""

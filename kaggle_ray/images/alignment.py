@@ -19,7 +19,7 @@ _LOWEST, _HIGHEST = (-0.01, 0.92), (0.08, 1.01)
 _LONGEST_STEP = 0.03
 _NUM_COARSE_STEPS, _NUM_FINE_STEPS = 5, 5
 _LEAST_CORRELATION, _MOST_EXCESS = 0.6, 6.0
-"""At half the size, of images that are worth a fine alignment."""
+"""Bounds at half the size, within which a pair of images is worth a fine alignment."""
 _SMALLEST_GAIN = 0.2
 _RIDGE = 1e-3
 _FINE, _COARSE = 1.0, 4.0
@@ -37,16 +37,16 @@ class Agreement:
     """How well two aligned images agree in their detail; grey levels are of 255."""
 
     correlation: FloatArray
-    """(M,) of the detail: 1 is equal up to brightness and contrast."""
+    """(M,) correlation of the detail: 1 is equal up to brightness and contrast."""
     excess: FloatArray
-    """(M,) what differs, in units of what a re-encoding may change: 1 grey level, and 5% of the contrast.
+    """(M,) difference in units of what a re-encoding may change: 1 grey level, and 5% of the contrast.
 
     Of an image of fewer than 48 pixels a side it is more grey levels: as the deviation of a mean grows, 48 / side.
     """
     tile_excess: FloatArray
-    """(M,) the same of the second worst of 16 tiles: one may hold a caption."""
+    """(M,) excess in the second worst of 16 tiles: one may hold a caption."""
     tile_correlation: FloatArray
-    """(M,) of the detail in the second worst of the tiles that have any; 1 where fewer than two have."""
+    """(M,) correlation of the detail in the second worst of the tiles that have any; 1 where fewer than two have."""
 
 
 def detail(images: FloatArray) -> FloatArray:

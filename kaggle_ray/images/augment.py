@@ -50,9 +50,9 @@ class Recipe:
     """One of our own."""
 
     geometry: Geometry = field(default_factory=Geometry)
-    """On the CPU."""
+    """Moves of the pixels, made on the CPU."""
     color: Color = field(default_factory=Color)
-    """On the device."""
+    """Changes of the colours, made on the device."""
 
 
 RECIPES: dict[str, Recipe] = {

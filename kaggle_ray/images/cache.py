@@ -39,7 +39,7 @@ class Layout:
     kind: PixelKind = "image"
     channels: int = 3
     num_classes: int = 256
-    """Of labels."""
+    """Number of classes in a mask of labels."""
 
     def decode(self, path: Path) -> Pixels:
         """Return (H, W, C) the pixels of a file."""
@@ -59,9 +59,9 @@ class Images:
     num_built: int = 0
     """Images that had to be decoded to open the set: U, or 0 where the cache had them."""
     paths: tuple[Path, ...] = ()
-    """(U,) where they are decoded on the fly."""
+    """(U,) files of the images where they are decoded on the fly; empty where they are kept decoded."""
     layout: Layout | None = None
-    """Where they are decoded on the fly."""
+    """How the images are decoded where they are decoded on the fly; None where they are kept decoded."""
     held: EntryUse | None = None
     """Keeps the entry from being evicted."""
     num_read: list[int] = field(default_factory=lambda: [0])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import albumentations
 
 Builder = Callable[[int, int], "albumentations.Compose"]
-"""From the height and width in pixels of what is to come out."""
+"""Makes the transformation for images that come out with a height and a width, in pixels."""
 
 _REGISTERED: dict[str, Builder] = {}
 

@@ -16,7 +16,7 @@ from kaggle_ray.rows import LazyRows, Rows, read_rows
 from kaggle_ray.types import ByteArray, IntArray
 
 _HALF = 128
-"""Of 255: a pixel of a binary mask is foreground where at least half of its area is."""
+"""Value of 255 from which a pixel of a binary mask is foreground: at least half of its area is."""
 
 
 def open_train(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images:

@@ -19,12 +19,12 @@ class FoundDuplicates:
 
     near_duplicates: NearDuplicates
     groups: StrArray | None
-    """(N,) what to assign the rows by; None where it is what was declared."""
+    """(N,) groups that folds keep together; None where they are those that the samples declare."""
     num_decoded: int
 
 
 def look_for_near_duplicates(competition: Competition, samples: Samples) -> FoundDuplicates:
-    """Return the near-duplicates among the rows, and the groups that come of them."""
+    """Return the near-duplicates among the rows, and the groups that folds keep together for them."""
     found = find_near_duplicates(samples, channels=competition.channels, cache_dir=default_cache_dir())
     near_duplicates, groups = group_near_duplicates(
         found.pairs,

@@ -32,9 +32,9 @@ class Stamp(NamedTuple):
 
     path: str
     size: int
-    """In bytes."""
+    """Size in bytes."""
     modified: int
-    """In nanoseconds, as are all times."""
+    """Time of the last change of the content, in nanoseconds, as are all times."""
     changed: int
     inode: int
 

@@ -25,7 +25,7 @@ class JpegHeader:
     """What a JPEG file says of itself before its pixels."""
 
     height: int
-    """In pixels, before it is turned as its EXIF data says."""
+    """Height in pixels, before the image is turned as its EXIF data says."""
     width: int
     has_exif: bool
 

@@ -30,7 +30,7 @@ class Mix:
     column: float
     """Centre of a cut, as fractions of the sides."""
     partners: IntArray
-    """(N,) which sample each is mixed with."""
+    """(N,) positions of the samples that these are mixed with."""
 
     def part(self, positions: slice, partners: IntArray) -> Mix:
         """Return the mix of the samples at ``positions``, whose partners are found at ``partners`` of what is read."""

@@ -29,7 +29,7 @@ from kaggle_ray.types import BoolArray, FloatArray, IntArray
 THUMB = 64
 """Sides in pixels of the grey images that are compared."""
 _SMALLEST_SIDE = 24
-"""Of a file's image, in pixels: smaller ones hold too little to tell a near-duplicate from a lookalike."""
+"""Pixels of an image's smaller side below which it shows too little to tell a near-duplicate from a lookalike."""
 _SMALL_FILE = 16_384
 """Bytes above which a file's image is taken for one of THUMB pixels a side, so that its header need not be read."""
 _LEAST_DETAIL = 3.0
@@ -40,7 +40,7 @@ _LEAST_LIKENESS = 0.6
 """Cosine of the low frequencies below which a pair is not worth being aligned."""
 _LEAST_CORRELATION, _MOST_EXCESS = 0.9, 2.0
 _LEAST_TILE_CORRELATION, _MOST_TILE_EXCESS = 0.6, 2.8
-"""See ``Agreement``; tests/benchmarks/near_duplicates.py measures what they find and miss."""
+"""Bounds of the ``Agreement`` of near-duplicates; tests/benchmarks/near_duplicates.py measures what they find."""
 _BLOCK_IMAGES, _BLOCK_PAIRS = 1024, 128
 
 
@@ -61,11 +61,11 @@ class _Described:
     """What is known of each of I images."""
 
     is_textured: BoolArray
-    """(I,)"""
+    """(I,) whether an image has texture enough to be compared."""
     of_whole: Hashes
-    """(I, 2)"""
+    """(I, 2) hashes of the whole images."""
     of_parts: tuple[Hashes, ...]
-    """(I, 2) each."""
+    """(I, 2) hashes of each part of the images."""
     first_equal: IntArray
     """(I,) the first image of the same pixels."""
 

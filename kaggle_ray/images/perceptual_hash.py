@@ -19,7 +19,7 @@ from scipy.fft import dct
 from kaggle_ray.types import FloatArray, IntArray
 
 Hashes = npt.NDArray[np.uint64]
-"""(N, 2) 128 bits, those of the lower frequencies first."""
+"""(N, 2) hashes of 128 bits, those of the lower frequencies first."""
 
 WHOLE = (0.0, 1.0)
 PARTS = (WHOLE, (0.0125, 0.9625), (0.0375, 0.9875))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kaggle_ray.types import FloatArray
 
 Keys = npt.NDArray[np.uint64]
-"""(N,) a number of 64 bits for each sample: all that its randomness is a function of."""
+"""(N,) numbers of 64 bits, one for each sample: all that its randomness is a function of."""
 
 NUM_DRAWS = 16
 """Uniform numbers that our own recipes use of each sample."""

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 _MAX_CHUNK = 32
 _CHUNKS_PER_THREAD = 8
-"""So that the threads end at about the same time, though some files take longer than others."""
+"""Chunks for each thread: several, so that the threads end together though some files take longer than others."""
 
 
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

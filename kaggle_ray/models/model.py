@@ -14,7 +14,7 @@ from kaggle_ray.models.stages import depths
 from kaggle_ray.models.table import TableNorm, TableOnly
 
 EXTRA_MEAN, EXTRA_STD = 0.5, 0.25
-"""Of channels beyond red, green and blue."""
+"""Mean and deviation that channels beyond red, green and blue are normalised with."""
 
 
 class Model(nn.Module):

@@ -26,8 +26,9 @@ class Network:
     num_features: int = 0
     """Channels of the features that it ends with, (N, E, H, W) or (N, L, E); 0 where it ends with logits."""
     mean: Sequence[float] = IMAGENET_MEAN
-    """Per channel, of images in the range 0..1."""
+    """Mean of each channel, of images in the range 0..1."""
     std: Sequence[float] = IMAGENET_STD
+    """Standard deviation of each channel, of images in the range 0..1."""
     input_size: int | None = None
     """Side in pixels of the images that the library trained it on; None where it trained none."""
 

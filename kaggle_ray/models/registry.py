@@ -17,9 +17,9 @@ TABLE_MODELS = ("table_linear", "table_mlp")
 """Models of the table alone: they look at no image."""
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {}
-"""Of our own classifiers, by name."""
+"""Builders of our own classifiers, by name."""
 SEGMENTERS: dict[str, Callable[..., nn.Module]] = {}
-"""Of our own segmenters, by name."""
+"""Builders of our own segmenters, by name."""
 
 
 def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:

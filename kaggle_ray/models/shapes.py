@@ -12,10 +12,10 @@ class Shapes:
     num_outputs: int
     """Columns of a prediction; for segmentation, of each pixel's."""
     num_channels: int = 3
-    """Of an image."""
+    """Channels of an image."""
     num_views: int = 1
     """Images per sample."""
     num_table_columns: int = 0
-    """Of the table that comes with the images; 0 is none."""
+    """Columns of the table that comes with the images; 0 where there is none."""
     segments: bool = False
     """Whether each pixel is predicted."""

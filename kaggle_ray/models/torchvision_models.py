@@ -19,9 +19,10 @@ from kaggle_ray.types import JsonValue
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 """Second classifiers of GoogLeNet and Inception, whose logits would come beside the others in training."""
 _SLOW_TO_DRAW = ("googlenet", "inception_v3")
-"""Their own initial weights take half a minute, and will no longer be torchvision's default: torch's do as well."""
+"""Networks whose own initial weights take half a minute to draw, and will no longer be torchvision's default: torch's
+do as well."""
 _AFTER_FEATURES = ("avgpool", "classifier", "fc", "dropout", "flatten", "head", "heads")
-"""Where the features end and a classifier begins."""
+"""Names of the layers at which the features end and a classifier begins."""
 
 
 def model_names() -> list[str]:

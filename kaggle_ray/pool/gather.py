@@ -24,16 +24,16 @@ class Pool:
     """What the complete experiments of a run predict, ready to be ensembled."""
 
     scored_ids: StrArray
-    """(S,)"""
+    """(S,) ids of the rows that some fold scores."""
     test_ids: StrArray
-    """(T,)"""
+    """(T,) ids of the rows to predict."""
     oof: Mapping[str, Rows]
     """Member id -> (S, C): each row predicted by models that never saw it. Masks stay in their files until they are
     asked for; all else is an array."""
     test: Mapping[str, Rows]
     """Member id -> (T, C): the mean over the folds' models, of masks computed when it is asked for."""
     members: Mapping[str, Member]
-    """By their ids."""
+    """Member id -> what the member is made of."""
     of_seeds: Mapping[str, Rows] = field(default_factory=dict)
     """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
     unproven: frozenset[str] = frozenset()

@@ -22,7 +22,7 @@ class MemberPart:
 
     experiment_id: str
     epochs: tuple[int | None, ...]
-    """(K,) for each fold the epoch whose predictions were kept and are meant; None: those of the trial's end."""
+    """(K,) epochs whose predictions were kept, one for each fold; None: those of the trial's end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,9 @@ from kaggle_ray.reporters.table import score_text
 from kaggle_ray.types import EpochMetrics, IntArray
 
 Figure = dict[str, Any]
-"""{"data": traces, "layout": layout} of plotly.js."""
+"""A figure of plotly.js, ``{"data": traces, "layout": layout}``."""
 Folds = Sequence[Sequence[EpochMetrics]]
-"""Per fold, its epochs."""
+"""The epochs of each fold."""
 Quantity = Literal["train_loss", "valid_loss", "score"]
 
 NUM_SHOWN = 10
@@ -29,7 +29,7 @@ MAX_CLASSES_WITH_COUNTS = 20
 """A confusion matrix of more classes has its counts in the tooltips only."""
 
 PALETTE = ("#2f7fc1", "#d55e00", "#0b9268", "#c0609a", "#9a7d00", "#7a70d0", "#2b97b5", "#808892")
-"""After Okabe and Ito (2008), with at least 3:1 contrast on both of the page's backgrounds."""
+"""Colours after Okabe and Ito (2008), with at least 3:1 contrast on both of the page's backgrounds."""
 SYMBOLS = (
     ("circle", "●"),
     ("square", "■"),
@@ -47,7 +47,7 @@ class Mark:
     """How one experiment looks, everywhere on the page."""
 
     index: int
-    """Its rank on the page: 0 for the best."""
+    """Rank of the experiment on the page: 0 for the best."""
     colour: str
     """``#rrggbb``."""
     symbol: str

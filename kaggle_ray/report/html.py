@@ -45,7 +45,7 @@ class ReportData:
     confusion: IntArray | None
     """(C, C) counts of the out-of-fold ensemble; rows are the truth. None where the task has no classes."""
     class_names: Sequence[str]
-    """(C,)"""
+    """(C,) names of the classes, in the order of the counts."""
     experiments: Mapping[str, Mapping[str, JsonValue]]
     """Experiment name -> hyperparameters."""
     facts: Mapping[str, str]

@@ -12,7 +12,7 @@ from kaggle_ray.train.lr_sweep import LrSweep
 from kaggle_ray.types import JsonValue
 
 _HEADROOM = 1.15
-"""Of the y axis, over the loss of the first step: what diverges runs out of the picture."""
+"""End of the y axis in losses of the first step: what diverges runs out of the picture."""
 
 
 def render_lr_page(

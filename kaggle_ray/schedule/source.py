@@ -73,7 +73,7 @@ class ListSource:
         return tuple(self._results)
 
     def next(self) -> Trial | Wait | Done:
-        """See TrialSource."""
+        """Return the first trial in the list whose needs have ended, and take it off the list."""
         trial = self.peek()
         if isinstance(trial, Trial):
             self._pending.remove(trial)
@@ -89,11 +89,11 @@ class ListSource:
         return Wait() if self._pending else Done()
 
     def record(self, result: TrialResult) -> None:
-        """See TrialSource."""
+        """Take note of how a trial ended: those that start or learn from it may run now."""
         self._results.append(result)
 
     def admitted(self) -> tuple[Experiment, ...]:
-        """See TrialSource."""
+        """Return all experiments of the list."""
         return self._experiments
 
     def drop_experiment(self, experiment_id: str) -> None:
@@ -121,7 +121,7 @@ class DeadlineSource:
         """Ids of the experiments that there was no time for."""
 
     def next(self) -> Trial | Wait | Done:
-        """See TrialSource."""
+        """Return the list's next trial; experiments that can no longer be completed in time are dropped."""
         while isinstance(trial := self._trials.peek(), Trial):
             if self._fits(trial.experiment_id):
                 self._running[trial.experiment_id] += 1
@@ -131,16 +131,16 @@ class DeadlineSource:
         return trial
 
     def record(self, result: TrialResult) -> None:
-        """See TrialSource."""
+        """Take note of how a trial ended, and of how long it took."""
         self._running[result.trial.experiment_id] -= 1
         self._trials.record(result)
 
     def admitted(self) -> tuple[Experiment, ...]:
-        """See TrialSource."""
+        """Return all experiments of the list; those that were dropped lack folds."""
         return self._trials.admitted()
 
     def _fits(self, experiment_id: str) -> bool:
-        """Tell whether the experiment's remaining folds can end in time; one of unknown length is given a try."""
+        """Return whether the experiment's remaining folds can end in time; one of unknown length is given a try."""
         time_left = self._stop_at - self._now()
         if time_left <= 0:
             return False

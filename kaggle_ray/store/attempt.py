@@ -23,7 +23,7 @@ MANIFEST_FILE = "manifest.json"
 _CHUNK_BYTES = 2**22
 
 Part = Literal["valid", "test"]
-"""Of a trial's predictions: its fold's own rows, or the test rows."""
+"""Part of a trial's predictions: of its fold's own rows, or of the test rows."""
 
 
 class Attempt:

@@ -35,7 +35,11 @@ class LocalBlobs:
         self.root = root
 
     def put_if_absent(self, key: str, data: Content) -> bool:
-        """See Blobs. Raises StoreError where the file system refuses."""
+        """Create ``key``; return False, and change nothing, where it exists.
+
+        Raises:
+            StoreError: the file system refuses.
+        """
         target = self.root / key
         with self._temporary(target, data) as temporary, _readable_errors(target):
             try:
@@ -46,14 +50,14 @@ class LocalBlobs:
         return True
 
     def put(self, key: str, data: Content) -> None:
-        """See Blobs. Raises StoreError where the file system refuses."""
+        """Create or replace ``key``. Raises StoreError where the file system refuses."""
         target = self.root / key
         with self._temporary(target, data) as temporary, _readable_errors(target):
             os.replace(temporary, target)
             _sync_folder(target.parent)
 
     def get(self, key: str) -> bytes | None:
-        """See Blobs."""
+        """Return the content of ``key``, None where it is absent."""
         path = self.root / key
         with _readable_errors(path):
             try:
@@ -62,26 +66,29 @@ class LocalBlobs:
                 return None
 
     def list(self, prefix: str) -> list[str]:
-        """See Blobs."""
+        """Return the keys that begin with ``prefix``, sorted."""
         folder = self.root / prefix.rpartition("/")[0]
         keys = (path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
         return sorted(key for key in keys if key.startswith(prefix) and not key.startswith(f"{_TEMPORARY}/"))
 
     def delete(self, prefix: str) -> None:
-        """See Blobs. What the file system refuses to remove stays: it is garbage, and no reason to stop a run."""
+        """Remove every key below the folder ``prefix``.
+
+        What the file system refuses to remove stays: it is garbage, and no reason to stop a run.
+        """
         shutil.rmtree(self.root / prefix, ignore_errors=True)
 
     def delete_file(self, key: str) -> None:
-        """See Blobs. What the file system refuses to remove stays."""
+        """Remove one key; what the file system refuses to remove stays."""
         with suppress(OSError):
             (self.root / key).unlink()
 
     def remove_temporary(self) -> None:
-        """See Blobs."""
+        """Remove what killed writers left behind."""
         shutil.rmtree(self.root / _TEMPORARY, ignore_errors=True)
 
     def path(self, key: str) -> Path:
-        """See Blobs."""
+        """Return the file of ``key``, which is absent where the key is."""
         return self.root / key
 
     @contextmanager

@@ -35,11 +35,11 @@ class Submitter:
 
     competition: Competition
     test_ids: StrArray
-    """(T,) of the rows to predict."""
+    """(T,) ids of the rows to predict."""
     data_dir: Path
     """The folder with the sample submission."""
     only_ids: frozenset[str] | None
-    """That a fast-dev run is cut to; None is all."""
+    """Ids of the samples that a fast-dev run is cut to; None is all."""
     store: RunStore
 
     def submit_baseline(self, folds: Folds, target: Rows) -> tuple[Path, float]:

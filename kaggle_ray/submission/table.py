@@ -19,7 +19,7 @@ from kaggle_ray.errors import SubmissionError
 from kaggle_ray.types import FloatArray
 
 _ROWS_AT_ONCE = 256
-"""Of run lengths a row may take tens of KB, and some ten times that while it is read."""
+"""Rows that are held at once: one of run lengths may take tens of KB, and ten times that while it is read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,18 +28,18 @@ class SubmissionTable:
 
     path: Path
     header: tuple[str, ...]
-    """The id's column first."""
+    """Names of the columns, the id's first."""
     ids: tuple[str, ...]
-    """(N,) the first column."""
+    """(N,) cells of the first column."""
     cells: tuple[tuple[str, ...], ...]
-    """(N, C) the others; a cell that a short row lacks is empty."""
+    """(N, C) cells of the other columns; one that a short row lacks is empty."""
 
 
 class CellsDigest:
-    """Tells whether a file holds the ids and cells that were written to it, neither of which is kept."""
+    """Checks whether a file holds the ids and cells that were written to it, neither of which is kept."""
 
     def __init__(self) -> None:
-        """Of no rows yet."""
+        """Begin with no rows."""
         self._digest = hashlib.blake2b(digest_size=16)
 
     def add(self, sample_id: str, cells: Sequence[str | float]) -> None:

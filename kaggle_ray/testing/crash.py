@@ -151,16 +151,16 @@ class RunProcesses:
             receiver.recv()
             if kill_after_s is not None and not receiver.poll(kill_after_s):
                 process.kill()
-            told = receiver.recv()
+            reply = receiver.recv()
         except EOFError:
             if not point.number and kill_after_s is None:
                 raise RuntimeError("the run's process died, and nobody was to kill it") from None
             return None
         finally:
             process.join()
-        if isinstance(told, str):
-            raise RuntimeError(told)
-        survivor: Survivor = told
+        if isinstance(reply, str):
+            raise RuntimeError(reply)
+        survivor: Survivor = reply
         return survivor
 
 

@@ -35,7 +35,7 @@ class LauncherRun:
 
     store: RunStore
     results: tuple[TrialResult, ...]
-    """As the source was told of them."""
+    """Results as the source was given them."""
     events: tuple[Event, ...]
 
     def predictions(self, trial: Trial) -> tuple[bytes, bytes]:
@@ -143,7 +143,7 @@ class OneAtATime(ListSource):
     _running: Trial | None = None
 
     def next(self) -> Trial | Wait | Done:
-        """See TrialSource."""
+        """Return the next trial once the last one has ended."""
         if self._running is not None:
             return Wait()
         step = super().next()
@@ -151,7 +151,7 @@ class OneAtATime(ListSource):
         return step
 
     def record(self, result: TrialResult) -> None:
-        """See TrialSource."""
+        """Take note of how the running trial ended."""
         assert result.trial == self._running
         self._running = None
         super().record(result)

@@ -15,7 +15,7 @@ from kaggle_ray.testing.tasks import toy_of
 from kaggle_ray.types import ByteArray, Experiment, Folds, IntArray, Lineage, StrArray, Trial, TrialResult
 
 _NOISE = 100
-"""Of 255: an edge of the predictions is blurred, and no more."""
+"""Largest noise of 255: an edge of the predictions is blurred, and no more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,23 +53,23 @@ class MaskRun:
 
     @property
     def test_ids(self) -> StrArray:
-        """(T,)."""
+        """(T,) ids of the rows to predict."""
         return np.array([f"b{number:05d}" for number in range(self.num_test)])
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:
-        """What the predictions are of."""
+        """Experiments that the predictions are of."""
         names = [f"e{number}" for number in range(self.num_experiments)]
         return tuple(Experiment(experiment_id=name, name=name, hyperparameters={"model": name}) for name in names)
 
     @property
     def target(self) -> LazyRows:
-        """(N, P) a rectangle in each image, elsewhere in each."""
+        """(N, P) masks: a rectangle in each image, elsewhere in each."""
         return LazyRows((self.num_train, self.num_pixels), self._truth)
 
     @property
     def competition(self) -> Competition:
-        """That the predictions are for; its files are not there."""
+        """The competition that the predictions are for; its files are not there."""
         size = MaskSize(full_height=self.height, full_width=self.width, height=self.height, width=self.width)
         toy = toy_of("masks")
         return Competition(

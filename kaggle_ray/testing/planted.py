@@ -1,4 +1,4 @@
-"""Near-duplicates that are planted among images: what a search for near-duplicates has to find, and no more."""
+"""Near-duplicates planted among images: what a search has to find, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.near_duplicates import DuplicatePairs
 
 LARGEST_CROP = 0.05
-"""Of each side."""
+"""Share of each side that a near-duplicate may lack."""
 QUALITIES = (40, 95)
-"""Of the JPEG that a near-duplicate is kept as."""
+"""Range of the quality of the JPEG that a near-duplicate is kept as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +34,7 @@ class Found:
     """How a search fared."""
 
     num_near_duplicates: int
-    """That were planted, of images with texture."""
+    """Near-duplicates that were planted, of images with texture."""
     recall: float
     """Share of them that was found."""
     precision: float
@@ -80,7 +80,7 @@ def write_near_duplicate(image: Pixels, path: Path, rng: np.random.Generator) ->
 
 
 def judge(planted: Planted, found: DuplicatePairs) -> Found:
-    """Return how well ``found`` tells the planted near-duplicates; those without texture are not missed."""
+    """Return how many of the planted near-duplicates ``found`` has; those without texture are not missed."""
     paths = [*planted.samples.train_paths, *planted.samples.test_paths]
     source = {position: planted.source_of.get(position, position) for position in range(len(paths))}
     pairs = [(int(first), int(second)) for first, second in found.pairs]

@@ -20,11 +20,11 @@ class Recorder:
     num_closed: int = 0
 
     def emit(self, envelope: Envelope) -> None:
-        """See Reporter."""
+        """Keep the event."""
         self.envelopes.append(envelope)
 
     def close(self) -> None:
-        """See Reporter."""
+        """Count that it is closed."""
         self.num_closed += 1
 
     @property

@@ -36,7 +36,7 @@ class Batch:
     """What a loader hands over, one piece of a step's batch: still on the CPU, and still bytes."""
 
     step: int
-    """Of the epoch, 0 for the first."""
+    """Number of the step in the epoch, 0 for the first."""
     ends_step: bool
     """Whether it is this process's last piece of the step."""
     num_in_step: int
@@ -47,15 +47,15 @@ class Batch:
     """(M,) positions of the rows that were read: ``rows``, then partners that they are mixed with and that are not
     among them."""
     pixels: Pixels
-    """(M * V, H, W, C) uint8 or uint16."""
+    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16."""
     target: npt.NDArray[np.generic]
-    """(M,) or (M, T); for segmentation (M, H, W, 1) masks."""
+    """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
     teacher: FloatArray | None
-    """(M, C) what a teacher says of them, None where there is none."""
+    """(M, C) answers of a teacher for the rows that were read, None where there is no teacher."""
     keys: npt.NDArray[np.uint64]
-    """(M * V,) what the colours' randomness is a function of."""
+    """(M * V,) keys that the colours' randomness is a function of."""
     seed: int
-    """Of what a model draws, such as dropout. No other piece of the epoch has it, as each row is in one of them."""
+    """Seed of what a model draws, such as dropout. No other piece of the epoch has it, as each row is in one piece."""
     mix: Mix | None = None
     """How ``rows`` are mixed with what was read."""
 

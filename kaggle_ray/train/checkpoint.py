@@ -23,18 +23,18 @@ from kaggle_ray.types import JsonValue
 _JSON = "kaggle_ray"
 _VERSION = 1
 _MAX_SHARE = 0.005
-"""Of the time of a fit that checkpoints may take."""
+"""Share of the time of a fit that checkpoints may take."""
 
 
 class Checkpoints(Protocol):
-    """Where a fit's checkpoints go: the last one replaces the one before."""
+    """The place of a fit's checkpoints: the last one replaces the one before."""
 
     def load(self) -> bytes | None:
         """Return the last checkpoint, None where there is none."""
         ...
 
     def save(self, data: bytes) -> None:
-        """Replace it, as a whole or not at all."""
+        """Replace the last checkpoint, as a whole or not at all."""
         ...
 
 
@@ -42,18 +42,18 @@ class NoCheckpoints:
     """A fit that starts afresh, and that nobody can go on with."""
 
     def load(self) -> bytes | None:
-        """See Checkpoints."""
+        """Return None: there is no checkpoint."""
         return None
 
     def save(self, data: bytes) -> None:
-        """See Checkpoints."""
+        """Keep nothing."""
 
 
 _: type[Checkpoints] = NoCheckpoints
 
 
 class Cadence:
-    """When the next checkpoint is due: after a time, and longer where writing one takes long."""
+    """Decides when the next checkpoint is due: after a time, and later where writing one takes long."""
 
     def __init__(self, every_s: float, *, now: Callable[[], float] = time.monotonic) -> None:
         """Wait at least ``every_s`` seconds, and so long that checkpoints take at most half a percent of the time.

@@ -32,9 +32,9 @@ from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.types import JsonValue
 
 Constraint = Callable[[Tensor], Tensor]
-"""From a weight, outputs first, to the allowed one that takes its place, of the same shape."""
+"""Takes a weight, outputs first, and returns the allowed one of the same shape that takes its place."""
 Builder = Callable[..., Constraint]
-"""From ``constraint_args``."""
+"""Makes a constraint of the ``constraint_args``."""
 
 _NETWORK = "network."
 """Prefix of the names of a registered model's own weights."""

@@ -11,20 +11,20 @@ from kaggle_ray.config.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialContext:
-    """Where a trial's process finds everything; small, so that it travels to every actor."""
+    """What a trial's process has to know of the run; small, so that it travels to every actor."""
 
     competition_file: Path
     data: str
     """The folder of the competition's files, or the URI that each machine stages them from."""
     run_dir: Path
-    """On a disk that all machines of the cluster share."""
+    """The run's folder, on a disk that all machines of the cluster share."""
     settings: Settings
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
     checkpoint_every_s: float = 30.0
     """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     only_ids: frozenset[str] | None = None
-    """Of the samples that the run is cut to; None is all."""
+    """Ids of the samples that the run is cut to; None is all."""
     full_data_epochs: Mapping[str, int] = field(default_factory=dict)
     """Experiment id -> the epochs of its trial of the whole data, which has no rows to choose an epoch by."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class EpochSelection:
 
     @property
     def weights(self) -> Weights | None:
-        """Those of the best epoch, on the CPU; None where the last ones stand."""
+        """Weights of the best epoch, on the CPU; None where the last ones stand."""
         return self._weights
 
     def see(self, epoch: int, score: float, weights: Callable[[], Weights]) -> None:

@@ -36,7 +36,7 @@ class Freezing:
         ]
 
     def is_frozen(self, epoch: int) -> bool:
-        """Tell whether the pretrained part stands still in ``epoch``, 1 for the first."""
+        """Return whether the pretrained part stands still in ``epoch``, 1 for the first."""
         return epoch <= self._num_epochs
 
     def start_epoch(self, epoch: int) -> bool:

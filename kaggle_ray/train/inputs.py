@@ -24,7 +24,7 @@ class Inputs:
     """(N * V) decoded images, the V views of a row one after the other."""
     num_views: int = 1
     table: FloatArray | None = None
-    """(N, D); NaN where a value is missing."""
+    """(N, D) numbers that come with the images; NaN where a value is missing."""
 
     def views(self, rows: IntArray) -> IntArray:
         """Return (n * V,) the positions in ``images`` of the views of ``rows`` (n,)."""
@@ -42,9 +42,9 @@ class FitData:
     """One fold of a competition, ready to be trained on."""
 
     inputs: Inputs
-    """Of all N training rows."""
+    """Images and table of all N training rows."""
     target: Rows
-    """(N,) or (N, T); for segmentation (N, h * w), the flattened masks at the size that predictions are kept at."""
+    """(N,) or (N, T) targets; for segmentation (N, h * w) flattened masks at the size that predictions are kept at."""
     heads: tuple[Head, ...]
     metric: Metric
     train_rows: IntArray
@@ -53,17 +53,17 @@ class FitData:
     """Positions of the rows to score; never trained on."""
     fold: int
     id_hashes: npt.NDArray[np.uint64]
-    """(N * V,) of the samples' ids: what augmentation is a function of, beside seed, fold and epoch."""
+    """(N * V,) hashes of the samples' ids, which augmentation is a function of, beside seed, fold and epoch."""
     masks: Images | None = None
-    """(N,) for segmentation, at the size that images are decoded to."""
+    """(N,) masks at the size that images are decoded to; None where it is no segmentation."""
     mask_size: tuple[int, int] | None = None
     """Height and width in pixels at which masks are predicted, for segmentation."""
     inner_rows: IntArray | None = None
     """Positions of rows, neither trained on nor scored, by which the epoch is chosen; None where it is not."""
     teacher: FloatArray | None = None
-    """(N, C) what a teacher says of the rows to train on; zeros elsewhere; None where there is none."""
+    """(N, C) answers of a teacher for the rows to train on, zeros elsewhere; None where there is no teacher."""
     sample_ids: StrArray | None = None
-    """(N,) by which rows are named in messages; None names their positions."""
+    """(N,) ids by which rows are named in messages; None names their positions."""
 
     @property
     def shapes(self) -> Shapes:

@@ -117,7 +117,7 @@ class Fit:
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
         self._epoch_selection = EpochSelection(hyperparameters, data.metric)
         self.history: list[EpochMetrics] = []
-        """Of the epochs that have ended."""
+        """Metrics of the epochs that have ended."""
         self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
         """(N,) the rows that batches were really made of."""
         self.notes: dict[str, JsonValue] = {}
@@ -136,7 +136,7 @@ class Fit:
             mask_size=data.mask_size,
             ranks=ranks,
         )
-        """With the weights that predict: the last ones, their moving average, or those of the chosen epoch."""
+        """Predicts with the last weights, their moving average, or those of the chosen epoch."""
         self._evaluator = Evaluator(
             predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks,
             constants=ConstantWatch(data, hyperparameters, self._warn),
@@ -151,7 +151,7 @@ class Fit:
 
     @property
     def epoch(self) -> int:
-        """Whose weights predict: the last one, or the chosen one."""
+        """Epoch whose weights predict: the last one, or the chosen one."""
         return self._epoch_selection.epoch or len(self.history)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from kaggle_ray.types import FloatArray
 
 _WIDTH = 0.25
-"""Of the smoothing, in decades of the learning rate: the deviation of a Gaussian."""
+"""Width of the smoothing, in decades of the learning rate: the deviation of a Gaussian."""
 _LEAST_FALL = 0.02
 """Share of the first loss by which it has to fall to suggest anything."""
 
@@ -24,9 +24,9 @@ class LrSweep:
     """A range test, from the lowest rate up to where the loss diverged or the range ended."""
 
     lrs: tuple[float, ...]
-    """Of each step, ascending, each the same multiple of the one before."""
+    """Learning rate of each step, ascending, each the same multiple of the one before."""
     losses: tuple[float, ...]
-    """Of each step's batch, before the step."""
+    """Loss of each step's batch, before the step."""
     smoothed: tuple[float, ...]
     """The losses, smoothed over neighbouring rates on both sides, so that the curve does not lag."""
     suggestion: float | None

@@ -71,11 +71,11 @@ class Peers:
         for connection in wait(self._connections, timeout=2.0):
             assert isinstance(connection, Connection)
             try:
-                told = connection.recv()
+                message = connection.recv()
             except (EOFError, OSError):
                 continue
-            if isinstance(told, KaggleRayError):
-                return told
+            if isinstance(message, KaggleRayError):
+                return message
         return error
 
     def kill(self) -> None:

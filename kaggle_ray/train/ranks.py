@@ -52,32 +52,32 @@ class Ranks(Protocol):
 
 
 class Alone:
-    """One process."""
+    """The only process of a trial."""
 
     rank = 0
     world_size = 1
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """See Ranks."""
+        """Return the model itself."""
         return model
 
     def of_first(self, value: T) -> T:
-        """See Ranks."""
+        """Return the value."""
         return value
 
     def gather(self, value: T) -> list[T]:
-        """See Ranks."""
+        """Return the one value."""
         return [value]
 
     def sum(self, value: float) -> float:
-        """See Ranks."""
+        """Return the value."""
         return value
 
     def share_buffers(self, model: nn.Module) -> None:
-        """See Ranks."""
+        """Do nothing: there is nobody to share with."""
 
     def without_exchange(self, parallel: nn.Module) -> AbstractContextManager[None]:
-        """See Ranks."""
+        """Return a context that changes nothing."""
         return nullcontext()
 
 
@@ -97,7 +97,7 @@ class Group:
         self.world_size = dist.get_world_size()
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """See Ranks."""
+        """Return the model within DDP, which takes the mean of the ranks' gradients."""
         device_ids: Sequence[int] | None = [torch.cuda.current_device()] if self._on_gpu else None
         # Buffers are shared before they are used, in evaluation, rather than by a message in each step.
         return DistributedDataParallel(
@@ -105,31 +105,31 @@ class Group:
         )  # fmt: skip
 
     def of_first(self, value: T) -> T:
-        """See Ranks."""
+        """Return rank 0's value, on every rank."""
         values = [value]
         dist.broadcast_object_list(values, src=0, group=self._control)
         return values[0]
 
     def gather(self, value: T) -> list[T]:
-        """See Ranks."""
+        """Return all ranks' values in their order on rank 0, nothing elsewhere."""
         values: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
         dist.gather_object(value, values, dst=0, group=self._control)
         return values or []
 
     def sum(self, value: float) -> float:
-        """See Ranks."""
+        """Return the sum of the ranks' values, on every rank."""
         total = torch.tensor(value, dtype=torch.float64)
         dist.all_reduce(total, group=self._control)
         return float(total)
 
     def share_buffers(self, model: nn.Module) -> None:
-        """See Ranks."""
+        """Give rank 0's buffers to all."""
         buffers: list[Tensor] = list(model.buffers())
         for buffer in buffers:
             dist.broadcast(buffer, src=0)
 
     def without_exchange(self, parallel: nn.Module) -> AbstractContextManager[None]:
-        """See Ranks."""
+        """Return the context in which DDP adds up gradients here, and does not exchange them."""
         assert isinstance(parallel, DistributedDataParallel)
         context: AbstractContextManager[None] = parallel.no_sync()
         return context

@@ -51,9 +51,9 @@ class TrialData:
     fit: FitData
     test: Inputs
     test_rows: IntArray
-    """(T,) all of them."""
+    """(T,) positions of the rows to predict: all of them."""
     parent: Parent | None
-    """Whose weights it starts from."""
+    """The trial whose weights it starts from; None where it starts afresh."""
     ancestors: tuple[Parent, ...]
     """The parent, and the teacher that it learns from: what they saw, its predictions depend on, too."""
     num_decoded: int
@@ -155,17 +155,17 @@ class RunData:
 
     @cached_property
     def _groups(self) -> StrArray | None:
-        """What rows were assigned by, near-duplicates together: an inner split must not tear them apart either."""
+        """Groups that folds were made with, near-duplicates together: an inner split must not part them either."""
         return merged_groups(self._near_duplicates, self.samples)
 
     @property
     def competition(self) -> Competition:
-        """With nothing left to resolve."""
+        """The competition, with nothing left to resolve."""
         return self._competition_and_samples[0]
 
     @property
     def samples(self) -> Samples:
-        """Without what cannot be read, and what would leak."""
+        """The competition's rows, without what cannot be read and what would leak."""
         return self._competition_and_samples[1]
 
     @cached_property

@@ -66,7 +66,7 @@ class Schedule:
 
     @property
     def lr(self) -> float:
-        """Of the next optimizer step, in the group whose factor is the largest: the head's."""
+        """Learning rate of the next optimizer step, in the group whose factor is the largest: the head's."""
         return max(self._lrs())
 
     def step(self) -> None:

@@ -128,7 +128,7 @@ def test_rows_that_are_assigned_by_their_times_are_reported() -> None:
     near_duplicates, grouped_by = grouped((0, 1), ordered=True)
     assert grouped_by is None
     assert not near_duplicates.groups[0].is_merged
-    assert "1 groups are assigned apart by their times" in near_duplicates.summary()
+    assert "1 groups are split between folds by their times" in near_duplicates.summary()
 
 
 def test_labels_that_differ_between_near_duplicates_are_reported() -> None:

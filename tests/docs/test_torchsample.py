@@ -97,9 +97,9 @@ def names(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Row], dic
         named |= models(named["x"], named["y"])
         named |= {"folder": made_folder(tmp_path), "fit": fit, "weights": weights, "inner_score": inner_score}
         named |= {"draw": lambda transform, num=9: draw(transform, named["photo"], num), "distinct": distinct}
-        if "result" in row.says_what_it_needs or "tell" in row.do:
+        if "result" in row.says_what_it_needs or "replay" in row.do:
             named["result"] = request.getfixturevalue("result")
-            named["tell"] = lambda reporter: tell(reporter, named["result"])
+            named["replay"] = lambda reporter: replay(reporter, named["result"])
         return named
 
     return make
@@ -205,7 +205,7 @@ def inner_score(done: Fit) -> float:
     return LOG_LOSS.score(data.target[data.inner_rows], done.predictor.values(data.inputs, data.inner_rows))
 
 
-def tell(reporter: Any, result: RunResult) -> None:
+def replay(reporter: Any, result: RunResult) -> None:
     for envelope in read_events(result.run_dir / "events.jsonl"):
         reporter.emit(envelope)
     reporter.close()
@@ -267,7 +267,7 @@ def test_every_name_of_the_legend_is_there(names: Callable[[Row], dict[str, Any]
         if line.startswith("| `")
         for word in line.split(" | ")[0].removeprefix("| ").split(", `")
     }
-    given = names(Row("", "result tell", ""))
+    given = names(Row("", "result replay", ""))
     assert listed == set(given)
 
 

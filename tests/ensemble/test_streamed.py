@@ -175,6 +175,6 @@ _ALL_OF_A_RUN = """
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from Linux's /proc")
 def test_600_mb_of_masks_are_written_blended_scored_and_submitted_in_100_mib(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(_ALL_OF_A_RUN), str(tmp_path / "run")]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert told.returncode == 0, told.stderr
-    assert float(told.stdout) < 100
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100

@@ -61,7 +61,7 @@ class DistillationLosses:
     """The loss of a model that learns from labels and from a teacher, side by side in the targets."""
 
     outputs: Outputs
-    """Of the labels."""
+    """Loss and activation of the labels."""
     weight: float
     """Share of the teacher."""
     temperature: float

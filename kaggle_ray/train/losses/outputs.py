@@ -86,9 +86,9 @@ class Outputs:
         self._smoothing = label_smoothing
         num_outputs = self._placed[-1].outputs.stop
         self.mean = torch.zeros(num_outputs)
-        """(C,) of regression targets; 0 for other columns."""
+        """(C,) means of regression targets; 0 for other columns."""
         self.std = torch.ones(num_outputs)
-        """(C,) of regression targets; 1 for other columns."""
+        """(C,) standard deviations of regression targets; 1 for other columns."""
         columns = target.reshape(len(target), -1)
         for place in self._placed:
             if place.head.task == "regression":
@@ -158,7 +158,7 @@ def _smoothed(one_hot: Tensor, smoothing: float, num_classes: int) -> Tensor:
 
 
 class PixelOutputs:
-    """The same for masks: each pixel is a question of its own."""
+    """Losses and activations of masks: each pixel is a question of its own."""
 
     def __init__(self, head: Head, *, label_smoothing: float = 0.0, loss: SampleLoss | None = None) -> None:
         """Know whether pixels are foreground or not, or of one of several classes.
