@@ -12,27 +12,13 @@ from pathlib import Path
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
-from kaggle_ray.store.attempt import (
-    MANIFEST_FILE,
-    WEIGHTS_FILE,
-    Attempt,
-    attempt_key,
-    checkpoint_folder,
-    kept_epochs,
-    kept_file,
-    result_key,
-    trial_folder,
-)
-from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
-from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.schema import decode, encode, experiment_from_json, experiment_to_json
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.types import Experiment, JsonValue
 
-RUN_FILE = "run.json"
 CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
@@ -84,9 +70,8 @@ class RunStore(TrialStore):
     ) -> tuple[Change, ...]:
         """Return what differs between the run and another identity, which is described as for ``begin``."""
         as_read = decode(encode(identity), where=RUN_FILE)  # a tuple is a list there
-        record, data = self.record() or {}, self.blobs.get(CONTENT_FILE)
-        files_then = {} if data is None else decode(data, where=str(self.run_dir / CONTENT_FILE))["files"]
-        return changes(record, as_read, files_then=files_then, files_now=files or {})
+        content = self._json(CONTENT_FILE) or {"files": {}}
+        return changes(self.record() or {}, as_read, files_then=content["files"], files_now=files or {})
 
     def folds_csv(self) -> str | None:
         """Return the saved fold plan, None before it was made."""
@@ -161,16 +146,3 @@ def list_runs(root: Path) -> list[RunStore]:
     """Return the runs under ``runs/<competition>/<run_id>``, sorted by path; fast-dev runs are none."""
     found = [file.parent for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
     return [RunStore(run_dir) for run_dir in found if not run_dir.name.startswith(FAST_DEV)]
-
-
-def _checkpoint_key(trial: Trial) -> str:
-    return f"{checkpoint_folder(trial)}/state.safetensors"
-
-
-def _digest_of(path: Path) -> str | None:
-    """Return the sha256 of a file, which is read in chunks; None where there is none."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
