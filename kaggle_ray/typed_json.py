@@ -6,18 +6,19 @@ What a file holds is declared once, as a frozen dataclass; ``from_json`` checks 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import JsonShapeError, suggest
 from kaggle_ray.types import JsonValue
 
 T = TypeVar("T")
 
-_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", types.NoneType: "null"}
+_NAMES = {bool: "true or false", int: "an integer", str: "a text"}
 _MAX_SHOWN = 80
 """Letters of a value that an error shows."""
 
@@ -26,9 +27,9 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
     """Return a JSON value as ``kind``.
 
     Args:
-        kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too), ``str``, ``Path`` (a text), or a
-            ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``, a
-            union, ``Mapping`` (read as a dict) and ``Sequence`` (read as a tuple).
+        kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too, and null is NaN), ``str``, ``Path``,
+            or a ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``,
+            a union, ``Mapping`` (read as a dict) and ``Sequence`` (read as a tuple).
         value: what ``json.loads`` returned, or a part of it.
         where: the file, or what else an error should name.
 
@@ -46,7 +47,7 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
     return read
 
 
-def is_number(value: JsonValue) -> bool:
+def is_number(value: JsonValue) -> TypeGuard[float]:
     """Return whether a JSON value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -55,7 +56,7 @@ def is_number(value: JsonValue) -> bool:
 
 
 def _read(kind: Any, value: JsonValue, where: str) -> Any:
-    if kind is Any:
+    if kind is Any or kind == JsonValue:
         return value
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, value, where)
@@ -72,10 +73,16 @@ def _read(kind: Any, value: JsonValue, where: str) -> Any:
 
 
 def _read_plain(kind: Any, value: JsonValue, where: str) -> Any:
-    accepted = (int, float) if kind is float else kind
-    fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
-    _require(fits, _NAMES[kind], value, where)
-    return float(value) if kind is float and isinstance(value, int) else value
+    _require(isinstance(value, kind) and (kind is bool or not isinstance(value, bool)), _NAMES[kind], value, where)
+    return value
+
+
+def _read_float(kind: Any, value: JsonValue, where: str) -> Any:
+    if value is None:  # JSON has no word for NaN: what writes it writes null
+        return math.nan
+    if not is_number(value):
+        raise _unexpected("a number", value, where)
+    return float(value)
 
 
 def _read_path(kind: Any, value: JsonValue, where: str) -> Any:
@@ -162,7 +169,7 @@ def _unexpected(expected: str, got: JsonValue, where: str) -> JsonShapeError:
 _READERS: Mapping[Any, Callable[[Any, JsonValue, str], Any]] = {
     bool: _read_plain,
     int: _read_plain,
-    float: _read_plain,
+    float: _read_float,
     str: _read_plain,
     Path: _read_path,
     dict: _read_dict,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ import numpy.typing as npt
 Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
 TrialStatus = Literal["committed", "stopped", "failed"]
 EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
-JsonValue = Any
+
+JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
+"""What a JSON text may hold. Read what a file says with ``kaggle_ray.typed_json.from_json``."""
 
 ByteArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]

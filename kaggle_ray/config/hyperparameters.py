@@ -205,7 +205,7 @@ class Hyperparameters:
         """
         if not self.init_from:
             return None
-        ancestor = dataclasses.replace(self, **{"init_from": {}, **self.init_from})
+        ancestor = self._with({"init_from": {}, **self.init_from})
         if ancestor == dataclasses.replace(self, init_from={}):
             raise ConfigError(f"hyperparameter 'init_from': expected values that differ, got {dict(self.init_from)}.")
         return ancestor
@@ -220,12 +220,16 @@ class Hyperparameters:
         if not self.distill_from:
             return None
         alone = dataclasses.replace(self, distill_from={}, distill_weight=0.5, temperature=2.0)
-        teacher = dataclasses.replace(alone, **self.distill_from)
+        teacher = alone._with(self.distill_from)
         if teacher == alone:
             raise ConfigError(
                 f"hyperparameter 'distill_from': expected values that differ, got {dict(self.distill_from)}."
             )
         return teacher
+
+    def _with(self, values: Mapping[str, Any]) -> Hyperparameters:
+        """Return these with other ``values``, whose types are checked as those of all are: when they are set."""
+        return dataclasses.replace(self, **values)
 
     def size_at(self, epoch: int) -> int:
         """Return the height in pixels that ``epoch``, 1 for the first, is trained at.
@@ -291,7 +295,8 @@ def parse_hyperparameters(values: Mapping[str, JsonValue] | Hyperparameters, *, 
     if isinstance(values, Hyperparameters):
         return values
     check_names(values, where=where)
+    unchecked: Mapping[str, Any] = values  # the types are checked when they are set
     try:
-        return Hyperparameters(**values)
+        return Hyperparameters(**unchecked)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.typed_json import is_number
 from kaggle_ray.types import JsonValue
 
 
@@ -18,10 +19,16 @@ class _Count:
     """None where there is no default."""
     least: int = 1
 
-    def check(self, value: JsonValue) -> str:
-        """Return what was expected instead of ``value``, nothing where it will do."""
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= self.least
-        return "" if fits else f"a whole number of at least {self.least}"
+    @property
+    def expected(self) -> str:
+        """What will do, in words."""
+        return f"a whole number of at least {self.least}"
+
+    def read(self, value: JsonValue) -> int | None:
+        """Return ``value`` where it will do, else None."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return value if value >= self.least else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +37,14 @@ class _Share:
 
     default: float | None = None
 
-    def check(self, value: JsonValue) -> str:
-        """Return what was expected instead of ``value``, nothing where it will do."""
-        return "" if _is_number(value) and 0 < value < 1 else "a number above 0 and below 1"
+    @property
+    def expected(self) -> str:
+        """What will do, in words."""
+        return "a number above 0 and below 1"
+
+    def read(self, value: JsonValue) -> float | None:
+        """Return ``value`` where it will do, else None."""
+        return value if is_number(value) and 0 < value < 1 else None
 
 
 _ARGS: Mapping[str, Mapping[str, _Count | _Share]] = {
@@ -49,7 +61,7 @@ _ARGS: Mapping[str, Mapping[str, _Count | _Share]] = {
 """Schedule -> its arguments; ``by_epoch`` names epochs instead."""
 
 
-def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, JsonValue]:
+def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, float]:
     """Return ``args`` with the schedule's defaults filled in.
 
     Args:
@@ -67,13 +79,13 @@ def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: 
         if name not in known:
             what = suggest(name, known) if known else "; it takes none."
             raise ConfigError(f"schedule_args: {schedule} has no argument {name!r}{what}")
-    full: dict[str, JsonValue] = {}
+    full: dict[str, float] = {}
     for name, spec in known.items():
-        value = args.get(name, spec.default)
-        if value is None:
+        given = args.get(name, spec.default)
+        if given is None:
             raise ConfigError(f"schedule_args: {schedule} needs {name!r}, such as {_example(schedule)}.")
-        if expected := spec.check(value):
-            raise ConfigError(f"schedule_args: {schedule}'s {name!r}: expected {expected}, got {value!r}.")
+        if (value := spec.read(given)) is None:
+            raise ConfigError(f"schedule_args: {schedule}'s {name!r}: expected {spec.expected}, got {given!r}.")
         full[name] = value
     if schedule == "snapshot" and full["num_cycles"] > epochs:
         raise ConfigError(
@@ -83,25 +95,23 @@ def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: 
     return full
 
 
-def _rates_by_epoch(args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def _rates_by_epoch(args: Mapping[str, JsonValue]) -> dict[str, float]:
     """Return the epochs, ascending, and the learning rate from each on."""
     if not args:
         raise ConfigError(f"schedule_args: by_epoch needs an epoch, such as {_example('by_epoch')}.")
+    rates: dict[str, float] = {}
     for epoch, rate in args.items():
         if not (isinstance(epoch, str) and epoch.isdecimal() and epoch == str(int(epoch)) and int(epoch) >= 1):
             raise ConfigError(f"schedule_args: by_epoch: expected epochs as text from '1', got {epoch!r}.")
-        if not _is_number(rate) or rate <= 0:
+        if not is_number(rate) or not 0 < rate < math.inf:
             raise ConfigError(f"schedule_args: by_epoch's {epoch!r}: expected a learning rate above 0, got {rate!r}.")
-    return {epoch: float(args[epoch]) for epoch in sorted(args, key=int)}
+        rates[epoch] = float(rate)
+    return {epoch: rates[epoch] for epoch in sorted(rates, key=int)}
 
 
 def cycle_ends(epochs: int, num_cycles: int) -> tuple[int, ...]:
     """Return the last epoch of each of ``num_cycles`` cycles, whose lengths differ by at most one epoch."""
     return tuple(epochs * cycle // num_cycles for cycle in range(1, num_cycles + 1))
-
-
-def _is_number(value: JsonValue) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _example(schedule: str) -> str:

@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import BoolArray, IntArray, JsonValue, StrArray, Target
 
 _FEWEST = 8
@@ -55,12 +56,7 @@ class NearDuplicates:
         """Return the near-duplicates that ``to_json`` wrote; none where ``value`` is None."""
         if value is None:
             return NearDuplicates()
-        groups = [
-            {**group, **{name: tuple(group[name]) for name in ("train_ids", "test_ids")}} for group in value["groups"]
-        ]
-        return NearDuplicates(
-            groups=tuple(DuplicateGroup(**group) for group in groups), left_out=tuple(value["left_out"])
-        )
+        return from_json(NearDuplicates, value, where="near_duplicates.json")
 
     def summary(self) -> str:
         """Return one sentence that counts what was found; empty where nothing was."""

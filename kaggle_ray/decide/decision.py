@@ -11,12 +11,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.metrics import DecisionKind, Metric
 from kaggle_ray.rows import Rows
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
 
 _DEFAULT_THRESHOLD = {"f2": 0.2}
 """Of a label; 0.5 for other metrics. Where recall counts more than precision, an uncertain label is worth naming."""
+
+_PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
+    "none": (),
+    "label_thresholds": ("thresholds",),
+    "mask": ("threshold", "min_pixels"),
+    "cutpoints": ("cuts",),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,20 +40,20 @@ class Decision:
     def apply(self, values: FloatArray | Float64Array) -> FloatArray:
         """Return (N, C) the answers: 0 or 1, or a class number; the values where nothing is to be decided."""
         if self.kind == "label_thresholds":
-            return np.asarray(values > np.asarray(self.parameters["thresholds"]), dtype=np.float32)
+            return np.asarray(values > self._numbers("thresholds"), dtype=np.float32)
         if self.kind == "mask":
-            masks = values > self.parameters["threshold"]
-            masks[np.count_nonzero(masks, axis=1) < self.parameters["min_pixels"]] = False
+            masks = np.asarray(values > self._number("threshold"))
+            masks[np.count_nonzero(masks, axis=1) < self._number("min_pixels")] = False
             return np.asarray(masks, dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
-            return np.asarray(np.searchsorted(np.asarray(self.parameters["cuts"]), values), dtype=np.float32)
+            return np.asarray(np.searchsorted(self._numbers("cuts"), values), dtype=np.float32)
         return np.asarray(values, dtype=np.float32)
 
     def enlarged(self, times: float) -> Decision:
         """Return the same rule for masks of ``times`` as many pixels."""
         if self.kind != "mask":
             return self
-        min_pixels = round(self.parameters["min_pixels"] * times)
+        min_pixels = round(self._number("min_pixels") * times)
         return dataclasses.replace(self, parameters={**self.parameters, "min_pixels": min_pixels})
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -54,7 +63,17 @@ class Decision:
     @staticmethod
     def from_json(value: Mapping[str, JsonValue]) -> Decision:
         """Return the decision that ``to_json`` described."""
-        return Decision(kind=value["kind"], parameters={name: item for name, item in value.items() if name != "kind"})
+        parameters = {name: item for name, item in value.items() if name != "kind"}
+        decision = from_json(Decision, {"kind": value.get("kind"), "parameters": parameters}, where="decision")
+        if missing := [name for name in _PARAMETERS[decision.kind] if name not in parameters]:
+            raise JsonShapeError(f"decision {decision.kind}: {missing} is missing.")
+        return decision
+
+    def _number(self, name: str) -> float:
+        return from_json(float, self.parameters[name], where=f"decision {self.kind}: {name}")
+
+    def _numbers(self, name: str) -> Float64Array:
+        return np.array(from_json(list[float], self.parameters[name], where=f"decision {self.kind}: {name}"))
 
 
 def default_decision(metric: Metric, num_columns: int) -> Decision:

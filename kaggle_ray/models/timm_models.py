@@ -33,8 +33,9 @@ def check_name(name: str) -> None:
 
 def input_size(name: str, arguments: Mapping[str, JsonValue]) -> int:
     """Return the height in pixels of the images that the weights were trained on."""
-    size = arguments.get("img_size") or _cfg(name).input_size[1]
-    return int(size[0] if isinstance(size, list | tuple) else size)
+    given = arguments.get("img_size")
+    size = given[0] if isinstance(given, list | tuple) else given
+    return size if isinstance(size, int) and size else int(_cfg(name).input_size[1])
 
 
 def build(

@@ -34,8 +34,8 @@ def model_names() -> list[str]:
 
 def input_size(name: str, arguments: Mapping[str, JsonValue]) -> int:
     """Return the side in pixels of the images that the weights were trained and tested on."""
-    size: int = arguments.get("image_size") or _transforms(name, arguments).crop_size[0]
-    return size
+    size = arguments.get("image_size")
+    return size if isinstance(size, int) and size else int(_transforms(name, arguments).crop_size[0])
 
 
 def build(

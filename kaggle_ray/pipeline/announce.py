@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
@@ -48,7 +49,9 @@ def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResu
         experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
-        epochs={e.experiment_id: int(e.hyperparameters["epochs"]) for e in plan.experiments},
+        epochs={
+            e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).epochs for e in plan.experiments
+        },
         launcher=launcher,
         num_slots=plan.num_slots if launcher == "ray" else 1,
         run_dir=plan.run_dir,

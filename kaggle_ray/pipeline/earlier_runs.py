@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.changes import Change
+from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import FAST_DEV, RUN_FILE, RunStore
 from kaggle_ray.types import JsonValue, canonical_json
 
@@ -29,7 +30,7 @@ class EarlierRun:
         return {"run_id": self.run_id, "changed": [str(change) for change in self.changes]}
 
 
-def earlier_run(run_dir: Path, identity: Mapping[str, JsonValue], files: Mapping[str, str]) -> EarlierRun | None:
+def earlier_run(run_dir: Path, identity: RunIdentity, files: Mapping[str, str]) -> EarlierRun | None:
     """Return the last run beside ``run_dir`` that was asked for the same and differs in content, None if none was.
 
     Args:
@@ -43,10 +44,10 @@ def earlier_run(run_dir: Path, identity: Mapping[str, JsonValue], files: Mapping
         store = RunStore(file.parent)
         with suppress(StoreError):  # of another version, or damaged: it says nothing about this one
             record = store.record()
-            if record and _asked(record) == asked and (found := store.changes_to(identity, files)):
+            if record and _asked(record.identity) == asked and (found := store.changes_to(identity, files)):
                 return EarlierRun(run_id=file.parent.name, changes=found)
     return None
 
 
-def _asked(identity: Mapping[str, JsonValue]) -> str:
-    return canonical_json([[each["hyperparameters"] for each in identity["experiments"]], identity["settings"]])
+def _asked(identity: RunIdentity) -> str:
+    return canonical_json([[each.hyperparameters for each in identity.experiments], asdict(identity.settings)])

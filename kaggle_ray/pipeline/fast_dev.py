@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
+from kaggle_ray.config.schedule_args import full_schedule_args
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
@@ -61,7 +62,7 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         epochs=2 if hyperparameters.freeze_epochs or is_snapshot or hyperparameters.epoch_rule == "other_folds" else 1,
         evaluate_every=1,
         freeze_epochs=min(1, hyperparameters.freeze_epochs),
-        schedule_args={"num_cycles": min(2, hyperparameters.schedule_args["num_cycles"])}
+        schedule_args={"num_cycles": min(2, _num_cycles(hyperparameters))}
         if is_snapshot
         else hyperparameters.schedule_args,
         start_size=0,
@@ -77,6 +78,11 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
             cut, distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut)
         )
     return cut
+
+
+def _num_cycles(hyperparameters: Hyperparameters) -> int:
+    args = full_schedule_args(hyperparameters.schedule, hyperparameters.schedule_args, epochs=hyperparameters.epochs)
+    return int(args["num_cycles"])
 
 
 def _differences(hyperparameters: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:

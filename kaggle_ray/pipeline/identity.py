@@ -26,6 +26,7 @@ from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.table import Table
 from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
 
 _VERSION = 1
@@ -77,15 +78,15 @@ def run_id(experiments: Sequence[Experiment], settings: Settings) -> str:
 
 def identity_of(
     competition: str, experiments: Sequence[Experiment], folds: Folds, settings: Settings, content: Content
-) -> dict[str, JsonValue]:
-    """Return what has to be the same whenever a run is resumed, as the JSON that run.json keeps."""
-    return {
-        "competition": competition,
-        "experiments": [dataclasses.asdict(experiment) for experiment in experiments],
-        "folds_digest": folds.digest,
-        "settings": dataclasses.asdict(settings),
-        "content": content.to_json(),
-    }
+) -> RunIdentity:
+    """Return what has to be the same whenever a run is resumed."""
+    return RunIdentity(
+        competition=competition,
+        experiments=tuple(experiments),
+        folds_digest=folds.digest,
+        settings=settings,
+        content=content.to_json(),
+    )
 
 
 def differing(values: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

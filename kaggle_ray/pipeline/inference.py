@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,20 +20,20 @@ from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble import Method
 from kaggle_ray.ensemble.methods import blend
+from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
 from kaggle_ray.pool.gather import mean_of
-from kaggle_ray.pool.members import MemberPart, full_model, weighted_members
+from kaggle_ray.pool.members import MemberPart, full_model
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RUN_FILE, RunStore
 from kaggle_ray.submission.submit import checked_draft
-from kaggle_ray.types import Experiment, JsonValue, StoredValues, Trial
+from kaggle_ray.types import Experiment, StoredValues, Trial
 
 if TYPE_CHECKING:
     from kaggle_ray.train.reload import TestRows
@@ -53,7 +53,12 @@ def predict_new(options: PredictOptions) -> Path:
     record = store.record()
     if record is None:
         raise StoreError(f"{options.run}: is no run: it has no {RUN_FILE}.")
-    ensemble = _chosen_ensemble(store)
+    ensemble = chosen_ensemble(store)
+    if ensemble is None:
+        raise StoreError(
+            f"{options.run}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with "
+            f"--budget 0s to ensemble what is complete."
+        )
     settings = _settings(record, options)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
@@ -70,29 +75,17 @@ def predict_new(options: PredictOptions) -> Path:
                     for part in member.parts
                 ]
             )
-            for member in weighted_members(ensemble)
+            for member in ensemble.weighted_members
         }
-        weights = ensemble["weights"]
+        weights = ensemble.weights
         blended = blend([predictions[member_id] for member_id in weights], np.array(list(weights.values())))
-        decision = Decision.from_json(ensemble["decision"])
-        with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
+        with checked_draft(blended, ensemble.decide(), competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))
 
 
-def _chosen_ensemble(store: RunStore) -> dict[str, JsonValue]:
-    found = (store.ensemble(name) for name in get_args(Method))
-    for ensemble in found:
-        if ensemble is not None and ensemble["chosen"]:
-            return ensemble
-    raise StoreError(
-        f"{store.run_dir}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with --budget 0s "
-        f"to ensemble what is complete."
-    )
-
-
-def _settings(record: Mapping[str, JsonValue], options: MachineOptions) -> Settings:
+def _settings(record: RunRecord, options: MachineOptions) -> Settings:
     """Return the run's settings in one process, or where another device is named this machine's defaults of it."""
-    machine, of_run = Machine.here(), Settings(**record["settings"])
+    machine, of_run = Machine.here(), record.settings
     device, threads, dtype = options.device, options.threads, options.dtype
     if (device or of_run.device) == "cuda" and not machine.num_gpus:
         raise ConfigError("the run predicted on a GPU, and none is visible here. Name another device: --device cpu.")
@@ -108,22 +101,20 @@ def _settings(record: Mapping[str, JsonValue], options: MachineOptions) -> Setti
     )
 
 
-def _open(
-    store: RunStore, record: Mapping[str, JsonValue], data_dir: Path, *, skip_unreadable: bool
-) -> tuple[Competition, Samples]:
+def _open(store: RunStore, record: RunRecord, data_dir: Path, *, skip_unreadable: bool) -> tuple[Competition, Samples]:
     """Return the run's competition with the rows of ``data_dir``.
 
     Raises:
         DataError: they have other classes or columns than those of the run.
     """
     # The run may have come from another machine, where the competition's file lay elsewhere.
-    file = Path(record["competition_file"])
-    declared, _ = load_competition(file if file.is_file() else record["competition"])
+    file = Path(record.competition_file)
+    declared, _ = load_competition(file if file.is_file() else record.competition)
     competition, samples = open_competition(declared, data_dir)
-    classes = {head.name: list(head.classes) for head in competition.heads}
-    columns = None if samples.test_table is None else list(samples.test_table.columns)
-    _check_same("classes", record.get("classes_of_heads", classes), classes, data_dir)
-    _check_same("columns of the table", record.get("table_columns", columns), columns, data_dir)
+    classes = {head.name: head.classes for head in competition.heads}
+    columns = None if samples.test_table is None else samples.test_table.columns
+    _check_same("classes", record.classes_of_heads, classes, data_dir)
+    _check_same("columns of the table", record.table_columns, columns, data_dir)
     test_files = samples.test_files
     bad_in_run = {data_dir / name for name in store.unreadable()}
     suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
@@ -136,7 +127,7 @@ def _open(
     return competition, samples
 
 
-def _check_same(what: str, of_run: JsonValue, of_data: JsonValue, data_dir: Path) -> None:
+def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> None:
     if of_run != of_data:
         raise DataError(
             f"{data_dir}: expected the run's {what}, {_brief(of_run)}, got {_brief(of_data)}. "
@@ -144,7 +135,7 @@ def _check_same(what: str, of_run: JsonValue, of_data: JsonValue, data_dir: Path
         )
 
 
-def _brief(value: JsonValue) -> str:
+def _brief(value: object) -> str:
     text = "none" if value is None else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 

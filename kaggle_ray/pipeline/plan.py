@@ -27,6 +27,7 @@ from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.split import split_rows
+from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.train.context import TrialContext
@@ -73,8 +74,8 @@ class RunPlan:
         return self.staged.folder
 
     @property
-    def identity(self) -> dict[str, JsonValue]:
-        """What has to be the same whenever the run is resumed, as JSON."""
+    def identity(self) -> RunIdentity:
+        """What has to be the same whenever the run is resumed."""
         return identity_of(self.competition.name, self.experiments, self.folds, self.settings, self.content)
 
     def trial_context(self) -> TrialContext:
@@ -222,7 +223,7 @@ def _unreadable(
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
 
 
-def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonValue] | None) -> Settings:
+def _settings(options: RunOptions, machine: Machine, record: RunRecord | None) -> Settings:
     """Return the run's settings: those it was started with, save for what the user names."""
     named: dict[str, Any] = {
         "loader_workers": options.loader_workers,
@@ -233,7 +234,7 @@ def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonVa
         settings = machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
         return dataclasses.replace(settings, **{name: value for name, value in named.items() if value is not None})
     named |= {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
-    settings = Settings(**{**record["settings"], **{name: value for name, value in named.items() if value is not None}})
+    settings = dataclasses.replace(record.settings, **{name: of for name, of in named.items() if of is not None})
     if settings.device == "cuda" and not machine.num_gpus:
         raise ConfigError(
             f"run {options.run_id}: was started on a GPU, and none is visible here. Resume it on such a machine, "
@@ -243,13 +244,12 @@ def _settings(options: RunOptions, machine: Machine, record: Mapping[str, JsonVa
 
 
 def _hyperparameter_sets(
-    options: RunOptions, competition: Competition, settings: Settings, record: Mapping[str, JsonValue] | None
+    options: RunOptions, competition: Competition, settings: Settings, record: RunRecord | None
 ) -> list[Hyperparameters]:
     """Return the experiments that the user names, else those that the run was begun with, else the default space's."""
     names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
     if record is not None and not names_any:
-        begun = record["experiments"]
-        return [parse_hyperparameters(each["hyperparameters"], where=each["name"]) for each in begun]
+        return [parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments]
     if options.experiments is not None and options.space is not None:
         raise ConfigError("expected experiments or a space, got both.")
     if options.experiments is not None:

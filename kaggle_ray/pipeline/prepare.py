@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.folds_csv import folds_to_csv
@@ -37,7 +38,7 @@ def check_models(plan: RunPlan) -> None:
         num_table_columns=len(table.columns) if table else 0,
         segments=plan.competition.is_segmentation,
     )
-    checked: list[dict[str, JsonValue]] = []
+    checked: list[tuple[object, ...]] = []
     for experiment in plan.experiments:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         check_recipe(hyperparameters.augment)
@@ -45,15 +46,18 @@ def check_models(plan: RunPlan) -> None:
         check_loss(hyperparameters.loss, hyperparameters.loss_args, plan.competition.heads)
         make_constraint(hyperparameters.constraint, hyperparameters.constraint_args)
         heights = {hyperparameters.size_at(1), hyperparameters.predict_size, hyperparameters.largest_size}
-        asked: dict[str, JsonValue] = {
-            "name": hyperparameters.model,
-            "model_args": hyperparameters.model_args,
-            "head": hyperparameters.head,
-            "pretrained": hyperparameters.pretrained,
-            "sides": sorted(hyperparameters.sides(height) for height in heights),
-        }
+        model_args, head = hyperparameters.model_args, hyperparameters.head
+        sides = sorted(hyperparameters.sides(height) for height in heights)
+        asked = (hyperparameters.model, model_args, head, hyperparameters.pretrained, sides)
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
-            check_model(shapes=shapes, **asked)
+            check_model(
+                hyperparameters.model,
+                model_args=model_args,
+                head=head,
+                pretrained=hyperparameters.pretrained,
+                sides=sides,
+                shapes=shapes,
+            )
             checked.append(asked)
 
 
@@ -64,7 +68,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         RunMismatchError: the folder is another run's.
     """
     store, files = RunStore(plan.run_dir), plan.content.files
-    facts = {
+    facts: dict[str, JsonValue] = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
         "classes_of_heads": {head.name: list(head.classes) for head in plan.competition.heads},
@@ -81,7 +85,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         logger.warning("run %s is a new one: since run %s something has changed: %s", plan.run_id, *earlier.words())
         facts["differs_from"] = earlier.to_json()
     record = store.begin(plan.identity, facts, files)
-    if record["code"] != facts["code"]:
+    if asdict(record.code) != facts["code"]:
         logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
     if plan.unreadable:
         store.save_unreadable(plan.unreadable)

@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+from kaggle_ray.store.record import CodeVersion, Hardware
 from kaggle_ray.types import JsonValue
 
 _PACKAGES = ("kaggle-ray", "numpy", "opencv-python-headless", "pandas", "ray", "scikit-learn", "timm", "torch",
@@ -21,19 +23,19 @@ def provenance(argv: Sequence[str] | None = None) -> dict[str, JsonValue]:
     """Return the facts that run.json keeps beside experiments, folds and settings."""
     return {
         "command": shlex.join(sys.argv if argv is None else argv),
-        "code": code_version(),
+        "code": asdict(code_version()),
         "python": platform.python_version(),
         "packages": package_versions(),
-        "hardware": hardware(),
+        "hardware": asdict(hardware()),
     }
 
 
-def code_version() -> dict[str, str | None]:
+def code_version() -> CodeVersion:
     """Return the commit of the checkout that holds the package and its uncommitted diff; None where there is no git."""
     checkout = Path(__file__).resolve().parent.parent.parent
     if not (checkout / ".git").exists():
-        return {"commit": None, "diff": None}
-    return {"commit": _git(checkout, "rev-parse", "HEAD"), "diff": _git(checkout, "diff", "HEAD")}
+        return CodeVersion(commit=None, diff=None)
+    return CodeVersion(commit=_git(checkout, "rev-parse", "HEAD"), diff=_git(checkout, "diff", "HEAD"))
 
 
 def _git(checkout: Path, *arguments: str) -> str | None:
@@ -57,15 +59,15 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def hardware() -> dict[str, JsonValue]:
+def hardware() -> Hardware:
     """Return the processor, the cores that this process may use, the memory in GiB and the system."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "processor": _processor_name(),
-        "num_cpus": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    return Hardware(
+        processor=_processor_name(),
+        num_cpus=len(os.sched_getaffinity(0)),
+        memory_gib=round(memory, 1),
+        system=f"{platform.system()} {platform.machine()}",
+    )
 
 
 def _processor_name() -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_high
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool, mean_of
@@ -95,8 +96,9 @@ def full_data_epochs(experiment: Experiment, results: Sequence[TrialResult], *, 
         results: (K,) the committed results of its folds.
         greater_is_better: of the metric, where each fold's epoch is chosen by the others.
     """
-    if experiment.hyperparameters["schedule"] == "snapshot":
-        return int(experiment.hyperparameters["epochs"])
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    if hyperparameters.schedule == "snapshot":
+        return hyperparameters.epochs
     of_experiment = {experiment.experiment_id: results}
     (member,) = members_of([experiment], of_experiment, greater_is_better=greater_is_better)
     epochs = zip(member.parts[0].epochs, results, strict=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
-from kaggle_ray.ensemble import Method
+from kaggle_ray.ensemble.saved import saved_ensembles
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.pool.members import models_of, weighted_members
+from kaggle_ray.pool.members import models_of
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import FULL_DATA, Trial, TrialResult
 
@@ -26,10 +25,10 @@ def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> No
     committed = [result for result in results if result.status == "committed"]
     for result in committed:
         store.remove_losing_attempts(result)
-    ensembles = [ensemble for name in get_args(Method) if (ensemble := store.ensemble(name)) is not None]
+    ensembles = saved_ensembles(store)
     if not ensembles or not _has_ended(plan, store):
         return
-    members = [member for ensemble in ensembles for member in weighted_members(ensemble)]
+    members = [member for ensemble in ensembles for member in ensemble.weighted_members]
     needed = models_of(members, plan.experiments)
     for result in committed:
         if result.trial.fold != FULL_DATA:

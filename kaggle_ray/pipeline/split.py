@@ -47,7 +47,7 @@ def split_rows(competition: Competition, samples: Samples, started: RunStore | N
         return _new_folds(competition, samples, find=find and competition.folds.find_near_duplicates)
     near_duplicates = NearDuplicates.from_json(started.near_duplicates())
     samples = samples.without_train_ids(near_duplicates.left_out)
-    folds = folds_from_csv(saved, competition.folds, samples, expected_digest=record["folds_digest"])
+    folds = folds_from_csv(saved, competition.folds, samples, expected_digest=record.folds_digest)
     return Split(samples=samples, folds=folds, near_duplicates=near_duplicates)
 
 

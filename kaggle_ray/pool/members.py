@@ -39,12 +39,6 @@ class Member:
         parts = [{"experiment_id": part.experiment_id, "epochs": list(part.epochs)} for part in self.parts]
         return {"member_id": self.member_id, "name": self.name, "parts": parts}
 
-    @staticmethod
-    def from_json(value: Mapping[str, JsonValue]) -> Member:
-        """Return the member that ``to_json`` described."""
-        parts = [MemberPart(experiment_id=p["experiment_id"], epochs=tuple(p["epochs"])) for p in value["parts"]]
-        return Member(member_id=value["member_id"], name=value["name"], parts=tuple(parts))
-
 
 def members_of(
     experiments: Sequence[Experiment], results: Mapping[str, Sequence[TrialResult]], *, greater_is_better: bool
@@ -62,12 +56,6 @@ def members_of(
             for snapshot, part in _parts_of(experiment, results[experiment.experiment_id], greater_is_better):
                 groups.setdefault((_without_seed(experiment), snapshot), []).append((experiment, part))
     return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
-
-
-def weighted_members(ensemble: Mapping[str, JsonValue]) -> tuple[Member, ...]:
-    """Return the members that have weight in a saved ensemble, given as its JSON."""
-    members = [Member.from_json(value) for value in ensemble["members"]]
-    return tuple(member for member in members if member.member_id in ensemble["weights"])
 
 
 def models_of(members: Sequence[Member], experiments: Sequence[Experiment]) -> dict[Trial, set[int | None]]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from statistics import pstdev
-from typing import get_args
 
 import numpy as np
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
-from kaggle_ray.ensemble import Method
+from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
 from kaggle_ray.errors import StoreError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
 from kaggle_ray.reporters.table import score_text
+from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.saved import saved_submission
 from kaggle_ray.submission.submit import BASELINE, REFIT
-from kaggle_ray.types import Experiment, JsonValue, Trial, TrialResult
+from kaggle_ray.types import Experiment, Trial, TrialResult
 
 
 def board_of(store: RunStore) -> Board:
@@ -26,22 +28,21 @@ def board_of(store: RunStore) -> Board:
         StoreError: the folder is no run.
     """
     record = _record(store)
-    ensembles = _ensembles(store)
-    chosen = next((ensemble for ensemble in ensembles.values() if ensemble["chosen"]), None)
+    chosen = chosen_ensemble(store)
     rows = [_experiment_row(store, experiment, record, chosen) for experiment in store.experiments()]
     rows += [] if chosen is None else _member_rows(chosen)
     rows += [
         BoardRow(
-            name=f"ensemble ({name})",
+            name=f"ensemble ({ensemble.method})",
             kind="ensemble",
-            score=ensemble["score_honest"],
-            in_sample=ensemble["score_in_sample"],
+            score=ensemble.score_honest,
+            in_sample=ensemble.score_in_sample,
         )
-        for name, ensemble in ensembles.items()
+        for ensemble in saved_ensembles(store)
     ]
-    if (baseline := store.submission(BASELINE)) is not None:
-        rows.append(BoardRow(name="baseline (constant)", kind="baseline", score=baseline["score_honest"]))
-    return Board(metric=record["metric"], greater_is_better=record["greater_is_better"], rows=tuple(rows))
+    if (baseline := saved_submission(store, BASELINE)) is not None:
+        rows.append(BoardRow(name="baseline (constant)", kind="baseline", score=baseline.score_honest))
+    return Board(metric=record.metric, greater_is_better=record.greater_is_better, rows=tuple(rows))
 
 
 def report_of(store: RunStore) -> ReportData:
@@ -53,38 +54,33 @@ def report_of(store: RunStore) -> ReportData:
     record = _record(store)
     board = board_of(store)
     experiments = store.experiments()
-    chosen = next((ensemble for ensemble in _ensembles(store).values() if ensemble["chosen"]), None)
+    chosen = chosen_ensemble(store)
     return ReportData(
-        competition=record["competition"],
-        run_id=record["run_id"],
-        command=record["command"],
-        metric_name=record["metric"],
-        greater_is_better=record["greater_is_better"],
+        competition=record.competition,
+        run_id=record.run_id,
+        command=record.command,
+        metric_name=record.metric,
+        greater_is_better=record.greater_is_better,
         board=board,
         histories={
             experiment.name: [
-                result.history if result else () for result in _results(store, experiment, record["num_folds"])
+                result.history if result else () for result in _results(store, experiment, record.num_folds)
             ]
             for experiment in experiments
         },
-        confusion=np.array(chosen["confusion"], dtype=np.int64) if chosen and chosen["confusion"] else None,
-        class_names=record["classes"],
+        confusion=np.array(chosen.confusion, dtype=np.int64) if chosen and chosen.confusion else None,
+        class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
         facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
 
 
-def _record(store: RunStore) -> dict[str, JsonValue]:
+def _record(store: RunStore) -> RunRecord:
     record = store.record()
     if record is None:
         raise StoreError(f"{store.run_dir}: is no run: it has no run.json.")
     return record
-
-
-def _ensembles(store: RunStore) -> dict[str, dict[str, JsonValue]]:
-    found = {name: store.ensemble(name) for name in get_args(Method)}
-    return {name: ensemble for name, ensemble in found.items() if ensemble is not None}
 
 
 def _results(store: RunStore, experiment: Experiment, num_folds: int) -> list[TrialResult | None]:
@@ -93,38 +89,38 @@ def _results(store: RunStore, experiment: Experiment, num_folds: int) -> list[Tr
 
 
 def _experiment_row(
-    store: RunStore, experiment: Experiment, record: Mapping[str, JsonValue], chosen: Mapping[str, JsonValue] | None
+    store: RunStore, experiment: Experiment, record: RunRecord, chosen: SavedEnsemble | None
 ) -> BoardRow:
-    ended = [result for result in _results(store, experiment, record["num_folds"]) if result is not None]
+    ended = [result for result in _results(store, experiment, record.num_folds) if result is not None]
     committed = [result for result in ended if result.status == "committed"]
     fold_scores = [result.score for result in committed if result.score is not None]
-    scores = {} if chosen is None else chosen["scores"]
-    is_member = chosen is not None and any(m["member_id"] == experiment.experiment_id for m in chosen["members"])
+    scores = {} if chosen is None else chosen.scores
+    is_member = chosen is not None and any(m.member_id == experiment.experiment_id for m in chosen.members)
     return BoardRow(
         name=experiment.name,
         kind="experiment",
         score=scores.get(experiment.experiment_id),
         score_std=pstdev(fold_scores) if len(fold_scores) > 1 else None,
-        weight=chosen["weights"].get(experiment.experiment_id, 0.0) if chosen and is_member else None,
+        weight=chosen.weights.get(experiment.experiment_id, 0.0) if chosen and is_member else None,
         folds_done=len(committed),
-        num_folds=record["num_folds"],
-        epochs=int(experiment.hyperparameters["epochs"]),
+        num_folds=record.num_folds,
+        epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).epochs,
         duration_s=sum(result.duration_s for result in ended),
         error=next((result.error for result in ended if result.error), None) or _why_unproven(experiment),
     )
 
 
-def _member_rows(chosen: Mapping[str, JsonValue]) -> list[BoardRow]:
+def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:
     """Return the members of the chosen ensemble that are more than an experiment: snapshots, means over seeds."""
     return [
         BoardRow(
-            name=member["name"],
+            name=member.name,
             kind="member",
-            score=chosen["scores"][member["member_id"]],
-            weight=chosen["weights"].get(member["member_id"], 0.0),
+            score=chosen.scores[member.member_id],
+            weight=chosen.weights.get(member.member_id, 0.0),
         )
-        for member in chosen["members"]
-        if len(member["parts"]) > 1 or "@" in member["member_id"]
+        for member in chosen.members
+        if len(member.parts) > 1 or "@" in member.member_id
     ]
 
 
@@ -142,24 +138,24 @@ def _near_duplicates(store: RunStore) -> dict[str, str]:
 
 def _refit(store: RunStore) -> dict[str, str]:
     """Return that there is a submission of models of all rows, if there is one."""
-    made_of = store.submission(REFIT)
+    made_of = saved_submission(store, REFIT)
     if made_of is None:
         return {}
-    score = made_of["cross_validated_score"]
+    score = made_of.cross_validated_score
     duplicate = "has no honest score" if score is None else f"has {score_text(score)}"
     return {
         "Refit on all rows": f"submissions/{REFIT}.csv. It is not measured on any row; the cross-validated ensemble "
-        f"({made_of['method']}) with the same weights {duplicate}."
+        f"({made_of.method}) with the same weights {duplicate}."
     }
 
 
-def _facts(record: Mapping[str, JsonValue]) -> dict[str, str]:
-    hardware, settings, code = record["hardware"], record["settings"], record["code"]
+def _facts(record: RunRecord) -> dict[str, str]:
+    hardware, settings, code = record.hardware, asdict(record.settings), record.code
     return {
-        "Processor": f"{hardware['processor']}, {hardware['num_cpus']} cores, {hardware['memory_gib']} GiB",
+        "Processor": f"{hardware.processor}, {hardware.num_cpus} cores, {hardware.memory_gib} GiB",
         "Settings": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
-        "Packages": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
-        "Python": record["python"],
-        "Code": f"{(code['commit'] or 'unknown')[:12]}{' with local changes' if code['diff'] else ''}",
-        "Data": record["data"],
+        "Packages": ", ".join(f"{name} {version}" for name, version in record.packages.items()),
+        "Python": record.python,
+        "Code": f"{(code.commit or 'unknown')[:12]}{' with local changes' if code.diff else ''}",
+        "Data": record.data,
     }

@@ -62,7 +62,7 @@ def suggestion_text(sweep: LrSweep) -> str:
 
 def lr_figure(sweep: LrSweep) -> Figure:
     """Return a figure of the losses over the learning rate, with a line at the suggestion."""
-    common = {"type": "scatter", "x": list(sweep.lrs)}
+    common: dict[str, JsonValue] = {"type": "scatter", "x": list(sweep.lrs)}
     data: list[dict[str, JsonValue]] = [
         {
             **common,

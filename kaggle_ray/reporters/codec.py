@@ -11,7 +11,7 @@ from typing import Any
 from kaggle_ray.errors import SchemaVersionError, StoreError, suggest
 from kaggle_ray.reporters.envelope import KINDS, Envelope
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import EpochMetrics, JsonValue
+from kaggle_ray.types import JsonValue
 
 SCHEMA_VERSION = 2
 
@@ -50,7 +50,7 @@ def envelope_to_json(envelope: Envelope) -> dict[str, JsonValue]:
 
 
 def envelope_from_json(data: JsonValue) -> Envelope:
-    """Return the envelope that ``envelope_to_json`` wrote; a measure of an epoch that is null becomes NaN.
+    """Return the envelope that ``envelope_to_json`` wrote.
 
     Raises:
         SchemaVersionError: another version wrote it.
@@ -66,7 +66,7 @@ def envelope_from_json(data: JsonValue) -> Envelope:
     if written.kind not in KINDS:
         raise StoreError(f"event: unknown kind {written.kind!r}{suggest(written.kind, KINDS)}")
     return Envelope(
-        event=from_json(KINDS[written.kind], _with_nan(written.event), where=written.kind),
+        event=from_json(KINDS[written.kind], written.event, where=written.kind),
         competition=written.competition,
         run_id=written.run_id,
         host=written.host,
@@ -86,12 +86,3 @@ def _encode(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_encode(item) for item in value]
     return str(value) if isinstance(value, PurePath) else value
-
-
-def _with_nan(event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the fields of an event with NaN for what an epoch did not measure."""
-    if not isinstance(metrics := event.get("metrics"), Mapping):
-        return dict(event)
-    measures = {spec.name for spec in fields(EpochMetrics) if spec.type == "float"}
-    with_nan = {name: math.nan if item is None and name in measures else item for name, item in metrics.items()}
-    return {**event, "metrics": with_nan}

@@ -14,7 +14,8 @@ import numpy as np
 from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs, Content
-from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_from_json, result_to_json
+from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -110,7 +111,7 @@ class Attempt:
             self._blobs.delete(checkpoint_folder(self.trial))
             return mine
         self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
-        return result_from_json(decode(self._blobs.get(key) or b"", where=key))
+        return from_json(TrialResult, decode(self._blobs.get(key) or b"", where=key), where=key)
 
     def _key(self, name: str) -> str:
         return attempt_key(self.trial, self.attempt_id, name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from kaggle_ray.types import JsonValue
+from kaggle_ray.store.record import RunIdentity
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import Experiment, JsonValue
 
 _NUM_NAMED = 3
 _LONGEST = 120
@@ -26,8 +28,8 @@ class Change:
 
 
 def changes(
-    then: Mapping[str, JsonValue],
-    now: Mapping[str, JsonValue],
+    then: RunIdentity,
+    now: RunIdentity,
     *,
     files_then: Mapping[str, str],
     files_now: Mapping[str, str],
@@ -40,30 +42,30 @@ def changes(
         files_then: image or mask -> digest of its content, when the run was begun; empty where it is not known.
         files_now: the same of now.
     """
-    found = [*_of_values("competition", then.get("competition"), now["competition"])]
-    found += _of_experiments(then["experiments"], now["experiments"])
-    found += _of_mapping("settings", then["settings"], now["settings"])
-    of_content = list(_of_content(then.get("content", {}), now.get("content", {}), files_then, files_now))
+    found = [*_of_values("competition", then.competition, now.competition)]
+    found += _of_experiments(then.experiments, now.experiments)
+    found += _of_mapping("settings", asdict(then.settings), asdict(now.settings))
+    of_content = list(_of_content(then.content, now.content, files_then, files_now))
     found += of_content
-    if not of_content and then.get("folds_digest") != now["folds_digest"]:
-        found.append(Change(what="folds", how=_expected(then.get("folds_digest"), now["folds_digest"])))
-    ids_then, ids_now = ([experiment["experiment_id"] for experiment in side["experiments"]] for side in (then, now))
+    if not of_content and then.folds_digest != now.folds_digest:
+        found.append(Change(what="folds", how=_expected(then.folds_digest, now.folds_digest)))
+    ids_then, ids_now = ([experiment.experiment_id for experiment in side.experiments] for side in (then, now))
     if not found and ids_then != ids_now:
         found.append(Change(what="experiments", how=_expected(ids_then, ids_now)))
     return tuple(found)
 
 
-def _of_experiments(then: Sequence[JsonValue], now: Sequence[JsonValue]) -> Iterator[Change]:
+def _of_experiments(then: Sequence[Experiment], now: Sequence[Experiment]) -> Iterator[Change]:
     """Yield how the hyperparameters differ; ids differ with the content as well, which is told by itself."""
     if len(then) != len(now):
-        names_then, names_now = ({experiment["name"] for experiment in side} for side in (then, now))
+        names_then, names_now = ({experiment.name for experiment in side} for side in (then, now))
         sides = (("with", sorted(names_now - names_then)), ("without", sorted(names_then - names_now)))
         named = [f", {word} {_few(names)}" for word, names in sides if names]
         yield Change(what="experiments", how=f"expected {len(then)}, got {len(now)}{''.join(named)}")
         return
     told: set[Change] = set()
     for before, after in zip(then, now, strict=True):
-        for change in _of_mapping("hyperparameters", before["hyperparameters"], after["hyperparameters"]):
+        for change in _of_mapping("hyperparameters", before.hyperparameters, after.hyperparameters):
             if change not in told:
                 told.add(change)
                 yield change
@@ -83,17 +85,21 @@ def _of_content(
         if part in ("training images", "test images", "masks"):
             of_files = True
         elif part == "competition file":
-            yield from _of_sources(before or {}, after or {})
+            yield from _of_sources(_mapping(before), _mapping(after))
         elif part == "competition":
             yield from _of_declared("competition", before, after)
         elif part == "weights":
-            yield from _of_mapping("file of weights", before or {}, after or {})
+            yield from _of_mapping("file of weights", _mapping(before), _mapping(after))
         elif part == "folds":
             yield Change(what="folds", how="rows are assigned to folds otherwise")
         else:
             yield Change(what=part, how="other values than before" if before and after else _expected(before, after))
     if of_files:
         yield Change(what="images", how=_of_files(files_then, files_now))
+
+
+def _mapping(part: JsonValue) -> dict[str, JsonValue]:
+    return from_json(dict[str, JsonValue], part or {}, where="run.json: content")
 
 
 def _of_files(then: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -6,17 +6,20 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from kaggle_ray.errors import RunMismatchError
+from kaggle_ray.errors import RunMismatchError, StoreError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.changes import Change, changes
 from kaggle_ray.store.predictions import quantised
-from kaggle_ray.store.schema import decode, encode, experiment_from_json, experiment_to_json
+from kaggle_ray.store.record import RunIdentity, RunRecord
+from kaggle_ray.store.schema import decode, encode, experiment_to_json
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Experiment, JsonValue
 
 CONTENT_FILE = "content.json"
@@ -31,18 +34,26 @@ FAST_DEV = "fast-dev"
 _CHUNK_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OfFiles:
+    """What unreadable.json and content.json say of each file."""
+
+    files: dict[str, str]
+
+
 class RunStore(TrialStore):
     """One run's folder: what the run is, its trials, and what follows from them."""
 
     # What the run is ------------------------------------------------------------------------------------------------
 
-    def record(self) -> dict[str, JsonValue] | None:
+    def record(self) -> RunRecord | None:
         """Return what run.json says, None before the run was begun."""
-        return self._json(RUN_FILE)
+        value = self._json(RUN_FILE)
+        return None if value is None else from_json(RunRecord, value, where=str(self.run_dir / RUN_FILE))
 
     def begin(
-        self, identity: Mapping[str, JsonValue], facts: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
-    ) -> dict[str, JsonValue]:
+        self, identity: RunIdentity, facts: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
+    ) -> RunRecord:
         """Write run.json where it is absent, and return what it says.
 
         Args:
@@ -55,7 +66,7 @@ class RunStore(TrialStore):
         """
         if self.blobs.get(RUN_FILE) is None:
             self.blobs.put(CONTENT_FILE, encode({"files": dict(files or {})}))
-            self.blobs.put_if_absent(RUN_FILE, encode({**identity, **facts}))
+            self.blobs.put_if_absent(RUN_FILE, encode({**asdict(identity), **facts}))
         if found := self.changes_to(identity, files):
             raise RunMismatchError(
                 f"{self.run_dir}: was started with other {', '.join(dict.fromkeys(each.what for each in found))}. "
@@ -63,15 +74,13 @@ class RunStore(TrialStore):
                 f"a new run: name another --run-id, or none."
             )
         self.blobs.remove_temporary()
-        return self.record() or {}
+        return self._begun()
 
-    def changes_to(
-        self, identity: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
-    ) -> tuple[Change, ...]:
+    def changes_to(self, identity: RunIdentity, files: Mapping[str, str] | None = None) -> tuple[Change, ...]:
         """Return what differs between the run and another identity, which is described as for ``begin``."""
-        as_read = decode(encode(identity), where=RUN_FILE)  # a tuple is a list there
-        content = self._json(CONTENT_FILE) or {"files": {}}
-        return changes(self.record() or {}, as_read, files_then=content["files"], files_now=files or {})
+        as_read = decode(encode(asdict(identity)), where=RUN_FILE)  # a tuple is a list there
+        now = from_json(RunIdentity, as_read, where=RUN_FILE)
+        return changes(self._begun().identity, now, files_then=self._files(CONTENT_FILE), files_now=files or {})
 
     def folds_csv(self) -> str | None:
         """Return the saved fold plan, None before it was made."""
@@ -88,8 +97,7 @@ class RunStore(TrialStore):
 
     def unreadable(self) -> dict[str, str]:
         """Return file -> reason of what the run leaves out; empty where nothing was looked for."""
-        found = self._json(UNREADABLE_FILE)
-        return {} if found is None else found["files"]
+        return self._files(UNREADABLE_FILE)
 
     def save_near_duplicates(self, description: Mapping[str, JsonValue]) -> None:
         """Save the near-duplicates that the folds were made with; the first list stays."""
@@ -108,7 +116,7 @@ class RunStore(TrialStore):
     def experiments(self) -> tuple[Experiment, ...]:
         """Return the run's experiments in the order of the command; empty before the run was begun."""
         record = self.record()
-        return tuple(experiment_from_json(value) for value in record["experiments"]) if record else ()
+        return record.experiments if record else ()
 
     # What follows from the trials -----------------------------------------------------------------------------------
 
@@ -140,6 +148,17 @@ class RunStore(TrialStore):
         """Save the report; return its path."""
         self.blobs.put(REPORT_FILE, html.encode())
         return self.run_dir / REPORT_FILE
+
+    def _begun(self) -> RunRecord:
+        record = self.record()
+        if record is None:
+            raise StoreError(f"{self.run_dir}: is no run: it has no {RUN_FILE}.")
+        return record
+
+    def _files(self, key: str) -> dict[str, str]:
+        """Return what is said of each of the competition's files; nothing where that was not saved."""
+        value = self._json(key) or {"files": {}}
+        return from_json(_OfFiles, value, where=str(self.run_dir / key)).files
 
 
 def list_runs(root: Path) -> list[RunStore]:

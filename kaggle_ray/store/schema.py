@@ -7,11 +7,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, SchemaVersionError
-from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Lineage, Trial, TrialResult
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, TrialResult
 
 SCHEMA_VERSION = 3
 """1: the first. 2: a lineage tells whether it is proven. 3: ids are made of content, which run.json tells."""
@@ -47,52 +49,63 @@ def experiment_to_json(experiment: Experiment) -> dict[str, JsonValue]:
     return dataclasses.asdict(experiment)
 
 
-def experiment_from_json(value: Mapping[str, JsonValue]) -> Experiment:
-    """Return the experiment of a JSON value."""
-    return Experiment(**value)
-
-
 def result_to_json(result: TrialResult) -> dict[str, JsonValue]:
     """Return the JSON value of a trial's result; what is not finite becomes null."""
     history = [{name: _finite(item) for name, item in dataclasses.asdict(epoch).items()} for epoch in result.history]
     return {**dataclasses.asdict(result), "history": history}
 
 
-def result_from_json(value: Mapping[str, JsonValue]) -> TrialResult:
-    """Return the trial's result of a JSON value; null in the history becomes NaN."""
-    history = tuple(EpochMetrics(**_with_nan(epoch)) for epoch in value["history"])
-    return TrialResult(**{**value, "trial": Trial(**value["trial"]), "history": history})
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What manifest.json says of an attempt's predictions."""
+
+    valid_ids: tuple[str, ...]
+    """Of the fold's own rows, in the order of the predictions."""
+    test_ids: tuple[str, ...]
+    lineage: Mapping[str, JsonValue]
+    """As of ``lineage_to_json``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _StoredLineage:
+    """A lineage as it is kept: the trained rows as a base64 bitmap."""
+
+    folds_digest: str
+    num_rows: int
+    trained_rows: str
+    parents: tuple[str, ...]
+    epoch_rule: EpochRule
+    is_proven: bool
+    weights_digest: str
 
 
 def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
     """Return the JSON value of a lineage: the trained rows as a base64 bitmap."""
     bits = np.packbits(lineage.trained_rows).tobytes()
-    return {
-        "folds_digest": lineage.folds_digest,
-        "num_rows": len(lineage.trained_rows),
-        "trained_rows": base64.b64encode(bits).decode(),
-        "parents": list(lineage.parents),
-        "epoch_rule": lineage.epoch_rule,
-        "is_proven": lineage.is_proven,
-        "weights_digest": lineage.weights_digest,
-    }
-
-
-def lineage_from_json(value: Mapping[str, JsonValue]) -> Lineage:
-    """Return the lineage of a JSON value."""
-    bits = np.frombuffer(base64.b64decode(value["trained_rows"]), dtype=np.uint8)
-    return Lineage(
-        folds_digest=value["folds_digest"],
-        trained_rows=np.unpackbits(bits, count=value["num_rows"]).astype(np.bool_),
-        parents=tuple(value["parents"]),
-        epoch_rule=value["epoch_rule"],
-        is_proven=value["is_proven"],
-        weights_digest=value["weights_digest"],
+    stored = _StoredLineage(
+        folds_digest=lineage.folds_digest,
+        num_rows=len(lineage.trained_rows),
+        trained_rows=base64.b64encode(bits).decode(),
+        parents=lineage.parents,
+        epoch_rule=lineage.epoch_rule,
+        is_proven=lineage.is_proven,
+        weights_digest=lineage.weights_digest,
     )
+    return dataclasses.asdict(stored)
 
 
-def _with_nan(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {name: math.nan if item is None and name != "inner_score" else item for name, item in values.items()}
+def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
+    """Return the lineage of a JSON value, which is a part of the file ``where``."""
+    stored = from_json(_StoredLineage, value, where=where)
+    bits = np.frombuffer(base64.b64decode(stored.trained_rows), dtype=np.uint8)
+    return Lineage(
+        folds_digest=stored.folds_digest,
+        trained_rows=np.unpackbits(bits, count=stored.num_rows).astype(np.bool_),
+        parents=stored.parents,
+        epoch_rule=stored.epoch_rule,
+        is_proven=stored.is_proven,
+        weights_digest=stored.weights_digest,
+    )
 
 
 def _finite(item: float | None) -> float | None:

@@ -22,7 +22,8 @@ from kaggle_ray.store.attempt import (
 )
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.local import LocalBlobs
-from kaggle_ray.store.schema import decode, lineage_from_json, result_from_json
+from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
 
 RUN_FILE = "run.json"
@@ -42,8 +43,9 @@ class TrialStore:
 
     def result(self, trial: Trial) -> TrialResult | None:
         """Return how ``trial`` ended, None where nothing is committed."""
-        value = self._json(result_key(trial))
-        return None if value is None else result_from_json(value)
+        key = result_key(trial)
+        value = self._json(key)
+        return None if value is None else from_json(TrialResult, value, where=str(self.run_dir / key))
 
     def checkpoint(self, trial: Trial) -> bytes | None:
         """Return the last checkpoint of a trial that has not ended, None where there is none."""
@@ -63,15 +65,14 @@ class TrialStore:
         Raises:
             CorruptBlobError: a file is missing or is not the one that was committed.
         """
-        manifest = self._manifest(result)
-        lineage = lineage_from_json(manifest["lineage"])
+        manifest, lineage = self._manifest(result), self.lineage(result)
         valid, test = (
             Predictions(
-                sample_ids=np.array(manifest[f"{part}_ids"], dtype=np.str_),
-                values=self._mapped(result, kept_file(f"{part}.npy", epoch), num_rows=len(manifest[f"{part}_ids"])),
+                sample_ids=np.array(sample_ids, dtype=np.str_),
+                values=self._mapped(result, kept_file(f"{part}.npy", epoch), num_rows=len(sample_ids)),
                 lineage=lineage,
             )
-            for part in ("valid", "test")
+            for part, sample_ids in (("valid", manifest.valid_ids), ("test", manifest.test_ids))
         )
         return valid, test
 
@@ -81,7 +82,7 @@ class TrialStore:
         Raises:
             CorruptBlobError: the manifest is missing or is not the one that was committed.
         """
-        return lineage_from_json(self._manifest(result)["lineage"])
+        return lineage_from_json(self._manifest(result).lineage, where=f"{result.trial}/{MANIFEST_FILE}: lineage")
 
     def weights(self, result: TrialResult, *, epoch: int | None = None) -> bytes:
         """Return a committed trial's weights file; ``epoch`` as for ``predictions``.
@@ -123,8 +124,9 @@ class TrialStore:
         data = self.blobs.get(key)
         return None if data is None else decode(data, where=str(self.run_dir / key))
 
-    def _manifest(self, result: TrialResult) -> dict[str, JsonValue]:
-        return decode(self._verified(result, MANIFEST_FILE), where=f"{result.trial}/{MANIFEST_FILE}")
+    def _manifest(self, result: TrialResult) -> Manifest:
+        where = f"{result.trial}/{MANIFEST_FILE}"
+        return from_json(Manifest, decode(self._verified(result, MANIFEST_FILE), where=where), where=where)
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
         data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
 from kaggle_ray.schedule.source import Done, ListSource, Wait
 from kaggle_ray.store.run import RunStore
@@ -65,9 +65,7 @@ def toy_plan(*, data: Path, runs: Path, experiments: Sequence[ExperimentLike], n
             device="cpu", threads=1, dtype="float32", num_slots=num_slots,
         )
     )  # fmt: skip
-    store = RunStore(plan.run_dir)
-    store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
-    store.save_folds_csv(folds_to_csv(plan.folds))
+    prepare(plan, None)
     return plan
 
 

@@ -26,7 +26,7 @@ from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.table import Table
 from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.testing.toy import TINY
-from kaggle_ray.types import FloatArray, Target
+from kaggle_ray.types import FloatArray, JsonValue, Target
 
 ToyTask = Literal["multilabel", "regression", "masks", "mask_classes", "table", "views", "heads"]
 TOY_TASKS: tuple[ToyTask, ...] = get_args(ToyTask)
@@ -76,7 +76,13 @@ def toy_of(task: ToyTask) -> Competition:
 
 
 def _space(task: ToyTask, settings: Settings) -> SearchSpace:
-    base = {**TINY, "model_args": {"width": 8, "blocks": [1, 1]}, "image_size": SIZE, "epochs": 30, "lr": 2e-2}
+    base: dict[str, JsonValue] = {
+        **TINY,
+        "model_args": {"width": 8, "blocks": [1, 1]},
+        "image_size": SIZE,
+        "epochs": 30,
+        "lr": 2e-2,
+    }
     if "mask" in task:
         base |= {"model": "unet", "model_args": {"width": 4, "depth": 2}}
         base |= {"augment": "light"} if task == "masks" else {}  # a mirror image would swap left and right

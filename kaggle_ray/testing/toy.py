@@ -16,12 +16,18 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.types import JsonValue
 
 CLASSES = ("dark", "bright")
 SIZE = 8
 NUM_TRAIN, NUM_TEST = 60, 20
 
-TINY = {"model": "small_resnet", "model_args": {"width": 4, "blocks": [1]}, "image_size": SIZE, "batch_size": 16}
+TINY: dict[str, JsonValue] = {
+    "model": "small_resnet",
+    "model_args": {"width": 4, "blocks": [1]},
+    "image_size": SIZE,
+    "batch_size": 16,
+}
 """Hyperparameters of a network that trains in milliseconds."""
 
 

@@ -10,6 +10,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import safetensors.torch
@@ -18,7 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from kaggle_ray.errors import CorruptBlobError
-from kaggle_ray.types import JsonValue
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import EpochMetrics, JsonValue
 
 _JSON = "kaggle_ray"
 _VERSION = 1
@@ -79,6 +81,30 @@ class Cadence:
         self._cost_s = self._last - started
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitValues:
+    """What a fit's checkpoint has beside tensors."""
+
+    history: tuple[EpochMetrics, ...]
+    """Of the epochs that have ended."""
+    lr: float
+    step_of_epoch: int
+    loss_of_epoch: float
+    """Sum over the steps of the epoch under way."""
+    seconds_of_epoch: float
+    optimizer: JsonValue
+    """As of ``optimizer_state``; likewise ``Schedule.state_dict``, the scaler's and ``EpochSelection.state``."""
+    schedule: Mapping[str, JsonValue]
+    scaler: Mapping[str, JsonValue]
+    choice: Mapping[str, JsonValue]
+    notes: Mapping[str, JsonValue]
+    """What whoever iterates wants to find again."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the values as JSON."""
+        return asdict(self)
+
+
 def pack(tensors: Mapping[str, Tensor], values: Mapping[str, JsonValue]) -> bytes:
     """Return a checkpoint's bytes: tensors of any device, and JSON."""
     on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
@@ -116,6 +142,15 @@ def below_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
     }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SavedOptimizer:
+    """What a checkpoint keeps of an optimizer beside its tensors."""
+
+    others: Mapping[str, Mapping[str, JsonValue]]
+    """Number of the parameter -> name -> value."""
+    groups: tuple[Mapping[str, JsonValue], ...]
+
+
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], JsonValue]:
     """Return an optimizer's tensors, as ``<parameter number>.<name>``, and what else it has as JSON."""
     state = optimizer.state_dict()
@@ -144,12 +179,14 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], values: 
         if tensor.shape == parameter.shape:
             tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
         state.setdefault(int(number), {})[what] = tensor
-    for number, of_parameter in values["others"].items():
+    of_json = from_json(_SavedOptimizer, values, where="checkpoint: optimizer")
+    for number, of_parameter in of_json.others.items():
         state.setdefault(int(number), {}).update(of_parameter)
     groups = []
-    for fresh, saved in zip(optimizer.state_dict()["param_groups"], values["groups"], strict=True):
+    for fresh, saved in zip(optimizer.state_dict()["param_groups"], of_json.groups, strict=True):
         as_fresh = {
-            name: tuple(value) if isinstance(fresh.get(name), tuple) else value for name, value in saved.items()
+            name: tuple(value) if isinstance(fresh.get(name), tuple) and isinstance(value, list) else value
+            for name, value in saved.items()
         }
         groups.append({**fresh, **as_fresh})
     optimizer.load_state_dict({"state": state, "param_groups": groups})

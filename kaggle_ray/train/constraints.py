@@ -92,8 +92,7 @@ def make_constraint(name: str, constraint_args: Mapping[str, JsonValue]) -> Cons
     builders = {**_OWN, **_REGISTERED}
     if name not in builders:
         raise ConfigError(f"unknown constraint {name!r}{suggest(name, ['none', *builders])}")
-    if not isinstance(constraint_args.get("on", "*"), str):
-        raise ConfigError(f"constraint {name!r}: expected a pattern of names as 'on', got {constraint_args['on']!r}.")
+    _pattern(name, constraint_args)
     try:
         return builders[name](**arguments)
     except TypeError as error:
@@ -114,7 +113,7 @@ def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperpara
     l1 = hyperparameters.l1
     if constraint is None and not l1:
         return
-    pattern = hyperparameters.constraint_args.get("on", "*")
+    pattern = _pattern(hyperparameters.constraint, hyperparameters.constraint_args)
     names = {parameter: name.removeprefix(_NETWORK) for name, parameter in model.named_parameters()}
     constrained = {weight for weight, name in names.items() if weight.ndim > 1 and fnmatchcase(name, pattern)}
     if constraint is not None and not constrained:
@@ -137,6 +136,14 @@ def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperpara
                 weight.copy_(_unless_skipped(optimizer, moved, weight))
 
     optimizer.register_step_post_hook(after_step)
+
+
+def _pattern(name: str, constraint_args: Mapping[str, JsonValue]) -> str:
+    """Return the pattern of the names of the weights that are constrained. Raises ConfigError where it is none."""
+    pattern = constraint_args.get("on", "*")
+    if not isinstance(pattern, str):
+        raise ConfigError(f"constraint {name!r}: expected a pattern of names as 'on', got {pattern!r}.")
+    return pattern
 
 
 def _checked(constrained: Tensor, weight: Tensor, name: str) -> Tensor:

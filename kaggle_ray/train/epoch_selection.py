@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.metrics import Metric
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
 
 Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SavedSelection:
+    """What a checkpoint keeps beside the chosen weights."""
+
+    epoch: int
+    """0 where none is chosen."""
+    score: float
+    num_since: int
 
 
 class EpochSelection:
@@ -56,11 +68,16 @@ class EpochSelection:
 
     def state(self) -> tuple[Weights, dict[str, JsonValue]]:
         """Return what a checkpoint has to keep: tensors, and JSON."""
-        values = {"epoch": self._epoch, "score": self._score if self._epoch else None, "num_since": self._num_since}
+        values: dict[str, JsonValue] = {
+            "epoch": self._epoch,
+            "score": self._score if self._epoch else None,
+            "num_since": self._num_since,
+        }
         return self._weights or {}, values
 
     def load(self, weights: Weights, values: Mapping[str, JsonValue]) -> None:
         """Go on from a checkpoint's state."""
-        self._epoch, self._num_since = values["epoch"], values["num_since"]
-        self._score = float("nan") if values["score"] is None else values["score"]
+        saved = from_json(_SavedSelection, values, where="checkpoint: choice")
+        self._epoch, self._num_since = saved.epoch, saved.num_since
+        self._score = saved.score
         self._weights = dict(weights) if self._epoch else None

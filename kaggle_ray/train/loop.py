@@ -9,7 +9,6 @@ Shape suffixes: N samples, C columns of the prediction, D of a table.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -28,6 +27,7 @@ from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_st
 from kaggle_ray.train.checkpoint import (
     Cadence,
     Checkpoints,
+    FitValues,
     NoCheckpoints,
     below_prefix,
     load_optimizer,
@@ -50,6 +50,7 @@ from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.schedules import make_schedule
 from kaggle_ray.train.start import make_average, make_model
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, IntArray, JsonValue, TrialWarning
 
 _NO_CHECKPOINTS = NoCheckpoints()
@@ -324,35 +325,36 @@ class Fit:
             **with_prefix("chosen", of_epoch_selection),
             "trained_rows": torch.from_numpy(self.trained_rows),
         }
-        values = {
-            "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "lr": self._lr,
-            "step_of_epoch": self._step_of_epoch,
-            "loss_of_epoch": self._loss_of_epoch,
-            "seconds_of_epoch": self._seconds_of_epoch,
-            "optimizer": optimizer_values,
-            "schedule": self._schedule.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "choice": choice_values,
-            "notes": self.notes,
-        }
-        return pack(tensors, values)
+        values = FitValues(
+            history=tuple(self.history),
+            lr=self._lr,
+            step_of_epoch=self._step_of_epoch,
+            loss_of_epoch=self._loss_of_epoch,
+            seconds_of_epoch=self._seconds_of_epoch,
+            optimizer=optimizer_values,
+            schedule=self._schedule.state_dict(),
+            scaler=self._scaler.state_dict(),
+            choice=choice_values,
+            notes=self.notes,
+        )
+        return pack(tensors, values.to_json())
 
     def _load(self) -> None:
         """Take the state of the last checkpoint that rank 0 finds, if there is one."""
         data = self._ranks.of_first(self._checkpoints.load() if self._ranks.rank == 0 else None)
         if data is None:
             return
-        tensors, values = unpack(data, where="checkpoint")
+        tensors, unpacked = unpack(data, where="checkpoint")
+        values = from_json(FitValues, unpacked, where="checkpoint")
         self._model.load_state_dict(below_prefix("model", tensors))
         if self._average is not None:
             self._average.load_state_dict(below_prefix("average", tensors))
-        load_optimizer(self._optimizer, below_prefix("optimizer", tensors), values["optimizer"])
-        self._schedule.load_state_dict(values["schedule"])
-        self._scaler.load_state_dict(values["scaler"])
-        self._epoch_selection.load(below_prefix("chosen", tensors), values["choice"])
-        self.history = [EpochMetrics(**epoch) for epoch in values["history"]]
+        load_optimizer(self._optimizer, below_prefix("optimizer", tensors), values.optimizer)
+        self._schedule.load_state_dict(values.schedule)
+        self._scaler.load_state_dict(dict(values.scaler))
+        self._epoch_selection.load(below_prefix("chosen", tensors), values.choice)
+        self.history = list(values.history)
         self.trained_rows = tensors["trained_rows"].numpy().copy()
-        self._lr, self.notes = values["lr"], values["notes"]
-        self._step_of_epoch, self._seconds_of_epoch = values["step_of_epoch"], values["seconds_of_epoch"]
-        self._loss_of_epoch = values["loss_of_epoch"] if self._ranks.rank == 0 else 0.0
+        self._lr, self.notes = values.lr, dict(values.notes)
+        self._step_of_epoch, self._seconds_of_epoch = values.step_of_epoch, values.seconds_of_epoch
+        self._loss_of_epoch = values.loss_of_epoch if self._ranks.rank == 0 else 0.0

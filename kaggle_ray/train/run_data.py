@@ -178,7 +178,7 @@ class RunData:
         csv, record = self._store.folds_csv(), self._store.record()
         if csv is None or record is None:
             raise StoreError(f"{self._context.run_dir}: is no run: run.json or folds.csv is missing.")
-        return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record["folds_digest"])
+        return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record.folds_digest)
 
     @cached_property
     def _target(self) -> Rows:

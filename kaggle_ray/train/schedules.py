@@ -29,6 +29,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch.optim import Optimizer
@@ -49,11 +50,22 @@ from torch.optim.lr_scheduler import (
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.schedule_args import cycle_ends, full_schedule_args
 from kaggle_ray.train.optim import LR_FACTOR
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
 
 _FEW_STEPS = 5
 """Fewer than this leave no room to rise and fall: the learning rate stays as it is."""
 _NEEDS_ROOM = ("one_cycle", "cosine", "linear", "cyclical")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SavedSchedule:
+    """Where a schedule is, as a checkpoint keeps it."""
+
+    lrs: tuple[float, ...]
+    """Of the optimizer's groups."""
+    scheduler: Mapping[str, JsonValue]
+    """What torch's scheduler keeps of itself."""
 
 
 class Schedule:
@@ -89,9 +101,10 @@ class Schedule:
 
     def load_state_dict(self, state: Mapping[str, JsonValue]) -> None:
         """Go on where ``state`` was taken, from a new schedule of the same hyperparameters and groups."""
-        assert len(state["lrs"]) == len(self._optimizer.param_groups), "the state is of another optimizer's groups"
-        self._scheduler.load_state_dict(copy.deepcopy(state["scheduler"]))
-        for group, lr in zip(self._optimizer.param_groups, state["lrs"], strict=True):
+        saved = from_json(_SavedSchedule, state, where="checkpoint: schedule")
+        assert len(saved.lrs) == len(self._optimizer.param_groups), "the state is of another optimizer's groups"
+        self._scheduler.load_state_dict(copy.deepcopy(dict(saved.scheduler)))
+        for group, lr in zip(self._optimizer.param_groups, saved.lrs, strict=True):
             group["lr"] = lr
 
     def _lrs(self) -> list[float]:
@@ -117,10 +130,10 @@ def snapshot_epochs(hyperparameters: Hyperparameters) -> tuple[int, ...]:
     """
     if hyperparameters.schedule != "snapshot":
         return ()
-    return cycle_ends(hyperparameters.epochs, _args(hyperparameters)["num_cycles"])
+    return cycle_ends(hyperparameters.epochs, int(_args(hyperparameters)["num_cycles"]))
 
 
-def _args(hyperparameters: Hyperparameters) -> dict[str, Any]:
+def _args(hyperparameters: Hyperparameters) -> dict[str, float]:
     return full_schedule_args(hyperparameters.schedule, hyperparameters.schedule_args, epochs=hyperparameters.epochs)
 
 
@@ -158,7 +171,7 @@ def _constant(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_
 
 def _step(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
     args = _args(given)
-    return StepLR(optimizer, step_size=args["every"] * per_epoch, gamma=args["gamma"])
+    return StepLR(optimizer, step_size=int(args["every"]) * per_epoch, gamma=args["gamma"])
 
 
 def _exponential(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
@@ -183,11 +196,11 @@ def _snapshot(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_
 
 def _plateau(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
     args = _args(given)
-    return ReduceLROnPlateau(optimizer, factor=args["gamma"], patience=args["patience"], eps=0.0)
+    return ReduceLROnPlateau(optimizer, factor=args["gamma"], patience=int(args["patience"]), eps=0.0)
 
 
 def _by_epoch(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
-    from_epoch = sorted((int(epoch), float(lr)) for epoch, lr in _args(given).items())
+    from_epoch = sorted((int(epoch), lr) for epoch, lr in _args(given).items())
 
     def lr_of(step: int) -> float:
         return _last_up_to(from_epoch, step // per_epoch + 1, default=given.lr)

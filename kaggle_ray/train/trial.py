@@ -6,8 +6,9 @@ import logging
 import os
 import time
 from bdb import BdbQuit
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict, dataclass
 
 from safetensors.torch import save
 
@@ -27,6 +28,7 @@ from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
 from kaggle_ray.train.schedules import snapshot_epochs
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import (
     FULL_DATA,
     EpochMetrics,
@@ -39,6 +41,15 @@ from kaggle_ray.types import (
 )
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KeptEpoch:
+    """Where the files are that were kept of an epoch, as a checkpoint notes it."""
+
+    attempt_id: str
+    digests: Mapping[str, str]
+    """File name -> sha256."""
 
 
 class StoredCheckpoints:
@@ -133,8 +144,9 @@ class TrialRunner:
             lambda epoch: self._keep(attempt, fit, data, epoch),
             warnings.append,
         )
-        for kept in fit.notes.values():
-            attempt.adopt(kept["attempt_id"], kept["digests"])
+        for note in fit.notes.values():
+            kept = from_json(_KeptEpoch, note, where="checkpoint: notes")
+            attempt.adopt(kept.attempt_id, kept.digests)
         num_resumed = fit.num_resumed
         with closing(fit.epochs()) as epochs:
             for metrics in epochs:
@@ -198,7 +210,8 @@ class TrialRunner:
         for part, num_rows, blocks in _predict(fit, data):
             attempt.put_values(part, blocks, num_rows=num_rows, epoch=epoch)
         # Where the process is killed, whoever goes on from the checkpoint finds them by this.
-        fit.notes[str(epoch)] = {"attempt_id": attempt.attempt_id, "digests": attempt.digests_of(epoch)}
+        kept = _KeptEpoch(attempt_id=attempt.attempt_id, digests=attempt.digests_of(epoch))
+        fit.notes[str(epoch)] = asdict(kept)
 
     def _is_late(self) -> bool:
         return self._context.stop_at is not None and time.time() > self._context.stop_at

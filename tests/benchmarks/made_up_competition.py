@@ -19,6 +19,7 @@ from kaggle_ray import (
     list_images,
     metric_by_name,
 )
+from kaggle_ray.types import JsonValue
 
 CLASSES = ("cat", "dog")
 
@@ -38,7 +39,12 @@ def read(folder: Path) -> Samples:
 
 def default_space(settings: Settings) -> SearchSpace:
     """Four learning rates."""
-    base = {"model": "small_resnet", "model_args": {"width": 8}, "augment": "light", "batch_size": 32}
+    base: dict[str, JsonValue] = {
+        "model": "small_resnet",
+        "model_args": {"width": 8},
+        "augment": "light",
+        "batch_size": 32,
+    }
     return SearchSpace(base=base, grid={"lr": [3e-4, 1e-3, 3e-3, 1e-2]})
 
 

@@ -23,10 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, JsonValue, Trial
 
@@ -60,9 +59,7 @@ def epoch_seconds(
                 device="cpu", dtype="float32", threads=threads, processes=processes,
             )
         )  # fmt: skip
-        store = RunStore(plan.run_dir)
-        store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
-        store.save_folds_csv(folds_to_csv(plan.folds))
+        store = prepare(plan, None)
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
         with closing(TrialRunner(plan.trial_context())) as runner:
             history = [told for told in runner.run(trial) if isinstance(told, EpochMetrics)]

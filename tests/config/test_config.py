@@ -17,7 +17,7 @@ from kaggle_ray.config import (
     with_seeds,
 )
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.types import canonical_json
+from kaggle_ray.types import JsonValue, canonical_json
 
 FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
 
@@ -97,7 +97,7 @@ WRONG: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "message"), WRONG)
-def test_a_value_of_the_wrong_type_or_range_is_named(name: str, value: object, message: str) -> None:
+def test_a_value_of_the_wrong_type_or_range_is_named(name: str, value: JsonValue, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_hyperparameters({name: value}, where="experiment 3")
     assert str(caught.value).startswith(f"experiment 3: hyperparameter {name!r}: expected ")

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from kaggle_ray.decide import Decision, decided, default_decision, default_score, fit_decision
 from kaggle_ray.metrics import ACCURACY, DICE, F2, LOG_LOSS, MEAN_AP_IOU, QUADRATIC_KAPPA, Metric
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import FloatArray, Target
 
 SEEDS = st.integers(0, 10**6)
+
+
+def numbers(decision: Decision, name: str) -> list[float]:
+    return from_json(list[float], decision.parameters[name], where=name)
 
 
 def noisy_labels(seed: int, num_rows: int = 600) -> tuple[Target, FloatArray]:
@@ -78,7 +83,7 @@ def test_the_threshold_of_few_rows_is_not_where_their_scores_happen_to_be_highes
     fitted, highest = [], []
     for seed in range(40):
         target, values = noisy_labels(seed, 200)
-        fitted.append(fit_decision(F2, target, values).parameters["thresholds"][0])
+        fitted.append(numbers(fit_decision(F2, target, values), "thresholds")[0])
         highest.append(cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])])
     target, values = noisy_labels(1000, 20_000)
     best = cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])]
@@ -87,8 +92,7 @@ def test_the_threshold_of_few_rows_is_not_where_their_scores_happen_to_be_highes
 
 def test_few_rows_share_one_threshold() -> None:
     target, values = noisy_labels(0, 15)
-    thresholds = fit_decision(F2, target, values).parameters["thresholds"]
-    assert len(set(thresholds)) == 1
+    assert len(set(numbers(fit_decision(F2, target, values), "thresholds"))) == 1
 
 
 @given(SEEDS)
@@ -103,10 +107,11 @@ def test_own_thresholds_are_no_worse_than_a_common_one_on_many_rows(seed: int) -
 def test_a_speck_is_an_empty_mask() -> None:
     target, values = noisy_masks(0)
     fitted = fit_decision(MEAN_AP_IOU, target, values)
-    assert fitted.parameters["min_pixels"] >= 3
+    min_pixels = from_json(int, fitted.parameters["min_pixels"], where="here")
+    assert min_pixels >= 3
     assert not fitted.apply(values)[40:].any()
     larger = fitted.enlarged(4.0)
-    assert larger.parameters["min_pixels"] == 4 * fitted.parameters["min_pixels"]
+    assert larger.parameters["min_pixels"] == 4 * min_pixels
     assert larger.parameters["threshold"] == fitted.parameters["threshold"]
 
 
@@ -115,7 +120,7 @@ def test_cuts_turn_numbers_into_ordered_classes() -> None:
     target = rng.integers(0, 4, 300)
     values = (0.5 * target + 0.3 + rng.normal(0, 0.1, 300))[:, np.newaxis].astype(np.float32)
     fitted = fit_decision(QUADRATIC_KAPPA, target, values)
-    assert fitted.parameters["cuts"] == sorted(fitted.parameters["cuts"])
+    assert numbers(fitted, "cuts") == sorted(numbers(fitted, "cuts"))
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > 0.95
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > QUADRATIC_KAPPA.score(target, values)
 

@@ -172,11 +172,13 @@ def made_folder(folder: Path) -> Path:
 
 
 def fit(**hyperparameters: Any) -> Fit:
-    params = parse_hyperparameters(
-        {"model": "small_resnet", "model_args": {"width": 4, "blocks": [1]}, "image_size": 12, "batch_size": 8,
-         "epochs": 2, "lr": 1e-2} | hyperparameters,
-        where="here",
-    )  # fmt: skip
+    base: dict[str, Any] = {
+        "model": "small_resnet",
+        "model_args": {"width": 4, "blocks": [1]},
+        "image_size": 12,
+        "batch_size": 8,
+    }
+    params = parse_hyperparameters({**base, "epochs": 2, "lr": 1e-2, **hyperparameters}, where="here")
     done = Fit(noise(params), params, Settings(device="cpu", threads_per_trial=1, dtype="float32"))
     assert list(done.epochs())
     return done

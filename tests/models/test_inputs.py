@@ -11,6 +11,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.models.table import TableNorm
 from kaggle_ray.models.torchvision_models import replace_first_convolution
+from kaggle_ray.types import JsonValue
 
 NAN = float("nan")
 TABLE = torch.tensor([[1.0, 10.0], [3.0, NAN], [5.0, 30.0], [NAN, 20.0]])
@@ -21,7 +22,7 @@ def images(num_channels: int = 3, size: int = 16) -> Tensor:
     return torch.rand(4, num_channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def built(name: str, shapes: Shapes, **model_args: object) -> Model:
+def built(name: str, shapes: Shapes, **model_args: JsonValue) -> Model:
     torch.manual_seed(0)
     model = build_model(name, shapes, model_args=model_args)
     model.fit_table(TABLE)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ from kaggle_ray.types import JsonValue
 QUICK: dict[str, JsonValue] = {**TINY, "epochs": 1}
 
 
-def options(runs: Path, data: Path, **others: JsonValue) -> RunOptions:
-    chosen: dict[str, JsonValue] = {"experiments": [QUICK], "competition": TOY_FILE, "device": "cpu", **others}
+def options(runs: Path, data: Path, **others: Any) -> RunOptions:
+    chosen: dict[str, Any] = {"experiments": [QUICK], "competition": TOY_FILE, "device": "cpu", **others}
     return RunOptions(data=data, runs=runs, threads=1, **chosen)
 
 
-def run(runs: Path, data: Path, **others: JsonValue) -> RunResult:
+def run(runs: Path, data: Path, **others: Any) -> RunResult:
     return execute(options(runs, data, **others), launcher="local")
 
 

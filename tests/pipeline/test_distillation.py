@@ -20,8 +20,15 @@ from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.losses import Outputs, distill_loss, make_distillation_losses
 from kaggle_ray.types import JsonValue, Trial
 
-TEACHER = {"model_args": {"width": 8, "blocks": [1]}, "epochs": 8, "lr": 2e-2}
-STUDENT = {**TINY, "epochs": 3, "lr": 2e-2, "mixup": 0.2, "distill_from": TEACHER, "distill_weight": 0.7}
+TEACHER: dict[str, JsonValue] = {"model_args": {"width": 8, "blocks": [1]}, "epochs": 8, "lr": 2e-2}
+STUDENT: dict[str, JsonValue] = {
+    **TINY,
+    "epochs": 3,
+    "lr": 2e-2,
+    "mixup": 0.2,
+    "distill_from": TEACHER,
+    "distill_weight": 0.7,
+}
 
 
 def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue]) -> RunResult:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ class Finished:
 
 
 def options(
-    runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: JsonValue
+    runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: Any
 ) -> RunOptions:
     return RunOptions(
         competition=TOY_FILE, experiments=experiments, data=data, runs=runs, device="cpu", threads=1, **others

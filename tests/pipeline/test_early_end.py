@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ ENDLESS: dict[str, JsonValue] = {**TINY, "epochs": 100_000, "lr": 5e-3}
 
 
 def options(
-    runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: JsonValue
+    runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: Any
 ) -> RunOptions:
     return RunOptions(
         competition=TOY_FILE, experiments=experiments, data=data, runs=runs, device="cpu", threads=1, **others

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.errors import NothingToSubmitError, RunMismatchError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.store.run import RunStore
@@ -22,7 +22,7 @@ from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import JsonValue, Trial, TrialMessage, TrialResult
 
-POINT = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
+POINT: dict[str, JsonValue] = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
 SNAPSHOTS = {**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
 
 
@@ -96,7 +96,7 @@ def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, 
 
 
 def test_a_child_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Path) -> None:
-    child = {**POINT, "epochs": 2, "init_from": {"epoch_rule": "scored_fold", "epochs": 3}}
+    child: dict[str, JsonValue] = {**POINT, "epochs": 2, "init_from": {"epoch_rule": "scored_fold", "epochs": 3}}
     with pytest.raises(NothingToSubmitError, match="--admit-unproven"):
         run(tmp_path, toy_data, child)
 
@@ -126,9 +126,7 @@ def plan_of(runs: Path, data: Path, hyperparameters: Mapping[str, JsonValue]) ->
             device="cpu", threads=1, dtype="float32", checkpoint_every_s=0.0,
         )
     )  # fmt: skip
-    store = RunStore(plan.run_dir)
-    store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
-    store.save_folds_csv(folds_to_csv(plan.folds))
+    prepare(plan, None)
     return plan
 
 

@@ -24,6 +24,7 @@ from kaggle_ray.pipeline.identity import Content, described, differing, experime
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
+from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.past_runs import copy_past_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Experiment, JsonValue
@@ -56,7 +57,7 @@ def id_of(values: dict[str, JsonValue], content: Content = CONTENT) -> str:
 
 
 @given(values=hyperparameter_sets, random=st.randoms(use_true_random=False))
-def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: random.Random) -> None:
+def test_the_id_ignores_the_order_of_keys(values: dict[str, Any], random: random.Random) -> None:
     keys = list(values)
     random.shuffle(keys)
     shuffled = {key: values[key] for key in keys}
@@ -66,7 +67,7 @@ def test_the_id_ignores_the_order_of_keys(values: dict[str, JsonValue], random: 
 
 
 @given(values=hyperparameter_sets)
-def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, JsonValue]) -> None:
+def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, Any]) -> None:
     as_floats = {name: float(value) if name in FLOAT_FIELDS else value for name, value in values.items()}
     as_ints = {
         name: int(value) if name in FLOAT_FIELDS and value == int(value) else value for name, value in values.items()
@@ -132,15 +133,15 @@ def test_an_id_is_what_it_was_when_it_was_made() -> None:
 
 
 def test_a_parent_counts_by_what_it_is_and_not_by_how_it_is_named() -> None:
-    child = {"lr": 0.1, "image_size": 64, "init_from": {"image_size": 32}}
-    same = {**child, "init_from": {"image_size": 32, "lr": 0.1}}
-    other = {**child, "init_from": {"image_size": 16}}
+    child: dict[str, JsonValue] = {"lr": 0.1, "image_size": 64, "init_from": {"image_size": 32}}
+    same: dict[str, JsonValue] = {**child, "init_from": {"image_size": 32, "lr": 0.1}}
+    other: dict[str, JsonValue] = {**child, "init_from": {"image_size": 16}}
     assert id_of(child) == id_of(same)
     assert len({id_of(child), id_of(other), id_of({"lr": 0.1, "image_size": 64})}) == 3
 
 
 def test_a_file_of_weights_counts_by_its_content() -> None:
-    values = {"pretrained": True, "model_args": {"weights": "/somewhere/resnet.pth"}}
+    values: dict[str, JsonValue] = {"pretrained": True, "model_args": {"weights": "/somewhere/resnet.pth"}}
     ids = {id_of(values, Content(weights={"/somewhere/resnet.pth": digest})) for digest in ("a" * 64, "b" * 64, None)}
     assert len(ids) == 3
 
@@ -250,7 +251,9 @@ def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder, ca
     store = prepare(second, command=None)
     said = "images: 1 of 80 changed, such as train/a001.png"
     assert f"run {second.run_id} is a new one: since run {first.run_id} something has changed: {said}" in caplog.text
-    assert (store.record() or {})["differs_from"] == {"run_id": first.run_id, "changed": [said]}
+    record = store.record()
+    assert record is not None
+    assert record.differs_from == DiffersFrom(run_id=first.run_id, changed=(said,))
 
 
 # What a refusal says ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from kaggle_ray.errors import ConfigError, RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 MakePlan = Callable[..., RunPlan]
@@ -31,7 +31,7 @@ def plan_with(toy_data: Path, tmp_path: Path) -> MakePlan:
 
 
 def begin(plan: RunPlan) -> None:
-    RunStore(plan.run_dir).begin(plan.identity, {})
+    prepare(plan, None)
 
 
 # Limits -----------------------------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.identity import Content
 from kaggle_ray.pool.members import Member, best_epoch_of_others, members_of
-from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Trial, TrialResult
 
 CURVES = [{1: 0.5, 2: 0.4, 3: 0.6}, {1: 0.3, 2: 0.5, 3: 0.4}, {1: 0.9, 2: 0.1, 3: 0.2}]
 
 
-def experiments_of(*hyperparameter_sets: Mapping[str, object]) -> tuple[Experiment, ...]:
+def experiments_of(*hyperparameter_sets: Mapping[str, JsonValue]) -> tuple[Experiment, ...]:
     parsed = [
         parse_hyperparameters({"epochs": 3, **hyperparameters}, where="here") for hyperparameters in hyperparameter_sets
     ]
@@ -92,5 +93,5 @@ def test_an_experiment_without_results_is_no_member() -> None:
 def test_a_member_is_read_back_from_json(kept: tuple[int, ...]) -> None:
     experiments = experiments_of({"seed": 0}, {"seed": 1})
     for member in of(experiments, kept):
-        assert Member.from_json(member.to_json()) == member
+        assert from_json(Member, member.to_json(), where="here") == member
         assert dataclasses.is_dataclass(member)

@@ -13,7 +13,7 @@ import pytest
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.figures import NUM_SHOWN, PALETTE, marks
 from kaggle_ray.report.html import ReportData, render_report
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, JsonValue
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 MODELS = ["resnet18", "convnext-atto", "wide-cnn", "efficientnet-b0", "vit-tiny", "mixer-s"]
@@ -35,7 +35,8 @@ def invented_history(rng: np.random.Generator, *, skill: float, num_epochs: int)
 def demo_report(num_experiments: int = 6, *, num_folds: int = 5, seed: int = 0) -> ReportData:
     """A run with realistic figures, the last experiment of which failed in fold 3."""
     rng = np.random.default_rng(seed)
-    histories, rows, experiments = {}, [], {}
+    histories, rows = {}, []
+    experiments: dict[str, dict[str, JsonValue]] = {}
     for index in range(num_experiments):
         name = f"{MODELS[index % len(MODELS)]}-{['lr1e-3', 'lr3e-4', 'mixup', 'ema'][index % 4]}-{index:02d}"
         skill, num_epochs = 0.42 + 0.035 * index + rng.normal(0, 0.005), 12 if index % 2 else 20

@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.store.changes import changes
+from kaggle_ray.store.record import RunIdentity
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
 
+SETTINGS = {"device": "cpu", "threads_per_trial": 1, "dtype": "float32"}
 RUN: dict[str, Any] = {
     "competition": "toy",
     "experiments": [{"experiment_id": "a" * 12, "name": "net", "hyperparameters": {"lr": 0.1, "tta": "none"}}],
     "folds_digest": "f" * 12,
-    "settings": {"threads_per_trial": 1},
+    "settings": SETTINGS,
     "content": {
         "labels": "1",
         "training images": "2",
@@ -27,8 +30,12 @@ RUN: dict[str, Any] = {
 FILES = {f"train/{number}.png": str(number) for number in range(6)}
 
 
+def identity(value: dict[str, Any]) -> RunIdentity:
+    return from_json(RunIdentity, value, where="run.json")
+
+
 def told(now: dict[str, Any], files: dict[str, str] = FILES, then: dict[str, Any] = RUN) -> list[str]:
-    return [str(change) for change in changes(then, now, files_then=FILES, files_now=files)]
+    return [str(change) for change in changes(identity(then), identity(now), files_then=FILES, files_now=files)]
 
 
 def with_content(**parts: JsonValue) -> dict[str, Any]:
@@ -45,7 +52,7 @@ def test_nothing_is_told_of_the_same_run() -> None:
     ("now", "expected"),
     [
         ({**RUN, "competition": "pets"}, ["competition: expected 'toy', got 'pets'"]),
-        ({**RUN, "settings": {"threads_per_trial": 2}}, ["settings threads_per_trial: expected 1, got 2"]),
+        ({**RUN, "settings": {**SETTINGS, "threads_per_trial": 2}}, ["settings threads_per_trial: expected 1, got 2"]),
         ({**RUN, "folds_digest": "0" * 12}, [f"folds: expected '{'f' * 12}', got '{'0' * 12}'"]),
         ({**RUN, "experiments": []}, ["experiments: expected 1, got 0, without net"]),
         (with_content(labels="9"), ["labels: other values than before"]),

@@ -13,28 +13,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_ray.errors import CorruptBlobError, RunMismatchError, SchemaVersionError
+from kaggle_ray.config.settings import Settings
+from kaggle_ray.errors import CorruptBlobError, JsonShapeError, RunMismatchError, SchemaVersionError
+from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import RunStore, list_runs
 from kaggle_ray.store.schema import (
     decode,
     encode,
-    experiment_from_json,
     experiment_to_json,
     lineage_from_json,
     lineage_to_json,
-    result_from_json,
     result_to_json,
 )
 from kaggle_ray.testing.attempts import put_predictions
-from kaggle_ray.types import EpochMetrics, Experiment, FloatArray, Lineage, Predictions, Trial, TrialResult
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import EpochMetrics, Experiment, FloatArray, JsonValue, Lineage, Predictions, Trial, TrialResult
 
 TRIAL = Trial(experiment_id="0123456789ab", fold=1)
 LINEAGE = Lineage(folds_digest="f" * 12, trained_rows=np.array([True, False, True]), weights_digest="w" * 64)
-IDENTITY = {
-    "competition": "toy",
-    "experiments": [{"experiment_id": "0123456789ab", "name": "a", "hyperparameters": {"lr": 0.1}}],
-    "folds_digest": "f" * 12,
-    "settings": {"threads_per_trial": 1},
+IDENTITY = RunIdentity(
+    competition="toy",
+    experiments=(Experiment(experiment_id="0123456789ab", name="a", hyperparameters={"lr": 0.1}),),
+    folds_digest="f" * 12,
+    settings=Settings(device="cpu", threads_per_trial=1, dtype="float32"),
+    content={"folds": "f" * 12},
+)
+FACTS: dict[str, JsonValue] = {
+    "run_id": "x",
+    "classes": ["cat", "dog"],
+    "classes_of_heads": {"target": ["cat", "dog"]},
+    "table_columns": None,
+    "metric": "log_loss",
+    "greater_is_better": False,
+    "num_folds": 2,
+    "competition_file": "toy.py",
+    "data": "data/toy",
+    "fast_dev": False,
+    "command": "first",
+    "code": {"commit": None, "diff": None},
+    "python": "3.11.0",
+    "packages": {"numpy": "2.0"},
+    "hardware": {"processor": "a", "num_cpus": 2, "memory_gib": 8, "system": "Linux"},
 }
 
 
@@ -166,7 +185,7 @@ def test_an_array_of_objects_is_refused_although_its_digest_is_right(tmp_path: P
     np.save(tmp_path / "objects.npy", np.array([{"code": "runs here"}], dtype=object), allow_pickle=True)
     for name in ("valid.npy", "test.npy"):
         attempt.put(name, (tmp_path / "objects.npy").read_bytes())
-    manifest = {"valid_ids": ["a"], "test_ids": ["t"], "lineage": lineage_to_json(LINEAGE)}
+    manifest: dict[str, JsonValue] = {"valid_ids": ["a"], "test_ids": ["t"], "lineage": lineage_to_json(LINEAGE)}
     attempt.put("manifest.json", encode(manifest))
     result = attempt.commit(TrialResult(trial=TRIAL, status="committed", attempt_id=""))
     with pytest.raises(CorruptBlobError, match=r"valid\.npy"):
@@ -175,9 +194,9 @@ def test_an_array_of_objects_is_refused_although_its_digest_is_right(tmp_path: P
 
 @pytest.mark.parametrize("version", [0, 1, "2", None])
 @pytest.mark.parametrize("file", ["run.json", "result.json", "manifest.json"])
-def test_an_unknown_schema_version_is_refused_by_name(tmp_path: Path, file: str, version: object) -> None:
+def test_an_unknown_schema_version_is_refused_by_name(tmp_path: Path, file: str, version: JsonValue) -> None:
     store = RunStore(tmp_path)
-    store.begin(IDENTITY, {})
+    store.begin(IDENTITY, FACTS)
     result = committed(store, 0.5)
     data = encode({**json.loads(next(tmp_path.rglob(file)).read_bytes()), "schema_version": version})
     if file == "manifest.json":
@@ -206,25 +225,37 @@ def test_the_first_start_writes_run_json_and_a_resume_reads_it(tmp_path: Path) -
     store = RunStore(tmp_path)
     assert store.record() is None
     assert store.experiments() == ()
-    first = store.begin(IDENTITY, {"command": "first"})
-    assert first == {**IDENTITY, "command": "first"}
-    assert store.begin(IDENTITY, {"command": "second"}) == first
+    store.begin(IDENTITY, FACTS)
+    first = store.record()
+    assert first is not None
+    assert first.command == "first"
+    store.begin(IDENTITY, {**FACTS, "command": "second"})
+    assert store.record() == first
+    assert store.experiments() == first.experiments
     assert store.experiments()[0].hyperparameters == {"lr": 0.1}
 
 
 def test_a_run_folder_of_another_run_is_refused_and_every_difference_is_named(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
-    store.begin(IDENTITY, {})
-    other = {**IDENTITY, "settings": {"threads_per_trial": 2}, "experiments": []}
+    store.begin(IDENTITY, FACTS)
+    before = store.record()
+    settings = dataclasses.replace(IDENTITY.settings, threads_per_trial=2)
+    other = dataclasses.replace(IDENTITY, settings=settings, experiments=())
     with pytest.raises(RunMismatchError) as error:
-        store.begin(other, {})
+        store.begin(other, FACTS)
     message = str(error.value)
     assert "was started with other experiments, settings threads_per_trial." in message
     assert "settings threads_per_trial: expected 1, got 2" in message
     assert "experiments: expected 1, got 0, without a" in message
     assert "--run-id" in message
     assert "folds" not in message
-    assert store.record() == IDENTITY
+    assert store.record() == before
+
+
+def test_a_record_of_another_shape_is_refused_by_file_and_field(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    with pytest.raises(JsonShapeError, match=r"run\.json: num_folds: expected an integer, got 'two'"):
+        store.begin(IDENTITY, {**FACTS, "num_folds": "two"})
 
 
 def test_fold_plan_and_experiments_stay_as_they_were_first_saved(tmp_path: Path) -> None:
@@ -256,7 +287,7 @@ def test_ensembles_and_submissions_are_replaced(tmp_path: Path) -> None:
 
 def test_list_runs_finds_the_folders_that_were_begun(tmp_path: Path) -> None:
     for name in ("toy/b", "toy/a", "digits/c"):
-        RunStore(tmp_path / name).begin(IDENTITY, {})
+        RunStore(tmp_path / name).begin(IDENTITY, FACTS)
     (tmp_path / "toy" / "not begun").mkdir()
     assert [store.run_dir.relative_to(tmp_path).as_posix() for store in list_runs(tmp_path)] == [
         "digits/c",
@@ -301,7 +332,7 @@ def as_read(metrics: EpochMetrics) -> EpochMetrics:
 
 @given(results)
 def test_a_result_survives_its_json_but_for_infinities_which_become_nan(result: TrialResult) -> None:
-    read = result_from_json(decode(encode(result_to_json(result)), where="result.json"))
+    read = from_json(TrialResult, decode(encode(result_to_json(result)), where="result.json"), where="here")
     assert dataclasses.replace(read, history=()) == dataclasses.replace(result, history=())
     for got, written in zip(read.history, result.history, strict=True):
         assert got.inner_score == written.inner_score
@@ -321,7 +352,7 @@ def test_a_lineage_survives_its_json(trained_rows: list[bool], digests: tuple[st
         parents=tuple(parents),
         weights_digest=digests[1],
     )
-    read = lineage_from_json(decode(encode(lineage_to_json(lineage)), where="manifest.json"))
+    read = lineage_from_json(decode(encode(lineage_to_json(lineage)), where="manifest.json"), where="manifest.json")
     assert read.trained_rows.tolist() == trained_rows
     assert read.trained_rows.dtype == np.bool_
     rest = [dataclasses.replace(item, trained_rows=np.zeros(0, np.bool_)) for item in (read, lineage)]
@@ -338,6 +369,7 @@ json_values = st.recursive(
 
 
 @given(hex_ids, st.text(), st.dictionaries(st.text(), json_values, max_size=4))
-def test_an_experiment_survives_its_json(experiment_id: str, name: str, hyperparameters: dict[str, object]) -> None:
+def test_an_experiment_survives_its_json(experiment_id: str, name: str, hyperparameters: dict[str, JsonValue]) -> None:
     experiment = Experiment(experiment_id=experiment_id, name=name, hyperparameters=hyperparameters)
-    assert experiment_from_json(decode(encode(experiment_to_json(experiment)), where="here")) == experiment
+    read = from_json(Experiment, decode(encode(experiment_to_json(experiment)), where="here"), where="here")
+    assert read == experiment

@@ -27,13 +27,13 @@ from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.types import EpochMetrics, TrialWarning
+from kaggle_ray.types import EpochMetrics, JsonValue, TrialWarning
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 CPU = torch.device("cpu")
 
 
-def hyperparameters_of(task: ToyTask, **values: object) -> Hyperparameters:
+def hyperparameters_of(task: ToyTask, **values: JsonValue) -> Hyperparameters:
     base = toy_of(task).default_space(SETTINGS).base
     return parse_hyperparameters({**base, "epochs": 2, **values}, where="here")
 

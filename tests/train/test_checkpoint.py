@@ -19,14 +19,18 @@ from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.train.checkpoint import Cadence, load_optimizer, optimizer_state, pack, unpack
+from kaggle_ray.train.checkpoint import Cadence, FitValues, load_optimizer, optimizer_state, pack, unpack
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.preemption import Terminated
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import JsonValue
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
-BASE = {"model": "small_resnet", "model_args": {"width": 4, "blocks": [1], "dropout": 0.3}, "image_size": 12,
-        "batch_size": 8, "epochs": 3, "lr": 1e-2, "augment": "heavy"}  # fmt: skip
+BASE: dict[str, JsonValue] = {
+    "model": "small_resnet", "model_args": {"width": 4, "blocks": [1], "dropout": 0.3}, "image_size": 12,
+    "batch_size": 8, "epochs": 3, "lr": 1e-2, "augment": "heavy",
+}  # fmt: skip
 RECIPES = [
     {"ema_decay": 0.9, "mixup": 0.4, "cutmix": 1.0},
     {"optimizer": "sgd", "schedule": "cosine", "accumulate": 3, "clip_norm": 0.1},
@@ -89,7 +93,7 @@ def fit_hyperparameters(fit: Fit) -> Hyperparameters:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: "-".join(recipe))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[str, object], dtype: str) -> None:
+def test_a_fit_that_goes_on_from_any_step_ends_with_the_same_bits(recipe: dict[str, JsonValue], dtype: str) -> None:
     hyperparameters = parse_hyperparameters({**BASE, **recipe}, where="here")
     settings = dataclasses.replace(SETTINGS, dtype=dtype)  # type: ignore[arg-type]
     undisturbed = outcome(Fit(data_for(hyperparameters), hyperparameters, settings))
@@ -141,8 +145,8 @@ def test_sigterm_saves_this_very_step_and_then_ends_the_fit() -> None:
         terminate_in_second_epoch()
     assert signal.getsignal(signal.SIGTERM) is before
     (data,) = kept.saved
-    _, values = unpack(data, where="here")
-    assert (len(values["history"]), values["step_of_epoch"]) == (1, 1)
+    values = from_json(FitValues, unpack(data, where="here")[1], where="here")
+    assert (len(values.history), values.step_of_epoch) == (1, 1)
     assert outcome(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(data))) == undisturbed
 
 

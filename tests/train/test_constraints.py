@@ -17,6 +17,7 @@ from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train import constraints
 from kaggle_ray.train.constraints import constrain, make_constraint, register_constraint
 from kaggle_ray.train.optim import make_optimizer
+from kaggle_ray.types import JsonValue
 
 INPUTS = torch.randn(32, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 CLASSES = torch.arange(32) % 2
@@ -243,7 +244,7 @@ def test_a_name_of_ours_is_not_taken(name: str) -> None:
         ("none", {"max_norm": 3.0}, "there is no constraint that takes them"),
     ],
 )
-def test_a_wrong_name_or_argument_is_named(name: str, arguments: dict[str, object], message: str) -> None:
+def test_a_wrong_name_or_argument_is_named(name: str, arguments: dict[str, JsonValue], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_constraint(name, arguments)
     assert message in str(caught.value)

@@ -10,6 +10,7 @@ from kaggle_ray.config import Hyperparameters, Optimizer
 from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.optim import make_optimizer
+from kaggle_ray.types import JsonValue
 
 FROZEN = Hyperparameters(pretrained=True, freeze_epochs=2, lr=1e-2, weight_decay=0.5)
 PLAIN = Shapes(num_outputs=2)
@@ -20,7 +21,7 @@ TABLE = Shapes(num_outputs=2, num_table_columns=3)
 def small(shapes: Shapes = PLAIN) -> Model:
     torch.manual_seed(0)
     name = "unet" if shapes.segments else "small_resnet"
-    args = {"width": 4, "depth": 2} if shapes.segments else {"width": 4, "blocks": [1, 1]}
+    args: dict[str, JsonValue] = {"width": 4, "depth": 2} if shapes.segments else {"width": 4, "blocks": [1, 1]}
     return build_model(name, shapes, model_args=args)
 
 

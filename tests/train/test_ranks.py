@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY
@@ -38,9 +38,7 @@ def plan_of(runs: Path, data: Path, *experiments: ExperimentLike, processes: int
             device="cpu", threads=1, dtype="float32", processes=processes, checkpoint_every_s=0.0,
         )
     )  # fmt: skip
-    store = RunStore(plan.run_dir)
-    store.begin(plan.identity, {"num_folds": plan.folds.num_folds})
-    store.save_folds_csv(folds_to_csv(plan.folds))
+    prepare(plan, None)
     return plan
 
 

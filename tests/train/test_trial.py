@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kaggle_ray.models import register_model, registry
 from kaggle_ray.testing.launcher_contract import GOOD, NUM_EPOCHS, WARNING, toy_plan, trials_of
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialWarning
+from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialMessage, TrialResult, TrialWarning
 
 
 def run(runner: TrialRunner, trial: Trial) -> tuple[list[TrialMessage], TrialResult]:
@@ -63,7 +63,7 @@ def test_a_warning_comes_before_the_measures_of_its_epoch(toy_data: Path, tmp_pa
 
 @pytest.mark.usefixtures("_steep_model")
 def test_what_was_warned_of_before_a_failure_is_told_too(toy_data: Path, tmp_path: Path) -> None:
-    steep = {"model": "steep", "image_size": 8, "batch_size": 16, "epochs": 2}
+    steep: dict[str, JsonValue] = {"model": "steep", "image_size": 8, "batch_size": 16, "epochs": 2}
     plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[steep])
     (warning,), result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
     assert isinstance(warning, TrialWarning)

@@ -15,6 +15,7 @@ from torch import Tensor
 from kaggle_ray.data.head import Head, PlacedHead
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.rows import Rows
+from kaggle_ray.typed_json import is_number
 from kaggle_ray.types import Float64Array, IntArray, JsonValue
 
 CountClasses = Callable[[], Float64Array]
@@ -105,7 +106,7 @@ def pos_weight_of(given: JsonValue, head: Head, count: CountClasses) -> Tensor |
         weights_Q = np.where(varies_Q, counts_QK[:, 0] / np.maximum(counts_QK[:, 1], 1), 1.0)
     else:
         labels = head.classes[-1:] if head.task == "binary" else head.classes
-        given = [given] * len(labels) if _is_number(given) else given
+        given = [given] * len(labels) if is_number(given) else given
         weights_Q = _by_class("pos_weight", given, labels)
     return torch.from_numpy(weights_Q.astype(np.float32))
 
@@ -117,14 +118,11 @@ def _by_class(name: str, given: JsonValue, classes: Sequence[str]) -> Float64Arr
             if key not in classes:
                 raise ConfigError(f"{name}: unknown class {key!r}{suggest(str(key), classes)}")
         given = [given.get(key, 1.0) for key in classes]
-    valid = isinstance(given, list | tuple) and all(_is_number(value) and value > 0 for value in given)
-    if not valid or len(given) != len(classes):
+    items = given if isinstance(given, list | tuple) else ()
+    weights = [item for item in items if is_number(item) and 0 < item < math.inf]
+    if not len(weights) == len(items) == len(classes):
         raise ConfigError(
             f"{name}: expected 'balanced', or positive numbers for the {len(classes)} classes {', '.join(classes)} "
             f"as a list or a dictionary, got {given!r}."
         )
-    return np.array(given, dtype=np.float64)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return np.array(weights, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from kaggle_ray.train.losses.class_weights import (
     is_softmax,
     pos_weight_of,
 )
+from kaggle_ray.typed_json import is_number
 from kaggle_ray.types import Float64Array, JsonValue, Task
 
 SampleLoss = Callable[[Tensor, Tensor], Tensor]
@@ -145,8 +147,7 @@ def _make_loss(head: Head, name: str, args: Mapping[str, JsonValue], count: Coun
 def _number(name: str, value: JsonValue, *, at_least: float = 0.0, above: float | None = None) -> float:
     """Return ``value`` as a float in its range; raises ConfigError."""
     expected = f"a number of at least {at_least:g}" if above is None else f"a number above {above:g}"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-    if not is_number or value < at_least or (above is not None and value <= above):
+    if not is_number(value) or not at_least <= value < math.inf or (above is not None and value <= above):
         raise ConfigError(f"{name}: expected {expected}, got {value!r}.")
     return float(value)
 
@@ -179,9 +180,10 @@ def _focal(
         return partial(classification.focal, gamma=gamma, class_weights=class_weights_of(class_weights, head, count))
     if class_weights is not None:
         raise ConfigError("class_weights are for one of several classes. Use alpha, from 0 to 1.")
-    if alpha is not None and _number("alpha", alpha) > 1:
+    share = None if alpha is None else _number("alpha", alpha)
+    if share is not None and share > 1:
         raise ConfigError(f"alpha: expected a number from 0 to 1, got {alpha!r}.")
-    return partial(classification.binary_focal, gamma=gamma, alpha=alpha)
+    return partial(classification.binary_focal, gamma=gamma, alpha=share)
 
 
 @_register("smooth_f2", "multilabel")

@@ -1,0 +1,63 @@
+"""ensemble.json as a type: what a run kept of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from kaggle_ray.decide import Decision
+from kaggle_ray.ensemble.methods import Method
+from kaggle_ray.pool.members import Member
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import JsonValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedEnsemble:
+    """What ensemble.json says."""
+
+    method: Method
+    chosen: bool
+    """Whether the submission is its own."""
+    weights: Mapping[str, float]
+    """Member id -> weight, of those that have some."""
+    decision: Mapping[str, JsonValue]
+    """As of ``Decision.to_json``."""
+    score_honest: float | None
+    score_in_sample: float
+    score_full_size: float | None
+    """Of masks, at the size of the originals; of the chosen ensemble alone."""
+    members: tuple[Member, ...]
+    """All that it was chosen from."""
+    scores: Mapping[str, float | None]
+    """Member or experiment id -> its own honest score."""
+    unproven: tuple[str, ...] = ()
+    """Members whose weights the scored rows had a say in."""
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    """Counts of truth x answer; None where a row has not one class of several."""
+
+    @property
+    def weighted_members(self) -> tuple[Member, ...]:
+        """The members that have weight."""
+        return tuple(member for member in self.members if member.member_id in self.weights)
+
+    def decide(self) -> Decision:
+        """Return the rule that turns its predictions into answers."""
+        return Decision.from_json(self.decision)
+
+
+def saved_ensembles(store: RunStore) -> tuple[SavedEnsemble, ...]:
+    """Return what a run kept of its ensembles, in the order of the methods; none before they were made."""
+    found = ((name, store.ensemble(name)) for name in get_args(Method))
+    return tuple(
+        from_json(SavedEnsemble, value, where=f"{store.run_dir}/ensembles/{name}/ensemble.json")
+        for name, value in found
+        if value is not None
+    )
+
+
+def chosen_ensemble(store: RunStore) -> SavedEnsemble | None:
+    """Return the ensemble that a run's submission is made of, None before there is one."""
+    return next((ensemble for ensemble in saved_ensembles(store) if ensemble.chosen), None)

@@ -1,0 +1,33 @@
+"""A submission's JSON as a type: what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import JsonValue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedSubmission:
+    """What is kept beside a submission's file."""
+
+    method: str
+    """How the ensemble was weighted; ``constant`` for the baseline."""
+    score_honest: float | None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Member id -> weight."""
+    decision: Mapping[str, JsonValue] = field(default_factory=dict)
+    """As of ``Decision.to_json``."""
+    cross_validated_score: float | None = None
+    """Of models of all rows: the honest score of the cross-validated ensemble with the same weights."""
+    note: str = ""
+
+
+def saved_submission(store: RunStore, name: str) -> SavedSubmission | None:
+    """Return what a run's submission of this name was made of, None where there is none."""
+    value = store.submission(name)
+    where = f"{store.run_dir}/submissions/{name}.json"
+    return None if value is None else from_json(SavedSubmission, value, where=where)
