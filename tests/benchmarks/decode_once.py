@@ -28,7 +28,7 @@ from unittest.mock import patch
 import click
 import cv2
 import numpy as np
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 
 import kaggle_ray
@@ -215,13 +215,15 @@ def _memory() -> tuple[int, int]:
 @click.option("--epochs", default=3, show_default=True)
 @click.option("--made-up", default=4000, show_default=True, help="Images for the memory's table.")
 @click.option("--made-up-side", default=160, show_default=True, help="Their side in pixels.")
-def main(folder: Path, size: int, epochs: int, made_up: int, made_up_side: int) -> None:
+@record_options
+def main(folder: Path, size: int, epochs: int, made_up: int, made_up_side: int, record: bool, note: str) -> None:
     """Print what decoding once saves on the images of FOLDER, and what memory shared pixels take."""
     logging.getLogger("kaggle_ray").setLevel(logging.ERROR)  # that there is no cache is meant
-    console = Console(width=120)
+    measured = Measured(benchmark="decode_once", record=record, note=note)
     with tempfile.TemporaryDirectory() as name:
-        console.print(compare_runs(list(list_images(folder).values()), Path(name), size, epochs))
-        console.print(memory_table(Path(name), made_up, made_up_side))
+        measured.show(compare_runs(list(list_images(folder).values()), Path(name), size, epochs))
+        measured.show(memory_table(Path(name), made_up, made_up_side))
+    measured.leave()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -111,10 +111,12 @@ def compare(paths: list[Path], size: int, rounds: int) -> dict[str, tuple[float,
 @click.option("--size", default=80, show_default=True, help="Side in pixels.")
 @click.option("--most", default=200, show_default=True, help="Images of each folder.")
 @click.option("--rounds", default=5, show_default=True)
-def main(folders: tuple[Path, ...], size: int, most: int, rounds: int) -> None:
+@record_options
+def main(folders: tuple[Path, ...], size: int, most: int, rounds: int, record: bool, note: str) -> None:
     """Print a table for each of FOLDERS, which hold JPEG files."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    measured = Measured(benchmark="decoders", record=record, note=note)
     for folder in folders:
         paths = list(list_images(folder).values())[:most]
         load = f"load {os.getloadavg()[1]:.1f} on {len(os.sched_getaffinity(0))} cores"
@@ -123,7 +125,8 @@ def main(folders: tuple[Path, ...], size: int, most: int, rounds: int) -> None:
         )
         for name, (rate, error) in compare(paths, size, rounds).items():
             table.add_row(name, f"{rate:,.0f}", f"{error:.2f}")
-        Console(width=120).print(table)
+        measured.show(table)
+    measured.leave()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 from sklearn.metrics import log_loss
 from torch import nn
@@ -172,16 +172,17 @@ def evaluation_of(model: str, size: int, *, threads: int, rounds: int, steps: in
 @click.option("--seconds", default=120.0, show_default=True, help="Of each training, at least.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--rounds", default=15, show_default=True, help="Of epochs with and without evaluation.")
-def main(folder: Path | None, times: int, seconds: float, threads: int, rounds: int) -> None:
+@record_options
+def main(folder: Path | None, times: int, seconds: float, threads: int, rounds: int, record: bool, note: str) -> None:
     """Print three tables."""
-    console = Console(width=120)
+    measured = Measured(benchmark="epoch_costs", record=record, note=note)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         one = Table("model", "MB", "seconds, median (least to most)", title="a checkpoint with AdamW's moments")
         for model in ("micro", "resnet18", "resnet50"):
             size_mb, costs_s = cost_of_one(model, Path(temporary, model), times=times, threads=threads)
             spread = f"{np.median(costs_s):.3f} ({min(costs_s):.3f} to {max(costs_s):.3f})"
             one.add_row(model, f"{size_mb:,.1f}", spread)
-        console.print(one)
+        measured.show(one)
         shares = Table(
             "model", "s an epoch", "checkpoints", "of the CPU time", "of the wall time",
             title=f"one every {DEFAULT_EVERY_S:.0f} s, batches of 32, {threads} threads, {seconds:.0f} s each",
@@ -191,7 +192,7 @@ def main(folder: Path | None, times: int, seconds: float, threads: int, rounds: 
                 model, size, Path(temporary, f"{model}-training"), seconds=seconds, threads=threads
             )
             shares.add_row(f"{model}, {size} px", f"{epoch_s:.2f}", str(number), f"{of_cpu:.2%}", f"{of_wall:.2%}")
-        console.print(shares)
+        measured.show(shares)
     evaluations = Table(
         "model", "ms of the steps", "ms of evaluation", "of the epoch", "over a bare one",
         title=f"evaluation, a row for every four that are trained on, medians of {rounds} rounds",
@@ -202,7 +203,8 @@ def main(folder: Path | None, times: int, seconds: float, threads: int, rounds: 
             f"{model}, {size} px", f"{1e3 * steps_s:.0f}", f"{1e3 * ours_s:.1f}", f"{ours_s / (steps_s + ours_s):.1%}",
             f"{ours_s / bare_s:.2f}",
         )  # fmt: skip
-    console.print(evaluations)
+    measured.show(evaluations)
+    measured.leave()
 
 
 if __name__ == "__main__":

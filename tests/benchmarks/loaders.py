@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -192,9 +192,11 @@ def _ratio(theirs: list[Cost], ours: list[Cost], field: str) -> str:
     "--workers", default=[0], show_default=True, multiple=True, help="Worker processes of every loader; give several."
 )
 @click.option("--rounds", default=5, show_default=True)
-def main(folders: tuple[Path, ...], size: int, workers: tuple[int, ...], rounds: int) -> None:
+@record_options
+def main(folders: tuple[Path, ...], size: int, workers: tuple[int, ...], rounds: int, record: bool, note: str) -> None:
     """Print a table for each of FOLDERS, which hold images."""
     torch.set_num_threads(1)
+    measured = Measured(benchmark="loaders", record=record, note=note, width=130)
     columns = ("workers", "loader", "wall s", "CPU s", "CPU: first", "CPU: later", "wall: first", "wall: later")
     for folder in folders:
         title = f"{folder.parent.name}/{folder.name}: {len(list_images(folder))} images to {size} px, {rounds} rounds"
@@ -203,7 +205,8 @@ def main(folders: tuple[Path, ...], size: int, workers: tuple[int, ...], rounds:
             add_rows(table, compare(folder, size, num_workers, rounds), num_workers)
         load = f"load {os.getloadavg()[1]:.1f} on {len(os.sched_getaffinity(0))} cores"
         table.caption = f"ratios are theirs over ours; {load}"
-        Console(width=130).print(table)
+        measured.show(table)
+    measured.leave()
 
 
 if __name__ == "__main__":

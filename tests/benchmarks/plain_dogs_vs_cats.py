@@ -10,13 +10,15 @@ test time, all cores in one process. It prints its seconds and its out-of-fold l
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import torch
+from record import Measured, record_options
+from rich.table import Table
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
@@ -87,7 +89,12 @@ def train(images: Tensor, labels: Tensor) -> nn.Module:
     return network
 
 
-def main(data: Path, submission: Path | None) -> None:
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.argument("submission", type=click.Path(path_type=Path), required=False)
+@record_options
+def main(data: Path, submission: Path | None, record: bool, note: str) -> None:
+    """Cross-validate on the photographs of DATA, and write SUBMISSION where it is named."""
     started = time.perf_counter()
     torch.manual_seed(0)
     train_paths = sorted((data / "train").glob("*.jpg"))
@@ -102,8 +109,12 @@ def main(data: Path, submission: Path | None) -> None:
     if submission is not None:
         lines = [f"{path.stem},{value!r}" for path, value in zip(test_paths, test.tolist(), strict=True)]
         submission.write_text("\n".join(["id,label", *lines]) + "\n")
-    print(f"{time.perf_counter() - started:.0f} s, out-of-fold log loss {log_loss(labels, oof):.4f}")
+    table = Table("seconds", "out-of-fold log loss", title=f"{len(images)} photographs, {FOLDS} folds")
+    table.add_row(f"{time.perf_counter() - started:.0f}", f"{log_loss(labels, oof):.4f}")
+    measured = Measured(benchmark="plain_dogs_vs_cats", record=record, note=note)
+    measured.show(table)
+    measured.leave()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main()

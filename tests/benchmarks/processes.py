@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 
 from kaggle_ray.pipeline.options import RunOptions
@@ -92,9 +92,10 @@ def spread(values: list[float], digits: int) -> str:
 @click.option("--augment", default="light", show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), hidden=True)
 @click.option("--only", hidden=True)
+@record_options
 def main(
     model: str, size: int, batch: int, images: int, epochs: int, rounds: int, augment: str, data: Path | None,
-    only: str | None,
+    only: str | None, record: bool, note: str,
 ) -> None:  # fmt: skip
     """Print images per second of each, and the ratio."""
     experiment: dict[str, JsonValue] = {
@@ -125,10 +126,11 @@ def main(
     )  # fmt: skip
     for name, of_name in rates.items():
         table.add_row(name, spread(of_name, 0), f"{losses[name]:.4f}")
-    console = Console(width=120)
-    console.print(table)
     one, two = rates.values()
-    console.print(f"two processes over one: {spread([b / a for a, b in zip(one, two, strict=True)], 2)}")
+    table.caption = f"two processes over one: {spread([b / a for a, b in zip(one, two, strict=True)], 2)}"
+    measured = Measured(benchmark="processes", record=record, note=note)
+    measured.show(table)
+    measured.leave()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from rich.console import Console
+from record import Measured, record_options
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -310,9 +310,10 @@ def quartiles(values: list[float]) -> str:
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--compile", is_flag=True, help="Ours and the bare loop by torch.compile.")
 @click.option("--only", multiple=True, type=click.Choice(list(PEERS)))
+@record_options
 def main(
     model: str, size: int, batch: int, steps: int, rounds: int, threads: int, dtype: Any, device: Any, compile: bool,
-    only: tuple[str, ...],
+    only: tuple[str, ...], record: bool, note: str,
 ) -> None:  # fmt: skip
     """Print the time of a step of each loop, and its ratio to the bare loop's."""
     warnings.filterwarnings("ignore")
@@ -334,10 +335,11 @@ def main(
         ratios = [own / of_bare for own, of_bare in zip(of_loop, seconds["bare PyTorch"], strict=True)]
         per_step = float(np.median(of_loop)) / steps
         table.add_row(name, f"{1e3 * per_step:.2f}", f"{batch / per_step:,.0f}", quartiles(ratios))
-    console = Console(width=120)
-    console.print(table)
     if device == "cuda":
-        console.print(f"peak GPU memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+        table.caption = f"peak GPU memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+    measured = Measured(benchmark="steps", record=record, note=note)
+    measured.show(table)
+    measured.leave()
 
 
 if __name__ == "__main__":

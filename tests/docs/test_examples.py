@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 SLOW: frozenset[str] = frozenset()
 """Pages whose examples take more than a few seconds."""
+OF_OTHERS = {"--help", "--record"}
+"""Options of click, and of the scripts in tests/benchmarks."""
 QUICK = {"kaggle-ray list", "kaggle-ray cache", "kaggle-ray --version"}
 FILE_COMMENT = re.compile(r"# ([\w./-]+\.py)\n")
 OPTION = re.compile(r"`(--[a-z-]+)")
@@ -154,5 +156,5 @@ def options_of(command: click.Command) -> set[str]:
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=shown(page)) for page in PAGES])
 def test_an_option_that_a_page_names_exists(page: Path) -> None:
-    unknown = set(OPTION.findall(page.read_text())) - options_of(commands) - {"--help"}
+    unknown = set(OPTION.findall(page.read_text())) - options_of(commands) - OF_OTHERS
     assert not unknown, f"{shown(page)} names {sorted(unknown)}"
