@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 
 class KaggleRayError(Exception):
-    """Base of all errors that the user can act upon; the command line prints them without a traceback."""
+    """Base of all errors that the user can act upon; the command line prints them without a traceback.
+
+    >>> from kaggle_ray import Hyperparameters, KaggleRayError
+    >>> try:
+    ...     Hyperparameters(epochs=0)
+    ... except KaggleRayError as error:
+    ...     print(error)
+    hyperparameter 'epochs': expected at least 1, got 0.
+    """
 
 
 class ConfigError(KaggleRayError):

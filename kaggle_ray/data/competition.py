@@ -24,7 +24,12 @@ from kaggle_ray.types import Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskSize:
-    """Sides of a segmentation competition's masks, in pixels."""
+    """Sides of a segmentation competition's masks, in pixels.
+
+    >>> from kaggle_ray import MaskSize
+    >>> MaskSize(full_height=1280, full_width=1918, height=320, width=480).height
+    320
+    """
 
     full_height: int
     full_width: int
@@ -37,7 +42,31 @@ class MaskSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Competition:
-    """One image competition, declared in one file as ``COMPETITION = Competition(...)``."""
+    """One image competition, declared in one file as ``COMPETITION = Competition(...)``.
+
+    >>> from kaggle_ray import Competition, Head, Samples, SearchSpace, SubmissionFormat, as_ids, encode_labels
+    >>> from kaggle_ray import join_images, metric_by_name, read_table
+    >>> def read(folder):
+    ...     train = read_table(folder / "train.csv", columns=["id", "label"])
+    ...     test = read_table(folder / "sample_submission.csv", columns=["id"])
+    ...     train_ids, test_ids = train["id"].tolist(), test["id"].tolist()
+    ...     return Samples(
+    ...         train_ids=as_ids(train_ids),
+    ...         train_paths=join_images(train_ids, folder / "train", table=folder / "train.csv"),
+    ...         target=encode_labels(train["label"].tolist(), ("cat", "dog"), ids=train_ids, where="train.csv"),
+    ...         test_ids=as_ids(test_ids),
+    ...         test_paths=join_images(test_ids, folder / "test", table=folder / "sample_submission.csv"),
+    ...     )
+    >>> COMPETITION = Competition(
+    ...     name="pets",
+    ...     heads=(Head(task="binary", classes=("cat", "dog"), metric=metric_by_name("log_loss")),),
+    ...     read=read,
+    ...     submission=SubmissionFormat(id_column="id", columns=("label",)),
+    ...     default_space=lambda settings: SearchSpace(base={"model": "resnet18"}),
+    ... )
+    >>> COMPETITION.num_columns
+    1
+    """
 
     name: str
     heads: tuple[Head, ...]

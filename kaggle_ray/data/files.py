@@ -19,7 +19,13 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".t
 
 
 def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a CSV file with every cell as text, as it stands in the file.
+    r"""Return a CSV file with every cell as text, as it stands in the file.
+
+    >>> from pathlib import Path
+    >>> from kaggle_ray import read_table
+    >>> _ = Path("train.csv").write_text("id,label\n007,dog\n")
+    >>> read_table(Path("train.csv"), columns=["id", "label"])["id"].tolist()
+    ['007']
 
     Raises:
         DataError: the file is missing or lacks one of ``columns``.
@@ -37,6 +43,15 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
 def list_images(folder: Path) -> dict[str, Path]:
     """Return stem -> path of the images directly in ``folder``, sorted by stem.
 
+    >>> from pathlib import Path
+    >>> from kaggle_ray import list_images
+    >>> folder = Path("listed")
+    >>> folder.mkdir()
+    >>> for name in ("b.png", "a.jpg", "notes.txt"):
+    ...     (folder / name).touch()
+    >>> [path.name for path in list_images(folder).values()]
+    ['a.jpg', 'b.png']
+
     Raises:
         DataError: the folder is missing, or two files share a stem.
     """
@@ -51,6 +66,15 @@ def join_images(
     ids: Sequence[str], folder: Path, *, table: Path, name: str = "{}", shared: bool = False
 ) -> tuple[Path, ...]:
     """Return the image of each id, in the ids' order.
+
+    >>> from pathlib import Path
+    >>> from kaggle_ray import join_images
+    >>> folder = Path("joined")
+    >>> folder.mkdir()
+    >>> for name in ("a.png", "b.png"):
+    ...     (folder / name).touch()
+    >>> [path.name for path in join_images(["b", "a"], folder, table=Path("train.csv"))]
+    ['b.png', 'a.png']
 
     Args:
         ids: as the table has them.
@@ -81,6 +105,10 @@ def _without_ending(sample_id: str) -> str:
 def encode_tags(texts: Sequence[str], classes: Sequence[str], *, ids: Sequence[str], where: str) -> IntArray:
     """Return (N, L) 1 where a row's text, names separated by spaces, has the label.
 
+    >>> from kaggle_ray import encode_tags
+    >>> encode_tags(["clear road", "cloudy"], ("clear", "cloudy", "road"), ids=["a", "b"], where="train.csv").tolist()
+    [[1, 0, 1], [0, 1, 0]]
+
     Raises:
         DataError: a name is not among the classes; the sample is named.
     """
@@ -96,13 +124,22 @@ def encode_tags(texts: Sequence[str], classes: Sequence[str], *, ids: Sequence[s
 
 
 def rle_coverage(texts: Sequence[str], num_pixels: int) -> Float64Array:
-    """Return (N,) the share of foreground of masks that are given as run lengths, ``start length start length ...``."""
+    """Return (N,) the share of foreground of masks that are given as run lengths, ``start length start length ...``.
+
+    >>> from kaggle_ray import rle_coverage
+    >>> rle_coverage(["1 2 9 2", ""], num_pixels=16).tolist()
+    [0.25, 0.0]
+    """
     lengths = [sum(int(length) for length in text.split()[1::2]) for text in texts]
     return np.array(lengths, dtype=np.float64) / num_pixels
 
 
 def encode_labels(labels: Sequence[str], classes: Sequence[str], *, ids: Sequence[str], where: str) -> IntArray:
     """Return (N,) the position of each label in ``classes``.
+
+    >>> from kaggle_ray import encode_labels
+    >>> encode_labels(["dog", "cat"], ("cat", "dog"), ids=["a", "b"], where="train.csv").tolist()
+    [1, 0]
 
     Raises:
         DataError: a label is not among the classes; the sample is named.
@@ -121,7 +158,12 @@ def check_unique(ids: Sequence[str], *, where: str) -> None:
 
 
 def as_ids(ids: Sequence[str]) -> StrArray:
-    """Return (N,) ids as an array of text."""
+    """Return (N,) ids as an array of text.
+
+    >>> from kaggle_ray import as_ids
+    >>> as_ids(["a", "b"]).tolist()
+    ['a', 'b']
+    """
     return np.array(list(ids), dtype=np.str_)
 
 

@@ -27,6 +27,10 @@ MAX_FOLDS = 127
 class FoldScheme:
     """How a competition's rows are assigned to folds.
 
+    >>> from kaggle_ray import FoldScheme
+    >>> FoldScheme(kind="group", num_folds=4).num_folds
+    4
+
     Raises:
         FoldsError: on creation, where a value is out of range.
     """

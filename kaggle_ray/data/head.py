@@ -17,6 +17,10 @@ from kaggle_ray.types import Target, Task
 class Head:
     """One question about a sample, with its own loss and metric.
 
+    >>> from kaggle_ray import Head, metric_by_name
+    >>> Head(task="multiclass", classes=("cat", "dog", "horse"), metric=metric_by_name("accuracy")).num_outputs
+    3
+
     Raises:
         ConfigError: on creation, where task and classes contradict each other.
     """

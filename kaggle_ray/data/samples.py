@@ -21,7 +21,21 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samples:
-    """The rows of a competition: N to train on, T to predict."""
+    """The rows of a competition: N to train on, T to predict.
+
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from kaggle_ray import Samples, as_ids
+    >>> samples = Samples(
+    ...     train_ids=as_ids(["a", "b"]),
+    ...     train_paths=(Path("train/a.png"), Path("train/b.png")),
+    ...     target=np.array([0, 1]),
+    ...     test_ids=as_ids(["c"]),
+    ...     test_paths=(Path("test/c.png"),),
+    ... )
+    >>> samples.num_views
+    1
+    """
 
     train_ids: StrArray
     """(N,) unique ids of the rows to train on."""

@@ -15,6 +15,10 @@ PixelOrder = Literal["rows", "columns"]
 class SubmissionFormat:
     """A CSV file with one row per test id.
 
+    >>> from kaggle_ray import SubmissionFormat
+    >>> SubmissionFormat(id_column="image_name", columns=("tags",), cells="tags").header
+    ('image_name', 'tags')
+
     Raises:
         ConfigError: on creation, where kind and columns contradict each other.
     """

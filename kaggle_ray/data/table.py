@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Numbers that come with the images: a second input."""
+    """Numbers that come with the images: a second input.
+
+    >>> import numpy as np
+    >>> from kaggle_ray import Table
+    >>> Table(columns=("margin", "area"), values=np.array([[0.1, 7.0]], dtype=np.float32)).columns
+    ('margin', 'area')
+    """
 
     columns: tuple[str, ...]
     values: FloatArray
@@ -43,6 +49,12 @@ def idle_columns(table: Table) -> tuple[str, ...]:
 
 def read_numbers(table: pd.DataFrame, columns: Sequence[str], *, where: str) -> Table:
     """Return ``columns`` as numbers; an empty cell is a missing value, NaN.
+
+    >>> import pandas as pd
+    >>> from kaggle_ray import read_numbers
+    >>> cells = pd.DataFrame({"width": ["1.5", ""]})
+    >>> read_numbers(cells, ["width"], where="train.csv").values.tolist()
+    [[1.5], [nan]]
 
     Raises:
         DataError: another cell is not a finite number; row and column are named.

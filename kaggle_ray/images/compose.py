@@ -46,6 +46,13 @@ def register_augmentation(name: str) -> Callable[[Builder], Builder]:
     interpolated linearly, unless the Compose has a ``mask_interpolation`` of its own; of class numbers each transform
     takes the nearest, as is albumentations' default.
 
+    >>> from kaggle_ray import register_augmentation
+    >>> @register_augmentation("mirrored")
+    ... def mirrored(height, width):
+    ...     import albumentations
+    ...
+    ...     return albumentations.Compose([albumentations.Resize(height, width), albumentations.HorizontalFlip()])
+
     Raises:
         ConfigError: the name is that of a recipe of ours.
     """

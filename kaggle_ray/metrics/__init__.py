@@ -59,6 +59,10 @@ METRICS: dict[str, Metric] = {
 def metric_by_name(name: str) -> Metric:
     """Return a metric of ``METRICS``.
 
+    >>> from kaggle_ray import metric_by_name
+    >>> metric_by_name("log_loss").greater_is_better
+    False
+
     Raises:
         ConfigError: there is none of that name; the nearest is suggested.
     """

@@ -26,7 +26,16 @@ DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """One number for a set of predictions."""
+    """One number for a set of predictions.
+
+    >>> import numpy as np
+    >>> from kaggle_ray import Metric
+    >>> def within_one(target, values):
+    ...     return float(np.mean(np.abs(values[:, 0] - target) <= 1))
+    >>> metric = Metric(name="within_one", score_fn=within_one, greater_is_better=True)
+    >>> metric.score(np.array([1.0, 5.0]), np.array([[1.5], [8.0]]))
+    0.5
+    """
 
     name: str
     score_fn: Callable[[Target, Values], float]

@@ -27,6 +27,12 @@ def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[.
 
     A builder that takes no ``num_channels`` is for images of three. ``kaggle_ray.models.own`` says how the network
     tells its features from its last layer.
+
+    >>> from torch import nn
+    >>> from kaggle_ray import register_model
+    >>> @register_model("linear_of_means")
+    ... def linear_of_means(num_outputs, num_channels=3):
+    ...     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_outputs))
     """
 
     def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

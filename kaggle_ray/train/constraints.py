@@ -65,6 +65,11 @@ def register_constraint(name: str) -> Callable[[Builder], Builder]:
     has its inputs first), and returns the tensor of the same shape that takes its place. Given what it returned, it
     should return the same again.
 
+    >>> from kaggle_ray import register_constraint
+    >>> @register_constraint("at_most")
+    ... def at_most(largest):
+    ...     return lambda weight: weight.clamp(-largest, largest)
+
     Raises:
         ConfigError: the name is that of a constraint of ours.
     """

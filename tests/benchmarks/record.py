@@ -1,7 +1,7 @@
 """What the benchmarks share: tables that are shown, and with ``--record`` left behind with all that they depend on.
 
-A record is a JSON file in tests/benchmarks/records/: date, machine, versions, commit, command, a note, and the tables as
-they were printed. tests/benchmarks/RECORDS.md lists them all, what did not help too; this writes it anew:
+A record is a JSON file in tests/benchmarks/records/: date, machine, versions, commit, command, a note, and the tables
+as they were printed. tests/benchmarks/RECORDS.md lists them all, what did not help too; this writes it anew:
 
     python tests/benchmarks/record.py
 """
