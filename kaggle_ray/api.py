@@ -18,6 +18,12 @@ from kaggle_ray.reporters.console import ConsoleReporter
 def run(options: RunOptions) -> RunResult:
     """Cross-validate experiments, ensemble them and write a checked submission; called again, it resumes.
 
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> result.submission.name
+    'submission.csv'
+
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
     """
@@ -30,6 +36,12 @@ def run(options: RunOptions) -> RunResult:
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> Path:
     """Predict new test rows by a run's ensemble, without training; return the checked submission.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> kaggle_ray.predict(result.run_dir, data="data/digits", out="new.csv").name
+    'new.csv'
 
     Raises:
         KaggleRayError: what, where, and the next step.

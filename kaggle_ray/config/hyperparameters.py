@@ -36,7 +36,12 @@ _SIZE_STEP = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hyperparameters:
-    """One point of a search space. A dictionary with the same keys does as well; an unknown key is an error."""
+    """One point of a search space. A dictionary with the same keys does as well; an unknown key is an error.
+
+    >>> from kaggle_ray import Hyperparameters
+    >>> Hyperparameters(model="resnet34", image_size=128, lr=3e-4).schedule
+    'one_cycle'
+    """
 
     model: str = "resnet18"
     """A name of ``kaggle_ray.models``: our own, torchvision's, ``timm/<name>``, or ``smp/<architecture>`` for masks."""

@@ -17,6 +17,11 @@ class SearchSpace:
     """Which experiments to run: every point of ``grid`` and every one of ``experiments``, over ``base``.
 
     A key that is no hyperparameter raises ConfigError at once, on import of the file that defines the space.
+
+    >>> from kaggle_ray import SearchSpace
+    >>> space = SearchSpace(base={"model": "resnet9"}, grid={"lr": [1e-3, 3e-3], "augment": ["light", "heavy"]})
+    >>> [(point.lr, point.augment) for point in space.expand()]
+    [(0.001, 'light'), (0.001, 'heavy'), (0.003, 'light'), (0.003, 'heavy')]
     """
 
     base: Mapping[str, JsonValue] = field(default_factory=dict)

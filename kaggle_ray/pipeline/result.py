@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """A finished run, as the driver returns it."""
+    """A finished run, as the driver returns it.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> result.experiments["folds"].tolist()
+    [5]
+    """
 
     plan: RunPlan
     """What was run: competition, experiments, folds, and how."""

@@ -39,6 +39,18 @@ class Reporter(Protocol):
 
     Contract (``kaggle_ray.testing.reporter_contract``): any kind of event in any order is taken, one that comes
     twice as well, and ``close`` may be called more than once.
+
+    >>> from kaggle_ray import Reporter
+    >>> class Keeping:
+    ...     def __init__(self):
+    ...         self.events = []
+    ...
+    ...     def emit(self, event):
+    ...         self.events.append(event)
+    ...
+    ...     def close(self):
+    ...         pass
+    >>> reporter: Reporter = Keeping()
     """
 
     def emit(self, envelope: Envelope) -> None:
