@@ -43,10 +43,10 @@ class Reporter(Protocol):
     >>> from kaggle_ray import Reporter
     >>> class Keeping:
     ...     def __init__(self):
-    ...         self.events = []
+    ...         self.envelopes = []
     ...
-    ...     def emit(self, event):
-    ...         self.events.append(event)
+    ...     def emit(self, envelope):
+    ...         self.envelopes.append(envelope)
     ...
     ...     def close(self):
     ...         pass
