@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,13 @@ def test_a_budget_that_is_none_and_a_deadline_that_is_past_are_errors(tmp_path: 
         kaggle_ray.run(TOY_FILE, data=toy_data, runs=tmp_path, budget="soon")
     with pytest.raises(kaggle_ray.KaggleRayError, match="in the past"):
         kaggle_ray.run(TOY_FILE, data=toy_data, runs=tmp_path, deadline="2020-01-01T00:00")
+
+
+def test_the_old_name_of_a_keyword_still_works_and_says_so() -> None:
+    old_run: Any = kaggle_ray.run
+    with (
+        pytest.warns(FutureWarning, match="kaggle_ray.run: 'ignore_twins' is now 'ignore_near_duplicates'"),
+        pytest.raises(kaggle_ray.KaggleRayError, match="no 'no_such_competition'"),
+    ):
+        old_run("no_such_competition", ignore_twins=True)
+    assert "ignore_twins" not in inspect.signature(kaggle_ray.run).parameters
