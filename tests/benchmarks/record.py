@@ -9,6 +9,7 @@ as they were printed. tests/benchmarks/RECORDS.md lists them all, what did not h
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,7 +92,7 @@ class Measured:
         if not self.record:
             return None
         facts = environment()
-        command = " ".join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+        command = shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
         value = {"benchmark": self.benchmark, **facts, "command": command, "note": self.note, "tables": self.tables}
         folder.mkdir(parents=True, exist_ok=True)
         moment = facts["date"][:19].replace(":", "")
