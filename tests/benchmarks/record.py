@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,9 +44,9 @@ def environment() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": ".".join(map(str, sys.version_info[:3])),
         "packages": package_versions(),
-        "hardware": hardware(),
+        "hardware": asdict(hardware()),
         "gpu": _gpu(),
-        "code": {"commit": code["commit"], "changed": bool(code["diff"])},
+        "code": {"commit": code.commit, "changed": bool(code.diff)},
     }
 
 
