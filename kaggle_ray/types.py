@@ -150,9 +150,9 @@ class TrialWarning:
     text: str
     """One line: what, where, and what to try."""
     epoch: int
-    """In which it was seen, 1 for the first."""
+    """Epoch in which it was seen, 1 for the first."""
     step: int = 0
-    """Of the epoch, 1 for the first; 0 where it concerns the epoch as a whole."""
+    """Step of the epoch, 1 for the first; 0 where it concerns the epoch as a whole."""
 
 
 TrialMessage = EpochMetrics | TrialWarning
@@ -191,7 +191,7 @@ class Lineage:
 
     folds_digest: str
     trained_rows: BoolArray
-    """(N,) over ``Folds.sample_ids``: the rows that the loader really yielded for training."""
+    """(N,) whether the loader really yielded a row of ``Folds.sample_ids`` for training."""
     parents: tuple[str, ...] = ()
     """Experiment ids whose predictions or weights went in."""
     epoch_rule: EpochRule = "last"

@@ -26,7 +26,8 @@ UNIQUE_MASKS = 2
 """A square on the left or on the right."""
 UNIQUE = NUM_TRAIN + NUM_TEST + UNIQUE_MASKS
 THUMBNAILS = NUM_TRAIN + NUM_TEST
-"""Small and grey, in which near-duplicates are looked for: a stored size of their own, decoded by the driver."""
+"""Side of the small grey images that the search for near-duplicates compares: a stored size of their own, decoded by
+the driver."""
 
 
 @dataclass

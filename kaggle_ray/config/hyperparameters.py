@@ -93,10 +93,10 @@ class Hyperparameters:
     lr: float = 1e-3
     """Peak learning rate, of the head where ``layer_decay`` makes them differ."""
     weight_decay: float = 0.05
-    """Decoupled for adamw, nadam and radam, a part of the gradient for the others; biases and normalisation layers are
-    exempt."""
+    """Weight decay, decoupled for adamw, nadam and radam, a part of the gradient for the others; biases and
+    normalisation layers are exempt."""
     momentum: float = 0.9
-    """For sgd (Nesterov's) and rmsprop; the first beta of adamw, adam, nadam and radam; not for adagrad."""
+    """Momentum of sgd (Nesterov's) and rmsprop; the first beta of adamw, adam, nadam and radam; not for adagrad."""
     beta2: float = 0.999
     """Decay per step of the second moment: the second beta of adamw and its kin, the alpha of rmsprop."""
     layer_decay: float = 1.0
@@ -106,7 +106,7 @@ class Hyperparameters:
     """Norm that the gradient of all weights together is scaled down to where it is larger; 0 is off."""
     schedule: Schedule = "one_cycle"
     schedule_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
+    """Arguments of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
     warmup: float = 0.25
     """Fraction of all steps in which the learning rate rises; for one_cycle, cosine and linear."""
     distill_from: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -116,12 +116,13 @@ class Hyperparameters:
     distill_weight: float = 0.5
     """Share of the loss that the teacher's answers have; the labels have the rest."""
     temperature: float = 2.0
-    """At which teacher and student are compared: above 1 small probabilities speak louder."""
+    """Temperature at which teacher and student are compared: above 1 small probabilities speak louder."""
     loss: str = "default"
     """A name of ``kaggle_ray.train.losses``; ``default`` is cross entropy, squared error, or for masks cross entropy
     plus Dice; ``by_head`` names one for each of several heads in ``loss_args``."""
     loss_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Of the loss, such as ``{"gamma": 2.0}`` for focal; by_head: ``{"age": {"loss": "huber", "delta": 2.0}}``."""
+    """Arguments of the loss, such as ``{"gamma": 2.0}`` for focal; those of by_head are
+    ``{"age": {"loss": "huber", "delta": 2.0}}``."""
     label_smoothing: float = 0.0
     """0 to 1: how much of a target goes to the other classes."""
     mixup: float = 0.0
@@ -135,7 +136,8 @@ class Hyperparameters:
     """A name of ``kaggle_ray.train.constraints``, of what each step leaves of the weights: none, max_norm, unit_norm,
     non_negative, or one that the competition's file registers."""
     constraint_args: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Of the constraint, such as ``{"max_norm": 3.0}``; ``{"on": "fc.*"}`` is for the weights of these names only."""
+    """Arguments of the constraint, such as ``{"max_norm": 3.0}``; ``{"on": "fc.*"}`` is for the weights of these names
+    only."""
     l1: float = 0.0
     """How far each step moves every weight towards zero, in learning rates; decoupled, and with the same exemptions as
     weight decay."""

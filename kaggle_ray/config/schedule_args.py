@@ -16,7 +16,7 @@ class _Count:
     """A whole number."""
 
     default: int | None = None
-    """None where there is no default."""
+    """Value where none is given; None where one has to be given."""
     least: int = 1
 
     @property

@@ -28,7 +28,7 @@ class Settings:
     threads_per_trial: int
     """CPU threads of one process of a trial."""
     dtype: Dtype
-    """Of the forward and backward pass; weights and predictions are float32."""
+    """Type of the numbers in the forward and backward pass; weights and predictions are float32."""
     world_size: int = 1
     """Processes that train a trial together, each with its own threads, or its own GPU."""
     compile: bool = False

@@ -18,7 +18,8 @@ from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
 
 _DEFAULT_THRESHOLD = {"f2": 0.2}
-"""Of a label; 0.5 for other metrics. Where recall counts more than precision, an uncertain label is worth naming."""
+"""Threshold of a label; 0.5 for other metrics. Where recall counts more than precision, an uncertain label is worth
+naming."""
 
 _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "none": (),

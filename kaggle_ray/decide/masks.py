@@ -16,7 +16,7 @@ from kaggle_ray.types import IntArray, JsonValue
 _LEVELS = 256
 _THRESHOLDS = np.arange(64, 193, 16) / _LEVELS
 _MIN_SHARES = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
-"""Of an image's pixels."""
+"""Shares of an image's pixels below which a mask may be taken for empty."""
 _OF_COUNTS = {DICE.name: dice_of, MEAN_AP_IOU.name: average_precision_of}
 
 

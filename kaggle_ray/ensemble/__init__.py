@@ -27,11 +27,11 @@ class Ensemble:
     weights: Mapping[str, float]
     """Experiment id -> weight above 0, sorted by id; they sum to 1."""
     score_honest: float
-    """Of ``oof``: the score to show."""
+    """Score of ``oof``: the one to show."""
     score_in_sample: float
-    """Of the weights on the rows that they were fitted on: to be shown as optimism only."""
+    """Score of the weights on the rows that they were fitted on: to be shown as optimism only."""
     optimism: float
-    """By how much the in-sample score flatters, in the metric's units; positive where it does."""
+    """How much the in-sample score flatters, in the metric's units; positive where it does."""
     oof: Rows
     """(N, C) each scored row blended with weights that never saw its fold; not yet decided."""
     decision: Decision

@@ -26,7 +26,7 @@ class Blend:
     """Weights, and the rule that turns what they blend into an answer."""
 
     weights: Float64Array
-    """(M,)"""
+    """(M,) weights of the members."""
     decision: Decision
 
     def answers(self, members: Sequence[Rows]) -> LazyRows:
@@ -53,7 +53,7 @@ class NestedScore:
 
     @property
     def optimism(self) -> float:
-        """By how much the in-sample score flatters, in the metric's units; positive where it does."""
+        """How much the in-sample score flatters, in the metric's units; positive where it does."""
         difference = self.in_sample - self.honest
         return difference if self.greater_is_better else -difference
 

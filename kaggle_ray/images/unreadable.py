@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.decode import PixelKind, decode_image
 from kaggle_ray.images.threads import map_in_threads
@@ -32,7 +33,20 @@ def unreadable_files(
     return {path: found for path, found in zip(paths, map_in_threads(reason, paths), strict=True) if found}
 
 
-def placeholder_image(cache_dir: Path, *, channels: int = 3) -> Path:
+def without_unreadable(samples: Samples, unreadable: Collection[Path], *, channels: int, cache_dir: Path) -> Samples:
+    """Return the samples without the training rows that need one of the ``unreadable`` files.
+
+    A test row cannot be left out, since the submission needs it: an even grey image stands in for its file.
+
+    Raises:
+        DataError: no training row is left.
+    """
+    if not unreadable:
+        return samples
+    return samples.without_files(unreadable, placeholder=_placeholder_image(cache_dir, channels=channels))
+
+
+def _placeholder_image(cache_dir: Path, *, channels: int) -> Path:
     """Return an even grey image that stands in for a test image that does not decode; written where absent."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     path = cache_dir / f"placeholder-{channels}.png"

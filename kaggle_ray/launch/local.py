@@ -15,10 +15,10 @@ from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
 
 class LocalLauncher:
-    """One slot: this process."""
+    """Runs trials in this process: one slot."""
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
-        """See Launcher."""
+        """Run the source's trials one after the other in this process, where a debugger works."""
         with closing(TrialRunner(context)) as runner:
             while True:
                 step = source.next()

@@ -57,7 +57,10 @@ class RayTuneLauncher:
         self._num_slots = num_slots
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
-        """See Launcher. A cluster is joined where RAY_ADDRESS names one; otherwise one is started on this machine."""
+        """Run the source's trials on Ray, several at once.
+
+        A cluster is joined where RAY_ADDRESS names one; otherwise one is started on this machine.
+        """
         os.environ.update(_ENVIRONMENT)
         # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the next.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * self._num_slots)
@@ -192,11 +195,11 @@ class CallbackRelay(tune.Callback):  # type: ignore[misc]
     """Tells the bridge what Tune tells callbacks only: that a trial began, and why it died."""
 
     def __init__(self, bridge: SourceBridge) -> None:
-        """Tell ``bridge``."""
+        """Relay to ``bridge``."""
         self._bridge = bridge
 
     def __getstate__(self) -> dict[str, Any]:
-        """As of SourceBridge."""
+        """Carry nothing to Ray's processes: the bridge is this one's."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

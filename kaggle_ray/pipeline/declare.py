@@ -76,7 +76,7 @@ class Option:
     """One option as it was declared; what is not described here is as in ``option``."""
 
     name: str
-    """Its keyword in Python."""
+    """Keyword of the option in Python."""
     kind: type
     """``bool``, ``int`` or ``float`` where its annotation names one of them and nothing parses it; else ``str``."""
     default: Any
@@ -84,7 +84,7 @@ class Option:
     help: str
     """Whole sentences, which can be read alone."""
     flag: str
-    """Its name on the command line."""
+    """Name of the option on the command line."""
     is_positional: bool
     """Whether it comes first and without its name."""
     unset: str = ""

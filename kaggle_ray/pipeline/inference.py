@@ -23,7 +23,7 @@ from kaggle_ray.data.staging import stage_data
 from kaggle_ray.ensemble.methods import blend
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
-from kaggle_ray.images.unreadable import placeholder_image, unreadable_files
+from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.members import MemberPart, full_model
@@ -122,9 +122,8 @@ def _open(store: RunStore, record: RunRecord, data_dir: Path, *, skip_unreadable
     if unreadable:
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
         logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
-        placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
-        samples = samples.without_files(unreadable, placeholder=placeholder)
-    return competition, samples
+    kept = without_unreadable(samples, unreadable, channels=competition.channels, cache_dir=default_cache_dir())
+    return competition, kept
 
 
 def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> None:

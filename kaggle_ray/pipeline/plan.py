@@ -21,7 +21,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
-from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
@@ -150,9 +150,12 @@ def make_plan(options: RunOptions) -> RunPlan:
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
-    if unreadable:
-        placeholder = placeholder_image(default_cache_dir(), channels=competition.channels)
-        samples = samples.without_files([data_dir / name for name in unreadable], placeholder=placeholder)
+    samples = without_unreadable(
+        samples,
+        [data_dir / name for name in unreadable],
+        channels=competition.channels,
+        cache_dir=default_cache_dir(),
+    )
     if split is None:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
     else:

@@ -37,7 +37,7 @@ class Refit:
     why_not: str | None = None
     """Why there is no submission."""
     results: tuple[TrialResult, ...] = ()
-    """Of the trials of all rows, those of earlier sessions first."""
+    """Results of the trials of all rows, those of earlier sessions first."""
     num_resumed: int = 0
     """Results of earlier sessions."""
     num_decoded: int = 0

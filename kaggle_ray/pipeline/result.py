@@ -44,9 +44,9 @@ class RunResult:
     ensemble: Ensemble | None
     """The ensemble that was submitted; None where no experiment is complete."""
     num_epochs_trained: int
-    """In this session, by trials that were not in the store already."""
+    """Epochs that were trained in this session, by trials that were not in the store already."""
     decoded_images: int
-    """In this session: what the cache did not have."""
+    """Images that were decoded in this session: those that the cache did not have."""
     seconds: float
     """Wall time of this session."""
 

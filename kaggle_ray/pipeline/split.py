@@ -1,4 +1,4 @@
-"""Assigns a run's rows to folds: once, with near-duplicates together; a run that was begun keeps its folds."""
+"""Splits a run's rows into folds: once, near-duplicates together; a run that was begun keeps its folds."""
 
 from __future__ import annotations
 
@@ -66,6 +66,6 @@ def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Spl
             raise
         raise FoldsError(
             f"{error} The images have near-duplicates: {near_duplicates.summary()}. "
-            f"--ignore-near-duplicates assigns them one by one."
+            f"--ignore-near-duplicates lets each row go to a fold by itself."
         ) from error
     return Split(samples=kept, folds=folds, near_duplicates=near_duplicates, num_decoded=found.num_decoded)

@@ -30,7 +30,7 @@ from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_ta
 from kaggle_ray.types import EpochMetrics, Trial
 
 SLOW_EPOCH_S = 30.0
-"""In a pipe, a trial whose epochs take longer than this shows signs of life, at most one per this time."""
+"""Seconds of an epoch from which a trial in a pipe shows signs of life, at most one in this time."""
 _PIPE_WIDTH = 200
 
 

@@ -28,19 +28,19 @@ class BoardRow:
     score_std: float | None = None
     """Standard deviation of the folds' scores."""
     in_sample: float | None = None
-    """Of ensembles: the score on the very rows that chose the weights. Shown only as optimism."""
+    """Score of an ensemble on the very rows that chose its weights, shown only as optimism; None for all else."""
     weight: float | None = None
-    """In the chosen ensemble."""
+    """Weight in the chosen ensemble; None for what is no member."""
     folds_done: int = 0
     """Folds whose trial is committed."""
     num_folds: int = 0
-    """0 for what has no folds."""
+    """Folds of the experiment; 0 for what has none."""
     epochs: int = 0
-    """Of each trial."""
+    """Epochs of each trial."""
     duration_s: float = 0.0
-    """Sum over the trials."""
+    """Seconds of all trials together."""
     error: str | None = None
-    """One line; why folds are missing."""
+    """Why folds are missing, or why there is no honest score, in one line."""
 
     def optimism(self, *, greater_is_better: bool) -> float | None:
         """Return how much better the row looks in-sample than it is; negative where it looks worse."""

@@ -22,7 +22,7 @@ class TrialProgress:
     epoch: int = 0
     """The last one completed; 0 before the first."""
     measured: EpochMetrics | None = None
-    """By the last epoch."""
+    """What the last epoch measured."""
     score: float | None = None
     """The fold's final score; set where status is committed."""
     duration_s: float = 0.0
@@ -37,7 +37,7 @@ class BestScore:
 
     score: float
     of: str
-    """Such as ``resnet-a, mean of 5 folds`` or ``resnet-a, fold 2 alone``."""
+    """What has the score, such as ``resnet-a, mean of 5 folds`` or ``resnet-a, fold 2 alone``."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,7 +58,7 @@ class RunProgress:
     num_slots: int = 0
     run_dir: str = ""
     trials: dict[Trial, TrialProgress] = field(default_factory=dict)
-    """Those that this session has heard of, the ones that ended before it among them."""
+    """Trials that this session has heard of, the ones that ended before it among them."""
     num_epochs_trained: int = 0
     """Really trained in this session, those of a second attempt too."""
     started_at: float | None = None

@@ -38,7 +38,7 @@ class KillPoint:
     owner: str = "os"
     """The class or module whose functions are counted, such as ``kaggle_ray.store.local:LocalBlobs``."""
     names: Sequence[str] = ("link", "replace")
-    """By default the calls by which ``LocalBlobs`` makes a written file visible under its key."""
+    """Names of the functions: by default those by which ``LocalBlobs`` makes a written file visible under its key."""
     number: int
     """1 for the first of these calls; 0: no kill, they are only counted."""
     when: Literal["before", "after"] = "before"

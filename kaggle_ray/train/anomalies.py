@@ -81,7 +81,7 @@ class LossWatch:
         self._of_step: list[IntArray] = []
         self._starts_step = True
         self.total = 0.0
-        """Of the losses that were looked at."""
+        """Sum of the losses that were looked at."""
 
     @property
     def rows_of_step(self) -> IntArray:

@@ -22,7 +22,7 @@ from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
-from kaggle_ray.images.unreadable import placeholder_image
+from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -144,9 +144,7 @@ class RunData:
         if self._context.only_ids is not None:
             samples = samples.with_ids(self._context.only_ids)
         unreadable = [data_dir / name for name in self._store.unreadable()]
-        if unreadable:
-            placeholder = placeholder_image(self._cache_dir, channels=competition.channels)
-            samples = samples.without_files(unreadable, placeholder=placeholder)
+        samples = without_unreadable(samples, unreadable, channels=competition.channels, cache_dir=self._cache_dir)
         return competition, samples.without_train_ids(self._near_duplicates.left_out)
 
     @cached_property

@@ -56,16 +56,16 @@ class StoredCheckpoints:
     """The checkpoint of a trial in the run's store."""
 
     def __init__(self, store: RunStore, trial: Trial) -> None:
-        """See Checkpoints."""
+        """Keep the checkpoint of ``trial`` in ``store``."""
         self._store = store
         self._trial = trial
 
     def load(self) -> bytes | None:
-        """See Checkpoints."""
+        """Return the trial's last checkpoint, None where there is none."""
         return self._store.checkpoint(self._trial)
 
     def save(self, data: bytes) -> None:
-        """See Checkpoints."""
+        """Replace the trial's checkpoint, as a whole or not at all."""
         self._store.save_checkpoint(self._trial, data)
 
 

@@ -51,13 +51,13 @@ def test_near_duplicates_of_near_duplicates_are_one_group() -> None:
     assert len(np.unique(grouped_by)) == NUM_TRAIN - 2
 
 
-def test_without_near_duplicates_rows_are_assigned_as_they_were() -> None:
+def test_without_near_duplicates_the_declared_groups_stay() -> None:
     assert grouped() == (NearDuplicates(), None)
     assert grouped(groups=IDS) == (NearDuplicates(), None)
 
 
 @pytest.mark.parametrize("groups", [None, as_ids([f"car{row // 4}" for row in range(NUM_TRAIN)])])
-def test_what_rows_were_assigned_by_is_known_again_from_what_was_saved(groups: StrArray | None) -> None:
+def test_the_groups_of_the_folds_are_known_again_from_what_was_saved(groups: StrArray | None) -> None:
     near_duplicates, grouped_by = grouped((0, 3), (3, 7), (12, 39), (5, NUM_TRAIN + 2), groups=groups)
     saved = NearDuplicates.from_json(json.loads(json.dumps(near_duplicates.to_json())))
     again = merged_groups(saved, rows(groups))
@@ -124,7 +124,7 @@ def test_an_external_row_in_a_declared_group_that_is_scored_is_left_to_the_user(
     assert grouped((0, 30), train_only=only(30), groups=groups)[0].left_out == ()
 
 
-def test_rows_that_are_assigned_by_their_times_are_reported() -> None:
+def test_near_duplicates_that_times_keep_apart_are_reported() -> None:
     near_duplicates, grouped_by = grouped((0, 1), ordered=True)
     assert grouped_by is None
     assert not near_duplicates.groups[0].is_merged

@@ -34,7 +34,7 @@ def test_classes_keep_their_frequencies() -> None:
     assert np.bincount(CLASSES[inner]).tolist() == [5, 5, 5, 5]
 
 
-def test_classes_with_too_few_rows_are_assigned_by_chance() -> None:
+def test_classes_with_too_few_rows_are_split_by_chance() -> None:
     rare = np.arange(200)
     _, inner = inner_split("stratified", samples(target=rare), ROWS, share=0.1, seed=0, groups=None)
     assert len(inner) == 10

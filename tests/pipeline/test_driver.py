@@ -233,8 +233,8 @@ def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished
     assert [envelope.event for envelope in replayed] == finished.recorder.events
     assert [envelope.event_id for envelope in replayed] == written
     assert len(finished.recorder.all(EpochEnded)) == 2 * (3 + 2 + 2)
-    assert {(told.competition, told.run_id) for told in replayed} == {("toy", finished.result.plan.run_id)}
-    assert {(told.host, told.user) for told in replayed} == {(this_host(), this_user())}
+    assert {(envelope.competition, envelope.run_id) for envelope in replayed} == {("toy", finished.result.plan.run_id)}
+    assert {(envelope.host, envelope.user) for envelope in replayed} == {(this_host(), this_user())}
 
 
 def test_the_board_read_from_the_folder_is_the_board_that_was_returned(finished: Finished) -> None:
@@ -277,8 +277,8 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
     assert again.kinds == ["run_started", "baseline_scored", "ensemble_chosen", "run_ended"]
     assert [ended.status for ended in again.one(RunStarted).ended] == ["committed"] * 4
     diary = read_events(second.plan.run_dir / "events.jsonl")
-    assert len({told.event_id for told in diary}) == len(diary)
-    assert sum(isinstance(told.event, EpochEnded) for told in diary) == 2 * (3 + 2)
+    assert len({envelope.event_id for envelope in diary}) == len(diary)
+    assert sum(isinstance(envelope.event, EpochEnded) for envelope in diary) == 2 * (3 + 2)
 
 
 def test_another_run_on_the_same_machine_decodes_nothing(finished: Finished, toy_data: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _target(result: RunResult) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def test_the_epoch_of_each_fold_is_the_best_on_the_other_folds_rows(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, {**POINT, "epoch_rule": "other_folds", "lr": 0.3})
+    result = run(tmp_path, toy_data, {**BASE, "epoch_rule": "other_folds", "lr": 0.3})
     (member,) = result.pool.members.values()
     curves = [{m.epoch: m.score for m in of.history} for of in results_of(result)]
     best = [min(curves[1], key=curves[1].__getitem__), min(curves[0], key=curves[0].__getitem__)]
@@ -67,7 +67,7 @@ def test_the_epoch_of_each_fold_is_the_best_on_the_other_folds_rows(tmp_path: Pa
 
 
 def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, {**POINT, "epoch_rule": "inner", "inner_share": 0.25, "patience": 2, "epochs": 30})
+    result = run(tmp_path, toy_data, {**BASE, "epoch_rule": "inner", "inner_share": 0.25, "patience": 2, "epochs": 30})
     for of_fold in results_of(result):
         inner = [m.inner_score for m in of_fold.history if m.inner_score is not None]
         best = int(np.argmin(inner))
@@ -80,10 +80,10 @@ def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path
 
 
 def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, toy_data: Path) -> None:
-    chosen = {**POINT, "epoch_rule": "scored_fold", "patience": 2, "epochs": 8}
+    chosen = {**BASE, "epoch_rule": "scored_fold", "patience": 2, "epochs": 8}
     with pytest.raises(NothingToSubmitError, match=r"--admit-unproven submits them, without an honest score"):
         run(tmp_path, toy_data, chosen)
-    honest = run(tmp_path / "with", toy_data, chosen, POINT)
+    honest = run(tmp_path / "with", toy_data, chosen, BASE)
     assert set(honest.ensemble.weights) == {honest.plan.experiments[1].experiment_id}  # type: ignore[union-attr]
     rows = {row.name: row for row in honest.board.rows}
     unproven = rows[honest.plan.experiments[0].name]
@@ -102,7 +102,7 @@ def test_a_child_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Path)
 
 
 def test_seeds_are_averaged_before_they_are_weighted(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, *({**POINT, "seed": seed} for seed in range(3)))
+    result = run(tmp_path, toy_data, *({**BASE, "seed": seed} for seed in range(3)))
     (member_id,) = result.pool.oof
     singles = [result.pool.of_seeds[e.experiment_id][:] for e in result.plan.experiments]
     assert np.allclose(result.pool.oof[member_id][:], np.mean(singles, axis=0), atol=1e-6)
@@ -113,7 +113,7 @@ def test_seeds_are_averaged_before_they_are_weighted(tmp_path: Path, toy_data: P
 
 
 def test_epochs_between_evaluations_have_no_score(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, {**POINT, "evaluate_every": 4})
+    result = run(tmp_path, toy_data, {**BASE, "evaluate_every": 4})
     for of_fold in results_of(result):
         assert [m.epoch for m in of_fold.history if np.isfinite(m.score)] == [4, 6]
         assert of_fold.score is not None
@@ -164,7 +164,7 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
 
 
 def test_seeds_make_one_member_of_each_experiment_and_a_rerun_trains_nothing(tmp_path: Path, toy_data: Path) -> None:
-    hyperparameter_sets = [POINT, {**POINT, "epochs": 2, "init_from": {"epochs": 3}}]
+    hyperparameter_sets = [BASE, {**BASE, "epochs": 2, "init_from": {"epochs": 3}}]
     result = run(tmp_path, toy_data, *hyperparameter_sets, seeds=2)
     assert [e.hyperparameters["seed"] for e in result.plan.experiments] == [0, 0, 0, 1, 1, 1]
     assert len(result.pool.members) == 3
@@ -179,7 +179,7 @@ def test_seeds_make_one_member_of_each_experiment_and_a_rerun_trains_nothing(tmp
 
 
 def test_a_run_with_seeds_is_resumed_by_its_name_alone(tmp_path: Path, toy_data: Path) -> None:
-    first = run(tmp_path, toy_data, POINT, seeds=2, run_id="x")
+    first = run(tmp_path, toy_data, BASE, seeds=2, run_id="x")
     again = kaggle_ray.run(
         TOY_FILE, data=toy_data, runs=tmp_path, run_id="x", launcher="local", reporters=[], budget="0s"
     )

@@ -26,7 +26,7 @@ from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
 from kaggle_ray.train.reload import TestRows
 from kaggle_ray.types import JsonValue, Trial
 
-POINT = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
+BASE = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
 
 
 def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **options: Any) -> RunResult:
@@ -44,7 +44,7 @@ def written_toy(folder: Path, task: ToyTask) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> RunResult:
-    return run(tmp_path_factory.mktemp("inference"), toy_data, POINT, {**POINT, "lr": 5e-3})
+    return run(tmp_path_factory.mktemp("inference"), toy_data, BASE, {**BASE, "lr": 5e-3})
 
 
 @pytest.mark.parametrize("task", TOY_TASKS)
@@ -62,11 +62,11 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTa
 @pytest.mark.parametrize(
     "hyperparameter_sets",
     [
-        [{**POINT, "seed": seed} for seed in range(2)],
-        [{**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}],
-        [{**POINT, "epoch_rule": "other_folds", "lr": 0.3}],
-        [{**POINT, "epochs": 2, "init_from": {"epochs": 3}}],
-        [{**POINT, "ema_decay": 0.9, "tta": "hflip", "label_smoothing": 0.1}],
+        [{**BASE, "seed": seed} for seed in range(2)],
+        [{**BASE, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}],
+        [{**BASE, "epoch_rule": "other_folds", "lr": 0.3}],
+        [{**BASE, "epochs": 2, "init_from": {"epochs": 3}}],
+        [{**BASE, "ema_decay": 0.9, "tta": "hflip", "label_smoothing": 0.1}],
     ],
     ids=["seeds", "snapshots", "other_folds", "init_from", "averaged"],
 )
@@ -146,7 +146,7 @@ def test_what_a_run_with_unreadable_files_predicted_is_predicted_again(toy_data:
     bad = tmp_path / "bad"
     shutil.copytree(toy_data, bad)
     (bad / "test" / "b003.png").write_bytes(b"no image")
-    result = run(tmp_path / "runs", bad, POINT, skip_unreadable=True)
+    result = run(tmp_path / "runs", bad, BASE, skip_unreadable=True)
     out = kaggle_ray.predict(result.run_dir, data=bad, out=tmp_path / "again.csv")
     assert out.read_bytes() == result.submission.read_bytes()
     repaired = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "repaired.csv")
@@ -162,13 +162,13 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path, toy_data: Path) -> Non
 
 
 def test_a_run_without_an_ensemble_says_how_to_get_one(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT, budget="0s")
+    result = run(tmp_path, toy_data, BASE, budget="0s")
     with pytest.raises(StoreError, match=r"has no ensemble yet.*--budget 0s"):
         kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv")
 
 
 def test_weights_that_are_gone_are_named(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT)
+    result = run(tmp_path, toy_data, BASE)
     trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=1)
     committed = RunStore(result.run_dir).result(trial)
     assert committed is not None
@@ -243,7 +243,7 @@ def test_files_that_tell_other_classes_or_columns_are_refused(
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path / "runs", toy_data, POINT)
+    result = run(tmp_path / "runs", toy_data, BASE)
     folder = tmp_path / "edited"
     shutil.copytree(result.run_dir, folder)
     record = json.loads((folder / "run.json").read_text())
@@ -255,14 +255,14 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, toy_data: P
 
 def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data: Path) -> None:
     """A network that was built with the library's weights may know other statistics than one without."""
-    result = run(tmp_path, toy_data, POINT)
+    result = run(tmp_path, toy_data, BASE)
     trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=0)
     committed = RunStore(result.run_dir).result(trial)
     assert committed is not None
     weights = load(RunStore(result.run_dir).weights(committed))
     assert torch.equal(weights["images.mean"], torch.tensor([0.485, 0.456, 0.406]))
     assert weights["images.std"].shape == (3,)
-    hyperparameters = parse_hyperparameters(POINT, where="here")
+    hyperparameters = parse_hyperparameters(BASE, where="here")
     competition, samples = open_competition(load_competition(TOY_FILE)[0], toy_data)
     rows = TestRows(competition, samples, result.plan.settings, tmp_path / "cache")
     of_run = np.concatenate(list(rows.predict(hyperparameters, save(weights), where="here")))

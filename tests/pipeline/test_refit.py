@@ -32,9 +32,9 @@ from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, Folds, JsonValue, Trial, TrialResult
 
-POINT = {**TINY, "epochs": 3, "lr": 2e-2, "schedule": "constant"}
-SNAPSHOTS = {**POINT, "epochs": 6, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
-CHILD = {**POINT, "epochs": 2, "init_from": {"epochs": 3}}
+BASE = {**TINY, "epochs": 3, "lr": 2e-2, "schedule": "constant"}
+SNAPSHOTS = {**BASE, "epochs": 6, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
+CHILD = {**BASE, "epochs": 2, "init_from": {"epochs": 3}}
 
 
 class StopsInRefit(Recorder):
@@ -63,7 +63,7 @@ def full_results(result: RunResult) -> list[TrialResult | None]:
 
 
 def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT, {**POINT, "lr": 5e-3})
+    result = run(tmp_path, toy_data, BASE, {**BASE, "lr": 5e-3})
     store, plan = RunStore(result.run_dir), result.plan
     assert result.num_epochs_trained == 2 * 3 * 3
     of_full = []
@@ -83,7 +83,7 @@ def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tm
 
 
 def test_a_refit_changes_no_score_and_no_other_submission(tmp_path: Path, toy_data: Path) -> None:
-    hyperparameter_sets = [POINT, {**POINT, "lr": 5e-3, "seed": 1}]
+    hyperparameter_sets = [BASE, {**BASE, "lr": 5e-3, "seed": 1}]
     without = run(tmp_path / "without", toy_data, *hyperparameter_sets, refit=False)
     result = run(tmp_path / "with", toy_data, *hyperparameter_sets)
     again = run(tmp_path / "with", toy_data, *hyperparameter_sets, ensemble="greedy", refit=False)
@@ -97,7 +97,7 @@ def test_a_refit_changes_no_score_and_no_other_submission(tmp_path: Path, toy_da
 
 
 def test_the_ledger_gives_no_score_to_a_trial_of_all_rows(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT)
+    result = run(tmp_path, toy_data, BASE)
     store, folds = RunStore(result.run_dir), result.plan.folds
     (full,) = full_results(result)
     assert full is not None
@@ -113,9 +113,9 @@ def test_the_ledger_gives_no_score_to_a_trial_of_all_rows(tmp_path: Path, toy_da
         check_full_lineage(full.trial, valid, test, dataclasses.replace(folds, digest="other"))
 
 
-def test_its_description_says_that_the_score_is_the_near_duplicates(tmp_path: Path, toy_data: Path) -> None:
+def test_its_description_says_that_the_score_is_the_cross_validated_one(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
-    result = run(tmp_path, toy_data, POINT, reporters=[recorder])
+    result = run(tmp_path, toy_data, BASE, reporters=[recorder])
     made_of = json.loads((result.run_dir / "submissions" / "refit.json").read_text())
     assert made_of["score_honest"] is None
     assert made_of["cross_validated_score"] == result.score
@@ -130,23 +130,23 @@ def test_its_description_says_that_the_score_is_the_near_duplicates(tmp_path: Pa
 
 
 def test_a_rerun_trains_nothing_and_gives_the_same_bytes(tmp_path: Path, toy_data: Path) -> None:
-    first = run(tmp_path, toy_data, POINT, SNAPSHOTS)
+    first = run(tmp_path, toy_data, BASE, SNAPSHOTS)
     assert first.refit is not None
     before = first.refit.read_bytes()
-    second = run(tmp_path, toy_data, POINT, SNAPSHOTS)
+    second = run(tmp_path, toy_data, BASE, SNAPSHOTS)
     assert second.num_epochs_trained == 0
     assert second.refit is not None
     assert second.refit.read_bytes() == before
 
 
 def test_a_refit_that_is_stopped_goes_on_where_it_was(tmp_path: Path, toy_data: Path) -> None:
-    straight = run(tmp_path / "straight", toy_data, POINT, SNAPSHOTS)
+    straight = run(tmp_path / "straight", toy_data, BASE, SNAPSHOTS)
     recorder = StopsInRefit()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS, reporters=[recorder])
+        run(tmp_path / "cut", toy_data, BASE, SNAPSHOTS, reporters=[recorder])
     assert recorder.kinds[-1] == "run_interrupted"
     assert (tmp_path / "cut" / "toy" / "x" / "submissions" / "submission.csv").exists()
-    result = run(tmp_path / "cut", toy_data, POINT, SNAPSHOTS)
+    result = run(tmp_path / "cut", toy_data, BASE, SNAPSHOTS)
     assert result.num_epochs_trained == 6
     assert result.refit is not None
     assert straight.refit is not None
@@ -154,9 +154,9 @@ def test_a_refit_that_is_stopped_goes_on_where_it_was(tmp_path: Path, toy_data: 
 
 
 def test_without_time_there_is_no_refit_and_that_is_said(tmp_path: Path, toy_data: Path) -> None:
-    first = run(tmp_path, toy_data, POINT, refit=False)
+    first = run(tmp_path, toy_data, BASE, refit=False)
     recorder = Recorder()
-    late = run(tmp_path, toy_data, POINT, budget="0s", reporters=[recorder])
+    late = run(tmp_path, toy_data, BASE, budget="0s", reporters=[recorder])
     assert late.submission.read_bytes() == first.submission.read_bytes()
     assert late.refit is None
     assert not (late.run_dir / "submissions" / "refit.csv").exists()
@@ -168,14 +168,14 @@ def test_without_time_there_is_no_refit_and_that_is_said(tmp_path: Path, toy_dat
 
 def test_where_nothing_is_complete_there_is_nothing_to_refit(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
-    result = run(tmp_path, toy_data, POINT, budget="0s", reporters=[recorder])
+    result = run(tmp_path, toy_data, BASE, budget="0s", reporters=[recorder])
     assert result.refit is None
     event = recorder.one(RefitEnded)
     assert event.why_not == "no experiment is complete"
 
 
 def test_only_what_has_weight_is_refitted(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, {**POINT, "epochs": 12}, {**POINT, "lr": 1e-6, "epochs": 1}, ensemble="greedy")
+    result = run(tmp_path, toy_data, {**BASE, "epochs": 12}, {**BASE, "lr": 1e-6, "epochs": 1}, ensemble="greedy")
     assert result.ensemble is not None
     assert len(result.ensemble.weights) == 1
     good, bad = full_results(result)
@@ -195,7 +195,7 @@ def test_a_child_starts_from_its_parents_weights_of_all_rows(tmp_path: Path, toy
 
 
 def test_each_seed_is_refitted(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT, seeds=2)
+    result = run(tmp_path, toy_data, BASE, seeds=2)
     store = RunStore(result.run_dir)
     fulls = full_results(result)
     tests = [np.array(store.predictions(full)[1].values) for full in fulls if full is not None]
@@ -216,7 +216,7 @@ def test_snapshots_stay_the_same_snapshots(tmp_path: Path, toy_data: Path) -> No
 
 
 def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data: Path) -> None:
-    chosen = {**POINT, "epochs": 6, "lr": 0.3, "epoch_rule": "other_folds"}
+    chosen = {**BASE, "epochs": 6, "lr": 0.3, "epoch_rule": "other_folds"}
     result = run(tmp_path, toy_data, chosen)
     (member,) = result.pool.members.values()
     (full,) = full_results(result)
@@ -266,14 +266,14 @@ def test_the_models_of_all_rows_predict_new_data(tmp_path: Path, toy_data: Path)
 
 
 def test_models_of_all_rows_that_are_not_there_are_asked_for(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT, refit=False)
+    result = run(tmp_path, toy_data, BASE, refit=False)
     with pytest.raises(kaggle_ray.KaggleRayError, match=r"full is not committed.*with --refit"):
         kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv", refit=True)
 
 
 def options(runs: Path, data: Path) -> RunOptions:
     return RunOptions(
-        competition=TOY_FILE, experiments=[POINT, CHILD], data=data, runs=runs, run_id="x", device="cpu", threads=1,
+        competition=TOY_FILE, experiments=[BASE, CHILD], data=data, runs=runs, run_id="x", device="cpu", threads=1,
         dtype="float32", refit=True,
     )  # fmt: skip
 

@@ -45,10 +45,10 @@ def num_epochs_committed(runs: Path) -> int:
     return sum(len(result.history) for trial in run_trials(runs) if (result := store.result(trial)))
 
 
-def ended_trials(told: Sequence[Event]) -> set[Trial]:
+def ended_trials(events: Sequence[Event]) -> set[Trial]:
     """Return the trials that ended while somebody listened, and those that a resumed run found ended."""
-    found = [ended for start in of_type(told, RunStarted) for ended in start.ended]
-    return {ended.trial for ended in [*of_type(told, TrialEnded), *found]}
+    found = [ended for start in of_type(events, RunStarted) for ended in start.ended]
+    return {ended.trial for ended in [*of_type(events, TrialEnded), *found]}
 
 
 def layout(runs: Path) -> list[str]:
@@ -151,6 +151,6 @@ def test_runs_killed_at_twenty_random_moments_give_the_same_bytes_in_the_end(
             num_kills += survivor is None
         assert survivor.submission == undisturbed.submission
         assert layout(runs) == layout(undisturbed_runs)
-        told = [envelope.event for envelope in read_events(run_dir(runs) / EVENTS_FILE)]
-        assert isinstance(told[-1], RunEnded)
-        assert ended_trials(told) == set(run_trials(runs)), "the diary knows how each trial ended"
+        events = [envelope.event for envelope in read_events(run_dir(runs) / EVENTS_FILE)]
+        assert isinstance(events[-1], RunEnded)
+        assert ended_trials(events) == set(run_trials(runs)), "the diary knows how each trial ended"

@@ -17,9 +17,9 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, JsonValue, Trial, TrialResult
 
-POINT = {**TINY, "epochs": 5, "lr": 0.3, "schedule": "constant"}
-OTHER_FOLDS = {**POINT, "epoch_rule": "other_folds"}
-UNPROVEN = {**POINT, "epoch_rule": "scored_fold"}
+BASE = {**TINY, "epochs": 5, "lr": 0.3, "schedule": "constant"}
+OTHER_FOLDS = {**BASE, "epoch_rule": "other_folds"}
+UNPROVEN = {**BASE, "epoch_rule": "scored_fold"}
 
 
 def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **options: Any) -> RunResult:
@@ -46,7 +46,7 @@ def kept(run_result: RunResult, number: int, fold: int) -> set[int | None]:
 
 
 def test_members_of_either_method_keep_their_weights(tmp_path: Path, toy_data: Path) -> None:
-    good, bad = {**POINT, "lr": 2e-2, "epochs": 12}, {**POINT, "lr": 1e-6, "epochs": 1}
+    good, bad = {**BASE, "lr": 2e-2, "epochs": 12}, {**BASE, "lr": 1e-6, "epochs": 1}
     result = run(tmp_path, toy_data, good, bad)
     assert result.ensemble is not None
     assert len(result.ensemble.weights) == 1
@@ -54,7 +54,7 @@ def test_members_of_either_method_keep_their_weights(tmp_path: Path, toy_data: P
 
 
 def test_what_is_in_no_ensemble_keeps_its_predictions_only(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, POINT, UNPROVEN)
+    result = run(tmp_path, toy_data, BASE, UNPROVEN)
     assert kept(result, 0, 0) == kept(result, 0, 1) == {None}
     assert kept(result, 1, 0) == kept(result, 1, 1) == set()
     swept = result_of(result, 1, 0)
@@ -74,7 +74,7 @@ def test_of_the_kept_epochs_only_those_that_predict_keep_weights(tmp_path: Path,
 
 
 def test_a_childs_parent_keeps_the_weights_that_the_child_started_from(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, {**POINT, "epochs": 2, "init_from": {"epoch_rule": "other_folds", "epochs": 5}})
+    result = run(tmp_path, toy_data, {**BASE, "epochs": 2, "init_from": {"epoch_rule": "other_folds", "epochs": 5}})
     parent = result.pool.members[result.plan.experiments[0].experiment_id]
     for fold in range(2):
         assert kept(result, 0, fold) == {None, parent.parts[0].epochs[fold]}
@@ -93,7 +93,7 @@ def test_a_rerun_after_the_sweep_trains_nothing_and_gives_the_same_bytes(tmp_pat
 
 
 def test_after_the_sweep_the_other_method_can_be_chosen_and_predict(tmp_path: Path, toy_data: Path) -> None:
-    hyperparameter_sets = [{**POINT, "lr": 2e-2, "epochs": 12}, {**POINT, "lr": 1e-3}, OTHER_FOLDS]
+    hyperparameter_sets = [{**BASE, "lr": 2e-2, "epochs": 12}, {**BASE, "lr": 1e-3}, OTHER_FOLDS]
     run(tmp_path, toy_data, *hyperparameter_sets)
     mean = run(tmp_path, toy_data, *hyperparameter_sets, ensemble="mean", refit=True)
     assert mean.refit is not None

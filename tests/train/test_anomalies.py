@@ -154,7 +154,7 @@ def test_a_gradient_far_above_the_median_is_told_once_an_epoch(layer: nn.Linear)
     )
     assert "It is scaled down to clip_norm 0.5, or look at the samples: c, a" in first.text
     assert second.text.startswith("the gradient of epoch 2, step 1 ")
-    assert [(told.topic, told.epoch, told.step) for told in warnings] == [
+    assert [(warning.topic, warning.epoch, warning.step) for warning in warnings] == [
         ("exploding_gradient", 1, 10),
         ("exploding_gradient", 2, 1),
     ]
@@ -259,7 +259,7 @@ class ConstantMasks(nn.Module):
 
 @pytest.mark.usefixtures("_models")
 @pytest.mark.parametrize(
-    ("task", "model", "told"),
+    ("task", "model", "message"),
     [
         ("multilabel", "constant", "after epoch 1 the predictions are the same for all 32 samples."),
         (
@@ -271,11 +271,11 @@ class ConstantMasks(nn.Module):
         ("mask_classes", "constant_masks", "after epoch 2 the masks of all 32 samples are of class 'right' in"),
     ],
 )
-def test_predictions_that_are_all_alike_are_told_once(task: ToyTask, model: str, told: str, tmp_path: Path) -> None:
+def test_predictions_that_are_all_alike_are_told_once(task: ToyTask, model: str, message: str, tmp_path: Path) -> None:
     hyperparameters = hyperparameters_of(task, model=model, model_args={}, lr=1e-4, epochs=4)
     (warning,) = warnings_of(data_of(task, tmp_path, hyperparameters), hyperparameters)
     assert warning.topic == "constant_predictions"
-    assert warning.text.startswith(told)
+    assert warning.text.startswith(message)
     assert "Likely causes: " in warning.text
 
 
@@ -307,7 +307,7 @@ def reading(task: ToyTask, **values: object) -> Competition:
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         (np.array([0.0] * 5 + [np.nan] + [1.0] * 58), r"sample 'a005' has the label nan, expected 0\.\.1"),
         (np.array([0] * 5 + [2] + [1] * 58), r"sample 'a005' has the label 2, expected 0\.\.1"),
@@ -316,9 +316,9 @@ def reading(task: ToyTask, **values: object) -> Competition:
     ],
 )
 def test_a_label_out_of_range_is_named_before_anything_is_trained(
-    target: np.ndarray, told: str, tmp_path: Path
+    target: np.ndarray, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         open_competition(reading("views", target=target), tmp_path / "views")
 
 

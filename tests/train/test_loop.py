@@ -24,7 +24,7 @@ from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import EpochMetrics, IntArray
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
-POINT = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
+BASE = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     samples = open_competition(COMPETITION, toy_data)[1]
     samples = dataclasses.replace(samples, train_only=np.arange(len(samples.train_ids)) == 5)
     folds = make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
-    sides = POINT.sides(POINT.image_size)
+    sides = BASE.sides(BASE.image_size)
     images = open_train(COMPETITION, samples, sides, tmp_path_factory.mktemp("cache"))
     return [
         FitData(
@@ -56,7 +56,7 @@ def data(folds_data: list[FitData]) -> FitData:
 
 
 def fitted(
-    data: FitData, hyperparameters: Hyperparameters = POINT, settings: Settings = SETTINGS
+    data: FitData, hyperparameters: Hyperparameters = BASE, settings: Settings = SETTINGS
 ) -> tuple[list[EpochMetrics], Fit]:
     fit = Fit(data, hyperparameters, settings)
     return list(fit.epochs()), fit
@@ -70,7 +70,7 @@ def losses(history: list[EpochMetrics]) -> list[tuple[float, float, float]]:
     return [(epoch.train_loss, epoch.valid_loss, epoch.score) for epoch in history]
 
 
-def changed(hyperparameters: Hyperparameters = POINT, **values: object) -> Hyperparameters:
+def changed(hyperparameters: Hyperparameters = BASE, **values: object) -> Hyperparameters:
     return dataclasses.replace(hyperparameters, **values)  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ def changed(hyperparameters: Hyperparameters = POINT, **values: object) -> Hyper
 @pytest.mark.parametrize(
     "hyperparameters",
     [
-        POINT,
+        BASE,
         changed(augment="heavy", mixup=0.4, ema_decay=0.9, label_smoothing=0.1),
         changed(optimizer="sgd", schedule="cosine", augment="shift"),
         changed(model_args={"width": 4, "blocks": [1], "dropout": 0.5}),
@@ -96,7 +96,7 @@ def test_two_fits_in_one_process_give_the_same_bits(data: FitData, hyperparamete
 
 def test_what_another_fit_does_in_between_does_not_matter(folds_data: list[FitData]) -> None:
     _, alone = fitted(folds_data[0])
-    one, other = Fit(folds_data[0], POINT, SETTINGS), Fit(folds_data[1], POINT, SETTINGS)
+    one, other = Fit(folds_data[0], BASE, SETTINGS), Fit(folds_data[1], BASE, SETTINGS)
     next(other.epochs())
     list(one.epochs())
     assert weights(one) == weights(alone)
@@ -116,8 +116,8 @@ def test_another_seed_or_fold_gives_other_weights(folds_data: list[FitData]) -> 
 
 def test_bfloat16_is_deterministic_and_near(data: FitData) -> None:
     half = Settings(device="cpu", threads_per_trial=1, dtype="bfloat16")
-    history, first = fitted(data, POINT, half)
-    _, second = fitted(data, POINT, half)
+    history, first = fitted(data, BASE, half)
+    _, second = fitted(data, BASE, half)
     assert weights(first) == weights(second)
     assert all(tensor.dtype != torch.bfloat16 for tensor in first.weights.values())
     assert [epoch.train_loss for epoch in history] == pytest.approx(
@@ -152,7 +152,7 @@ def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_
     for data in folds_data:
         yielded.clear()
         _, done = fitted(data, changed(batch_size=batch_size))
-        assert len(yielded) == POINT.epochs
+        assert len(yielded) == BASE.epochs
         for batches in yielded:
             assert sorted(np.concatenate(batches).tolist()) == data.train_rows.tolist()
             assert all(1 <= len(batch) <= batch_size for batch in batches)
@@ -165,7 +165,7 @@ def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_
 def test_each_epoch_has_an_order_of_its_own(data: FitData, yielded: list[list[IntArray]]) -> None:
     fitted(data)
     orders = {tuple(np.concatenate(batches).tolist()) for batches in yielded}
-    assert len(orders) == POINT.epochs
+    assert len(orders) == BASE.epochs
 
 
 def test_a_rows_augmentation_does_not_depend_on_the_batch_that_it_comes_in(data: FitData) -> None:
@@ -229,7 +229,7 @@ def test_rows_of_the_fold_that_are_scored_do_not_reach_the_weights(data: FitData
 
 @pytest.mark.parametrize("num_epochs", [0, 1, 2])
 def test_a_fit_can_be_closed_after_any_epoch_and_done_again(data: FitData, num_epochs: int) -> None:
-    epochs = Fit(data, POINT, SETTINGS).epochs()
+    epochs = Fit(data, BASE, SETTINGS).epochs()
     seen = [next(epochs) for _ in range(num_epochs)]
     history, _ = fitted(data)
     assert losses(seen) == losses(history)[:num_epochs]
@@ -287,7 +287,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_for_a_gpu_that_torch_does_not_see_are_an_error(data: FitData) -> None:
     gpu = Settings(device="cuda", threads_per_trial=1, dtype="float32")
     with pytest.raises(ConfigError, match=r"torch sees no GPU in this process\. Use --device cpu"):
-        Fit(data, POINT, gpu)
+        Fit(data, BASE, gpu)
 
 
 # What is trained how fast, and when -----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from kaggle_ray.train.lr_sweep import LrSweep, lr_sweep
 from kaggle_ray.types import Folds
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
-POINT = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
+BASE = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def folds(samples: Samples) -> Folds:
 def data(samples: Samples, folds: Folds, tmp_path_factory: pytest.TempPathFactory) -> FitData:
     inputs = train_inputs(COMPETITION, samples, (8, 8), tmp_path_factory.mktemp("cache"))
     return fold_data(
-        COMPETITION, samples, folds, 0, POINT, inputs=inputs, masks=None, target=samples.target, groups=None,
+        COMPETITION, samples, folds, 0, BASE, inputs=inputs, masks=None, target=samples.target, groups=None,
         hashes=hashes_of(samples),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def sweep(data: FitData) -> LrSweep:
-    return find_lr(data, POINT, SETTINGS)
+    return find_lr(data, BASE, SETTINGS)
 
 
 # The test itself ------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def test_the_suggested_rate_trains_better_than_a_much_smaller_one_and_stays_fini
     data: FitData, sweep: LrSweep
 ) -> None:
     def loss(lr: float) -> float:
-        return list(Fit(data, dataclasses.replace(POINT, lr=lr), SETTINGS).epochs())[-1].train_loss
+        return list(Fit(data, dataclasses.replace(BASE, lr=lr), SETTINGS).epochs())[-1].train_loss
 
     assert sweep.suggestion is not None
     assert 1e-3 <= sweep.suggestion <= 0.3
@@ -73,34 +73,34 @@ def test_the_rates_grow_by_the_same_factor_over_the_range(data: FitData, sweep: 
     ratios = np.diff(np.log(sweep.lrs))
     assert np.allclose(ratios, math.log(1e8) / 119)
     assert len(sweep.lrs) == len(sweep.losses) == len(sweep.smoothed) <= 120
-    short = find_lr(data, POINT, SETTINGS, lowest=1e-5, highest=1e-3, num_steps=21)
+    short = find_lr(data, BASE, SETTINGS, lowest=1e-5, highest=1e-3, num_steps=21)
     assert len(short.lrs) == 21
     assert [short.lrs[0], short.lrs[-1]] == pytest.approx([1e-5, 1e-3])
 
 
 def test_it_is_a_function_of_its_arguments_and_of_neither_lr_nor_schedule(data: FitData, sweep: LrSweep) -> None:
-    other = dataclasses.replace(POINT, lr=5.0, schedule="step", schedule_args={"every": 1})
+    other = dataclasses.replace(BASE, lr=5.0, schedule="step", schedule_args={"every": 1})
     assert find_lr(data, other, SETTINGS) == sweep
-    assert find_lr(data, dataclasses.replace(POINT, seed=1), SETTINGS) != sweep
+    assert find_lr(data, dataclasses.replace(BASE, seed=1), SETTINGS) != sweep
 
 
 def test_it_ends_where_the_loss_diverges(data: FitData) -> None:
-    sgd = find_lr(data, dataclasses.replace(POINT, optimizer="sgd"), SETTINGS, highest=1e4)
+    sgd = find_lr(data, dataclasses.replace(BASE, optimizer="sgd"), SETTINGS, highest=1e4)
     assert sgd.lrs[-1] < 1e3
     assert all(math.isfinite(loss) for loss in sgd.losses)
 
 
 def test_the_first_loss_is_that_of_the_untrained_model_on_its_first_batch(data: FitData, sweep: LrSweep) -> None:
     """So real losses and batches are used: an epoch at a rate of nearly nothing measures the same."""
-    epoch = next(Fit(data, dataclasses.replace(POINT, lr=1e-12, epochs=1), SETTINGS).epochs())
-    num_batches = math.ceil(len(data.train_rows) / POINT.batch_size)
+    epoch = next(Fit(data, dataclasses.replace(BASE, lr=1e-12, epochs=1), SETTINGS).epochs())
+    num_batches = math.ceil(len(data.train_rows) / BASE.batch_size)
     assert np.mean(sweep.losses[:num_batches]) == pytest.approx(epoch.train_loss, rel=1e-3)
 
 
 def test_a_loss_that_is_never_finite_is_an_error(data: FitData) -> None:
     without_a_value = np.full(len(data.target), np.nan, dtype=np.float32)
     with pytest.raises(NonFiniteLossError, match="not finite after 0 steps"):
-        find_lr(dataclasses.replace(data, target=without_a_value), POINT, SETTINGS)
+        find_lr(dataclasses.replace(data, target=without_a_value), BASE, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_experiments_of_every_kind_can_be_tested(data: FitData, values: dict[str
     side = values.get("image_size", 8)
     pixels = np.random.default_rng(0).integers(0, 256, (60, side, side, 3), dtype=np.uint8)
     larger = dataclasses.replace(data, inputs=dataclasses.replace(data.inputs, images=Images.of_array(pixels)))
-    found = find_lr(larger, dataclasses.replace(POINT, **values), SETTINGS, num_steps=15)
+    found = find_lr(larger, dataclasses.replace(BASE, **values), SETTINGS, num_steps=15)
     assert len(found.lrs) >= 10
 
 
 def test_a_competition_is_tested_on_the_rows_of_its_first_fold(
     samples: Samples, folds: Folds, sweep: LrSweep, tmp_path: Path
 ) -> None:
-    assert sweep_competition(COMPETITION, samples, folds, POINT, SETTINGS, tmp_path) == sweep
+    assert sweep_competition(COMPETITION, samples, folds, BASE, SETTINGS, tmp_path) == sweep
 
 
 # No trace -------------------------------------------------------------------------------------------------------------
@@ -151,10 +151,10 @@ def test_the_process_is_as_it_was(data: FitData) -> None:
     torch.manual_seed(12345)
     before = process_state()
     try:
-        find_lr(data, POINT, SETTINGS, num_steps=12)
+        find_lr(data, BASE, SETTINGS, num_steps=12)
         assert process_state() == before
         with pytest.raises(RuntimeError):  # the toy's images are too small for this network
-            find_lr(data, dataclasses.replace(POINT, model="resnet9", model_args={"stem_stride": 4}), SETTINGS)
+            find_lr(data, dataclasses.replace(BASE, model="resnet9", model_args={"stem_stride": 4}), SETTINGS)
         assert process_state() == before
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -162,14 +162,14 @@ def test_the_process_is_as_it_was(data: FitData) -> None:
 
 def test_nothing_is_written(data: FitData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    find_lr(data, POINT, SETTINGS, num_steps=12)
+    find_lr(data, BASE, SETTINGS, num_steps=12)
     assert not list(tmp_path.rglob("*"))
 
 
 def test_the_hyperparameters_are_not_changed(data: FitData) -> None:
     given = parse_hyperparameters({**TINY, "epochs": 3}, where="here")
     find_lr(data, given, SETTINGS, num_steps=12)
-    assert given == POINT
+    assert given == BASE
 
 
 # The suggestion -------------------------------------------------------------------------------------------------------

@@ -25,10 +25,10 @@ from kaggle_ray.types import FloatArray, Trial, TrialResult
 
 pytestmark = pytest.mark.slow
 
-POINT = {**TINY, "model": "plain", "model_args": {}, "epochs": 2, "batch_size": 10, "lr": 1e-2, "augment": "heavy"}
-MIXED = {**POINT, "mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9,
+BASE = {**TINY, "model": "plain", "model_args": {}, "epochs": 2, "batch_size": 10, "lr": 1e-2, "augment": "heavy"}
+MIXED = {**BASE, "mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.9,
          "constraint": "max_norm", "constraint_args": {"max_norm": 0.5}, "l1": 0.01}  # fmt: skip
-DROPPED = {**POINT, "epochs": 12, "evaluate_every": 12}
+DROPPED = {**BASE, "epochs": 12, "evaluate_every": 12}
 
 
 def plan_of(runs: Path, data: Path, *experiments: ExperimentLike, processes: int) -> RunPlan:
@@ -64,7 +64,7 @@ def predictions(plan: RunPlan, result: TrialResult) -> tuple[FloatArray, FloatAr
 def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None:
     found = []
     for processes in (1, 2):
-        plan = plan_of(tmp_path, toy_data, POINT, MIXED, processes=processes)
+        plan = plan_of(tmp_path, toy_data, BASE, MIXED, processes=processes)
         with closing(TrialRunner(plan.trial_context())) as runner:
             results = [run(runner, trial) for trial in trials_of(plan)]
         assert [result.error for result in results] == [None, None]
@@ -79,7 +79,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None
 
 
 def test_two_processes_yield_every_training_row(tmp_path: Path, toy_data: Path) -> None:
-    plan = plan_of(tmp_path, toy_data, {**POINT, "epochs": 1}, processes=2)
+    plan = plan_of(tmp_path, toy_data, {**BASE, "epochs": 1}, processes=2)
     with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     lineage = RunStore(plan.run_dir).predictions(result)[0].lineage
@@ -131,7 +131,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
 
 
 def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data: Path) -> None:
-    plan = plan_of(tmp_path, toy_data, {**POINT, "lr": 1e30, "optimizer": "sgd"}, processes=2)
+    plan = plan_of(tmp_path, toy_data, {**BASE, "lr": 1e30, "optimizer": "sgd"}, processes=2)
     with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert result.status == "failed"
@@ -140,14 +140,14 @@ def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data
 
 
 def test_batches_that_are_too_small_for_the_processes_are_an_error(tmp_path: Path, toy_data: Path) -> None:
-    plan = plan_of(tmp_path, toy_data, {**POINT, "batch_size": 2, "accumulate": 2}, processes=2)
+    plan = plan_of(tmp_path, toy_data, {**BASE, "batch_size": 2, "accumulate": 2}, processes=2)
     with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert "cannot be split among 2 processes in 2 pieces each" in (result.error or "")
 
 
 def test_closing_a_trial_leaves_no_process_behind(tmp_path: Path, toy_data: Path) -> None:
-    plan = plan_of(tmp_path, toy_data, POINT, processes=2)
+    plan = plan_of(tmp_path, toy_data, BASE, processes=2)
     (trial,) = trials_of(plan)
     with closing(TrialRunner(plan.trial_context())) as runner:
         epochs = runner.run(trial)

@@ -15,13 +15,13 @@ from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialMessage, Trial
 
 
 def run(runner: TrialRunner, trial: Trial) -> tuple[list[TrialMessage], TrialResult]:
-    told: list[TrialMessage] = []
+    yielded: list[TrialMessage] = []
     messages = runner.run(trial)
     while True:
         try:
-            told.append(next(messages))
+            yielded.append(next(messages))
         except StopIteration as stop:
-            return told, stop.value
+            return yielded, stop.value
 
 
 def test_a_machine_that_does_not_see_the_runs_folder_says_what_to_do(toy_data: Path, tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def _steep_model() -> Iterator[None]:
 
 def test_a_warning_comes_before_the_measures_of_its_epoch(toy_data: Path, tmp_path: Path) -> None:
     plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[WARNING])
-    told, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
-    assert [type(message) for message in told] == [TrialWarning, *[EpochMetrics] * NUM_EPOCHS]
-    assert tuple(told[1:]) == result.history
+    yielded, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    assert [type(message) for message in yielded] == [TrialWarning, *[EpochMetrics] * NUM_EPOCHS]
+    assert tuple(yielded[1:]) == result.history
 
 
 @pytest.mark.usefixtures("_steep_model")
