@@ -19,6 +19,7 @@ from kaggle_ray.pipeline import split
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.split import split_rows
 from kaggle_ray.report.show import contact_sheets
+from kaggle_ray.store.schema import SCHEMA_VERSION
 from kaggle_ray.testing import toy
 from kaggle_ray.testing.planted import made_up_photograph, write_near_duplicate
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN
@@ -74,7 +75,7 @@ def test_a_run_assigns_near_duplicates_together_leaves_external_ones_out_and_say
     assert EXTERNAL not in folds
     assert EXTERNAL not in result.pool.scored_ids.tolist()
     saved = json.loads((result.run_dir / "near_duplicates.json").read_text())
-    assert saved["schema_version"] == 2
+    assert saved["schema_version"] == SCHEMA_VERSION
     assert saved["left_out"] == [EXTERNAL]
     assert [(group["train_ids"], group["test_ids"], group["labels_differ"]) for group in saved["groups"]] == [
         (["a000", "a001", "a013"], [], True),
