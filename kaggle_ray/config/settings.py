@@ -17,7 +17,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """With the same settings on the same machine type, a CPU run gives the same bytes.
+    """How a run is computed: with the same settings on the same machine type, a CPU run gives the same bytes.
 
     >>> from kaggle_ray import Settings
     >>> Settings(device="cpu", threads_per_trial=1, dtype="float32").world_size

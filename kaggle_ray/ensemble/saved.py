@@ -24,11 +24,11 @@ class SavedEnsemble:
     weights: Mapping[str, float]
     """Member id -> weight, of those that have some."""
     decision: Mapping[str, JsonValue]
-    """As of ``Decision.to_json``."""
+    """The decision, as ``Decision.to_json`` writes it."""
     score_honest: float | None
     score_in_sample: float
     score_full_size: float | None
-    """Of masks, at the size of the originals; of the chosen ensemble alone."""
+    """Score of masks at the size of the originals; None for all but the chosen ensemble of masks."""
     members: tuple[Member, ...]
     """All that it was chosen from."""
     scores: Mapping[str, float | None]

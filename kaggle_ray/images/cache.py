@@ -17,7 +17,8 @@ import numpy as np
 
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
-from kaggle_ray.errors import DataError, NoRoomError, StoreError
+from kaggle_ray.cache.folder import written_cache
+from kaggle_ray.errors import DataError, NoRoomError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.fingerprints import content_digests
 from kaggle_ray.images.threads import map_in_threads
@@ -132,8 +133,7 @@ def open_images(
         StoreError: the cache folder cannot be written.
     """
     layout = Layout(height=height, width=width, kind=kind, channels=channels, num_classes=num_classes)
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
+    with written_cache(cache_dir):
         digests = content_digests(paths, cache_dir)
         unique = sorted(set(digests))
         position = {digest: slot for slot, digest in enumerate(unique)}
@@ -142,11 +142,6 @@ def open_images(
         return _open(
             tuple(of_digest[digest] for digest in unique), rows_of_pixels, layout, unique, cache_dir, budget_bytes
         )
-    except OSError as error:
-        raise StoreError(
-            f"{cache_dir}: the image cache cannot be written: {error.strerror or error}. "
-            f"Name another folder in the environment variable KAGGLE_RAY_CACHE."
-        ) from error
 
 
 def _open(

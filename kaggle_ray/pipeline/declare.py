@@ -185,5 +185,5 @@ def _documented(text: str, group: Callable[..., Any], names: Iterable[str]) -> s
     assert isinstance(group, type) and issubclass(group, Options), "functions take groups of options"  # noqa: PT018
     summary, _, rest = inspect.cleandoc(text).partition("\n\n")
     descriptions = {each.name: each.description for each in options_of(group)}
-    told = "\n".join(f"    {name}: {descriptions[name]}" for name in names)
-    return "\n\n".join(part for part in (summary, f"Args:\n{told}", rest) if part)
+    described = "\n".join(f"    {name}: {descriptions[name]}" for name in names)
+    return "\n\n".join(part for part in (summary, f"Args:\n{described}", rest) if part)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.config.sources import source_files
@@ -119,14 +120,15 @@ def content_of(
 
     Raises:
         DataError: a file is missing, or cannot be read.
+        StoreError: the cache folder cannot be written.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
     paths = {
         "training images": samples.train_files,
         "test images": samples.test_files,
         "masks": samples.train_masks or (),
     }
-    digests = content_digests([path for part in paths.values() for path in part], cache_dir)
+    with written_cache(cache_dir):
+        digests = content_digests([path for part in paths.values() for path in part], cache_dir)
     rest = iter(digests)
     of_parts = {part: [next(rest) for _ in paths[part]] for part in paths}
     weights_files = sorted({file for each in hyperparameter_sets if (file := each.weights_file) is not None})

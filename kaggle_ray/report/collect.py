@@ -142,10 +142,10 @@ def _refit(store: RunStore) -> dict[str, str]:
     if made_of is None:
         return {}
     score = made_of.cross_validated_score
-    duplicate = "has no honest score" if score is None else f"has {score_text(score)}"
+    its_score = "has no honest score" if score is None else f"has {score_text(score)}"
     return {
         "Refit on all rows": f"submissions/{REFIT}.csv. It is not measured on any row; the cross-validated ensemble "
-        f"({made_of.method}) with the same weights {duplicate}."
+        f"({made_of.method}) with the same weights {its_score}."
     }
 
 

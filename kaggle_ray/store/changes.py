@@ -56,18 +56,18 @@ def changes(
 
 
 def _of_experiments(then: Sequence[Experiment], now: Sequence[Experiment]) -> Iterator[Change]:
-    """Yield how the hyperparameters differ; ids differ with the content as well, which is told by itself."""
+    """Yield how the hyperparameters differ; ids differ with the content as well, which is yielded by itself."""
     if len(then) != len(now):
         names_then, names_now = ({experiment.name for experiment in side} for side in (then, now))
         sides = (("with", sorted(names_now - names_then)), ("without", sorted(names_then - names_now)))
         named = [f", {word} {_few(names)}" for word, names in sides if names]
         yield Change(what="experiments", how=f"expected {len(then)}, got {len(now)}{''.join(named)}")
         return
-    told: set[Change] = set()
+    yielded: set[Change] = set()
     for before, after in zip(then, now, strict=True):
         for change in _of_mapping("hyperparameters", before.hyperparameters, after.hyperparameters):
-            if change not in told:
-                told.add(change)
+            if change not in yielded:
+                yielded.add(change)
                 yield change
 
 

@@ -36,7 +36,7 @@ class RunIdentity:
 
     competition: str
     experiments: tuple[Experiment, ...]
-    """In the order of the command."""
+    """Experiments in the order of the command."""
     folds_digest: str
     settings: Settings
     content: Mapping[str, JsonValue]
@@ -58,11 +58,11 @@ class RunRecord(RunIdentity):
 
     run_id: str
     classes: tuple[str, ...]
-    """Of the first head."""
+    """Classes of the first head."""
     classes_of_heads: Mapping[str, tuple[str, ...]]
     """Head -> its classes."""
     table_columns: tuple[str, ...] | None
-    """None where the competition has no table."""
+    """Columns of the table; None where the competition has none."""
     metric: str
     greater_is_better: bool
     num_folds: int

@@ -60,10 +60,10 @@ class Manifest:
     """What manifest.json says of an attempt's predictions."""
 
     valid_ids: tuple[str, ...]
-    """Of the fold's own rows, in the order of the predictions."""
+    """Ids of the fold's own rows, in the order of the predictions."""
     test_ids: tuple[str, ...]
     lineage: Mapping[str, JsonValue]
-    """As of ``lineage_to_json``."""
+    """What the predictions depend on, as ``lineage_to_json`` writes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,9 +20,9 @@ class SavedSubmission:
     weights: Mapping[str, float] = field(default_factory=dict)
     """Member id -> weight."""
     decision: Mapping[str, JsonValue] = field(default_factory=dict)
-    """As of ``Decision.to_json``."""
+    """The decision, as ``Decision.to_json`` writes it."""
     cross_validated_score: float | None = None
-    """Of models of all rows: the honest score of the cross-validated ensemble with the same weights."""
+    """Honest score of the cross-validated ensemble with the same weights, for a submission of models of all rows."""
     note: str = ""
 
 

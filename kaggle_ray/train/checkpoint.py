@@ -86,14 +86,15 @@ class FitValues:
     """What a fit's checkpoint has beside tensors."""
 
     history: tuple[EpochMetrics, ...]
-    """Of the epochs that have ended."""
+    """Metrics of the epochs that have ended."""
     lr: float
     step_of_epoch: int
     loss_of_epoch: float
     """Sum over the steps of the epoch under way."""
     seconds_of_epoch: float
     optimizer: JsonValue
-    """As of ``optimizer_state``; likewise ``Schedule.state_dict``, the scaler's and ``EpochSelection.state``."""
+    """What ``optimizer_state`` returns beside tensors; the next three are those of the schedule, the scaler and the
+    ``EpochSelection``."""
     schedule: Mapping[str, JsonValue]
     scaler: Mapping[str, JsonValue]
     choice: Mapping[str, JsonValue]

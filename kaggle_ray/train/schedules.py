@@ -63,7 +63,7 @@ class _SavedSchedule:
     """Where a schedule is, as a checkpoint keeps it."""
 
     lrs: tuple[float, ...]
-    """Of the optimizer's groups."""
+    """Learning rates of the optimizer's groups."""
     scheduler: Mapping[str, JsonValue]
     """What torch's scheduler keeps of itself."""
 

@@ -62,7 +62,7 @@ def epoch_seconds(
         store = prepare(plan, None)
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
         with closing(TrialRunner(plan.trial_context())) as runner:
-            history = [told for told in runner.run(trial) if isinstance(told, EpochMetrics)]
+            history = [message for message in runner.run(trial) if isinstance(message, EpochMetrics)]
         result = store.result(trial)
         assert result is not None, "the trial failed: its error is above"
     return len(plan.folds.train_rows(0)), [m.duration_s for m in history[1:-1]], history[-1].train_loss

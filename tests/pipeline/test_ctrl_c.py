@@ -68,8 +68,8 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, printed + errors
     assert "Traceback" not in errors, errors
-    told = [envelope.event for envelope in read_events(run_dir / "events.jsonl")]
-    (stopped,) = of_type(told, RunInterrupted)
+    events = [envelope.event for envelope in read_events(run_dir / "events.jsonl")]
+    (stopped,) = of_type(events, RunInterrupted)
     assert stopped.reason == "ctrl-c"
     num_safe = len(list(run_dir.glob("trials/*/fold*/result.json")))
     assert stopped.num_committed == num_safe

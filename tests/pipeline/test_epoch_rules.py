@@ -22,8 +22,8 @@ from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import JsonValue, Trial, TrialMessage, TrialResult
 
-POINT: dict[str, JsonValue] = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
-SNAPSHOTS = {**POINT, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
+BASE: dict[str, JsonValue] = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
+SNAPSHOTS = {**BASE, "schedule": "snapshot", "schedule_args": {"num_cycles": 3}}
 
 
 def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **options: object) -> RunResult:
@@ -96,7 +96,7 @@ def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, 
 
 
 def test_a_child_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Path) -> None:
-    child: dict[str, JsonValue] = {**POINT, "epochs": 2, "init_from": {"epoch_rule": "scored_fold", "epochs": 3}}
+    child: dict[str, JsonValue] = {**BASE, "epochs": 2, "init_from": {"epoch_rule": "scored_fold", "epochs": 3}}
     with pytest.raises(NothingToSubmitError, match="--admit-unproven"):
         run(tmp_path, toy_data, child)
 
