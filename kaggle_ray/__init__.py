@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from kaggle_ray.data.table import read_numbers as read_numbers
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
+    from kaggle_ray.launch.launcher import Launcher as Launcher
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.result import RunResult as RunResult
     from kaggle_ray.reporters import Reporter as Reporter
+    from kaggle_ray.schedule.source import Done as Done
+    from kaggle_ray.schedule.source import ListSource as ListSource
+    from kaggle_ray.schedule.source import TrialSource as TrialSource
+    from kaggle_ray.schedule.source import Wait as Wait
     from kaggle_ray.train.constraints import register_constraint as register_constraint
 
 _HOME = {
@@ -67,6 +72,11 @@ _HOME = {
     "Reporter": "kaggle_ray.reporters",
     "RunResult": "kaggle_ray.pipeline.result",
     "Settings": "kaggle_ray.config.settings",
+    "Launcher": "kaggle_ray.launch.launcher",
+    "Done": "kaggle_ray.schedule.source",
+    "ListSource": "kaggle_ray.schedule.source",
+    "TrialSource": "kaggle_ray.schedule.source",
+    "Wait": "kaggle_ray.schedule.source",
     "register_constraint": "kaggle_ray.train.constraints",
 }
 

@@ -29,10 +29,8 @@ def run(options: RunOptions) -> RunResult:
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
     """
-    reporters = options.reporters
-    if reporters is None:
-        reporters = [ConsoleReporter(Console(force_terminal=False if options.fast_dev else None))]
-    return execute(options, launcher=options.launcher, method=options.ensemble, reporters=reporters)
+    console = Console(force_terminal=False if options.fast_dev else None)
+    return execute(options, reporters=[ConsoleReporter(console)] if options.reporters is None else [])
 
 
 @takes(PredictOptions)

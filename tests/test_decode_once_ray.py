@@ -78,7 +78,6 @@ def run_masks(
             competition=file, experiments=[{**base, "epochs": NUM_EPOCHS, **each} for each in hyperparameter_sets],
             data=folder / "data", runs=folder / "runs", device="cpu", threads=1, dtype="float32", num_slots=2,
         ),
-        launcher="ray",
         reporters=[pages],
     )  # fmt: skip
     assert result.num_epochs_trained == len(hyperparameter_sets) * 2 * NUM_EPOCHS

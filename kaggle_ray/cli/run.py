@@ -33,13 +33,7 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
     from kaggle_ray.pipeline.driver import execute
     from kaggle_ray.reporters.console import ConsoleReporter
 
-    result = execute(
-        options,
-        launcher=options.launcher,
-        method=options.ensemble,
-        reporters=[ConsoleReporter(console)],
-        command=_command_words(),
-    )
+    result = execute(options, reporters=[ConsoleReporter(console)], command=_command_words())
     if as_json:
         click.echo(json.dumps(result.to_json()))
 

@@ -1,4 +1,4 @@
-"""The launchers by name."""
+"""The launchers by name, and those of a user's own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from kaggle_ray.launch.launcher import Launcher
 LauncherName = Literal["local", "ray"]
 
 
-def make_launcher(name: LauncherName, *, num_slots: int) -> Launcher:
-    """Return a launcher; Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once."""
-    if name == "local":
+def make_launcher(chosen: LauncherName | Launcher, *, num_slots: int) -> Launcher:
+    """Return a launcher, one of the user's own as it is.
+
+    Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once.
+    """
+    if not isinstance(chosen, str):
+        return chosen
+    if chosen == "local":
         from kaggle_ray.launch.local import LocalLauncher
 
         return LocalLauncher()
     from kaggle_ray.launch.ray_tune import RayTuneLauncher
 
     return RayTuneLauncher(num_slots=num_slots)
+
+
+def launcher_name(chosen: LauncherName | Launcher) -> str:
+    """Return what a launcher is called where the run is told of; of a user's own the name of its class."""
+    return chosen if isinstance(chosen, str) else type(chosen).__name__

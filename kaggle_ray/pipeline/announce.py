@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.launch.by_name import LauncherName
+from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.reporters import Emit, FanOut, Reporter
@@ -41,7 +41,7 @@ def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) ->
         raise
 
 
-def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResult]) -> RunStarted:
+def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
     """Return the event that begins a run."""
     return RunStarted(
         metric=plan.competition.metric.name,
@@ -52,8 +52,8 @@ def run_started(plan: RunPlan, launcher: LauncherName, ended: Sequence[TrialResu
         epochs={
             e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).epochs for e in plan.experiments
         },
-        launcher=launcher,
-        num_slots=plan.num_slots if launcher == "ray" else 1,
+        launcher=launcher_name(plan.options.launcher),
+        num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
         run_dir=plan.run_dir,
     )
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
-from kaggle_ray.ensemble import Ensemble, Method
+from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
-from kaggle_ray.launch.by_name import LauncherName, make_launcher
+from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, run_started
 from kaggle_ray.pipeline.ensembling import honest_score, save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
@@ -27,12 +27,12 @@ from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
-from kaggle_ray.schedule.source import DeadlineSource, ListSource
+from kaggle_ray.schedule.source import DeadlineSource, ListSource, TrialSource
 from kaggle_ray.store.lease import lease, start_anew
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import sigterm_raises
-from kaggle_ray.types import TrialResult
+from kaggle_ray.types import Experiment, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 def execute(
     options: RunOptions,
     *,
-    launcher: LauncherName = "ray",
-    method: Method = "greedy",
     reporters: Sequence[Reporter] = (),
     command: Sequence[str] | None = None,
 ) -> RunResult:
@@ -50,9 +48,8 @@ def execute(
 
     Args:
         options: what to run.
-        launcher: where the trials run; the predictions are the same.
-        method: how the ensemble is weighted.
-        reporters: who is told of the events, beside the run's events.jsonl; closed at the end.
+        reporters: who is told of the events, beside those of the options and the run's events.jsonl; all are closed at
+            the end.
         command: the words that a person types to run the same again; None in a script or notebook.
 
     Raises:
@@ -63,22 +60,22 @@ def execute(
     started = time.monotonic()
     plan = make_plan(options)
     if plan.is_fast_dev:
-        launcher = "local"
         start_anew(plan.run_dir)
     else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
+    reporters = [*(options.reporters or ()), *reporters]
     with lease(plan.run_dir), announcing(plan, reporters) as emit, announcing_stop(plan, command, emit):
         store = prepare(plan, command)
-        trials = ListSource(plan.experiments, plan.folds.num_folds, ended=store.result)
+        trials = (options.source or ListSource)(plan.experiments, plan.folds.num_folds, store.result)
         num_resumed = len(trials.results)
-        emit(run_started(plan, launcher, trials.results))
+        emit(run_started(plan, trials.results))
         submitter = plan.submitter(store)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
-        num_decoded += _train(plan, launcher, emit, trials, plan.trial_context())
-        if _is_cut_short(plan, trials.results):
+        num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
+        if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(
             store,
@@ -90,9 +87,9 @@ def execute(
         )
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
-        ensemble = save_ensembles(plan, store, pool, target, method, emit) if pool.oof else None
+        ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool) if ensemble else baseline
-        refitted = _refit(plan, store, ensemble, pool, launcher, emit)
+        refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
         retain(plan, store, [*trials.results, *refitted.results])
@@ -124,11 +121,23 @@ def execute(
     )
 
 
-def _train(plan: RunPlan, launcher: LauncherName, emit: Emit, trials: ListSource, context: TrialContext) -> int:
+def _train(
+    plan: RunPlan,
+    emit: Emit,
+    trials: TrialSource,
+    experiments: Sequence[Experiment],
+    num_folds: int,
+    context: TrialContext,
+) -> int:
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
-    if not trials.pending or (plan.stop_at is not None and time.time() >= plan.stop_at):
+    if len(trials.results) == len(experiments) * num_folds:
         return 0
-    source = trials if plan.stop_at is None else DeadlineSource(trials, stop_at=plan.stop_at, num_slots=plan.num_slots)
+    source = trials
+    if plan.stop_at is not None:
+        source = DeadlineSource(trials, experiments, num_folds, stop_at=plan.stop_at, num_slots=plan.num_slots)
+        if time.time() >= plan.stop_at:
+            source.next()  # records each trial that is left as stopped: nothing ends in time any more
+            return 0
     cache_dir = default_cache_dir()
     opened = [
         images
@@ -136,13 +145,11 @@ def _train(plan: RunPlan, launcher: LauncherName, emit: Emit, trials: ListSource
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(launcher, num_slots=plan.num_slots).run(source, context, emit)
+    make_launcher(plan.options.launcher, num_slots=plan.num_slots).run(source, context, emit)
     return sum(images.num_decoded for images in opened)
 
 
-def _refit(
-    plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, launcher: LauncherName, emit: Emit
-) -> Refit:
+def _refit(plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, emit: Emit) -> Refit:
     """Train the ensemble's experiments on all rows where the user asks for it, and tell what came of it."""
     if not plan.options.refit:
         return Refit()
@@ -150,7 +157,7 @@ def _refit(
         refitted = Refit(why_not="no experiment is complete")
     else:
         # The launcher starts anew for these few trials: what they are is known only now.
-        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, launcher, emit))
+        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, emit))
     emit(
         RefitEnded(
             submission=refitted.submission,
@@ -161,9 +168,9 @@ def _refit(
     return refitted
 
 
-def _is_cut_short(plan: RunPlan, results: Sequence[TrialResult]) -> bool:
+def _is_cut_short(results: Sequence[TrialResult]) -> bool:
     """Tell whether the clock kept trials from being started or from ending."""
-    return len(results) < plan.num_trials or any(result.status == "stopped" for result in results)
+    return any(result.status == "stopped" for result in results)
 
 
 def _check_all_worked(results: Sequence[TrialResult]) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from kaggle_ray.config.settings import Device, Dtype
     from kaggle_ray.ensemble import Method
     from kaggle_ray.launch.by_name import LauncherName
+    from kaggle_ray.launch.launcher import Launcher
     from kaggle_ray.reporters import Reporter
+    from kaggle_ray.schedule.source import MakeSource
     from kaggle_ray.types import JsonValue
 
 ExperimentLike: TypeAlias = "Mapping[str, JsonValue] | Hyperparameters"
@@ -116,6 +118,9 @@ class SearchOptions(Options):
     seeds: int = option(1, at_least=1)
     """Number of seeds that every experiment is run with: its own, the next one, and so on. Their mean is one member of
     the ensemble."""
+    source: MakeSource | None = option(None, unset="ListSource, every fold of every experiment", python_only=True)
+    """Maker of the source that decides which trial is next. It is called with the experiments, the number of folds and
+    what returns the result of a trial that is over, and returns a TrialSource."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +143,9 @@ class MachineOptions(Options):
 class ExecutionOptions(MachineOptions):
     """How trials are run. What is left out is, in a run that is resumed, as it was."""
 
-    launcher: LauncherName = option("ray", choices=("ray", "local"))
+    launcher: LauncherName | Launcher = option("ray", choices=("ray", "local"))
     """Where trials run: ray runs several at once, on this machine or on a cluster; local runs one after the other in
-    this process, where breakpoints work. The predictions are the same."""
+    this process, where breakpoints work. The predictions are the same. In Python it may be a Launcher, too."""
     num_slots: int | None = option(None, unset="one per core, or per GPU", flag="--slots", at_least=1)
     """Number of trials that run at once."""
     processes: int | None = option(None, unset="the run's own, or 1", at_least=1)

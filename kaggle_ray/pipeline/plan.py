@@ -203,6 +203,8 @@ def _in_this_process(options: RunOptions) -> RunOptions:
     for name in own_process:
         if getattr(options, name):
             logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)
+    if not isinstance(options.launcher, str):
+        logger.warning("--fast-dev: the launcher is ignored, since breakpoints work in this process alone")
     return dataclasses.replace(options, **own_process, launcher="local", num_slots=1)  # type: ignore[arg-type]
 
 

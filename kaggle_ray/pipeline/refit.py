@@ -19,14 +19,15 @@ from kaggle_ray.pool.gather import Pool, mean_of
 from kaggle_ray.pool.ledger import check_full_lineage, rows_in
 from kaggle_ray.pool.members import Member, full_model, members_of, models_of
 from kaggle_ray.rows import Rows, select_rows
-from kaggle_ray.schedule.source import ListSource
+from kaggle_ray.schedule.source import ListSource, TrialSource
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Experiment, Trial, TrialResult
 
-Train = Callable[[ListSource, TrialContext], int]
-"""Runs a source's trials as far as there is time; returns how many images this process decoded for them."""
+Train = Callable[[TrialSource, Sequence[Experiment], int, TrialContext], int]
+"""Runs the trials of a source, of these experiments with so many each, as far as there is time; returns how many images
+this process decoded for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +70,7 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train:
     }
     trials = ListSource(experiments, None, ended=store.result)
     num_resumed = len(trials.results)
-    num_decoded = train(trials, replace(plan.trial_context(), full_data_epochs=epochs))
+    num_decoded = train(trials, experiments, 1, replace(plan.trial_context(), full_data_epochs=epochs))
     why_not = _why_not(trials, len(experiments))
     submission = None
     if why_not is None:
@@ -111,7 +112,7 @@ def _fold_results(plan: RunPlan, store: RunStore, experiment: Experiment) -> lis
     return [result for result in results if result is not None]  # all are there: it is complete, or a parent of one
 
 
-def _why_not(trials: ListSource, num_trials: int) -> str | None:
+def _why_not(trials: TrialSource, num_trials: int) -> str | None:
     """Return why trials of all rows are not committed, None where all are."""
     errors = sorted({result.error for result in trials.results if result.error})
     if errors:

@@ -191,7 +191,7 @@ def _run(options: RunOptions, processes: RunProcesses, point: KillPoint, sender:
     sender.send("begin")
     try:
         with steps_logged(processes.step_log), killed_at(point) as calls:
-            result = execute(options, launcher="local")
+            result = execute(dataclasses.replace(options, launcher="local"))
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")
         return

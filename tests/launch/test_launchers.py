@@ -60,8 +60,9 @@ def test_a_local_run_does_not_import_ray(toy_data: Path, tmp_path: Path) -> None
 import sys
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
-options = RunOptions(competition={str(TOY_FILE)!r}, data={str(toy_data)!r}, runs={str(tmp_path)!r}, threads=1)
-assert execute(options, launcher="local").num_epochs_trained == 8
+files = dict(competition={str(TOY_FILE)!r}, data={str(toy_data)!r}, runs={str(tmp_path)!r})
+options = RunOptions(**files, threads=1, launcher="local")
+assert execute(options).num_epochs_trained == 8
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

@@ -52,8 +52,7 @@ def run_on_cluster(data: str, runs: Path, run_id: str) -> RunResult:
         RunOptions(
             competition=TOY_FILE, experiments=experiments, data=data, runs=runs, run_id=run_id,
             device="cpu", threads=1, dtype="float32", num_slots=2,
-        ),
-        launcher="ray",
+        )
     )  # fmt: skip
 
 

@@ -30,11 +30,11 @@ QUICK: dict[str, JsonValue] = {**TINY, "epochs": 1}
 
 def options(runs: Path, data: Path, **others: Any) -> RunOptions:
     chosen: dict[str, Any] = {"experiments": [QUICK], "competition": TOY_FILE, "device": "cpu", **others}
-    return RunOptions(data=data, runs=runs, threads=1, **chosen)
+    return RunOptions(launcher="local", data=data, runs=runs, threads=1, **chosen)
 
 
 def run(runs: Path, data: Path, **others: Any) -> RunResult:
-    return execute(options(runs, data, **others), launcher="local")
+    return execute(options(runs, data, **others))
 
 
 @pytest.fixture

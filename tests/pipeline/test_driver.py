@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,14 @@ def options(
     runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: Any
 ) -> RunOptions:
     return RunOptions(
-        competition=TOY_FILE, experiments=experiments, data=data, runs=runs, device="cpu", threads=1, **others
+        launcher="local",
+        competition=TOY_FILE,
+        experiments=experiments,
+        data=data,
+        runs=runs,
+        device="cpu",
+        threads=1,
+        **others,
     )
 
 
@@ -82,7 +89,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Finish
     chosen = options(folder / "runs", toy_data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
-        result = execute(chosen, launcher="local", reporters=[recorder], command=["kaggle-ray", "run", "toy"])
+        result = execute(chosen, reporters=[recorder], command=["kaggle-ray", "run", "toy"])
     return Finished(result=result, recorder=recorder, options=chosen)
 
 
@@ -264,10 +271,10 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
 ) -> None:
     monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
     chosen = options(tmp_path / "runs", toy_data, EXPERIMENTS[:2])
-    first = execute(chosen, launcher="local")
+    first = execute(chosen)
     before = {path.name: path.read_bytes() for path in first.submission.parent.iterdir()}
     again = Recorder()
-    second = execute(chosen, launcher="local", reporters=[again])
+    second = execute(chosen, reporters=[again])
     assert first.num_epochs_trained == 2 * (3 + 2)
     assert first.decoded_images == NUM_IMAGES
     assert second.plan.run_dir == first.plan.run_dir
@@ -285,7 +292,7 @@ def test_another_run_on_the_same_machine_decodes_nothing(finished: Finished, toy
     assert finished.result.decoded_images == NUM_IMAGES
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(Path(finished.options.runs).parent / "cache"))
-        other = execute(options(tmp_path, toy_data, [{**TINY, "epochs": 1}]), launcher="local")
+        other = execute(options(tmp_path, toy_data, [{**TINY, "epochs": 1}]))
     assert other.num_epochs_trained == 2
     assert other.decoded_images == 0
 
@@ -295,19 +302,19 @@ def test_two_image_sizes_decode_each_image_twice(
 ) -> None:
     monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
     sizes: list[dict[str, JsonValue]] = [{**TINY, "epochs": 1}, {**TINY, "epochs": 1, "image_size": 12}]
-    assert execute(options(tmp_path, toy_data, sizes), launcher="local").decoded_images == 2 * NUM_IMAGES
+    assert execute(options(tmp_path, toy_data, sizes)).decoded_images == 2 * NUM_IMAGES
 
 
 def test_the_same_run_elsewhere_gives_the_same_bytes(finished: Finished, toy_data: Path, tmp_path: Path) -> None:
-    other = execute(options(tmp_path, toy_data), launcher="local")
+    other = execute(options(tmp_path, toy_data))
     assert other.submission.read_bytes() == finished.result.submission.read_bytes()
     assert other.plan.run_id == finished.result.plan.run_id
 
 
 def test_hyperparameters_with_tuples_are_the_run_that_they_started(tmp_path: Path, toy_data: Path) -> None:
     experiments: list[dict[str, JsonValue]] = [{**TINY, "epochs": 1, "model_args": {"width": 4, "blocks": (1,)}}]
-    first = execute(options(tmp_path, toy_data, experiments), launcher="local")
-    assert execute(options(tmp_path, toy_data, experiments), launcher="local").num_epochs_trained == 0
+    first = execute(options(tmp_path, toy_data, experiments))
+    assert execute(options(tmp_path, toy_data, experiments)).num_epochs_trained == 0
     assert first.num_epochs_trained == 2
 
 
@@ -319,13 +326,13 @@ def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -
         def close(self) -> None:
             raise ConnectionError("no server")
 
-    result = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), launcher="local", reporters=[Broken()])
+    result = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), reporters=[Broken()])
     assert result.ensemble is not None
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_ray_and_this_process_give_the_same_bytes(finished: Finished, tmp_path: Path, toy_data: Path) -> None:
-    on_ray = execute(options(tmp_path, toy_data, num_slots=2), launcher="ray")
+    on_ray = execute(replace(options(tmp_path, toy_data, num_slots=2), launcher="ray"))
     assert on_ray.submission.read_bytes() == finished.result.submission.read_bytes()
     assert on_ray.num_epochs_trained == finished.result.num_epochs_trained

@@ -29,19 +29,26 @@ def options(
     runs: Path, data: Path, experiments: Sequence[dict[str, JsonValue]] = EXPERIMENTS, **others: Any
 ) -> RunOptions:
     return RunOptions(
-        competition=TOY_FILE, experiments=experiments, data=data, runs=runs, device="cpu", threads=1, **others
+        launcher="local",
+        competition=TOY_FILE,
+        experiments=experiments,
+        data=data,
+        runs=runs,
+        device="cpu",
+        threads=1,
+        **others,
     )
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
     """The submission of a run that nothing stops; with it, all that is slow at first is imported."""
-    return execute(options(tmp_path_factory.mktemp("undisturbed"), toy_data), launcher="local").submission
+    return execute(options(tmp_path_factory.mktemp("undisturbed"), toy_data)).submission
 
 
 def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
-    result = execute(options(tmp_path, toy_data, budget=0), launcher="local", reporters=[recorder])
+    result = execute(options(tmp_path, toy_data, budget=0), reporters=[recorder])
     assert result.ensemble is None
     assert result.submission.name == "baseline.csv"
     assert result.num_epochs_trained == 0
@@ -65,8 +72,8 @@ def test_without_any_time_left_a_run_ends_with_the_ensemble_of_what_is_complete(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(options(tmp_path, toy_data, both), launcher="local", reporters=[StopsAfterTheFirst()])
-    result = execute(options(tmp_path, toy_data, both, budget=0), launcher="local")
+        execute(options(tmp_path, toy_data, both), reporters=[StopsAfterTheFirst()])
+    result = execute(options(tmp_path, toy_data, both, budget=0))
     complete, incomplete = (experiment.experiment_id for experiment in result.plan.experiments)
     assert result.ensemble is not None
     assert dict(result.ensemble.weights) == {complete: 1.0}
@@ -93,13 +100,13 @@ def test_sigterm_ends_a_run_in_order_wherever_it_is(
 
     before, recorder, chosen = signal.getsignal(signal.SIGTERM), Terminates(), options(tmp_path, toy_data)
     with pytest.raises(Terminated):
-        execute(chosen, launcher="local", reporters=[recorder])
+        execute(chosen, reporters=[recorder])
     assert signal.getsignal(signal.SIGTERM) is before
     assert (recorder.kinds[-1], recorder.num_closed) == ("run_interrupted", 1)
     stopped = recorder.one(RunInterrupted)
     assert stopped.reason == "sigterm"
     assert stopped.num_committed == {"trial_ended": 1, "ensemble_chosen": 4}.get(moment, 0)
-    again = execute(chosen, launcher="local")
+    again = execute(chosen)
     assert again.submission.read_bytes() == undisturbed.read_bytes()
 
 
@@ -108,7 +115,7 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
 ) -> None:
     recorder = Recorder()
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
-    result = execute(options(tmp_path, toy_data, both, budget=4), launcher="local", reporters=[recorder])
+    result = execute(options(tmp_path, toy_data, both, budget=4), reporters=[recorder])
     endless = result.plan.experiments[1].experiment_id
     ended = recorder.all(TrialEnded)
     assert [event.status for event in ended] == ["committed", "committed", "stopped"]
@@ -125,12 +132,12 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
 def test_where_every_trial_fails_the_reason_and_the_baseline_are_named(tmp_path: Path, toy_data: Path) -> None:
     diverging: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}]
     with pytest.raises(NothingToSubmitError, match=r"2 trials failed.*Try a smaller lr.*baseline\.csv"):
-        execute(options(tmp_path, toy_data, diverging), launcher="local")
+        execute(options(tmp_path, toy_data, diverging))
     assert len(list(tmp_path.rglob("baseline.csv"))) == 1
 
 
 def test_the_clock_is_not_blamed_for_a_trial_that_failed_in_time(tmp_path: Path, toy_data: Path) -> None:
     recorder = Recorder()
     with_a_failure: list[dict[str, JsonValue]] = [{**TINY, "epochs": 2, "lr": 1e35, "optimizer": "sgd"}, EXPERIMENTS[0]]
-    execute(options(tmp_path, toy_data, with_a_failure, budget=3600), launcher="local", reporters=[recorder])
+    execute(options(tmp_path, toy_data, with_a_failure, budget=3600), reporters=[recorder])
     assert not recorder.all(RunInterrupted)

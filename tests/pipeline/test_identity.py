@@ -303,9 +303,8 @@ def test_images_that_were_exchanged_are_trained_on_anew_by_the_same_command(fold
             RunOptions(
                 competition=folder.root / "competition.py", experiments=[{**TINY, "epochs": 1}],
                 data=folder.root / "data", runs=folder.root / "runs", device="cpu", threads=1, dtype="float32",
-                ignore_near_duplicates=True,
-            ),
-            launcher="local",
+                ignore_near_duplicates=True, launcher="local",
+            )
         )  # fmt: skip
 
     first = run()

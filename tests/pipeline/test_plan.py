@@ -18,7 +18,7 @@ MakePlan = Callable[..., RunPlan]
 
 
 def toy_options(data: Path, runs: Path, **named: Any) -> RunOptions:
-    defaults: dict[str, Any] = {"device": "cpu", "threads": 1, "dtype": "float32"}
+    defaults: dict[str, Any] = {"launcher": "local", "device": "cpu", "threads": 1, "dtype": "float32"}
     return RunOptions(competition=TOY_FILE, data=data, runs=runs, **{**defaults, **named})
 
 
@@ -128,7 +128,7 @@ def test_a_resume_with_something_else_named_is_refused_before_anything_is_traine
 ) -> None:
     begin(plan_with(run_id="x"))
     with pytest.raises(RunMismatchError, match=f"was started with other {what}"):
-        execute(toy_options(toy_data, tmp_path, run_id="x", **named), launcher="local")
+        execute(toy_options(toy_data, tmp_path, run_id="x", **named))
     assert not list((tmp_path / "toy" / "x").glob("trials/*/fold*"))
 
 

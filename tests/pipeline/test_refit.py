@@ -305,7 +305,7 @@ def test_a_refit_killed_at_any_of_its_writes_and_run_again_gives_the_same_bytes(
 @pytest.mark.ray
 def test_on_ray_the_refit_has_the_same_bytes(tmp_path: Path, toy_data: Path) -> None:
     here, on_ray = (
-        execute(dataclasses.replace(options(tmp_path / name, toy_data), num_slots=2), launcher=name)
+        execute(dataclasses.replace(options(tmp_path / name, toy_data), num_slots=2, launcher=name))
         for name in ("local", "ray")
     )
     assert here.refit is not None

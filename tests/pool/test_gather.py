@@ -27,10 +27,11 @@ Forge = Callable[[Predictions, Predictions], tuple[Predictions, Predictions]]
 def finished(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     experiments = [{**TINY, "epochs": 1, "lr": lr} for lr in (1e-2, 1e-3)]
     options = RunOptions(
+        launcher="local",
         competition=TOY_FILE, experiments=experiments, data=toy_data, runs=tmp_path_factory.mktemp("runs"),
         device="cpu", threads=1, dtype="float32",
     )  # fmt: skip
-    return execute(options, launcher="local")
+    return execute(options)
 
 
 @pytest.fixture

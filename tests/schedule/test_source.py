@@ -9,6 +9,7 @@ from kaggle_ray.types import Experiment, Trial, TrialResult, TrialStatus
 
 LONG, SHORT, OTHER = (Experiment(experiment_id=name * 12, name=name, hyperparameters={}) for name in ("a", "b", "c"))
 EXPERIMENTS = (LONG, SHORT, OTHER)
+CHILD = Experiment(experiment_id="d" * 12, name="d", hyperparameters={}, parent_id=LONG.experiment_id)
 
 
 def trial(experiment: Experiment, fold: int) -> Trial:
@@ -42,8 +43,9 @@ class Clock:
         return self.now
 
 
-def deadline(trials: ListSource, clock: Clock, *, seconds: float, slots: int = 1) -> DeadlineSource:
-    return DeadlineSource(trials, stop_at=clock.now + seconds, num_slots=slots, now=clock)
+def deadline(trials: TrialSource, clock: Clock, *, seconds: float, slots: int = 1, folds: int = 2) -> DeadlineSource:
+    experiments = (*EXPERIMENTS, CHILD)
+    return DeadlineSource(trials, experiments, folds, stop_at=clock.now + seconds, num_slots=slots, now=clock)
 
 
 # A list -----------------------------------------------------------------------------------------------------------
@@ -69,16 +71,8 @@ def test_a_list_of_which_all_is_committed_is_done_at_once() -> None:
     assert isinstance(list_source(*(result(trial(e, fold)) for e in EXPERIMENTS for fold in range(2))).next(), Done)
 
 
-def test_a_dropped_experiment_is_not_handed_out_but_stays_admitted() -> None:
-    source = list_source()
-    source.drop_experiment(SHORT.experiment_id)
-    assert drain(source) == [trial(experiment, fold) for experiment in (LONG, OTHER) for fold in range(2)]
-    assert source.admitted() == EXPERIMENTS
-
-
 # Parents ----------------------------------------------------------------------------------------------------------
 
-CHILD = Experiment(experiment_id="d" * 12, name="d", hyperparameters={}, parent_id=LONG.experiment_id)
 FAMILY = (LONG, CHILD, SHORT)
 
 
@@ -100,10 +94,13 @@ def test_a_child_is_tried_after_its_parent_failed_so_that_the_failure_is_told() 
     assert trial(CHILD, 0) in drain(source)
 
 
-def test_a_dropped_parent_takes_its_children_along() -> None:
-    source = list_source(experiments=FAMILY)
-    source.drop_experiment(LONG.experiment_id)
-    assert drain(source) == [trial(SHORT, 0), trial(SHORT, 1)]
+def test_what_there_is_no_time_for_takes_its_children_along() -> None:
+    known = (result(trial(LONG, 0), 30.0), result(trial(SHORT, 0), 5.0))
+    source = deadline(list_source(*known, experiments=FAMILY), Clock(), seconds=20.0)
+    assert drain(source) == [trial(SHORT, 1)]
+    assert source.dropped == [LONG.experiment_id, CHILD.experiment_id]
+    stopped = [each.trial for each in source.results if each.status == "stopped"]
+    assert sorted(stopped, key=str) == sorted([trial(LONG, 1), trial(CHILD, 0), trial(CHILD, 1)], key=str)
 
 
 def test_a_deadline_waits_for_parents_too() -> None:
@@ -191,7 +188,7 @@ def test_running_trials_of_the_experiment_count_as_work_to_be_done() -> None:
     known = (result(trial(LONG, 0), 10.0), result(trial(LONG, 1), 10.0))
     trials = list_source(*known, experiments=(LONG, SHORT), folds=3)
     clock = Clock()
-    source = deadline(trials, clock, seconds=25.0, slots=2)
+    source = deadline(trials, clock, seconds=25.0, slots=2, folds=3)
     assert source.next() == trial(LONG, 2)
     assert source.next() == trial(SHORT, 0), "three folds of 10 s on two slots take 20 s"
     clock.now += 6

@@ -59,7 +59,7 @@ def test_a_run_of_a_past_version_is_not_resumed_nor_predicted_with_and_stays_as_
     before = {file: file.read_bytes() for file in run_dir.rglob("*") if file.is_file()}
     with pytest.raises(SchemaVersionError, match=r"run.json: expected schema_version"):
         execute(
-            RunOptions(competition=TOY_FILE, data=tmp_path / "data", runs=tmp_path, run_id="past"), launcher="local"
+            RunOptions(competition=TOY_FILE, data=tmp_path / "data", runs=tmp_path, run_id="past", launcher="local")
         )
     with pytest.raises(SchemaVersionError, match=r"run.json: expected schema_version"):
         predict_new(PredictOptions(run_dir, data=tmp_path / "data", out=tmp_path / "out.csv"))

@@ -255,11 +255,12 @@ def test_a_wrong_name_or_argument_is_named(name: str, arguments: dict[str, JsonV
 
 def test_a_wrong_constraint_ends_a_run_before_anything_is_trained(tmp_path: Path, toy_data: Path) -> None:
     options = RunOptions(
+        launcher="local",
         competition=TOY_FILE, data=toy_data, runs=tmp_path, device="cpu", threads=1,
         experiments=[{**TINY, "epochs": 1, "constraint": "maxnorm"}],
     )  # fmt: skip
     with pytest.raises(ConfigError, match="unknown constraint 'maxnorm'"):
-        execute(options, launcher="local")
+        execute(options)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

@@ -109,9 +109,11 @@ def test_lovasz_without_its_extra_says_what_to_install(monkeypatch: pytest.Monke
 def test_an_unknown_loss_is_noticed_before_anything_is_written(tmp_path: Path, toy_data: Path) -> None:
     experiment = {**TINY, "epochs": 1, "loss": "smooth_f2"}
     runs = tmp_path / "runs"
-    options = RunOptions(competition=TOY_FILE, experiments=[experiment], data=toy_data, runs=runs, device="cpu")
+    options = RunOptions(
+        launcher="local", competition=TOY_FILE, experiments=[experiment], data=toy_data, runs=runs, device="cpu"
+    )
     with pytest.raises(ConfigError, match=r"loss 'smooth_f2' is for multilabel, not for binary"):
-        execute(options, launcher="local")
+        execute(options)
     assert not list(runs.rglob("*.json"))
 
 
