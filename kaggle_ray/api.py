@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
@@ -15,7 +14,6 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.console import ConsoleReporter
 
 
-@renamed_keywords(ignore_twins=Renamed(to="ignore_near_duplicates", removed_in="0.3"))
 @takes(RunOptions)
 def run(options: RunOptions) -> RunResult:
     """Cross-validate experiments, ensemble them and write a checked submission; called again, it resumes.

@@ -111,7 +111,8 @@ def test_help_and_version_import_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_the_options_of_run_on_the_command_line_are_those_of_its_declaration() -> None:
-    on_command_line = {each.name: each for each in commands.commands["run"].params}
+    parameters = commands.commands["run"].params
+    on_command_line = {each.name: each for each in parameters if not getattr(each, "hidden", False)}
     declared = {each.name: each for each in options_of(RunOptions) if not each.python_only}
     assert on_command_line.keys() - declared.keys() == {"dry_run", "as_json"}
     assert declared.keys() <= on_command_line.keys()
@@ -136,7 +137,7 @@ def test_the_names_that_an_option_takes_are_those_of_its_type() -> None:
 def test_every_help_can_be_read_alone_and_no_option_of_a_command_is_without() -> None:
     for name, command in commands.commands.items():
         for parameter in command.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert parameter.help, f"{name} {parameter.name}"
                 assert parameter.help[0].isupper(), f"{name} {parameter.name}"
                 assert parameter.help.endswith("."), f"{name} {parameter.name}"

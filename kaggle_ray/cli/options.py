@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from kaggle_ray.deprecation import accept_renamed
 from kaggle_ray.pipeline import declare
 from kaggle_ray.pipeline.declare import Option, Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Group = TypeVar("Group", bound=Options)
 
 RUN = click.argument("run", type=click.Path(path_type=Path))
 """Run folder that a command looks at."""
@@ -27,9 +29,19 @@ def options_of(group: type[Options], *names: str) -> Callable[[Command], Command
     def decorate(command: Command) -> Command:
         for each in reversed(chosen):
             command = (_argument if each.is_positional else _option)(each)(command)
+            for old in each.was or ():
+                command = click.option(_flag(old), old, hidden=True, default=None, **_kind_of(each))(command)
         return command
 
     return decorate
+
+
+def made(group: type[Group], values: Mapping[str, Any]) -> Group:
+    """Return the options that a command was called with; one under the name that it had is taken, with a warning."""
+    given, renames = dict(values), declare.renames_of(group)
+    for old, renamed in renames.items():
+        del given[old if given.get(old) is None else renamed.to]
+    return group(**accept_renamed(given, renames, owner="kaggle-ray"))
 
 
 def _argument(declared: Option) -> Callable[[Command], Command]:
@@ -38,7 +50,6 @@ def _argument(declared: Option) -> Callable[[Command], Command]:
 
 def _option(declared: Option) -> Callable[[Command], Command]:
     is_required = declared.default is MISSING
-    how: dict[str, Any] = {"is_flag": True} if declared.kind is bool else {"type": _type_of(declared)}
     return click.option(
         declared.flag,
         declared.name,
@@ -47,8 +58,16 @@ def _option(declared: Option) -> Callable[[Command], Command]:
         multiple=declared.repeated,
         metavar=declared.metavar,
         help=declared.description,
-        **how,
+        **_kind_of(declared),
     )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _kind_of(declared: Option) -> dict[str, Any]:
+    return {"is_flag": True} if declared.kind is bool else {"type": _type_of(declared)}
 
 
 def _type_of(declared: Option) -> click.ParamType[Any] | type:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaggle_ray.cli.options import options_of
+from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
     """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume."""
     from rich.console import Console
 
-    options = RunOptions(**values)
+    options = made(RunOptions, values)
     # a live view would spoil a debugger's
     console = Console(stderr=as_json, force_terminal=False if options.fast_dev else None)
     if dry_run:

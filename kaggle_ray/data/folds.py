@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kaggle_ray.data.assign_folds import FoldKind, assign_folds
 from kaggle_ray.data.files import check_unique
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray, Target, short_digest
 
@@ -55,6 +56,11 @@ class FoldScheme:
             raise FoldsError(f"num_folds: expected 2..{MAX_FOLDS}, got {self.num_folds}.")
         if not 0 <= self.seed < 2**32:
             raise FoldsError(f"the folds' seed: expected 0..2**32 - 1, got {self.seed}.")
+
+
+FoldScheme.__init__ = renamed_keywords(  # type: ignore[method-assign]
+    find_twins=Renamed(to="find_near_duplicates", removed_in="0.3")
+)(FoldScheme.__init__)
 
 
 def make_folds(

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
+from kaggle_ray.deprecation import Renamed, accept_renamed
 from kaggle_ray.errors import ConfigError, suggest
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ def option(
     choices: Sequence[T] = (),
     at_least: float | None = None,
     parse: Callable[[Any], Any] | None = None,
+    was: Mapping[str, str] | None = None,
 ) -> T:
     """Declare a field of a group of options.
 
@@ -55,6 +57,7 @@ def option(
         choices: the names that it takes; an object of the user's own is not looked at.
         at_least: the smallest number that it takes.
         parse: returns the value of what was given, and of its own result the same; or raises ConfigError.
+        was: names that it had, and the version that will no longer take each of them.
     """
     how = {name: value for name, value in locals().items() if name != "default"}
     declared: T = field(default=default, metadata=how)
@@ -94,6 +97,7 @@ class Option:
     choices: Sequence[Any] = ()
     at_least: float | None = None
     parse: Callable[[Any], Any] | None = None
+    was: Mapping[str, str] | None = None
 
     @property
     def description(self) -> str:
@@ -124,6 +128,15 @@ def options_of(group: type[Options]) -> tuple[Option, ...]:
     groups = [base for base in reversed(group.__mro__) if issubclass(base, Options)]
     helps = {name: text for base in groups for name, text in _helps(base.__module__, base.__name__).items()}
     return tuple(_option(each, helps.get(each.name, "")) for each in fields(group))
+
+
+def renames_of(group: type[Options]) -> dict[str, Renamed]:
+    """Return what replaces the names that options of ``group`` had."""
+    return {
+        old: Renamed(to=each.name, removed_in=version)
+        for each in options_of(group)
+        for old, version in (each.was or {}).items()
+    }
 
 
 def _option(declared: Field[Any], text: str) -> Option:
@@ -159,16 +172,19 @@ def takes(group: Callable[P, T]) -> Callable[[Callable[[T], R]], Callable[P, R]]
     Its signature becomes that of the group's constructor, and its docstring tells each option.
     """
     known = inspect.signature(group).parameters
+    declared = cast("type[Options]", group)  # which type checkers know as the constructor that it is, too
+    renames = renames_of(declared)
 
     def decorate(function: Callable[[T], R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            _check_names(kwargs, known, where=function.__name__)
-            return function(group(*args, **kwargs))
+            given: Any = accept_renamed(kwargs, renames, owner=f"kaggle_ray.{function.__name__}", stacklevel=3)
+            _check_names(given, known, where=function.__name__)
+            return function(group(*args, **given))
 
         returned = inspect.signature(function).return_annotation
         call.__signature__ = inspect.signature(group).replace(return_annotation=returned)  # type: ignore[attr-defined]
-        call.__doc__ = _documented(function.__doc__ or "", group, known)
+        call.__doc__ = _documented(function.__doc__ or "", declared, known)
         return call
 
     return decorate
@@ -180,9 +196,8 @@ def _check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> N
             raise ConfigError(f"{where}: there is no option {name!r}{suggest(name, known)}")
 
 
-def _documented(text: str, group: Callable[..., Any], names: Iterable[str]) -> str:
+def _documented(text: str, group: type[Options], names: Iterable[str]) -> str:
     """Return a docstring with each option after its first paragraph."""
-    assert isinstance(group, type) and issubclass(group, Options), "functions take groups of options"  # noqa: PT018
     summary, _, rest = inspect.cleandoc(text).partition("\n\n")
     descriptions = {each.name: each.description for each in options_of(group)}
     described = "\n".join(f"    {name}: {descriptions[name]}" for name in names)

@@ -101,7 +101,7 @@ class DataOptions(Options):
     skip_unreadable: bool = option(False)
     """Leave out training images that do not decode, and list them in unreadable.json; a test image that does not is
     predicted from an even grey one."""
-    ignore_near_duplicates: bool = option(False)
+    ignore_near_duplicates: bool = option(False, was={"ignore_twins": "0.3"})
     """Do not look for near-duplicate images, which are otherwise assigned to one fold and reported."""
 
 

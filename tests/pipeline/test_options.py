@@ -6,13 +6,17 @@ import inspect
 import pickle
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import kaggle_ray
+from kaggle_ray.cli import commands
+from kaggle_ray.cli.options import made
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.declare import Options, option, options_of, takes
 from kaggle_ray.pipeline.options import RunOptions, parse_deadline, parse_duration, parse_overrides
@@ -135,6 +139,31 @@ def typed_calls() -> None:
 def test_a_misspelt_option_of_run_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(kaggle_ray.KaggleRayError, match=r"run: there is no option 'thraeds'\. Did you mean 'threads'"):
         kaggle_ray.run("toy", thraeds=2)  # type: ignore[call-arg]
+
+
+def test_a_name_of_the_last_release_is_taken_with_a_warning(tmp_path: Path) -> None:
+    run: Any = kaggle_ray.run
+    warned = pytest.warns(FutureWarning, match="kaggle_ray.run: 'ignore_twins' is now 'ignore_near_duplicates'")
+    with warned, pytest.raises(ConfigError, match="there is no 'no_such'"):
+        run("no_such", ignore_twins=True)
+    with pytest.warns(FutureWarning, match="'find_twins' is now 'find_near_duplicates'"):
+        scheme: Any = kaggle_ray.FoldScheme(find_twins=False)  # type: ignore[call-arg]
+    assert scheme == kaggle_ray.FoldScheme(find_near_duplicates=False)
+
+
+def test_the_command_line_takes_names_of_the_last_release_and_does_not_show_them() -> None:
+    command = commands.commands["run"]
+
+    def parsed(*words: str) -> dict[str, Any]:
+        values = command.make_context("run", ["toy", *words]).params
+        return {name: value for name, value in values.items() if name not in ("dry_run", "as_json")}
+
+    assert "twins" not in command.get_help(click.Context(command))
+    with pytest.warns(FutureWarning, match="'ignore_twins' is now 'ignore_near_duplicates'"):
+        options = made(RunOptions, parsed("--ignore-twins"))
+    assert options.ignore_near_duplicates
+    options = made(RunOptions, parsed("--ignore-near-duplicates", "--seeds", "2"))
+    assert (options.ignore_near_duplicates, options.seeds) == (True, 2)
 
 
 # Durations and deadlines ------------------------------------------------------------------------------------------
