@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
     from kaggle_ray.data.table import read_numbers as read_numbers
+    from kaggle_ray.ensemble.combiner import WeightedMean as WeightedMean
+    from kaggle_ray.ensemble.combiner import register_combiner as register_combiner
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
     from kaggle_ray.launch.launcher import Launcher as Launcher
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from kaggle_ray.schedule.source import TrialSource as TrialSource
     from kaggle_ray.schedule.source import Wait as Wait
     from kaggle_ray.train.constraints import register_constraint as register_constraint
+    from kaggle_ray.train.losses import register_loss as register_loss
 
 _HOME = {
     "predict": "kaggle_ray.api",
@@ -64,6 +67,8 @@ _HOME = {
     "Head": "kaggle_ray.data.head",
     "SubmissionFormat": "kaggle_ray.data.submission_format",
     "Table": "kaggle_ray.data.table",
+    "WeightedMean": "kaggle_ray.ensemble.combiner",
+    "register_combiner": "kaggle_ray.ensemble.combiner",
     "KaggleRayError": "kaggle_ray.errors",
     "register_augmentation": "kaggle_ray.images.compose",
     "Metric": "kaggle_ray.metrics",
@@ -78,6 +83,7 @@ _HOME = {
     "TrialSource": "kaggle_ray.schedule.source",
     "Wait": "kaggle_ray.schedule.source",
     "register_constraint": "kaggle_ray.train.constraints",
+    "register_loss": "kaggle_ray.train.losses",
 }
 
 __all__ = sorted(_HOME)

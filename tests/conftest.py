@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from kaggle_ray.registry import registrations_undone
 
 
 @pytest.fixture(autouse=True)
 def _own_image_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the tests out of the user's cache."""
     monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "image_cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_registrations() -> Iterator[None]:
+    """Keep what one test registers from the next."""
+    with registrations_undone():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ import pytest
 
 from kaggle_ray.cli import commands, main
 from kaggle_ray.config.settings import Device, Dtype
-from kaggle_ray.ensemble import Method
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.declare import options_of
 from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
@@ -130,7 +130,6 @@ def test_the_names_that_an_option_takes_are_those_of_its_type() -> None:
         "device": set(get_args(Device)),
         "dtype": set(get_args(Dtype)),
         "launcher": set(get_args(LauncherName)),
-        "ensemble": set(get_args(Method)),
     }
 
 
@@ -318,7 +317,9 @@ def test_list_shows_every_run_with_its_best_and_its_honest_score(
     out, err, code = said(capsys, "list", "--runs", str(folder / "runs"))
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if run_dir.name in line]
-    for word in ("toy", "4/4", "log_loss", "small_resnet lr="):
+    ensemble = RunStore(run_dir).ensemble("greedy")
+    assert ensemble is not None
+    for word in ("toy", "4/4", "log_loss", "small_resnet lr=", f"{ensemble['score_honest']:.5f}"):
         assert word in line
 
 

@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"decide"},
     {"metrics"},
     {"config", "cache"},
-    {"rows", "typed_json"},
+    {"rows", "registry", "typed_json"},
     {"types"},
     {"errors", "deprecation"},
 ]

@@ -1,4 +1,7 @@
-"""What a competition's targets say without a model: the constant answer, and whether its metrics point up."""
+"""Predictions that need no model: the constant ones, which are to be beaten, and the perfect ones, which cannot be.
+
+Shape legend: N rows, T columns of a target, C columns of a prediction.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,50 @@ from collections.abc import Sequence
 import numpy as np
 
 from kaggle_ray.data.head import Head, PlacedHead, place_heads
-from kaggle_ray.metrics import baseline_predictions, check_direction
-from kaggle_ray.rows import Rows
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.rows import LazyRows, Rows, blocks
 from kaggle_ray.types import FloatArray, Target
 
 
-def constant_answer(heads: Sequence[Head], target: Rows, num_rows: int) -> FloatArray:
+def constant_predictions(heads: Sequence[Head], target: Rows, num_rows: int) -> FloatArray:
     """Return (num_rows, C) the same row again and again: class frequencies, mean values, the mean mask.
+
+    The rows of a single head share their memory, and are not to be written to.
 
     Args:
         heads: what is predicted.
         target: (N,) or (N, T) of the rows to learn from, N at least 1.
         num_rows: how many rows to predict.
     """
-    parts = [
-        baseline_predictions(place.head.task, target_of(place, target), place.head.num_outputs, num_rows)
-        for place in place_heads(heads)
-    ]
+    parts = [_constant(place.head, target_of(place, target), num_rows) for place in place_heads(heads)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+def perfect_predictions(head: Head, target: Target) -> FloatArray:
+    """Return (N, C) what a model would say that knows the ``target`` (N,) or (N, T) of its one head."""
+    columns = target.reshape(len(target), -1)
+    if head.task == "multiclass":
+        return np.asarray(columns == np.arange(head.num_outputs), dtype=np.float32)
+    if head.task == "segmentation" and head.num_outputs > 1:
+        columns = np.concatenate([columns == number for number in range(head.num_outputs)], axis=1)
+    return np.asarray(columns, dtype=np.float32)
+
+
 def check_directions(heads: Sequence[Head], target: Rows) -> None:
-    """Raise ConfigError where perfect predictions do not beat the constant answer by a head's metric.
+    """Raise ConfigError where perfect predictions do not beat the constant ones by a head's metric.
 
     A wrongly declared ``greater_is_better`` shows here, before a run keeps its worst models.
     """
     for place in place_heads(heads):
-        check_direction(place.head.metric, place.head.task, target_of(place, target), place.head.num_outputs)
+        head, of_head = place.head, target_of(place, target)
+        best = head.metric.score(of_head, _perfect(head, of_head))
+        constant = head.metric.score(of_head, _constant(head, of_head, len(of_head)))
+        if not head.metric.is_better(best, constant):
+            raise ConfigError(
+                f"metric {head.metric.name!r} with greater_is_better={head.metric.greater_is_better}: expected perfect "
+                f"predictions to beat the class frequencies, got the scores {best:.6g} and {constant:.6g}. "
+                f"Declare greater_is_better={not head.metric.greater_is_better}, or check score_fn and the labels."
+            )
 
 
 def target_of(place: PlacedHead, target: Rows) -> Rows:
@@ -44,3 +64,18 @@ def target_of(place: PlacedHead, target: Rows) -> Rows:
     if place.head.task != "regression":
         columns = columns.astype(np.int64)
     return columns if place.head.task == "multilabel" else columns[:, 0]
+
+
+def _constant(head: Head, target: Rows, num_rows: int) -> FloatArray:
+    """Return (num_rows, C) the mean of a head's perfect predictions; of many of them, some are in memory at a time."""
+    perfect = _perfect(head, target)
+    total = np.zeros(perfect.shape[1])
+    for block in blocks(perfect):
+        total += perfect[block].sum(axis=0, dtype=np.float64)
+    row = (total / len(perfect)).astype(np.float32)
+    return np.broadcast_to(row, (num_rows, len(row)))
+
+
+def _perfect(head: Head, target: Rows) -> LazyRows:
+    num_columns = perfect_predictions(head, target[:1]).shape[1]
+    return LazyRows((len(target), num_columns), lambda rows: perfect_predictions(head, target[rows]))

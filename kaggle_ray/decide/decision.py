@@ -17,10 +17,6 @@ from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
 
-_DEFAULT_THRESHOLD = {"f2": 0.2}
-"""Threshold of a label; 0.5 for other metrics. Where recall counts more than precision, an uncertain label is worth
-naming."""
-
 _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "none": (),
     "label_thresholds": ("thresholds",),
@@ -80,10 +76,10 @@ class Decision:
 def default_decision(metric: Metric, num_columns: int) -> Decision:
     """Return the rule that needs no fitting, for predictions of ``num_columns`` columns."""
     if metric.decision == "label_thresholds":
-        threshold = _DEFAULT_THRESHOLD.get(metric.name, 0.5)
-        return Decision(kind="label_thresholds", parameters={"thresholds": [threshold] * num_columns})
+        thresholds = [metric.default_threshold] * num_columns
+        return Decision(kind="label_thresholds", parameters={"thresholds": thresholds})
     if metric.decision == "mask":
-        return Decision(kind="mask", parameters={"threshold": 0.5, "min_pixels": 0})
+        return Decision(kind="mask", parameters={"threshold": metric.default_threshold, "min_pixels": 0})
     return Decision(kind="none")
 
 
@@ -95,7 +91,7 @@ def decided(metric: Metric, decision: Decision) -> Metric:
     def score_of_answers(target: Target, values: Float64Array) -> float:
         return metric.score_fn(target, decision.apply(values).astype(values.dtype))
 
-    return dataclasses.replace(metric, score_fn=score_of_answers)
+    return metric.rescored(score_of_answers, mean_over_rows=metric.mean_over_rows)
 
 
 def default_score(metric: Metric, target: Rows, values: Rows) -> float:

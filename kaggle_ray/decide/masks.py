@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.decide.decision import Decision, decided
-from kaggle_ray.metrics import DICE, MEAN_AP_IOU, Metric
-from kaggle_ray.metrics.segmentation import average_precision_of, dice_of
+from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.types import IntArray, JsonValue
 
@@ -17,7 +16,6 @@ _LEVELS = 256
 _THRESHOLDS = np.arange(64, 193, 16) / _LEVELS
 _MIN_SHARES = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 """Shares of an image's pixels below which a mask may be taken for empty."""
-_OF_COUNTS = {DICE.name: dice_of, MEAN_AP_IOU.name: average_precision_of}
 
 
 def fit_mask(metric: Metric, target: Rows, values: Rows) -> dict[str, JsonValue]:
@@ -63,9 +61,9 @@ def _scores(metric: Metric, target: Rows, values: Rows, counts: IntArray, thresh
     found: list[float] = []
     for share in _MIN_SHARES:
         min_pixels = round(share * values.shape[1])
-        if metric.name in _OF_COUNTS:
+        if metric.score_of_counts is not None:
             stays = num_cut >= min_pixels
-            per_image = _OF_COUNTS[metric.name](num_true, num_cut * stays, num_both * stays)
+            per_image = metric.score_of_counts(num_true, num_cut * stays, num_both * stays)
             found.append(float(per_image.mean()))
         else:
             rule = Decision(kind="mask", parameters={"threshold": threshold, "min_pixels": min_pixels})

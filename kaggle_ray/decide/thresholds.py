@@ -38,19 +38,12 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
     smooth = gaussian_filter1d(scores, _SMOOTHING, mode="nearest")
     # Of thresholds that score alike, the middle one leaves the most room on both sides.
     common = float(np.median(COMMON_GRID[np.isclose(smooth, smooth.max(), rtol=0, atol=1e-12)]))
-    beta = _beta_of(metric)
     num_positive = is_there.sum(axis=0)
-    if beta is None or (num_positive < _MIN_POSITIVES).all():
+    if metric.beta is None or (num_positive < _MIN_POSITIVES).all():
         return [common] * values.shape[1]
-    own = _ascend(values.astype(np.float64), is_there, np.full(values.shape[1], common), beta, num_positive)
+    own = _ascend(values.astype(np.float64), is_there, np.full(values.shape[1], common), metric.beta, num_positive)
     share = num_positive / (num_positive + _SHRINKAGE_ROWS)
     return [float(cut) for cut in common + share * (own - common)]
-
-
-def _beta_of(metric: Metric) -> float | None:
-    """Return beta of a metric that is an F-beta, None for another."""
-    arguments = getattr(metric.score_fn, "args", ())
-    return float(arguments[0]) if metric.name.startswith("f") and arguments else None
 
 
 def _ascend(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,28 +10,30 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble.methods import Method, blend
+from kaggle_ray.ensemble.combiner import BUILT_IN, COMBINERS, Fitted
 from kaggle_ray.ensemble.nested import Blend, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
 
-__all__ = ["Ensemble", "Method", "select"]
+__all__ = ["BUILT_IN", "COMBINERS", "Ensemble", "select"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ensemble:
     """Weighted experiments, and what they are worth together."""
 
-    method: Method
-    weights: Mapping[str, float]
-    """Experiment id -> weight above 0, sorted by id; they sum to 1."""
-    score_honest: float
-    """Score of ``oof``: the one to show."""
+    method: str
+    """Name of the combiner."""
+    fitted: Fitted
+    """What the combiner learnt from all scored rows."""
+    score_honest: float | None
+    """Score of ``oof``, the one to show; None where the scored rows had a say in the models of a member that counts."""
     score_in_sample: float
-    """Score of the weights on the rows that they were fitted on: to be shown as optimism only."""
-    optimism: float
-    """How much the in-sample score flatters, in the metric's units; positive where it does."""
+    """Score of what was learnt on the rows that it was fitted on: to be shown as optimism only."""
+    optimism: float | None
+    """How much the in-sample score flatters, in the metric's units, positive where it does; None without an honest
+    score."""
     oof: Rows
     """(N, C) each scored row blended with weights that never saw its fold; not yet decided."""
     decision: Decision
@@ -39,8 +41,13 @@ class Ensemble:
     by_fold: Mapping[int, Blend]
     """What the honest score of a fold's rows was made with."""
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Experiment id -> its share, above 0; all shares sum to 1."""
+        return self.fitted.weights
+
     def apply(self, predictions: Mapping[str, Rows]) -> LazyRows:
-        """Return (T, C) the blend of the members' predictions, given by experiment id; others are left out.
+        """Return (T, C) one prediction made of the members' predictions, given by experiment id; others are left out.
 
         It is computed where it is read: ``blend[:]`` is an array of all rows.
 
@@ -55,7 +62,8 @@ class Ensemble:
             )
         members = {experiment_id: predictions[experiment_id] for experiment_id in self.weights}
         _check_same_shape(members)
-        return blend(list(members.values()), np.array(list(self.weights.values())))
+        blended = self.fitted.predict(members)
+        return LazyRows(blended.shape, lambda rows: np.asarray(blended[rows], dtype=np.float32))
 
 
 def select(
@@ -63,36 +71,40 @@ def select(
     target: Rows,
     fold_of: npt.NDArray[np.signedinteger[Any]],
     metric: Metric,
-    method: Method = "greedy",
+    method: str = "greedy",
+    *,
+    unproven: Collection[str] = (),
 ) -> Ensemble:
     """Return the ensemble of ``members``; the order of the mapping does not matter.
+
+    Whether its score is honest is decided here, and nowhere else.
 
     Args:
         members: experiment id -> out-of-fold predictions (N, C) of the scored rows.
         target: (N,) or (N, T) what they predict.
         fold_of: (N,) the fold of each scored row.
         metric: what the weights are fitted and scored by.
-        method: how they are fitted.
+        method: name of the combiner.
+        unproven: experiment ids of members whose models the scored rows had a say in.
 
     Raises:
+        ConfigError: there is no such combiner, or it weights what is no member.
         NothingToSubmitError: there is no member.
         DataError: the members differ in shape.
     """
     if not members:
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
-    ids = sorted(members)
-    nested = nested_score(method, [members[experiment_id] for experiment_id in ids], target, fold_of, metric)
+    by_id = {experiment_id: members[experiment_id] for experiment_id in sorted(members)}
+    nested = nested_score(COMBINERS[method](), by_id, target, fold_of, metric)
+    count = {name for each in (nested.final, *nested.by_fold.values()) for name in each.fitted.weights}
+    is_honest = count.isdisjoint(unproven)
     return Ensemble(
         method=method,
-        weights={
-            experiment_id: weight
-            for experiment_id, weight in zip(ids, nested.final.weights.tolist(), strict=True)
-            if weight > 0
-        },
-        score_honest=nested.honest,
+        fitted=nested.final.fitted,
+        score_honest=nested.honest if is_honest else None,
         score_in_sample=nested.in_sample,
-        optimism=nested.optimism,
+        optimism=nested.optimism if is_honest else None,
         oof=nested.oof,
         decision=nested.final.decision,
         by_fold=nested.by_fold,

@@ -6,29 +6,12 @@ Shape legend: M members, N rows, C columns of a prediction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
 
 import numpy as np
 
-from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows, blocks
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
-
-Method = Literal["mean", "greedy"]
-
-
-def fit_weights(method: Method, members: Sequence[Rows], target: Rows, metric: Metric) -> Float64Array:
-    """Return (M,) the weights that ``method`` gives to ``members``, each (N, C); they sum to 1.
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    if method == "mean":
-        return mean_weights(len(members))
-    if method == "greedy":
-        return greedy_weights(members, target, metric)
-    raise ConfigError(f"there is no ensemble method {method!r}{suggest(method, get_args(Method))}")
 
 
 def mean_weights(num_members: int) -> Float64Array:

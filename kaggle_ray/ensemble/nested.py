@@ -5,33 +5,29 @@ Shape legend: M members, N scored rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
-from kaggle_ray.ensemble.methods import Method, blend, fit_weights, mean_weights
+from kaggle_ray.ensemble.combiner import Combiner, Fitted, FoldOf, Mean
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import LazyRows, Rows, select_rows
-from kaggle_ray.types import Float64Array, FloatArray, IntArray
-
-FoldOf = npt.NDArray[np.signedinteger[Any]]
+from kaggle_ray.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blend:
-    """Weights, and the rule that turns what they blend into an answer."""
+    """What a combiner learnt, and the rule that turns what it predicts into an answer."""
 
-    weights: Float64Array
-    """(M,) weights of the members."""
+    fitted: Fitted
     decision: Decision
 
-    def answers(self, members: Sequence[Rows]) -> LazyRows:
-        """Return (N, C) what is decided of the blend of ``members``, each (N, C)."""
-        blended = blend(members, self.weights)
+    def answers(self, members: Mapping[str, Rows]) -> LazyRows:
+        """Return (N, C) what is decided of the prediction made of ``members``, each (N, C)."""
+        blended = self.fitted.predict(members)
         return LazyRows(blended.shape, lambda rows: self.decision.apply(blended[rows]))
 
 
@@ -59,13 +55,13 @@ class NestedScore:
 
 
 def nested_score(
-    method: Method, members: Sequence[Rows], target: Rows, fold_of_scored: FoldOf, metric: Metric
+    combiner: Combiner, members: Mapping[str, Rows], target: Rows, fold_of_scored: FoldOf, metric: Metric
 ) -> NestedScore:
-    """Return the honest and the in-sample score of ``members`` combined by ``method``.
+    """Return the honest and the in-sample score of ``members`` combined by ``combiner``.
 
     Args:
-        method: how weights are fitted.
-        members: M out-of-fold predictions, each (N, C).
+        combiner: is fitted on all folds, and on all but each.
+        members: member id -> (N, C) out-of-fold predictions.
         target: (N,) or (N, T) what they predict.
         fold_of_scored: (N,) the fold of each row, none train-only. Where there is one only, there are no other folds to
             fit on: the honest score is that of equal weights and the metric's default rule.
@@ -75,11 +71,11 @@ def nested_score(
     by_fold: dict[int, Blend] = {}
     for fold in np.unique(fold_of_scored).tolist():
         seen = fold_of_scored != fold
-        others = [select_rows(member, seen) for member in members]
-        by_fold[fold] = _fit(method, others, select_rows(target, seen), fold_of_scored[seen], metric)
-    oof = _from_its_fold({fold: blend(members, of.weights) for fold, of in by_fold.items()}, fold_of_scored)
+        others = {member_id: select_rows(member, seen) for member_id, member in members.items()}
+        by_fold[fold] = _fit(combiner, others, select_rows(target, seen), fold_of_scored[seen], metric)
+    oof = _from_its_fold({fold: of.fitted.predict(members) for fold, of in by_fold.items()}, fold_of_scored)
     answers = _from_its_fold({fold: of.answers(members) for fold, of in by_fold.items()}, fold_of_scored)
-    final = _fit(method, members, target, fold_of_scored, metric)
+    final = _fit(combiner, members, target, fold_of_scored, metric)
     scorer = over_folds(metric, fold_of_scored)
     return NestedScore(
         honest=scorer.score(target, answers),
@@ -91,7 +87,7 @@ def nested_score(
     )
 
 
-def _from_its_fold(of_folds: Mapping[int, LazyRows], fold_of: FoldOf) -> LazyRows:
+def _from_its_fold(of_folds: Mapping[int, Rows], fold_of: FoldOf) -> LazyRows:
     """Return (N, C) each row as the table of its fold has it."""
     shape = next(iter(of_folds.values())).shape
 
@@ -99,22 +95,28 @@ def _from_its_fold(of_folds: Mapping[int, LazyRows], fold_of: FoldOf) -> LazyRow
         found: FloatArray = np.empty((len(rows), *shape[1:]), dtype=np.float32)
         for fold in np.unique(fold_of[rows]).tolist():
             of_fold = fold_of[rows] == fold
-            found[of_fold] = of_folds[fold].read(rows[of_fold])
+            found[of_fold] = of_folds[fold][rows[of_fold]]
         return found
 
     return LazyRows(shape, read)
 
 
-def _fit(method: Method, members: Sequence[Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> Blend:
-    """Fit weights under the rule that suits the members' mean, then the rule to what the weights blend.
+def _fit(combiner: Combiner, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> Blend:
+    """Fit the combiner under the rule that suits the members' mean, then the rule to what the combiner predicts.
 
-    A rule that is fitted anew at each step of the weights' search gained nothing.
+    A rule that is fitted anew at each step of a search for weights gained nothing.
     """
-    equal = mean_weights(len(members))
+    mean = Mean().fit(members, target, fold_of, metric)
     if not len(target):
-        return Blend(weights=equal, decision=default_decision(metric, members[0].shape[1]))
-    weights = equal
-    if len(members) > 1:
-        rule = fit_decision(metric, target, blend(members, equal))
-        weights = fit_weights(method, members, target, over_folds(decided(metric, rule), fold_of))
-    return Blend(weights=weights, decision=fit_decision(metric, target, blend(members, weights)))
+        num_columns = next(iter(members.values())).shape[1]
+        return Blend(fitted=mean, decision=default_decision(metric, num_columns))
+    if len(members) == 1:  # nothing is chosen among several by the metric, so that no rule is needed for it
+        fitted = combiner.fit(members, target, fold_of, metric)
+    else:
+        rule = fit_decision(metric, target, mean.predict(members))
+        fitted = combiner.fit(members, target, fold_of, decided(metric, rule))
+    if not fitted.weights.keys() <= members.keys():
+        raise ConfigError(
+            f"ensemble by {type(combiner).__name__}: expected weights of {list(members)}, got {sorted(fitted.weights)}."
+        )
+    return Blend(fitted=fitted, decision=fit_decision(metric, target, fitted.predict(members)))

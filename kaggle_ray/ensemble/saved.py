@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble.methods import Method
+from kaggle_ray.ensemble.combiner import COMBINERS, Fitted
 from kaggle_ray.pool.members import Member
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.typed_json import from_json
@@ -18,7 +17,8 @@ from kaggle_ray.types import JsonValue
 class SavedEnsemble:
     """What ensemble.json says."""
 
-    method: Method
+    method: str
+    """Name of the combiner."""
     chosen: bool
     """Whether the submission is its own."""
     weights: Mapping[str, float]
@@ -37,11 +37,22 @@ class SavedEnsemble:
     """Members whose weights the scored rows had a say in."""
     confusion: tuple[tuple[int, ...], ...] | None = None
     """Counts of truth x answer; None where a row has not one class of several."""
+    fitted: Mapping[str, JsonValue] | None = None
+    """As of ``Fitted.to_json``; None in a run of before combiners could be registered, which has weights alone."""
 
     @property
     def weighted_members(self) -> tuple[Member, ...]:
         """The members that have weight."""
         return tuple(member for member in self.members if member.member_id in self.weights)
+
+    def combine(self) -> Fitted:
+        """Return what its combiner learnt.
+
+        Raises:
+            ConfigError: no combiner of its name is registered.
+        """
+        value: Mapping[str, JsonValue] = {"weights": self.weights} if self.fitted is None else self.fitted
+        return COMBINERS[self.method]().from_json(value)
 
     def decide(self) -> Decision:
         """Return the rule that turns its predictions into answers."""
@@ -49,8 +60,8 @@ class SavedEnsemble:
 
 
 def saved_ensembles(store: RunStore) -> tuple[SavedEnsemble, ...]:
-    """Return what a run kept of its ensembles, in the order of the methods; none before they were made."""
-    found = ((name, store.ensemble(name)) for name in get_args(Method))
+    """Return what a run kept of its ensembles, by the names of their combiners; none before they were made."""
+    found = ((name, store.ensemble(name)) for name in store.ensemble_names())
     return tuple(
         from_json(SavedEnsemble, value, where=f"{store.run_dir}/ensembles/{name}/ensemble.json")
         for name, value in found

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.images.color import Color, jitter_and_erase, to_float
-from kaggle_ray.images.compose import builders, compose_batch, register_augmentation
+from kaggle_ray.images.compose import AUGMENTATIONS, compose_batch, register_augmentation
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import Geometry, MaskKind, crop_batch, resize_masks, resize_pixels
 from kaggle_ray.images.randomness import NUM_DRAWS, Keys, draws_of, id_hashes, sample_keys
@@ -68,13 +67,12 @@ RECIPES: dict[str, Recipe] = {
 
 def recipe_names() -> list[str]:
     """Return the names of all recipes, those that were registered included."""
-    return [*RECIPES, *builders()]
+    return AUGMENTATIONS.names()
 
 
 def check_recipe(name: str) -> None:
     """Raise ConfigError, with the nearest known name, where there is no recipe of this name."""
-    if name not in RECIPES and name not in builders():
-        raise ConfigError(f"unknown augmentation {name!r}{suggest(name, recipe_names())}")
+    AUGMENTATIONS.check(name)
 
 
 def augment_batch(

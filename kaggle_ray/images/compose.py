@@ -21,6 +21,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind, shrink_pixels
 from kaggle_ray.images.randomness import Keys
+from kaggle_ray.registry import Registry
 
 if TYPE_CHECKING:
     import albumentations
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 Builder = Callable[[int, int], "albumentations.Compose"]
 """Makes the transformation for images that come out with a height and a width, in pixels."""
 
-_REGISTERED: dict[str, Builder] = {}
-
-_OWN = ("none", "shift", "light", "heavy")
-"""Recipes that do without albumentations."""
+AUGMENTATIONS: Registry[Builder] = Registry("augmentation", reserved=("none", "shift", "light", "heavy"))
+"""Recipes of albumentations: ours, of images that are less than two times too large (what is larger is shrunk by
+averaging first), and those that a competition's file registers. The reserved ones do without albumentations."""
 
 _RESIZING = {"mask_interpolation": cv2.INTER_NEAREST_EXACT}
 """cv2's plain nearest pixel lies half a pixel off."""
@@ -54,22 +54,9 @@ def register_augmentation(name: str) -> Callable[[Builder], Builder]:
     ...     return albumentations.Compose([albumentations.Resize(height, width), albumentations.HorizontalFlip()])
 
     Raises:
-        ConfigError: the name is that of a recipe of ours.
+        ConfigError: the name is built in, or another builder has it.
     """
-    if name in _OWN or name in _NAMED:
-        raise ConfigError(f"augmentation {name!r} is built in. Register yours under another name.")
-
-    def register(builder: Builder) -> Builder:
-        _REGISTERED[name] = builder
-        _built.cache_clear()
-        return builder
-
-    return register
-
-
-def builders() -> dict[str, Builder]:
-    """Return all recipes of albumentations by name."""
-    return _NAMED | _REGISTERED
+    return AUGMENTATIONS.register(name)
 
 
 def compose_batch(
@@ -87,8 +74,8 @@ def compose_batch(
         ConfigError: the recipe raises, or returns another size or dtype.
     """
     if isinstance(recipe, str):
-        composed = _built(recipe, height, width, mask_kind)
-        if recipe not in _REGISTERED:
+        composed = _built(AUGMENTATIONS[recipe], recipe, height, width, mask_kind)
+        if AUGMENTATIONS.is_built_in(recipe):
             pixels_NHWC = shrink_pixels(pixels_NHWC, height, width)
             if masks_NHWM is not None:
                 masks_NHWM = shrink_pixels(masks_NHWM, height, width, nearest=mask_kind == "labels")
@@ -146,9 +133,9 @@ class _Seeded:
 
 
 @lru_cache(maxsize=8)
-def _built(name: str, height: int, width: int, mask_kind: MaskKind) -> _Seeded:
+def _built(builder: Builder, name: str, height: int, width: int, mask_kind: MaskKind) -> _Seeded:
     """Return a recipe built once in this process for each size."""
-    return _Seeded(name, builders()[name](height, width), mask_kind)
+    return _Seeded(name, builder(height, width), mask_kind)
 
 
 def _albumentations() -> Any:
@@ -158,6 +145,7 @@ def _albumentations() -> Any:
     return albumentations
 
 
+@AUGMENTATIONS.register("medium")
 def _medium(height: int, width: int) -> albumentations.Compose:
     """Mirror images, modest moves, brightness and contrast: for photographs."""
     transforms = _albumentations()
@@ -172,6 +160,7 @@ def _medium(height: int, width: int) -> albumentations.Compose:
     )
 
 
+@AUGMENTATIONS.register("dihedral")
 def _dihedral(height: int, width: int) -> albumentations.Compose:
     """All symmetries of a square, or of a rectangle, and slight crops and colours: for views from above."""
     transforms = _albumentations()
@@ -187,6 +176,7 @@ def _dihedral(height: int, width: int) -> albumentations.Compose:
     )
 
 
+@AUGMENTATIONS.register("segmentation")
 def _segmentation(height: int, width: int) -> albumentations.Compose:
     """Mirror images, moves, brightness, contrast and gamma: for images with masks."""
     transforms = _albumentations()
@@ -217,7 +207,3 @@ def _move(*, scale: float, degrees: float, shift: float) -> Any:
         border_mode=cv2.BORDER_REFLECT_101,
         p=1,
     )
-
-
-_NAMED: dict[str, Builder] = {"medium": _medium, "dihedral": _dihedral, "segmentation": _segmentation}
-"""Our own, of images that are less than two times too large: what is larger is shrunk by averaging first."""

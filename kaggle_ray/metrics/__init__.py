@@ -1,12 +1,11 @@
 """How a competition scores predictions. Each metric says what it is pooled over, and where its definition is from."""
 
-from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.metrics.baseline import baseline_predictions, check_direction, perfect_predictions
 from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, MACRO_RECALL, confusion_matrix
 from kaggle_ray.metrics.metric import DecisionKind, Metric, combine_metrics, over_folds, per_fold
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
 from kaggle_ray.metrics.regression import MAE, QUADRATIC_KAPPA, R2, RMSE
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
+from kaggle_ray.registry import Registry
 
 __all__ = [
     "ACCURACY",
@@ -25,35 +24,32 @@ __all__ = [
     "RMSE",
     "DecisionKind",
     "Metric",
-    "baseline_predictions",
-    "check_direction",
     "combine_metrics",
     "confusion_matrix",
     "f_beta",
     "metric_by_name",
     "over_folds",
     "per_fold",
-    "perfect_predictions",
 ]
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        ACCURACY,
-        LOG_LOSS,
-        AUC,
-        MACRO_RECALL,
-        F1,
-        F2,
-        RMSE,
-        MAE,
-        R2,
-        QUADRATIC_KAPPA,
-        DICE,
-        MEAN_AP_IOU,
-        MEAN_IOU,
-    )
-}
+METRICS: Registry[Metric] = Registry("metric")
+"""Ours, by their names. A competition's own is a ``Metric`` in its file, and needs none."""
+for _metric in (
+    ACCURACY,
+    LOG_LOSS,
+    AUC,
+    MACRO_RECALL,
+    F1,
+    F2,
+    RMSE,
+    MAE,
+    R2,
+    QUADRATIC_KAPPA,
+    DICE,
+    MEAN_AP_IOU,
+    MEAN_IOU,
+):
+    METRICS.register(_metric.name)(_metric)
 
 
 def metric_by_name(name: str) -> Metric:
@@ -66,6 +62,4 @@ def metric_by_name(name: str) -> Metric:
     Raises:
         ConfigError: there is none of that name; the nearest is suggested.
     """
-    if name not in METRICS:
-        raise ConfigError(f"there is no metric {name!r}{suggest(name, METRICS)}")
     return METRICS[name]

@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.rows import Rows, blocks
-from kaggle_ray.types import Float64Array, FloatArray, Target
+from kaggle_ray.types import Float64Array, FloatArray, IntArray, Target
 
 Values = npt.NDArray[Any]
 """Float64, but those of masks float32."""
+
+CountsScore = Callable[[IntArray, IntArray, IntArray], Float64Array]
 
 DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints"]
 
@@ -46,6 +48,14 @@ class Metric:
     and ``score_fn`` cuts at 0.5, so that it scores undecided values as well."""
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
+    default_threshold: float = 0.5
+    """Of label_thresholds and mask: where predictions are cut as long as nothing is fitted."""
+    beta: float | None = None
+    """Of label_thresholds, where ``score_fn`` is the mean over the rows of F-beta of their labels: each label's
+    threshold can then be fitted exactly. None for all else."""
+    score_of_counts: CountsScore | None = None
+    """Of mask, where three counts of an image's pixels are all that its score needs: those of the true mask, of the
+    mask that is cut, and of both, each (N,), to (N,) the scores. Many rules are then tried at once."""
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
     need not be in memory together: for masks."""
@@ -93,6 +103,12 @@ class Metric:
             )
         return values
 
+    def rescored(self, score_fn: Callable[[Target, Values], float], *, mean_over_rows: bool) -> Metric:
+        """Return the metric with another function; what was known of the old one's inside is not said of it."""
+        return dataclasses.replace(
+            self, score_fn=score_fn, mean_over_rows=mean_over_rows, beta=None, score_of_counts=None
+        )
+
     def is_better(self, a: float, b: float) -> bool:
         """Return whether the score ``a`` is strictly better than ``b``."""
         return a > b if self.greater_is_better else a < b
@@ -112,7 +128,7 @@ def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> M
         folds = [fold_of == fold for fold in np.unique(fold_of)]
         return float(np.mean([metric.score_fn(target[rows], values[rows]) for rows in folds]))
 
-    return dataclasses.replace(metric, score_fn=mean_over_folds, mean_over_rows=False)
+    return metric.rescored(mean_over_folds, mean_over_rows=False)
 
 
 def per_fold(metric: Metric) -> Metric:

@@ -68,14 +68,26 @@ def _mean_iou(target: Target, values: Float64Array) -> float:
     return float(scores.mean(axis=0).mean())
 
 
-DICE = Metric(name="dice", score_fn=_dice, greater_is_better=True, decision="mask", mean_over_rows=True)
+DICE = Metric(
+    name="dice",
+    score_fn=_dice,
+    greater_is_better=True,
+    decision="mask",
+    score_of_counts=dice_of,
+    mean_over_rows=True,
+)
 """Mean over the images of 2 |A and B| / (|A| + |B|); 1 where both masks are empty.
 
 Source: the page "Evaluation" of Kaggle's carvana-image-masking-challenge.
 """
 
 MEAN_AP_IOU = Metric(
-    name="mean_ap_iou", score_fn=_mean_ap_iou, greater_is_better=True, decision="mask", mean_over_rows=True
+    name="mean_ap_iou",
+    score_fn=_mean_ap_iou,
+    greater_is_better=True,
+    decision="mask",
+    score_of_counts=average_precision_of,
+    mean_over_rows=True,
 )
 """Mean over the images of the share of the thresholds 0.5, 0.55, ... 0.95 that the intersection over union exceeds. An
 empty mask scores 1 where it is rightly empty, else 0.

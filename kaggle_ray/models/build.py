@@ -14,7 +14,7 @@ from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, Po
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.own import with_features, with_logits
-from kaggle_ray.models.registry import BUILDERS, SEGMENTERS, SMP_PREFIX, TABLE_MODELS, check_model_name, smp_models
+from kaggle_ray.models.registry import MODELS, SEGMENTERS, SMP_PREFIX, TABLE_MODELS, check_model_name, smp_models
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.table import JoinedTable, NormedTable, TableNorm, TableOnly
 from kaggle_ray.types import JsonValue
@@ -140,7 +140,7 @@ def _build_classifier(
     name: str, num_outputs: int | None, num_channels: int, pretrained: bool, arguments: dict[str, Any]
 ) -> Network:
     """Return the library's network with ``num_outputs`` logits, or where they are None with its features."""
-    if name not in BUILDERS:
+    if name not in MODELS:
         library = timm_models if name.startswith(timm_models.PREFIX) else torchvision_models
         of_library: Network = library.build(
             name, num_outputs=num_outputs, num_channels=num_channels, pretrained=pretrained, arguments=arguments
@@ -149,7 +149,7 @@ def _build_classifier(
     _refuse_pretrained(name, pretrained)
     if num_channels != 3:
         arguments = {"num_channels": num_channels, **arguments}
-    network = BUILDERS[name](num_outputs=num_outputs or 1, **arguments)
+    network = MODELS[name](num_outputs=num_outputs or 1, **arguments)
     return with_features(name, network) if num_outputs is None else with_logits(network)
 
 

@@ -10,16 +10,17 @@ from torch import nn
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models import timm_models, torchvision_models
+from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
 
 SMP_PREFIX = "smp/"
 TABLE_MODELS = ("table_linear", "table_mlp")
 """Models of the table alone: they look at no image."""
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {}
-"""Builders of our own classifiers, by name."""
-SEGMENTERS: dict[str, Callable[..., nn.Module]] = {}
-"""Builders of our own segmenters, by name."""
+MODELS: Registry[Callable[..., nn.Module]] = Registry("model", reserved=TABLE_MODELS)
+"""Builders of our own classifiers, and of those that a competition's file registers."""
+SEGMENTERS: Registry[Callable[..., nn.Module]] = Registry("segmenter")
+"""Builders of our own segmenters, and of those that are registered beside them."""
 
 
 def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
@@ -33,23 +34,16 @@ def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[.
     >>> @register_model("linear_of_means")
     ... def linear_of_means(num_outputs, num_channels=3):
     ...     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_outputs))
+
+    Raises:
+        ConfigError: the name is built in, or another builder has it.
     """
-
-    def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        BUILDERS[name] = builder
-        return builder
-
-    return register
+    return MODELS.register(name)
 
 
 def register_segmenter(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Register a builder ``(num_outputs, num_channels, num_table_features, **model_args)`` of segmenters."""
-
-    def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        SEGMENTERS[name] = builder
-        return builder
-
-    return register
+    return SEGMENTERS.register(name)
 
 
 def check_model_name(name: str) -> None:
@@ -61,7 +55,7 @@ def check_model_name(name: str) -> None:
     elif name.startswith(SMP_PREFIX):
         smp_models().check_name(name)
     else:
-        known = [*BUILDERS, *SEGMENTERS, *TABLE_MODELS, *torchvision_models.model_names()]
+        known = [*MODELS.names(), *SEGMENTERS, *torchvision_models.model_names()]
         if name not in known:
             raise ConfigError(
                 f"unknown model {name!r}{suggest(name, known)} timm's models are named {timm_models.PREFIX}<name>, "
@@ -90,7 +84,7 @@ def input_size(name: str, model_args: Mapping[str, JsonValue] | None = None) -> 
 
 def is_own(name: str) -> bool:
     """Return whether the model is ours, or of a competition's file, and so has no pretrained weights."""
-    return name in BUILDERS or name in SEGMENTERS or name in TABLE_MODELS
+    return name in MODELS.names() or name in SEGMENTERS
 
 
 def smp_models() -> ModuleType:

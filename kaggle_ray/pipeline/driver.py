@@ -10,12 +10,12 @@ from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
-from kaggle_ray.ensemble import Ensemble
+from kaggle_ray.ensemble import COMBINERS, Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, run_started
-from kaggle_ray.pipeline.ensembling import honest_score, save_ensembles
+from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import check_models, prepare
@@ -59,6 +59,7 @@ def execute(
     """
     started = time.monotonic()
     plan = make_plan(options)
+    COMBINERS.check(options.ensemble)
     if plan.is_fast_dev:
         start_anew(plan.run_dir)
     else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
@@ -161,7 +162,7 @@ def _refit(plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool
     emit(
         RefitEnded(
             submission=refitted.submission,
-            cross_validated_score=honest_score(ensemble, pool) if ensemble else None,
+            cross_validated_score=ensemble.score_honest if ensemble else None,
             why_not=refitted.why_not,
         )
     )

@@ -20,7 +20,6 @@ from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.ensemble.methods import blend
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
@@ -77,8 +76,7 @@ def predict_new(options: PredictOptions) -> Path:
             )
             for member in ensemble.weighted_members
         }
-        weights = ensemble.weights
-        blended = blend([predictions[member_id] for member_id in weights], np.array(list(weights.values())))
+        blended = ensemble.combine().predict(predictions)
         with checked_draft(blended, ensemble.decide(), competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))
 

@@ -19,7 +19,6 @@ from kaggle_ray.pipeline.declare import Options, option
 if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
     from kaggle_ray.config.settings import Device, Dtype
-    from kaggle_ray.ensemble import Method
     from kaggle_ray.launch.by_name import LauncherName
     from kaggle_ray.launch.launcher import Launcher
     from kaggle_ray.reporters import Reporter
@@ -185,8 +184,9 @@ class LimitOptions(Options):
 class OutputOptions(Options):
     """What is made of the experiments, and where it goes."""
 
-    ensemble: Method = option("greedy", choices=("greedy", "mean"))
-    """Way in which the experiments are weighted: greedy (Caruana's selection), or mean."""
+    ensemble: str = option("greedy")
+    """Way in which the experiments are weighted: greedy (Caruana's selection), mean, or one that the competition's file
+    registers."""
     admit_unproven: bool = option(False)
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; the ensemble then has no
     honest score."""

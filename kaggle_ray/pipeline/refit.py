@@ -75,7 +75,7 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train:
     submission = None
     if why_not is None:
         test = {member.member_id: _read_member(plan, store, member) for member in members}
-        submission = plan.submitter(store).submit_refit(ensemble, pool, test)
+        submission = plan.submitter(store).submit_refit(ensemble, test)
     return Refit(
         submission=submission,
         why_not=why_not,

@@ -57,7 +57,7 @@ class RunResult:
 
     @property
     def score(self) -> float | None:
-        """The ensemble's honest score."""
+        """The honest score of the ensemble that was submitted; None where it has none."""
         return self.ensemble.score_honest if self.ensemble else None
 
     @property
@@ -92,7 +92,7 @@ class RunResult:
             "greater_is_better": self.board.greater_is_better,
             "best_experiment": complete[0].name if complete else None,
             "best_score": complete[0].score if complete else None,
-            "ensemble_score_honest": self.ensemble.score_honest if self.ensemble else None,
+            "ensemble_score_honest": self.score,
             "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
             "num_experiments": len(self.plan.experiments),
             "num_trials": self.plan.num_trials,

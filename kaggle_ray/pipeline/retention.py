@@ -14,8 +14,8 @@ from kaggle_ray.types import FULL_DATA, Trial, TrialResult
 def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> None:
     """Remove what killed attempts left, and from a complete run the weights that no ensemble and no parent needs.
 
-    Those of both methods' members stay, so that a rerun with the other one can predict new data, too; so do those of
-    trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from them.
+    Those of the members of every saved ensemble stay, so that a rerun with another one can predict new data, too; so do
+    those of trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from them.
 
     Args:
         plan: of the run.

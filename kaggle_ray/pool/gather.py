@@ -37,7 +37,8 @@ class Pool:
     of_seeds: Mapping[str, Rows] = field(default_factory=dict)
     """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
     unproven: frozenset[str] = frozenset()
-    """Members of which the scored rows had a say in the weights: they are not in ``oof`` unless they are admitted."""
+    """Members, and experiments of ``of_seeds``, of which the scored rows had a say in the weights: they are in neither
+    unless they are admitted."""
     missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Experiment id -> the folds that an incomplete experiment lacks."""
 
@@ -79,21 +80,21 @@ def gather(
     for member in members:
         if admit_unproven or member.member_id not in unproven:
             oof[member.member_id], test[member.member_id] = read_member(store, folds, member, test_ids)
-    of_seeds = {
-        experiment.experiment_id: read_member(store, folds, alone(member, experiment), test_ids)[0]
+    singles = [
+        alone(member, experiment)
         for member in members
         if member.member_id in oof and len(member.parts) > 1 and "@" not in member.member_id
         for experiment in experiments
         if experiment.experiment_id in {part.experiment_id for part in member.parts}
-    }
+    ]
     return Pool(
         scored_ids=folds.sample_ids[folds.scored_rows()],
         test_ids=test_ids,
         oof=oof,
         test=test,
         members={member.member_id: member for member in members},
-        of_seeds=of_seeds,
-        unproven=unproven,
+        of_seeds={single.member_id: read_member(store, folds, single, test_ids)[0] for single in singles},
+        unproven=unproven | {single.member_id for single in singles if not _is_proven(store, complete, single)},
         missing_folds=missing,
     )
 

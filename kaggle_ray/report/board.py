@@ -26,6 +26,11 @@ class Board:
         """Sort the rows."""
         object.__setattr__(self, "rows", tuple(sorted(self.rows, key=self._rank)))
 
+    @property
+    def submitted(self) -> BoardRow | None:
+        """The ensemble that the submission was made of; None where no experiment is complete."""
+        return next((row for row in self.rows if row.is_submitted), None)
+
     def optimism(self, row: BoardRow) -> float | None:
         """Return how much better the row looks in-sample than it is; negative where it looks worse."""
         return row.optimism(greater_is_better=self.greater_is_better)

@@ -37,6 +37,7 @@ def board_of(store: RunStore) -> Board:
             kind="ensemble",
             score=ensemble.score_honest,
             in_sample=ensemble.score_in_sample,
+            is_submitted=ensemble.chosen,
         )
         for ensemble in saved_ensembles(store)
     ]

@@ -100,20 +100,23 @@ def _tiles(data: ReportData) -> str:
     board = data.board
     experiments = [row for row in board.rows if row.kind == "experiment"]
     best = {row.kind: row for row in reversed(board.rows) if row.score is not None}
-    ensemble, single, baseline = best.get("ensemble"), best.get("experiment"), best.get("baseline")
+    ensemble, single, baseline = board.submitted, best.get("experiment"), best.get("baseline")
+    num_scored = sum(row.score is not None for row in experiments)
     optimism = board.optimism(ensemble) if ensemble else None
     num_folds = max((row.num_folds for row in experiments), default=0)
     num_done, num_trials = sum(row.folds_done for row in experiments), sum(row.num_folds for row in experiments)
     shown = [
         (
             "Ensemble, honest",
-            score_text(ensemble.score) if ensemble else "none",
+            score_text(ensemble.score if ensemble else None) or "none",
             f"optimism {score_text(optimism)}" if optimism is not None else "",
         ),
         (
             "Best single",
             score_text(single.score) if single else "none",
-            single.name if single else "no experiment is complete",
+            f"{single.name}{f', chosen among {num_scored} by this very score' if num_scored > 1 else ''}"
+            if single
+            else "no experiment is complete",
         ),
         (
             "Metric",

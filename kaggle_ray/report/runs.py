@@ -26,7 +26,6 @@ def runs_table(root: Path) -> Table:
             continue
         experiments = [row for row in board.rows if row.kind == "experiment"]
         best = next((row for row in experiments if row.score is not None), None)
-        ensemble = next((row for row in board.rows if row.kind == "ensemble"), None)
         table.add_row(
             competition,
             run_id,
@@ -34,6 +33,6 @@ def runs_table(root: Path) -> Table:
             board.metric,
             best.name if best else "",
             score_text(best.score) if best else "",
-            score_text(ensemble.score) if ensemble else "",
+            score_text(board.submitted.score) if board.submitted else "",
         )
     return table

@@ -39,6 +39,8 @@ class BoardRow:
     """Epochs of each trial."""
     duration_s: float = 0.0
     """Seconds of all trials together."""
+    is_submitted: bool = False
+    """Whether it is the ensemble that the submission was made of."""
     error: str | None = None
     """Why folds are missing, or why there is no honest score, in one line."""
 

@@ -133,6 +133,14 @@ class RunStore(TrialStore):
         """Return the description of a saved ensemble, None where there is none."""
         return self._json(f"ensembles/{name}/ensemble.json")
 
+    def ensemble_names(self) -> list[str]:
+        """Return the names of all saved ensembles, sorted."""
+        return [key.split("/")[1] for key in self.blobs.list("ensembles/") if key.endswith("/ensemble.json")]
+
+    def remove_ensemble(self, name: str) -> None:
+        """Remove a saved ensemble: it is derived from predictions, which stay."""
+        self.blobs.delete(f"ensembles/{name}")
+
     def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Path:
         """Save a copy of a submission's file, and what it was made of; return the copy's path."""
         with draft.open("rb") as file:

@@ -15,10 +15,11 @@ from kaggle_ray.types import Folds
 def full_size_score(competition: Competition, samples: Samples, folds: Folds, ensemble: Ensemble) -> float | None:
     """Return the mean over the scored rows of the metric of each enlarged answer; None where nothing is enlarged.
 
-    The rule that decides a row is the one that was fitted without the row's fold. One image is held at a time.
+    An ensemble without an honest score has none here either. The rule that decides a row is the one that was fitted
+    without the row's fold. One image is held at a time.
     """
     size = competition.mask
-    if size is None or samples.train_masks is None:
+    if size is None or samples.train_masks is None or ensemble.score_honest is None:
         return None
     if (size.height, size.width) == (size.full_height, size.full_width):
         return None

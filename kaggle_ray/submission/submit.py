@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kaggle_ray.data.baseline import constant_answer
+from kaggle_ray.data.baseline import constant_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision, decided, default_decision
 from kaggle_ray.ensemble import Ensemble
@@ -54,13 +54,13 @@ class Submitter:
         """
         heads, metric = self.competition.heads, self.competition.metric
         targets = [select_rows(target, folds.train_rows(fold)) for fold in range(folds.num_folds)]
-        of_folds = np.concatenate([constant_answer(heads, each, 1) for each in targets])
+        of_folds = np.concatenate([constant_predictions(heads, each, 1) for each in targets])
         scored = folds.scored_rows()
         fold_of = folds.fold_of[scored]
         oof = LazyRows((len(scored), self.competition.num_columns), lambda rows: of_folds[fold_of[rows]])
         decision = default_decision(metric, self.competition.num_columns)
         score = over_folds(decided(metric, decision), fold_of).score(select_rows(target, scored), oof)
-        values = constant_answer(heads, target, len(self.test_ids))
+        values = constant_predictions(heads, target, len(self.test_ids))
         return self._submit(BASELINE, values, decision, {"method": "constant", "score_honest": score}), score
 
     def submit_ensemble(self, ensemble: Ensemble, pool: Pool) -> Path:
@@ -73,16 +73,15 @@ class Submitter:
             "method": ensemble.method,
             "weights": dict(ensemble.weights),
             "decision": ensemble.decision.to_json(),
-            "score_honest": None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest,
+            "score_honest": ensemble.score_honest,
         }
         return self._submit(FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 
-    def submit_refit(self, ensemble: Ensemble, pool: Pool, test: Mapping[str, Rows]) -> Path:
+    def submit_refit(self, ensemble: Ensemble, test: Mapping[str, Rows]) -> Path:
         """Submit what models of all rows predict, under the weights and the decision of the cross-validated ensemble.
 
         Args:
             ensemble: of the cross-validated members.
-            pool: that it was chosen from.
             test: member id -> (T, C) predictions by models that were trained on all rows.
 
         Raises:
@@ -93,7 +92,7 @@ class Submitter:
             "weights": dict(ensemble.weights),
             "decision": ensemble.decision.to_json(),
             "score_honest": None,
-            "cross_validated_score": None if pool.unproven & ensemble.weights.keys() else ensemble.score_honest,
+            "cross_validated_score": ensemble.score_honest,
             "note": "The models were trained on all rows, so no row is left to score them by: the score is that of "
             "the cross-validated ensemble with the same weights.",
         }

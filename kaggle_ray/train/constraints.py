@@ -29,6 +29,7 @@ from torch.optim import Optimizer
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
 
 Constraint = Callable[[Tensor], Tensor]
@@ -36,26 +37,27 @@ Constraint = Callable[[Tensor], Tensor]
 Builder = Callable[..., Constraint]
 """Makes a constraint of the ``constraint_args``."""
 
+CONSTRAINTS: Registry[Builder] = Registry("constraint", reserved=("none",))
+
 _NETWORK = "network."
 """Prefix of the names of a registered model's own weights."""
 
 
+@CONSTRAINTS.register("max_norm")
 def _max_norm(max_norm: float) -> Constraint:
     if not max_norm > 0:
         raise ConfigError(f"constraint 'max_norm': expected a max_norm above 0, got {max_norm!r}.")
     return lambda weight: torch.renorm(weight, p=2, dim=0, maxnorm=max_norm)
 
 
+@CONSTRAINTS.register("unit_norm")
 def _unit_norm() -> Constraint:
     return lambda weight: functional.normalize(weight.flatten(1), dim=1).view_as(weight)
 
 
+@CONSTRAINTS.register("non_negative")
 def _non_negative() -> Constraint:
     return lambda weight: weight.clamp_min(0)
-
-
-_OWN: Mapping[str, Builder] = {"max_norm": _max_norm, "unit_norm": _unit_norm, "non_negative": _non_negative}
-_REGISTERED: dict[str, Builder] = {}
 
 
 def register_constraint(name: str) -> Callable[[Builder], Builder]:
@@ -71,16 +73,9 @@ def register_constraint(name: str) -> Callable[[Builder], Builder]:
     ...     return lambda weight: weight.clamp(-largest, largest)
 
     Raises:
-        ConfigError: the name is that of a constraint of ours.
+        ConfigError: the name is built in, or another builder has it.
     """
-    if name == "none" or name in _OWN:
-        raise ConfigError(f"constraint {name!r} is built in. Register yours under another name.")
-
-    def register(builder: Builder) -> Builder:
-        _REGISTERED[name] = builder
-        return builder
-
-    return register
+    return CONSTRAINTS.register(name)
 
 
 def make_constraint(name: str, constraint_args: Mapping[str, JsonValue]) -> Constraint | None:
@@ -94,12 +89,10 @@ def make_constraint(name: str, constraint_args: Mapping[str, JsonValue]) -> Cons
         if constraint_args:
             raise ConfigError(f"constraint_args {dict(constraint_args)}: there is no constraint that takes them.")
         return None
-    builders = {**_OWN, **_REGISTERED}
-    if name not in builders:
-        raise ConfigError(f"unknown constraint {name!r}{suggest(name, ['none', *builders])}")
+    build = CONSTRAINTS[name]
     _pattern(name, constraint_args)
     try:
-        return builders[name](**arguments)
+        return build(**arguments)
     except TypeError as error:
         raise ConfigError(f"constraint {name!r} with constraint_args {arguments}: {error}.") from error
 

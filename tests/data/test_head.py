@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kaggle_ray.data.baseline import check_directions, constant_answer, target_of
+from kaggle_ray.data.baseline import target_of
 from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.metrics import ACCURACY, LOG_LOSS, Metric, metric_by_name
+from kaggle_ray.metrics import ACCURACY, LOG_LOSS, metric_by_name
 from kaggle_ray.types import Task
 
 RMSE = metric_by_name("rmse")
@@ -62,16 +62,3 @@ def test_names_of_heads_differ_and_masks_stand_alone() -> None:
     mask = Head(name="mask", task="segmentation", classes=("car",), metric=metric_by_name("dice"))
     with pytest.raises(ConfigError, match="a segmentation head stands alone"):
         check_heads([mask, AGE], where="x")
-
-
-def test_the_constant_answer_is_frequencies_and_means() -> None:
-    answer = constant_answer([KIND, TAGS, AGE], TARGET, 2)
-    assert answer.tolist() == [[0.25, 0.25, 0.5, 0.5, 0.5, 25.0]] * 2
-
-
-def test_a_wrongly_declared_direction_is_caught_in_any_head() -> None:
-    check_directions([KIND, TAGS, AGE], TARGET)
-    upside_down = Metric(name="rmse", score_fn=RMSE.score_fn, greater_is_better=True)
-    wrong = Head(name="age", task="regression", metric=upside_down)
-    with pytest.raises(ConfigError, match="greater_is_better=False"):
-        check_directions([wrong], TARGET[:, 3])

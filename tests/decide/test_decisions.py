@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -123,6 +125,49 @@ def test_cuts_turn_numbers_into_ordered_classes() -> None:
     assert numbers(fitted, "cuts") == sorted(numbers(fitted, "cuts"))
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > 0.95
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > QUADRATIC_KAPPA.score(target, values)
+
+
+def test_rules_belong_to_a_metric_and_not_to_its_name() -> None:
+    """A metric of the user's whose name or function looks like one of ours is fitted by its scores alone."""
+    target, values = noisy_labels(0)
+    seen: list[int] = []
+
+    def share_of_right_labels(least: float, target: Target, values: FloatArray) -> float:
+        seen.append(len(target))
+        return float(np.mean((values > least) == target))
+
+    mine = Metric(
+        name="fraction_right",
+        score_fn=partial(share_of_right_labels, 0.5),
+        greater_is_better=True,
+        decision="label_thresholds",
+    )
+    cuts = numbers(fit_decision(mine, target, values), "thresholds")
+    assert seen
+    assert len(set(cuts)) == 1, "it is no F-beta, whose labels have thresholds of their own"
+    assert default_decision(mine, 2).parameters["thresholds"] == [0.5, 0.5]
+    assert default_decision(dataclasses.replace(mine, name="f2"), 1).parameters["thresholds"] == [0.5]
+    renamed = dataclasses.replace(F2, name="mean_f2")
+    assert fit_decision(renamed, target, values) == fit_decision(F2, target, values)
+    assert default_decision(renamed, 1).parameters["thresholds"] == [0.2]
+
+
+def test_a_metric_that_is_called_as_one_of_ours_is_scored_by_its_own_function() -> None:
+    target, values = noisy_masks(0)
+    mine = Metric(
+        name="dice",
+        score_fn=lambda target, values: float(np.mean(values > 0.5)),
+        greater_is_better=True,
+        decision="mask",
+    )
+    assert fit_decision(mine, target, values) == fit_decision(dataclasses.replace(mine, name="pixels"), target, values)
+    assert fit_decision(mine, target, values) != fit_decision(DICE, target, values)
+
+
+def test_what_is_decided_is_no_longer_what_it_was_before() -> None:
+    """Of the score of answers nothing is known but the function: neither beta nor counts."""
+    assert decided(F2, default_decision(F2, 3)).beta is None
+    assert decided(DICE, default_decision(DICE, 3)).score_of_counts is None
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY])

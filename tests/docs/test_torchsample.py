@@ -28,7 +28,6 @@ from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.train import constraints
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 
@@ -77,12 +76,6 @@ def result(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResul
         TOY_FILE, experiments=[{**TINY, "epochs": 1, "lr": lr} for lr in (1e-2, 1e-3)], data=toy_data,
         runs=tmp_path_factory.mktemp("runs"), launcher="local", device="cpu", threads=1, reporters=[],
     )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _own_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constraints, "_REGISTERED", {})
-    monkeypatch.setattr(compose, "_REGISTERED", dict(compose._REGISTERED))
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.ensemble.methods import blend, fit_weights, greedy_weights, mean_weights
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.ensemble.methods import blend, greedy_weights, mean_weights
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS, Metric
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
@@ -114,11 +113,3 @@ def test_permuting_the_members_permutes_the_weights(order: list[int]) -> None:
     members, target = random_members(5)
     weights = greedy_weights(members, target, LOG_LOSS)
     assert greedy_weights([members[index] for index in order], target, LOG_LOSS).tolist() == weights[order].tolist()
-
-
-def test_fit_weights_knows_its_methods() -> None:
-    members, target = random_members(7)
-    assert fit_weights("mean", members, target, AUC).tolist() == mean_weights(6).tolist()
-    assert fit_weights("greedy", members, target, AUC).tolist() == greedy_weights(members, target, AUC).tolist()
-    with pytest.raises(ConfigError, match=r"no ensemble method 'greddy'\. Did you mean 'greedy'"):
-        fit_weights("greddy", members, target, AUC)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import pytest
 
 from kaggle_ray import rows
 from kaggle_ray.decide import fit_decision
-from kaggle_ray.ensemble import Ensemble, Method, select
+from kaggle_ray.ensemble import Ensemble, select
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, MEAN_IOU, Metric
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.rows import LazyRows
@@ -61,7 +61,7 @@ def at_once(metric: Metric) -> Metric:
     return dataclasses.replace(metric, mean_over_rows=False)
 
 
-def selected(pool: Pool, metric: Metric, method: Method) -> Ensemble:
+def selected(pool: Pool, metric: Metric, method: str) -> Ensemble:
     return select(pool.oof, SMALL.target, SMALL.folds.fold_of, metric, method)
 
 
@@ -112,7 +112,7 @@ def test_the_rule_for_masks_is_fitted_to_some_rows_at_a_time_as_to_all_at_once(p
 @pytest.mark.parametrize("method", ["mean", "greedy"])
 @pytest.mark.parametrize("metric", MASK_METRICS, ids=lambda metric: metric.name)
 def test_an_ensemble_and_its_submission_are_the_same_streamed_and_in_memory(
-    pool: Pool, metric: Metric, method: Method
+    pool: Pool, metric: Metric, method: str
 ) -> None:
     streamed = selected(pool, metric, method)
     whole = selected(in_memory(pool), at_once(metric), method)

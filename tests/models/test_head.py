@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.models import Shapes, build_model, check_model, registry
+from kaggle_ray.models import Shapes, build_model, check_model, register_model
 from kaggle_ray.models.head import GeneralisedMean, HeadOptions, Pooling, PoolingName, head_layers, parse_head
 from kaggle_ray.models.table import JoinedTable
 
@@ -189,8 +189,8 @@ def test_a_newcomers_model_takes_the_head_if_it_tells_its_features(monkeypatch: 
             features: Tensor = self.body(images_NCHW)
             return features
 
-    monkeypatch.setitem(registry.BUILDERS, "patches", Patches)
-    monkeypatch.setitem(registry.BUILDERS, "flat", lambda num_outputs: nn.Linear(3, num_outputs))
+    register_model("patches")(Patches)
+    register_model("flat")(lambda num_outputs: nn.Linear(3, num_outputs))
     model = build_model("patches", Shapes(num_outputs=2), head={"pooling": "max"})
     assert model(images()).shape == (3, 2)
     with pytest.raises(ConfigError, match=r"model 'flat' takes no other head: expected a network with forward_feat"):

@@ -52,6 +52,13 @@ def test_optimism_is_how_much_better_in_sample_looks(board: Board, greater_is_be
     assert board.optimism(ensemble) == pytest.approx(expected)
 
 
+def test_the_ensemble_that_was_submitted_need_not_be_the_best() -> None:
+    better = BoardRow(name="mean", kind="ensemble", score=0.3)
+    submitted = BoardRow(name="greedy", kind="ensemble", score=0.4, is_submitted=True)
+    assert Board(metric="m", greater_is_better=False, rows=(better, submitted)).submitted == submitted
+    assert Board(metric="m", greater_is_better=False, rows=(better,)).submitted is None
+
+
 def test_experiment_has_no_optimism(board: Board) -> None:
     assert board.optimism(board.rows[1]) is None
 

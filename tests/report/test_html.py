@@ -72,7 +72,9 @@ def demo_report(num_experiments: int = 6, *, num_folds: int = 5, seed: int = 0) 
             "seed": 0,
         }
     best = min(row.score for row in rows if row.score is not None)
-    rows.append(BoardRow(name="greedy", kind="ensemble", score=best - 0.0312, in_sample=best - 0.0341))
+    rows.append(
+        BoardRow(name="greedy", kind="ensemble", score=best - 0.0312, in_sample=best - 0.0341, is_submitted=True)
+    )
     rows.append(BoardRow(name="constant", kind="baseline", score=2.302585))
     confusion = rng.integers(0, 25, (10, 10))
     confusion[3, 5] = confusion[5, 3] = 96
@@ -145,6 +147,30 @@ def test_page_shows_the_honest_score_the_best_single_model_and_the_command(page:
     for expected in (f"{best.score:.5f}", f"{ensemble.score:.5f}", best.name, data.command, "summed over", "H200"):
         assert expected in page.text
     assert "a little pessimistic" in page.text
+
+
+def test_the_headline_is_the_ensemble_that_was_submitted_and_the_best_single_says_among_how_many() -> None:
+    data = demo_report()
+    better = BoardRow(name="mean", kind="ensemble", score=0.12345, in_sample=0.1)
+    page = Page(render_report(dataclasses.replace(
+        data, board=dataclasses.replace(data.board, rows=(better, *data.board.rows))
+    )))  # fmt: skip
+    submitted = data.board.submitted
+    assert submitted is not None
+    assert submitted.score is not None
+    headline, _, _ = page.text.partition("Best single")
+    assert f"{submitted.score:.5f}" in headline
+    assert "0.12345" not in headline
+    assert "chosen among 5 by this very score" in page.text
+
+
+def test_the_headline_of_an_unproven_ensemble_is_no_score() -> None:
+    data = demo_report()
+    rows = [row if row.kind == "baseline" else dataclasses.replace(row, score=None) for row in data.board.rows]
+    page = Page(render_report(dataclasses.replace(data, board=dataclasses.replace(data.board, rows=tuple(rows)))))
+    headline, _, _ = page.text.partition("Best single")
+    assert "none" in headline
+    assert "optimism" not in headline.lower()
 
 
 def test_page_forbids_and_makes_no_request(page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,7 +20,7 @@ from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.table import Table, idle_columns
 from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError
 from kaggle_ray.images.datasets import open_masks, open_target
-from kaggle_ray.models import register_model, register_segmenter, registry
+from kaggle_ray.models import register_model, register_segmenter
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
@@ -204,16 +203,10 @@ class SteepAtZero(nn.Module):
 
 
 @pytest.fixture
-def _models() -> Iterator[None]:
-    """Models of this file, gone afterwards."""
-    before = dict(registry.BUILDERS), dict(registry.SEGMENTERS)
+def _models() -> None:
     register_model("steep")(SteepAtZero)
     register_model("constant")(Constant)
     register_segmenter("constant_masks")(ConstantMasks)
-    yield
-    for registered, kept in zip((registry.BUILDERS, registry.SEGMENTERS), before, strict=True):
-        registered.clear()
-        registered.update(kept)
 
 
 @pytest.mark.usefixtures("_models")

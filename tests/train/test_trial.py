@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from kaggle_ray.models import register_model, registry
+from kaggle_ray.models import register_model
 from kaggle_ray.testing.launcher_contract import GOOD, NUM_EPOCHS, WARNING, toy_plan, trials_of
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialMessage, TrialResult, TrialWarning
@@ -47,13 +45,6 @@ class SteepAtZero(nn.Module):
         return values
 
 
-@pytest.fixture
-def _steep_model() -> Iterator[None]:
-    register_model("steep")(SteepAtZero)
-    yield
-    del registry.BUILDERS["steep"]
-
-
 def test_a_warning_comes_before_the_measures_of_its_epoch(toy_data: Path, tmp_path: Path) -> None:
     plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[WARNING])
     yielded, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
@@ -61,8 +52,8 @@ def test_a_warning_comes_before_the_measures_of_its_epoch(toy_data: Path, tmp_pa
     assert tuple(yielded[1:]) == result.history
 
 
-@pytest.mark.usefixtures("_steep_model")
 def test_what_was_warned_of_before_a_failure_is_told_too(toy_data: Path, tmp_path: Path) -> None:
+    register_model("steep")(SteepAtZero)
     steep: dict[str, JsonValue] = {"model": "steep", "image_size": 8, "batch_size": 16, "epochs": 2}
     plan = toy_plan(data=toy_data, runs=tmp_path, experiments=[steep])
     (warning,), result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])

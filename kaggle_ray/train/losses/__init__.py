@@ -22,6 +22,8 @@ The hyperparameter ``loss`` is a name of this table, and ``loss_args`` its argum
 | tversky | segmentation | alpha, beta, smooth | Salehi et al., MLMI 2017 |
 | lovasz | segmentation | | segmentation-models-pytorch; Berman et al., CVPR 2018 |
 
+Another one is registered by the competition's file, by ``kaggle_ray.register_loss``.
+
 - ``default`` is cross_entropy; mse for numbers; cross_entropy_dice for masks. It takes their arguments.
 - ``by_head`` names a loss for each head, in a competition of several: ``{"age": {"loss": "huber", "delta": 2.0}}``.
   Heads that are not named have their default.
@@ -42,7 +44,7 @@ from kaggle_ray.train.losses.distillation import (
     make_distillation_losses,
 )
 from kaggle_ray.train.losses.outputs import Outputs, PixelOutputs, make_outputs
-from kaggle_ray.train.losses.registry import LOSSES, SampleLoss, check_loss, make_losses
+from kaggle_ray.train.losses.registry import LOSSES, SampleLoss, check_loss, make_losses, register_loss
 
 __all__ = [
     "LOSSES",
@@ -56,4 +58,5 @@ __all__ = [
     "make_distillation_losses",
     "make_losses",
     "make_outputs",
+    "register_loss",
 ]

@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.registry import Registry
 from kaggle_ray.train.losses import classification, overlap, regression
 from kaggle_ray.train.losses.class_weights import (
     CountClasses,
@@ -59,15 +61,34 @@ class Loss:
         return tuple(inspect.signature(self.build).parameters)[2:]
 
 
-LOSSES: dict[str, Loss] = {}
+LOSSES: Registry[Loss] = Registry("loss", reserved=("default", BY_HEAD))
 
 
-def _register(name: str, *tasks: Task) -> Callable[[Builder], Builder]:
-    def register(build: Builder) -> Builder:
-        LOSSES[name] = Loss(tasks=tasks, build=build)
-        return build
+def register_loss(name: str, *tasks: Task) -> Callable[[Builder], Builder]:
+    """Register a builder ``(head, count, **loss_args)`` of losses under ``name``.
 
-    return register
+    It returns a function from logits (N, C, ...) and soft targets of the same shape to (N,) each sample's loss. What
+    ``loss_args`` may hold are the builder's own arguments. For (Q, K) the classes of the head's training rows it calls
+    ``count()``.
+
+    >>> from kaggle_ray import register_loss
+    >>> @register_loss("absolute", "regression")
+    ... def absolute(head, count, scale=1.0):
+    ...     return lambda logits, targets: scale * (logits - targets).abs().mean(dim=1)
+
+    Args:
+        name: what the hyperparameter ``loss`` names it by.
+        tasks: of the heads that it can train: binary, multiclass, multilabel, regression, segmentation.
+
+    Raises:
+        ConfigError: no task or an unknown one is given, the name is built in, or another builder has it.
+    """
+    unknown = [task for task in tasks if task not in get_args(Task)]
+    if unknown or not tasks:
+        raise ConfigError(
+            f"loss {name!r}: expected one task or several of {', '.join(get_args(Task))}, got {unknown or 'none'}."
+        )
+    return LOSSES.register_as(name, lambda build: Loss(tasks=tasks, build=build))
 
 
 def make_losses(
@@ -152,7 +173,7 @@ def _number(name: str, value: JsonValue, *, at_least: float = 0.0, above: float 
     return float(value)
 
 
-@_register("cross_entropy", "binary", "multiclass", "multilabel", "segmentation")
+@register_loss("cross_entropy", "binary", "multiclass", "multilabel", "segmentation")
 def _cross_entropy(head: Head, count: CountClasses, class_weights: JsonValue = None) -> SampleLoss:
     weights = class_weights_of(class_weights, head, count)
     if is_softmax(head):
@@ -162,14 +183,14 @@ def _cross_entropy(head: Head, count: CountClasses, class_weights: JsonValue = N
     return partial(classification.weighted_binary_cross_entropy, class_weights=weights)
 
 
-@_register("bce", "binary", "multilabel", "segmentation")
+@register_loss("bce", "binary", "multilabel", "segmentation")
 def _bce(head: Head, count: CountClasses, pos_weight: JsonValue = None) -> SampleLoss:
     if is_softmax(head):
         raise ConfigError("the masks have several classes. Use cross_entropy.")
     return partial(classification.binary_cross_entropy, pos_weight=pos_weight_of(pos_weight, head, count))
 
 
-@_register("focal", "binary", "multiclass", "multilabel", "segmentation")
+@register_loss("focal", "binary", "multiclass", "multilabel", "segmentation")
 def _focal(
     head: Head, count: CountClasses, gamma: JsonValue = 2.0, alpha: JsonValue = None, class_weights: JsonValue = None
 ) -> SampleLoss:
@@ -186,29 +207,29 @@ def _focal(
     return partial(classification.binary_focal, gamma=gamma, alpha=share)
 
 
-@_register("smooth_f2", "multilabel")
+@register_loss("smooth_f2", "multilabel")
 def _smooth_f2(head: Head, count: CountClasses, beta: JsonValue = 2.0, smooth: JsonValue = 0.5) -> SampleLoss:
     return partial(
         overlap.smooth_f_beta, beta=_number("beta", beta, above=0), smooth=_number("smooth", smooth, above=0)
     )
 
 
-@_register("mse", "regression")
+@register_loss("mse", "regression")
 def _mse(head: Head, count: CountClasses) -> SampleLoss:
     return regression.mse
 
 
-@_register("l1", "regression")
+@register_loss("l1", "regression")
 def _l1(head: Head, count: CountClasses) -> SampleLoss:
     return regression.l1
 
 
-@_register("huber", "regression")
+@register_loss("huber", "regression")
 def _huber(head: Head, count: CountClasses, delta: JsonValue = 1.0) -> SampleLoss:
     return partial(regression.huber, delta=_number("delta", delta, above=0))
 
 
-@_register("cross_entropy_dice", "segmentation")
+@register_loss("cross_entropy_dice", "segmentation")
 def _cross_entropy_dice(
     head: Head, count: CountClasses, dice_weight: JsonValue = 1.0, smooth: JsonValue = 0.5
 ) -> SampleLoss:
@@ -217,17 +238,17 @@ def _cross_entropy_dice(
     return lambda logits, targets: entropy(logits, targets) + weight * dice(logits, targets)
 
 
-@_register("dice", "segmentation")
+@register_loss("dice", "segmentation")
 def _dice(head: Head, count: CountClasses, smooth: JsonValue = 0.5) -> SampleLoss:
     return _tversky(head, count, 0.5, 0.5, smooth)
 
 
-@_register("jaccard", "segmentation")
+@register_loss("jaccard", "segmentation")
 def _jaccard(head: Head, count: CountClasses, smooth: JsonValue = 0.5) -> SampleLoss:
     return _tversky(head, count, 1.0, 1.0, smooth)
 
 
-@_register("tversky", "segmentation")
+@register_loss("tversky", "segmentation")
 def _tversky(
     head: Head, count: CountClasses, alpha: JsonValue = 0.3, beta: JsonValue = 0.7, smooth: JsonValue = 0.5
 ) -> SampleLoss:
@@ -242,7 +263,7 @@ def _tversky(
     return lambda logits, targets: loss(torch.sigmoid(logits), targets)
 
 
-@_register("lovasz", "segmentation")
+@register_loss("lovasz", "segmentation")
 def _lovasz(head: Head, count: CountClasses) -> SampleLoss:
     if importlib.util.find_spec("segmentation_models_pytorch") is None:
         raise ConfigError("needs the extra: pip install 'kaggle-ray[smp]'.")

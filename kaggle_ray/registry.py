@@ -1,0 +1,166 @@
+"""One mechanism for all that a user names in an experiment and may add to: models, losses, constraints and the like."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kaggle_ray.errors import ConfigError, suggest
+
+T = TypeVar("T")
+B = TypeVar("B")
+
+_PACKAGE = Path(__file__).resolve().parent
+_NOTEBOOK = "__main__"
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Who registered a name: the same one may do it again."""
+
+    file: str
+    qualname: str
+
+    def __str__(self) -> str:
+        return f"{self.qualname} in {self.file}"
+
+    @property
+    def is_built_in(self) -> bool:
+        return _PACKAGE in Path(self.file).parents
+
+
+class Registry(Generic[T]):
+    """Values of one kind by name: ours, and those that a competition's file, a script or a notebook registers.
+
+    Example:
+        >>> constraints: Registry[Callable[[float], float]] = Registry("constraint", reserved=["none"])
+        >>> @constraints.register("positive")
+        ... def positive(weight: float) -> float:
+        ...     return max(weight, 0.0)
+        >>> constraints["positive"](-1.0)
+        0.0
+        >>> constraints["positiv"]
+        Traceback (most recent call last):
+        kaggle_ray.errors.ConfigError: unknown constraint 'positiv'. Did you mean 'positive'?
+    """
+
+    def __init__(self, kind: str, *, reserved: Collection[str] = ()) -> None:
+        """Start without any name.
+
+        Args:
+            kind: what a person calls one of the values, for messages.
+            reserved: names that mean something else where one of these is named, and so are never registered.
+        """
+        self.kind = kind
+        self.reserved = tuple(reserved)
+        self._values: dict[str, T] = {}
+        self._origins: dict[str, _Origin] = {}
+        _REGISTRIES.append(self)
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers its function, class or value under ``name``, and returns it.
+
+        Raises:
+            ConfigError: the name is built in. The decorator raises it where another one has the name.
+        """
+        return self.register_as(name, lambda value: value)
+
+    def register_as(self, name: str, make: Callable[[B], T]) -> Callable[[B], B]:
+        """Return a decorator that registers what ``make`` makes of its function or class.
+
+        A file that is loaded once more registers its own names anew, and so does a notebook's cell.
+
+        Raises:
+            ConfigError: the name is built in. The decorator raises it where another one has the name.
+        """
+        if name in self.reserved:
+            raise self._built_in(name)
+
+        def decorate(builder: B) -> B:
+            origin = _origin(builder)
+            taken = self._origins.get(name, origin)
+            if taken.is_built_in and taken != origin:
+                raise self._built_in(name)
+            if taken != origin:
+                raise ConfigError(
+                    f"{self.kind} {name!r} is registered twice: as {taken}, and as {origin}. "
+                    f"Register one of them under another name."
+                )
+            self._values[name], self._origins[name] = make(builder), origin
+            return builder
+
+        return decorate
+
+    def __getitem__(self, name: str) -> T:
+        """Return what has the ``name``. Raises ConfigError, with the nearest name, where there is none."""
+        if name not in self._values:
+            raise ConfigError(f"unknown {self.kind} {name!r}{suggest(name, self.names())}")
+        return self._values[name]
+
+    def check(self, name: str) -> None:
+        """Raise ConfigError, with the nearest name, where ``name`` is neither registered nor reserved."""
+        if name not in self.reserved:
+            self.__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether ``name`` is registered."""
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the registered names in their order."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return how many names are registered."""
+        return len(self._values)
+
+    def items(self) -> Collection[tuple[str, T]]:
+        """Return the registered names with their values."""
+        return self._values.items()
+
+    def names(self) -> list[str]:
+        """Return all that may be named: the reserved names, then the registered ones."""
+        return [*self.reserved, *self._values]
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether the package itself registered ``name``, or reserved it."""
+        return name in self.reserved or (name in self._origins and self._origins[name].is_built_in)
+
+    def _built_in(self, name: str) -> ConfigError:
+        return ConfigError(f"{self.kind} {name!r} is built in. Register yours under another name.")
+
+    def _keep(self, names: Collection[str]) -> None:
+        for name in [name for name in self if name not in names and not self.is_built_in(name)]:
+            del self._values[name], self._origins[name]
+
+
+_REGISTRIES: list[Registry[Any]] = []
+"""All there are in this process."""
+
+
+@contextmanager
+def registrations_undone() -> Iterator[None]:
+    """Forget at the end what was registered meanwhile: for tests. What is built in stays."""
+    before = {id(registry): tuple(registry) for registry in _REGISTRIES}
+    try:
+        yield
+    finally:
+        for registry in _REGISTRIES:
+            registry._keep(before.get(id(registry), ()))
+
+
+def _origin(builder: object) -> _Origin:
+    """Return who applies the decorator to ``builder``.
+
+    It is the caller's file that counts: a class, a partial or a library's function does not tell where it is
+    registered, and a competition's file that is loaded by path has another module name than an imported one. Each
+    version of a notebook's cell has a file name of its own, so that a notebook counts as one file.
+    """
+    caller = sys._getframe(2)
+    is_notebook = caller.f_globals.get("__name__") == _NOTEBOOK
+    file = _NOTEBOOK if is_notebook else str(Path(caller.f_code.co_filename).resolve())
+    return _Origin(file, getattr(builder, "__qualname__", type(builder).__qualname__))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kaggle_ray.data.baseline import check_directions, constant_predictions, perfect_predictions
+from kaggle_ray.data.head import Head
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.metrics import ACCURACY, AUC, DICE, F2, LOG_LOSS, MEAN_IOU, RMSE
+from kaggle_ray.types import Target
+
+RNG = np.random.default_rng(0)
+KIND = Head(name="kind", task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
+TAGS = Head(name="tags", task="multilabel", classes=("x", "y"), metric=LOG_LOSS)
+AGE = Head(name="age", task="regression", metric=RMSE)
+BINARY = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
+PIXELS = Head(task="segmentation", classes=("ground", "road", "car"), metric=MEAN_IOU)
+MASK = Head(task="segmentation", classes=("car",), metric=DICE)
+SEVERAL = np.array([[0, 1, 0, 10.0], [2, 1, 1, 20.0], [2, 0, 0, 30.0], [1, 0, 1, 40.0]])
+CASES: list[tuple[Head, Target]] = [
+    (dataclasses.replace(BINARY, metric=ACCURACY), np.arange(40) % 2),
+    (BINARY, np.arange(40) % 2),
+    (dataclasses.replace(BINARY, metric=AUC), np.arange(40) % 2),
+    (dataclasses.replace(KIND, metric=ACCURACY), np.arange(40) % 3),
+    (KIND, np.arange(40) % 3),
+    (dataclasses.replace(TAGS, metric=F2), RNG.integers(0, 2, (40, 2))),
+    (AGE, RNG.normal(size=40)),
+    (MASK, RNG.integers(0, 2, (40, 25)).astype(np.uint8)),
+    (PIXELS, RNG.integers(0, 3, (40, 25)).astype(np.uint8)),
+]
+
+
+@pytest.mark.parametrize(("head", "target"), CASES)
+def test_a_wrongly_declared_direction_is_caught(head: Head, target: Target) -> None:
+    check_directions([head], target)
+    metric = head.metric
+    wrong = dataclasses.replace(metric, greater_is_better=not metric.greater_is_better)
+    with pytest.raises(ConfigError, match=f"{metric.name}.*Declare greater_is_better={metric.greater_is_better}"):
+        check_directions([dataclasses.replace(head, metric=wrong)], target)
+
+
+def test_a_wrongly_declared_direction_is_caught_in_any_head() -> None:
+    check_directions([KIND, TAGS, AGE], SEVERAL)
+    wrong = dataclasses.replace(AGE, metric=dataclasses.replace(RMSE, greater_is_better=True))
+    with pytest.raises(ConfigError, match="greater_is_better=False"):
+        check_directions([KIND, TAGS, wrong], SEVERAL)
+
+
+@pytest.mark.parametrize(("head", "target"), CASES)
+def test_perfect_predictions_score_perfectly(head: Head, target: Target) -> None:
+    score = head.metric.score(target, perfect_predictions(head, target))
+    assert score == pytest.approx(1.0 if head.metric.greater_is_better else 0.0, abs=1e-6)
+
+
+def test_the_constant_predictions_are_frequencies_means_and_the_mean_mask() -> None:
+    four = dataclasses.replace(KIND, classes=("a", "b", "c", "d"))
+    assert constant_predictions([BINARY], np.array([0, 1, 1, 1]), 2).tolist() == [[0.75], [0.75]]
+    assert constant_predictions([four], np.array([0, 2, 2, 2]), 1).tolist() == [[0.25, 0.0, 0.75, 0.0]]
+    assert constant_predictions([TAGS], np.array([[1, 0], [1, 1]]), 1).tolist() == [[1.0, 0.5]]
+    assert constant_predictions([AGE], np.array([1.0, 4.0]), 1).tolist() == [[2.5]]
+    masks = np.array([[0, 1, 2], [0, 2, 2]], dtype=np.uint8)
+    assert constant_predictions([PIXELS], masks, 1).tolist() == [[1, 0, 0, 0, 0.5, 0, 0, 0.5, 1]]
+
+
+def test_the_constant_predictions_of_several_heads_lie_side_by_side() -> None:
+    assert constant_predictions([KIND, TAGS, AGE], SEVERAL, 2).tolist() == [[0.25, 0.25, 0.5, 0.5, 0.5, 25.0]] * 2
+
+
+def test_many_constant_rows_take_the_memory_of_one() -> None:
+    many = constant_predictions([MASK], np.ones((2, 1000), dtype=np.uint8), 10**6)
+    assert many.shape == (10**6, 1000)
+    assert many.strides[0] == 0
