@@ -3,21 +3,32 @@
 from kaggle_ray.config.hyperparameters import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
-    Optimizer,
-    Schedule,
-    TestTimeAugmentation,
     check_names,
     parse_hyperparameters,
 )
+from kaggle_ray.config.images import ImageHyperparameters
+from kaggle_ray.config.loss import LossHyperparameters
+from kaggle_ray.config.model import ModelHyperparameters
+from kaggle_ray.config.optimizer import Optimizer, OptimizerHyperparameters
+from kaggle_ray.config.predict import PredictHyperparameters, TestTimeAugmentation
+from kaggle_ray.config.schedule import Schedule, ScheduleHyperparameters
 from kaggle_ray.config.space import SearchSpace, with_seeds
+from kaggle_ray.config.training import TrainingHyperparameters
 
 __all__ = [
     "HYPERPARAMETER_NAMES",
     "Hyperparameters",
+    "ImageHyperparameters",
+    "LossHyperparameters",
+    "ModelHyperparameters",
     "Optimizer",
+    "OptimizerHyperparameters",
+    "PredictHyperparameters",
     "Schedule",
+    "ScheduleHyperparameters",
     "SearchSpace",
     "TestTimeAugmentation",
+    "TrainingHyperparameters",
     "check_names",
     "parse_hyperparameters",
     "with_seeds",

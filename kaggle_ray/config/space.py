@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +84,7 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
     seeded: list[Hyperparameters] = []
     for number in range(num_seeds):
         for hyperparameters in hyperparameter_sets:
-            lineage = _lineage_of(dataclasses.replace(hyperparameters, seed=hyperparameters.seed + number))
+            lineage = _lineage_of(hyperparameters.replace(seed=hyperparameters.training.seed + number))
             seeded += [known for known in lineage if known not in seeded]
     return tuple(seeded)
 

@@ -15,7 +15,7 @@ import timm
 from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, encoders
 from torch import Tensor, nn
 
-from kaggle_ray.config.hyperparameters import names_a_file
+from kaggle_ray.config.model import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kaggle_ray.config.hyperparameters import names_a_file
+from kaggle_ray.config.model import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.weights import downloading, read_weights

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kaggle_ray.config.hyperparameters import names_a_file
+from kaggle_ray.config.model import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.network import Network, last_layer, on_meta
 from kaggle_ray.models.weights import downloading, load_weights

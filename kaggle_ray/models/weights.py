@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from kaggle_ray.config.hyperparameters import WEIGHTS_SUFFIXES
+from kaggle_ray.config.model import WEIGHTS_SUFFIXES
 from kaggle_ray.errors import ConfigError
 
 _LONGEST_REASON = 300

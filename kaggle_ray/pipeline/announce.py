@@ -50,7 +50,9 @@ def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
         epochs={
-            e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).epochs for e in plan.experiments
+            e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).training.epochs
+            for e in plan.experiments
+            for e in plan.experiments
         },
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,

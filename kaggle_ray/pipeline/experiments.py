@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
@@ -12,7 +11,7 @@ from kaggle_ray.types import Experiment, JsonValue
 
 def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> tuple[Experiment, ...]:
     """Return the experiments of ``hyperparameter_sets`` on ``content``, named by what tells them apart."""
-    dicts = [dataclasses.asdict(hyperparameters) for hyperparameters in hyperparameter_sets]
+    dicts = [hyperparameters.to_dict() for hyperparameters in hyperparameter_sets]
     flat = [_flatten(hyperparameters) for hyperparameters in hyperparameter_sets]
     keys = sorted({key for values in flat for key in values} - {"model"})
     varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
@@ -34,6 +33,6 @@ def _id_of(hyperparameters: Hyperparameters | None, content: Content) -> str | N
 
 def _flatten(hyperparameters: Hyperparameters) -> dict[str, JsonValue]:
     """Return hyperparameters with the model's arguments among them; one of a hyperparameter's name gets a prefix."""
-    values, arguments = dataclasses.asdict(hyperparameters), hyperparameters.model_args.items()
+    values, arguments = hyperparameters.to_dict(), hyperparameters.model.args.items()
     named = {f"model_args.{name}" if name in HYPERPARAMETER_NAMES else name: value for name, value in arguments}
     return {**{name: value for name, value in values.items() if name != "model_args"}, **named}

@@ -6,14 +6,12 @@ apart: each fold then keeps a few of its rows. Near-duplicates are not looked fo
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
-from kaggle_ray.config.schedule_args import full_schedule_args
+from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
@@ -28,7 +26,7 @@ def rows_of_one_batch(
     most a batch, even where it then trains on a few batches; and rows of as many groups as it can.
     """
     size = max(
-        hyperparameters.batch_size * (2 if hyperparameters.epoch_rule == "inner" else 1)
+        hyperparameters.training.batch_size * (2 if hyperparameters.training.epoch_rule == "inner" else 1)
         for hyperparameters in hyperparameter_sets
     )
     parts = np.unique(folds.fold_of)
@@ -54,40 +52,38 @@ def one_epoch_of(hyperparameter_sets: Sequence[Hyperparameters], folds: Folds) -
 
 
 def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperparameters:
-    num_train = num_train // 2 if hyperparameters.epoch_rule == "inner" else num_train
-    smallest_batch = num_train // -(-num_train // hyperparameters.batch_size)
-    is_snapshot = hyperparameters.schedule == "snapshot"
-    cut = dataclasses.replace(
-        hyperparameters,
-        epochs=2 if hyperparameters.freeze_epochs or is_snapshot or hyperparameters.epoch_rule == "other_folds" else 1,
+    num_train = num_train // 2 if hyperparameters.training.epoch_rule == "inner" else num_train
+    smallest_batch = num_train // -(-num_train // hyperparameters.training.batch_size)
+    is_snapshot = hyperparameters.schedule.name == "snapshot"
+    cut = hyperparameters.replace(
+        epochs=2
+        if hyperparameters.model.freeze_epochs or is_snapshot or hyperparameters.training.epoch_rule == "other_folds"
+        else 1,
         evaluate_every=1,
-        freeze_epochs=min(1, hyperparameters.freeze_epochs),
+        freeze_epochs=min(1, hyperparameters.model.freeze_epochs),
         schedule_args={"num_cycles": min(2, _num_cycles(hyperparameters))}
         if is_snapshot
-        else hyperparameters.schedule_args,
+        else hyperparameters.schedule.args,
         start_size=0,
         inner_share=0.5,
-        accumulate=min(hyperparameters.accumulate, smallest_batch),
+        accumulate=min(hyperparameters.training.accumulate, smallest_batch),
         init_from={},
         distill_from={},
     )
     if hyperparameters.parent is not None:
-        cut = dataclasses.replace(cut, init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
+        cut = cut.replace(init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
     if hyperparameters.teacher is not None:
-        cut = dataclasses.replace(
-            cut, distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut)
-        )
+        cut = cut.replace(distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut))
     return cut
 
 
 def _num_cycles(hyperparameters: Hyperparameters) -> int:
-    args = full_schedule_args(hyperparameters.schedule, hyperparameters.schedule_args, epochs=hyperparameters.epochs)
-    return int(args["num_cycles"])
+    return int(hyperparameters.schedule.full_args(epochs=hyperparameters.training.epochs)["num_cycles"])
 
 
 def _differences(hyperparameters: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
-    values = {name: getattr(hyperparameters, name) for name in HYPERPARAMETER_NAMES}
-    return {name: value for name, value in values.items() if value != getattr(other, name)}
+    values, others = hyperparameters.to_dict(), other.to_dict()
+    return {name: value for name, value in values.items() if value != others[name]}
 
 
 def _rows_of_part(rows: IntArray, samples: Samples, heads: Sequence[Head], *, share: int, most: int) -> IntArray:

@@ -57,8 +57,8 @@ class Content:
 def experiment_id(hyperparameters: Hyperparameters, content: Content) -> str:
     """Return 12 hex digits over what an experiment computes: the same for the same experiment on the same content."""
     parent, teacher = hyperparameters.parent, hyperparameters.teacher
-    weights_file = hyperparameters.weights_file
-    changed = differing(dataclasses.asdict(hyperparameters), dataclasses.asdict(Hyperparameters()))
+    weights_file = hyperparameters.model.weights_file
+    changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
     return short_digest(
         {
             "version": _VERSION,
@@ -131,7 +131,7 @@ def content_of(
         digests = content_digests([path for part in paths.values() for path in part], cache_dir)
     rest = iter(digests)
     of_parts = {part: [next(rest) for _ in paths[part]] for part in paths}
-    weights_files = sorted({file for each in hyperparameter_sets if (file := each.weights_file) is not None})
+    weights_files = sorted({file for each in hyperparameter_sets if (file := each.model.weights_file) is not None})
     return Content(
         parts={
             "rows": short_digest([samples.train_ids.tolist(), samples.test_ids.tolist()]),

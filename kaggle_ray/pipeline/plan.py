@@ -115,9 +115,7 @@ class RunPlan:
     def image_sides(self) -> tuple[tuple[int, int], ...]:
         """The heights and widths in pixels that images are decoded to, ascending."""
         hyperparameter_sets = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
-        return tuple(
-            sorted({hyperparameters.sides(hyperparameters.image_size) for hyperparameters in hyperparameter_sets})
-        )
+        return tuple(sorted({hyperparameters.images.decoded_sides for hyperparameters in hyperparameter_sets}))
 
 
 def make_plan(options: RunOptions) -> RunPlan:
@@ -275,18 +273,15 @@ def _at_own_sizes(hyperparameter_sets: Sequence[Hyperparameters]) -> list[Hyperp
     """
     sized: list[Hyperparameters] = []
     for hyperparameters in hyperparameter_sets:
-        if not hyperparameters.image_size:
+        if not hyperparameters.images.image_size:
             from kaggle_ray.models import input_size
 
-            hyperparameters = dataclasses.replace(
-                hyperparameters, image_size=input_size(hyperparameters.model, hyperparameters.model_args)
-            )
+            own_size = input_size(hyperparameters.model.name, hyperparameters.model.args)
+            hyperparameters = hyperparameters.replace(image_size=own_size)
         if hyperparameters not in sized:
             sized.append(hyperparameters)
     return sized
 
 
 def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
-    return dataclasses.asdict(parse_hyperparameters(hyperparameters, where="experiment")) if isinstance(
-        hyperparameters, Hyperparameters
-    ) else hyperparameters  # fmt: skip
+    return hyperparameters.to_dict() if isinstance(hyperparameters, Hyperparameters) else hyperparameters

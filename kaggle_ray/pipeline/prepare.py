@@ -41,20 +41,20 @@ def check_models(plan: RunPlan) -> None:
     checked: list[tuple[object, ...]] = []
     for experiment in plan.experiments:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        check_recipe(hyperparameters.augment)
-        check_distillation(plan.competition.heads, hyperparameters)
-        check_loss(hyperparameters.loss, hyperparameters.loss_args, plan.competition.heads)
-        make_constraint(hyperparameters.constraint, hyperparameters.constraint_args)
-        heights = {hyperparameters.size_at(1), hyperparameters.predict_size, hyperparameters.largest_size}
-        model_args, head = hyperparameters.model_args, hyperparameters.head
-        sides = sorted(hyperparameters.sides(height) for height in heights)
-        asked = (hyperparameters.model, model_args, head, hyperparameters.pretrained, sides)
+        check_recipe(hyperparameters.images.augment)
+        check_distillation(plan.competition.heads, hyperparameters.loss)
+        check_loss(hyperparameters.loss.name, hyperparameters.loss.args, plan.competition.heads)
+        make_constraint(hyperparameters.optimizer.constraint, hyperparameters.optimizer.constraint_args)
+        heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
+        sides = sorted(hyperparameters.images.sides(height) for height in heights)
+        model = hyperparameters.model
+        asked = (model.name, model.args, model.head, model.pretrained, sides)
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
             check_model(
-                hyperparameters.model,
-                model_args=model_args,
-                head=head,
-                pretrained=hyperparameters.pretrained,
+                model.name,
+                model_args=model.args,
+                head=model.head,
+                pretrained=model.pretrained,
                 sides=sides,
                 shapes=shapes,
             )

@@ -98,8 +98,8 @@ def full_data_epochs(experiment: Experiment, results: Sequence[TrialResult], *, 
         greater_is_better: of the metric, where each fold's epoch is chosen by the others.
     """
     hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-    if hyperparameters.schedule == "snapshot":
-        return hyperparameters.epochs
+    if hyperparameters.schedule.name == "snapshot":
+        return hyperparameters.training.epochs
     of_experiment = {experiment.experiment_id: results}
     (member,) = members_of([experiment], of_experiment, greater_is_better=greater_is_better)
     epochs = zip(member.parts[0].epochs, results, strict=True)

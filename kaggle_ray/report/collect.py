@@ -105,7 +105,7 @@ def _experiment_row(
         weight=chosen.weights.get(experiment.experiment_id, 0.0) if chosen and is_member else None,
         folds_done=len(committed),
         num_folds=record.num_folds,
-        epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).epochs,
+        epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs,
         duration_s=sum(result.duration_s for result in ended),
         error=next((result.error for result in ended if result.error), None) or _why_unproven(experiment),
     )

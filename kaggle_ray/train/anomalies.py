@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.train.batches import Batch
@@ -139,7 +138,7 @@ class GradientWatch:
         self,
         model: nn.Module,
         sample_ids: StrArray | None,
-        hyperparameters: Hyperparameters,
+        clip_norm: float,
         *,
         scaler: torch.amp.GradScaler,
         device: torch.device,
@@ -150,14 +149,14 @@ class GradientWatch:
         Args:
             model: whose parameters are trained.
             sample_ids: (N,) of all rows, to name them by; None names their positions.
-            hyperparameters: with the norm to clip at.
+            clip_norm: the norm to clip at; 0 clips nothing.
             scaler: of float16, whose scale it finds out by gradients that are not finite: nothing is said of those.
             device: where the gradients are.
             warn: called with each warning.
         """
         self._parameters = list(model.parameters())
         self._sample_ids = sample_ids
-        self._hyperparameters = hyperparameters
+        self._clip_norm = clip_norm
         self._expects_infinite = scaler.is_enabled()
         self._look_every = _LOOK_AT_GRADIENTS_EVERY if device.type == "cuda" else 1
         self._unseen: list[tuple[int, int, IntArray, Tensor]] = []
@@ -174,7 +173,7 @@ class GradientWatch:
             step: of the epoch, 0 for the first.
             rows: (N,) that this process made it of.
         """
-        clip_norm, self._num_steps = self._hyperparameters.clip_norm, self._num_steps + 1
+        clip_norm, self._num_steps = self._clip_norm, self._num_steps + 1
         if clip_norm:  # its norm is that of before
             norm = nn.utils.clip_grad_norm_(self._parameters, clip_norm)
         elif self._num_steps % _LOOK_AT_GRADIENTS_EVERY == 1:
@@ -203,10 +202,10 @@ class GradientWatch:
             return
         self._warned_in = epoch
         compared = f", {_FAR_ABOVE:g} times the usual {usual:.3g} and more" if np.isfinite(norm) else ""
-        if not self._hyperparameters.clip_norm:
+        if not self._clip_norm:
             advice = "Try clip_norm, such as 1.0, or a smaller lr"
         elif np.isfinite(norm):
-            advice = f"It is scaled down to clip_norm {self._hyperparameters.clip_norm:g}"
+            advice = f"It is scaled down to clip_norm {self._clip_norm:g}"
         else:
             advice = "clip_norm does not help against it: try a smaller lr"
         samples = named(rows, self._sample_ids)
@@ -227,10 +226,10 @@ class ConstantWatch:
     Masks that are small are often all empty at first, so theirs are judged from the middle of the epochs on.
     """
 
-    def __init__(self, data: FitData, hyperparameters: Hyperparameters, warn: Warn) -> None:
+    def __init__(self, data: FitData, epochs: int, warn: Warn) -> None:
         """Know the heads of a fold; ``warn`` is called once at most."""
         self._data = data
-        self._hyperparameters = hyperparameters
+        self._epochs = epochs
         self._warn = warn
         self._has_warned = False
 
@@ -252,7 +251,7 @@ class ConstantWatch:
     def _describe(self, epoch: int, values_NC: FloatArray) -> str | None:
         """Return what is wrong, None where nothing is."""
         if self._data.mask_size is not None:
-            return self._describe_masks(values_NC) if 2 * epoch >= self._hyperparameters.epochs else None
+            return self._describe_masks(values_NC) if 2 * epoch >= self._epochs else None
         constant = [
             place.head.name for place in place_heads(self._data.heads) if _is_constant(values_NC[:, place.outputs])
         ]

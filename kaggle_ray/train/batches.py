@@ -80,31 +80,31 @@ class EpochBatches(Dataset[Batch]):
         """
         self._data = data
         self._hyperparameters = hyperparameters
-        self._sides = hyperparameters.sides(hyperparameters.size_at(epoch))
+        self._sides = hyperparameters.images.sides(hyperparameters.size_at(epoch))
         self._uses_images = uses_images
         self._mask_kind: MaskKind = "mask" if len(data.heads[0].classes) == 1 else "labels"
-        self._seeds = (hyperparameters.seed, data.fold, epoch)
+        self._seeds = (hyperparameters.training.seed, data.fold, epoch)
         order = np.random.default_rng(derive_seed("order", *self._seeds)).permutation(data.train_rows)
-        self._rows: list[IntArray] = np.array_split(order, num_steps_of(data, hyperparameters))
+        self._rows: list[IntArray] = np.array_split(order, num_steps_of(data, hyperparameters.training.batch_size))
         self._keys = sample_keys(*self._seeds, data.id_hashes)
         self._seed = derive_seed("steps", *self._seeds) >> 1
-        self._first_piece = rank * hyperparameters.accumulate
-        self._num_pieces = world_size * hyperparameters.accumulate
+        self._first_piece = rank * hyperparameters.training.accumulate
+        self._num_pieces = world_size * hyperparameters.training.accumulate
         if self._num_pieces > len(self._rows[-1]):
             raise ConfigError(
                 f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
-                f"{hyperparameters.accumulate} pieces each. Use a larger batch_size, or fewer of them."
+                f"{hyperparameters.training.accumulate} pieces each. Use a larger batch_size, or fewer of them."
             )
-        is_asked_for = hyperparameters.mixup > 0 or hyperparameters.cutmix > 0
+        is_asked_for = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
         self._mixes = is_asked_for and data.inputs.table is None and data.inputs.num_views == 1
 
     def __len__(self) -> int:
         """Return the number of this process's pieces."""
-        return len(self._rows) * self._hyperparameters.accumulate
+        return len(self._rows) * self._hyperparameters.training.accumulate
 
     def __getitem__(self, number: int) -> Batch:
         """Return a piece; the same in every process."""
-        step, piece = divmod(number, self._hyperparameters.accumulate)
+        step, piece = divmod(number, self._hyperparameters.training.accumulate)
         in_step = self._rows[step]
         own = self._own(self._first_piece + piece, len(in_step))
         read_rows, mix = self._mixed(step, own, in_step) if self._mixes else (in_step[own], None)
@@ -113,7 +113,7 @@ class EpochBatches(Dataset[Batch]):
         if self._uses_images:
             masks = None if self._data.masks is None else self._data.masks.read(read_rows)
             pixels, masks = augment_batch(
-                self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.augment, *self._sides,
+                self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.images.augment, *self._sides,
                 mask_kind=self._mask_kind,
             )  # fmt: skip
             target = target if masks is None else masks
@@ -121,7 +121,7 @@ class EpochBatches(Dataset[Batch]):
             pixels = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
         return Batch(
             step=step,
-            ends_step=piece == self._hyperparameters.accumulate - 1,
+            ends_step=piece == self._hyperparameters.training.accumulate - 1,
             num_in_step=len(in_step),
             rows=in_step[own],
             read_rows=read_rows,
@@ -141,7 +141,7 @@ class EpochBatches(Dataset[Batch]):
         """Return which of the step's rows to read, the piece's own first, and how they are mixed."""
         num_in_step, positions = len(in_step), np.arange(own.start, own.stop)
         generator = np.random.default_rng(derive_seed("mix", *self._seeds, step))
-        mix = draw_mix(self._hyperparameters.mixup, self._hyperparameters.cutmix, num_in_step, generator)
+        mix = draw_mix(self._hyperparameters.images.mixup, self._hyperparameters.images.cutmix, num_in_step, generator)
         assert mix is not None, "one of both is asked for"
         partners = mix.partners[own]
         positions = np.concatenate([positions, np.setdiff1d(partners, positions)])
@@ -150,9 +150,9 @@ class EpochBatches(Dataset[Batch]):
         return in_step[positions], mix.part(own, place[partners])
 
 
-def num_steps_of(data: FitData, hyperparameters: Hyperparameters) -> int:
+def num_steps_of(data: FitData, batch_size: int) -> int:
     """Return the optimizer steps of an epoch."""
-    return -(-len(data.train_rows) // hyperparameters.batch_size)
+    return -(-len(data.train_rows) // batch_size)
 
 
 def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
@@ -167,13 +167,11 @@ def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterat
 class Finisher:
     """Takes a piece to the device: floats, colours, soft targets, mixtures."""
 
-    def __init__(
-        self, data: FitData, outputs: Outputs | PixelOutputs, hyperparameters: Hyperparameters, device: torch.device
-    ) -> None:
+    def __init__(self, data: FitData, outputs: Outputs | PixelOutputs, recipe: str, device: torch.device) -> None:
         """Nothing is drawn here: a piece brings its randomness with it."""
         self._inputs = data.inputs
         self._outputs = outputs
-        self._recipe = hyperparameters.augment
+        self._recipe = recipe
         self._device = device
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:

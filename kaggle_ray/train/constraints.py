@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import OptimizerHyperparameters
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
@@ -97,7 +97,7 @@ def make_constraint(name: str, constraint_args: Mapping[str, JsonValue]) -> Cons
         raise ConfigError(f"constraint {name!r} with constraint_args {arguments}: {error}.") from error
 
 
-def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperparameters) -> None:
+def constrain(optimizer: Optimizer, model: nn.Module, given: OptimizerHyperparameters) -> None:
     """Let each step of ``optimizer`` end with ``l1`` and ``constraint``; where neither is set, nothing is done.
 
     L1 is decoupled from the gradient, as adamw's weight decay is: each weight is moved by lr * l1 towards zero, and
@@ -107,16 +107,16 @@ def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperpara
     Raises:
         ConfigError: the constraint or its arguments are unknown, or the model has no weight of such a name.
     """
-    constraint = make_constraint(hyperparameters.constraint, hyperparameters.constraint_args)
-    l1 = hyperparameters.l1
+    constraint = make_constraint(given.constraint, given.constraint_args)
+    l1 = given.l1
     if constraint is None and not l1:
         return
-    pattern = _pattern(hyperparameters.constraint, hyperparameters.constraint_args)
+    pattern = _pattern(given.constraint, given.constraint_args)
     names = {parameter: name.removeprefix(_NETWORK) for name, parameter in model.named_parameters()}
     constrained = {weight for weight, name in names.items() if weight.ndim > 1 and fnmatchcase(name, pattern)}
     if constraint is not None and not constrained:
         raise ConfigError(
-            f"constraint {hyperparameters.constraint!r}: no weight is named like {pattern!r}"
+            f"constraint {given.constraint!r}: no weight is named like {pattern!r}"
             f"{suggest(pattern, [name for weight, name in names.items() if weight.ndim > 1])}"
         )
 
@@ -126,11 +126,9 @@ def constrain(optimizer: Optimizer, model: nn.Module, hyperparameters: Hyperpara
             for weight in group["params"]:
                 if weight.ndim < 2 or weight.grad is None:  # the step has left those without a gradient alone
                     continue
-                moved = (
-                    functional.softshrink(weight, group["lr"] * hyperparameters.l1) if hyperparameters.l1 else weight
-                )
+                moved = functional.softshrink(weight, group["lr"] * given.l1) if given.l1 else weight
                 if constraint is not None and weight in constrained:
-                    moved = _checked(constraint(moved), weight, hyperparameters.constraint)
+                    moved = _checked(constraint(moved), weight, given.constraint)
                 weight.copy_(_unless_skipped(optimizer, moved, weight))
 
     optimizer.register_step_post_hook(after_step)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import TrainingHyperparameters
 from kaggle_ray.metrics import Metric
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
@@ -28,10 +28,10 @@ class _SavedSelection:
 class EpochSelection:
     """The best epoch so far, where the rule is to choose one within a trial; otherwise the last one stands."""
 
-    def __init__(self, hyperparameters: Hyperparameters, metric: Metric) -> None:
+    def __init__(self, training: TrainingHyperparameters, metric: Metric) -> None:
         """Compare epochs by ``metric``."""
-        self._chooses = hyperparameters.epoch_rule in ("inner", "scored_fold")
-        self._patience = hyperparameters.patience
+        self._chooses = training.epoch_rule in ("inner", "scored_fold")
+        self._patience = training.patience
         self._metric = metric
         self._epoch = 0
         self._score = float("nan")

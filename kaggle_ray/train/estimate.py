@@ -27,8 +27,7 @@ def seconds_per_trial(
     of the test set come on top.
     """
     data = made_up_data(competition, samples, hyperparameters)
-    short = dataclasses.replace(
-        hyperparameters,
+    short = hyperparameters.replace(
         epochs=2,
         evaluate_every=1,
         epoch_rule="last",
@@ -45,15 +44,15 @@ def seconds_per_trial(
     next(epochs)
     num_rows = len(data.train_rows) + len(data.valid_rows)
     per_image = (time.perf_counter() - started) / num_rows
-    return per_image * len(samples.train_ids) * hyperparameters.epochs
+    return per_image * len(samples.train_ids) * hyperparameters.training.epochs
 
 
 def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:
     """Return a few batches of noise in the shapes of the competition, with the targets and tables of real rows."""
-    batch, num_views = hyperparameters.batch_size, samples.num_views
+    batch, num_views = hyperparameters.training.batch_size, samples.num_views
     rows = np.arange(batch * (_NUM_BATCHES + 1))
     real = rows % len(samples.train_ids)
-    height, width = hyperparameters.sides(hyperparameters.image_size)
+    height, width = hyperparameters.images.decoded_sides
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (len(rows) * num_views, height, width, competition.channels), dtype=np.uint8)
     mask, table = competition.mask, samples.train_table

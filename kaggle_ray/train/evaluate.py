@@ -73,7 +73,7 @@ class Evaluator:
         if self.data.masks is None:
             target = self.data.target[batch]
         else:
-            sides = self.hyperparameters.sides(height)
+            sides = self.hyperparameters.images.sides(height)
             target = resize_masks(self.data.masks.read(batch), *sides, nearest=logits.shape[1] > 1)
         targets = self.outputs.soft_targets(to_device(target, logits.device))
         losses = self.outputs.sample_losses(logits, targets).double().cpu().numpy()

@@ -74,13 +74,13 @@ def fold_data(
         hashes: of all training rows' ids.
     """
     mask, train_rows, inner_rows = competition.mask, folds.train_rows(fold), None
-    if hyperparameters.epoch_rule == "inner":
+    if hyperparameters.training.epoch_rule == "inner":
         train_rows, inner_rows = inner_split(
             competition.folds.kind,
             samples,
             train_rows,
-            share=hyperparameters.inner_share,
-            seed=hyperparameters.seed,
+            share=hyperparameters.training.inner_share,
+            seed=hyperparameters.training.seed,
             groups=groups,
         )
     return FitData(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import ModelHyperparameters
 from kaggle_ray.models import Model
 
 
@@ -19,11 +19,11 @@ class Freezing:
     library itself has fixed for good stays fixed.
     """
 
-    def __init__(self, model: Model, hyperparameters: Hyperparameters) -> None:
+    def __init__(self, model: Model, given: ModelHyperparameters) -> None:
         """Take a model that was just built: what can be trained now is what will be trained in the end."""
         self._model = model
-        starts_from_weights = hyperparameters.pretrained or bool(hyperparameters.init_from)
-        self._num_epochs = hyperparameters.freeze_epochs if starts_from_weights else 0
+        starts_from_weights = given.pretrained or bool(given.init_from)
+        self._num_epochs = given.freeze_epochs if starts_from_weights else 0
         fresh = model.fresh_names()
         named = [(name, parameter) for name, parameter in model.named_parameters() if name not in fresh]
         self._parameters = [parameter for _, parameter in named if parameter.requires_grad]

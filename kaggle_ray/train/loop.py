@@ -94,29 +94,31 @@ class Fit:
         Raises:
             ConfigError: the initial weights are those of another architecture.
         """
-        self._device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
+        self._device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
         self._data, self._hyperparameters, self._settings = data, hyperparameters, settings
         self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
         self._cadence = cadence or Cadence(30.0)
-        self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
+        self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters.loss)
         is_distilled = data.teacher is not None
         self._losses = (
-            make_distillation_losses(self._outputs, data.heads, hyperparameters) if is_distilled else self._outputs
+            make_distillation_losses(self._outputs, data.heads, hyperparameters.loss) if is_distilled else self._outputs
         )
-        self._finish = Finisher(data, self._outputs, hyperparameters, self._device)
+        self._finish = Finisher(data, self._outputs, hyperparameters.images.augment, self._device)
         self._notice = Notice()
         self._warn: Warn = warn if ranks.rank == 0 else lambda warning: None
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         # All that changes, and so has to be in a checkpoint:
-        self._model = make_model(data, hyperparameters, self._device, initial_weights)
-        self._average = make_average(self._model, hyperparameters)
-        self._freezing = Freezing(self._model, hyperparameters)
-        self._optimizer = make_optimizer(self._model, hyperparameters)
-        constrain(self._optimizer, self._model, hyperparameters)
-        self._schedule = make_schedule(self._optimizer, hyperparameters, num_steps_of(data, hyperparameters))
+        self._model = make_model(data, hyperparameters.model, self._device, initial_weights)
+        self._average = make_average(self._model, hyperparameters.optimizer.ema_decay)
+        self._freezing = Freezing(self._model, hyperparameters.model)
+        self._optimizer = make_optimizer(self._model, hyperparameters.optimizer)
+        constrain(self._optimizer, self._model, hyperparameters.optimizer)
+        self._schedule = make_schedule(
+            self._optimizer, hyperparameters, num_steps_of(data, hyperparameters.training.batch_size)
+        )
         self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-        self._epoch_selection = EpochSelection(hyperparameters, data.metric)
+        self._epoch_selection = EpochSelection(hyperparameters.training, data.metric)
         self.history: list[EpochMetrics] = []
         """Metrics of the epochs that have ended."""
         self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
@@ -140,10 +142,10 @@ class Fit:
         """Predicts with the last weights, their moving average, or those of the chosen epoch."""
         self._evaluator = Evaluator(
             predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks,
-            constants=ConstantWatch(data, hyperparameters, self._warn),
+            constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn),
         )  # fmt: skip
         self._gradients = GradientWatch(
-            self._model, data.sample_ids, hyperparameters,
+            self._model, data.sample_ids, hyperparameters.optimizer.clip_norm,
             scaler=self._scaler, device=self._device, warn=self._warn,
         )  # fmt: skip
         self._load()
@@ -177,7 +179,7 @@ class Fit:
         """
         yield from list(self.history)
         with end_noticed() as self._notice:
-            while len(self.history) < self._hyperparameters.epochs and not self._epoch_selection.is_over:
+            while len(self.history) < self._hyperparameters.training.epochs and not self._epoch_selection.is_over:
                 yield self._run_epoch()
         if self._epoch_selection.weights is not None:
             self.predictor.model.load_state_dict(self._epoch_selection.weights)
@@ -186,7 +188,7 @@ class Fit:
         epoch, started = len(self.history) + 1, time.perf_counter() - self._seconds_of_epoch
         self._train(epoch, started)
         scored = inner = NOT_MEASURED
-        if epoch % self._hyperparameters.evaluate_every == 0 or epoch == self._hyperparameters.epochs:
+        if epoch % self._hyperparameters.training.evaluate_every == 0 or epoch == self._hyperparameters.training.epochs:
             if len(self._data.valid_rows):
                 scored = self._evaluator.measure(self._data.valid_rows, epoch)
                 self._check_finite(epoch, scored.loss)
@@ -221,9 +223,13 @@ class Fit:
             self._data, self._hyperparameters, epoch, uses_images=self._model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
-        watch = LossWatch(self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.lr, device=self._device)
+        watch = LossWatch(
+            self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.optimizer.lr, device=self._device
+        )
         watch.total = self._loss_of_epoch
-        for batch in load(batches, self._settings, first=self._step_of_epoch * self._hyperparameters.accumulate):
+        for batch in load(
+            batches, self._settings, first=self._step_of_epoch * self._hyperparameters.training.accumulate
+        ):
             self._compute(batch, watch)
             if not batch.ends_step:
                 continue
@@ -284,15 +290,16 @@ class Fit:
         """Raise NonFiniteLossError: validation tells of an epoch whose last step was the one that went too far."""
         if not math.isfinite(loss):
             raise NonFiniteLossError(
-                f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.lr}, on rows that were not trained "
-                f"on. Try a smaller lr."
+                f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.optimizer.lr}, on rows that were "
+                f"not trained on. Try a smaller lr."
             )
 
     def _check_weights(self, epoch: int) -> None:
         """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
         if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
             raise NonFiniteLossError(
-                f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.lr}. Try a smaller lr."
+                f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.optimizer.lr}. "
+                f"Try a smaller lr."
             )
 
     # Checkpoints ------------------------------------------------------------------------------------------------------

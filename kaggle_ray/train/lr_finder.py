@@ -5,7 +5,6 @@ Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -49,7 +48,7 @@ def sweep_competition(
     cache_dir: Path,
 ) -> LrSweep:
     """Return the range test of an experiment on the training rows of fold 0; nothing is kept but decoded images."""
-    sides = hyperparameters.sides(hyperparameters.image_size)
+    sides = hyperparameters.images.decoded_sides
     data = fold_data(
         competition,
         samples,
@@ -91,7 +90,7 @@ def find_lr(
         NonFiniteLossError: the loss was never finite for long enough to suggest anything.
     """
     size = hyperparameters.size_at(1)
-    tested = dataclasses.replace(hyperparameters, train_size=size, start_size=0, init_from={}, distill_from={})
+    tested = hyperparameters.replace(train_size=size, start_size=0, init_from={}, distill_from={})
     growth = (highest / lowest) ** (1 / (num_steps - 1))
     lrs: list[float] = []
     losses: list[float] = []
@@ -109,7 +108,7 @@ def find_lr(
                 break
     if len(losses) < _LEAST_STEPS:
         raise NonFiniteLossError(
-            f"the loss of {hyperparameters.model} is not finite after {len(losses)} steps at a learning rate of "
+            f"the loss of {hyperparameters.model.name} is not finite after {len(losses)} steps at a learning rate of "
             f"{lowest * growth ** len(losses):.1g}: there is no rate to suggest. Look at the inputs and the loss."
         )
     return lr_sweep(lrs, losses)
@@ -119,13 +118,13 @@ def _train(
     data: FitData, hyperparameters: Hyperparameters, settings: Settings, *, lowest: float, growth: float
 ) -> Iterator[float]:
     """Train without an end, yielding each batch's loss before its step."""
-    device = prepare_process(settings, derive_seed(hyperparameters.seed, data.fold))
-    model = make_model(data, hyperparameters, device)
-    outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters)
-    optimizer = make_optimizer(model, hyperparameters)
-    Freezing(model, hyperparameters).start_epoch(1)
+    device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
+    model = make_model(data, hyperparameters.model, device)
+    outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters.loss)
+    optimizer = make_optimizer(model, hyperparameters.optimizer)
+    Freezing(model, hyperparameters.model).start_epoch(1)
     scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-    finish = Finisher(data, outputs, hyperparameters, device)
+    finish = Finisher(data, outputs, hyperparameters.images.augment, device)
     batches = _batches(data, hyperparameters, settings, uses_images=model.uses_images)
     for step, batch in enumerate(batches):
         images, table_ND, targets = finish(batch)

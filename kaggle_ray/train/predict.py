@@ -67,7 +67,7 @@ class Predictor:
             mirrored: whether to predict the mirror images; masks come back as the images lie.
         """
         self.model.eval()
-        sides = self._hyperparameters.sides(height)
+        sides = self._hyperparameters.images.sides(height)
         uses_images = uses_images_of(self.model)
         for batch in self.batches(rows):
             table_ND = table_of(inputs.table, batch, self._device)
@@ -92,9 +92,9 @@ class Predictor:
         return in_turns(self._ranks, self.batches(rows), lambda batch: self._mean_of_views(inputs, batch))
 
     def _mean_of_views(self, inputs: Inputs, batch: IntArray) -> StoredValues:
-        tta = self._hyperparameters.tta
-        heights = sorted({self._hyperparameters.predict_size, self._hyperparameters.largest_size})
-        views = [(side, mirrored) for side in heights for mirrored in ([False] if tta == "none" else [False, True])]
+        heights = self._hyperparameters.predict.heights(self._hyperparameters.images)
+        mirrors = [False] if self._hyperparameters.predict.tta == "none" else [False, True]
+        views = [(side, mirrored) for side in heights for mirrored in mirrors]
         of_views = [
             self.read(logits)
             for side, mirrored in views
@@ -115,7 +115,7 @@ class Predictor:
 
     def batches(self, rows: IntArray) -> list[IntArray]:
         """Return ``rows`` in batches of a fixed size, so that results do not depend on who predicts which batch."""
-        size = self._hyperparameters.batch_size
+        size = self._hyperparameters.training.batch_size
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int]) -> Tensor:
@@ -126,7 +126,7 @@ class Predictor:
         return split_views(to_float(to_device(pixels, self._device)), inputs.num_views)
 
     def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Tensor:
-        tile = self._hyperparameters.tile
+        tile = self._hyperparameters.images.tile
         if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
             logits: Tensor = self.model(images_NCHW, table_ND)
             return logits

@@ -62,7 +62,7 @@ class TestRows:
         return predictor.value_blocks(inputs, np.arange(self.num_rows))
 
     def _inputs(self, hyperparameters: Hyperparameters) -> Inputs:
-        sides = hyperparameters.sides(hyperparameters.image_size)
+        sides = hyperparameters.images.decoded_sides
         if sides not in self._opened:
             self._opened[sides] = test_inputs(self._competition, self._samples, sides, self._cache_dir)
         return self._opened[sides]
@@ -96,9 +96,9 @@ def reloaded(
     except SafetensorError as error:
         raise CorruptBlobError(f"{where}: the weights are no safetensors file: {error}.") from error
     heads, mask, table = competition.heads, competition.mask, samples.train_table
-    device = prepare_process(settings, derive_seed(hyperparameters.seed))
+    device = prepare_process(settings, derive_seed(hyperparameters.training.seed))
     model: Model = build_model(
-        hyperparameters.model,
+        hyperparameters.model.name,
         Shapes(
             num_outputs=sum(head.num_outputs for head in heads),
             num_channels=competition.channels,
@@ -107,15 +107,15 @@ def reloaded(
             segments=competition.is_segmentation,
         ),
         pretrained=False,  # all weights are in the file
-        model_args=hyperparameters.model_args,
-        head=hyperparameters.head,
+        model_args=hyperparameters.model.args,
+        head=hyperparameters.model.head,
     )
     try:
         load_weights(model, tensors)
         outputs = outputs_of(heads, tensors)
     except (KeyError, RuntimeError) as error:
         raise DataError(
-            f"{where}: its weights do not fit {hyperparameters.model} for these files: {error}. "
+            f"{where}: its weights do not fit {hyperparameters.model.name} for these files: {error}. "
             f"Are they of the same competition, with the same channels and columns?"
         ) from error
     return Predictor(

@@ -89,7 +89,7 @@ class RunData:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         if trial.fold == FULL_DATA:
             epochs = self._context.full_data_epochs[trial.experiment_id]
-            hyperparameters = replace(hyperparameters, epochs=epochs, epoch_rule="last", patience=0)
+            hyperparameters = hyperparameters.replace(epochs=epochs, epoch_rule="last", patience=0)
         opened, num_decoded = self._open(hyperparameters)
         parent = None if experiment.parent_id is None else self._inherited(trial, experiment.parent_id)
         data = fold_data(
@@ -199,7 +199,7 @@ class RunData:
 
     def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
         """Return the images at the experiment's size, and how many of them had to be decoded now."""
-        sides = hyperparameters.sides(hyperparameters.image_size)
+        sides = hyperparameters.images.decoded_sides
         if sides in self._opened:
             return self._opened[sides], 0
         of_run = (self.competition, self.samples, sides, self._cache_dir)

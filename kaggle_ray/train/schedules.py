@@ -48,7 +48,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.config.schedule_args import cycle_ends, full_schedule_args
+from kaggle_ray.config.schedule_args import cycle_ends
 from kaggle_ray.train.optim import LR_FACTOR
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
@@ -116,8 +116,8 @@ def make_schedule(optimizer: Optimizer, hyperparameters: Hyperparameters, steps_
 
     A run of few steps, which leave no room to rise and fall, keeps its learning rate.
     """
-    num_steps = steps_per_epoch * hyperparameters.epochs
-    name = hyperparameters.schedule
+    num_steps = steps_per_epoch * hyperparameters.training.epochs
+    name = hyperparameters.schedule.name
     if num_steps < _FEW_STEPS and name in _NEEDS_ROOM:
         name = "constant"
     return Schedule(optimizer, _SCHEDULERS[name](optimizer, hyperparameters, steps_per_epoch, num_steps))
@@ -128,13 +128,13 @@ def snapshot_epochs(hyperparameters: Hyperparameters) -> tuple[int, ...]:
 
     Cycles end with epochs. Where the epochs do not divide evenly, the cycles differ by one epoch at most.
     """
-    if hyperparameters.schedule != "snapshot":
+    if hyperparameters.schedule.name != "snapshot":
         return ()
-    return cycle_ends(hyperparameters.epochs, int(_args(hyperparameters)["num_cycles"]))
+    return cycle_ends(hyperparameters.training.epochs, int(_args(hyperparameters)["num_cycles"]))
 
 
 def _args(hyperparameters: Hyperparameters) -> dict[str, float]:
-    return full_schedule_args(hyperparameters.schedule, hyperparameters.schedule_args, epochs=hyperparameters.epochs)
+    return hyperparameters.schedule.full_args(epochs=hyperparameters.training.epochs)
 
 
 def _is_infinite(value: object) -> bool:
@@ -142,18 +142,18 @@ def _is_infinite(value: object) -> bool:
 
 
 def _one_cycle(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
-    rising = min(max(round(given.warmup * num_steps), 2), num_steps - 2) / num_steps
+    rising = min(max(round(given.schedule.warmup * num_steps), 2), num_steps - 2) / num_steps
     peaks = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, peaks, total_steps=num_steps, pct_start=rising, cycle_momentum=False)
 
 
 def _cosine(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
-    num_warmup = round(given.warmup * num_steps)
+    num_warmup = round(given.schedule.warmup * num_steps)
     return _after_warmup(optimizer, num_warmup, CosineAnnealingLR(optimizer, T_max=max(1, num_steps - num_warmup)))
 
 
 def _linear(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_steps: int) -> LRScheduler:
-    num_warmup = round(given.warmup * num_steps)
+    num_warmup = round(given.schedule.warmup * num_steps)
     fall = LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=max(1, num_steps - num_warmup))
     return _after_warmup(optimizer, num_warmup, fall)
 
@@ -203,7 +203,7 @@ def _by_epoch(optimizer: Optimizer, given: Hyperparameters, per_epoch: int, num_
     from_epoch = sorted((int(epoch), lr) for epoch, lr in _args(given).items())
 
     def lr_of(step: int) -> float:
-        return _last_up_to(from_epoch, step // per_epoch + 1, default=given.lr)
+        return _last_up_to(from_epoch, step // per_epoch + 1, default=given.optimizer.lr)
 
     for group in optimizer.param_groups:
         group["lr"] = group[LR_FACTOR]  # of which LambdaLR takes lr_of as a multiple: the very numbers given

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import ModelHyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.train.inputs import FitData
@@ -21,7 +21,7 @@ _AVERAGED = "module."
 
 def make_model(
     data: FitData,
-    hyperparameters: Hyperparameters,
+    given: ModelHyperparameters,
     device: torch.device,
     initial_weights: Mapping[str, Tensor] | None = None,
 ) -> Model:
@@ -31,11 +31,11 @@ def make_model(
         ConfigError: the initial weights are those of another architecture.
     """
     model = build_model(
-        hyperparameters.model,
+        given.name,
         data.shapes,
-        pretrained=hyperparameters.pretrained and initial_weights is None,
-        model_args=hyperparameters.model_args,
-        head=hyperparameters.head,
+        pretrained=given.pretrained and initial_weights is None,
+        model_args=given.args,
+        head=given.head,
     )
     if data.inputs.table is not None:
         model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
@@ -44,7 +44,7 @@ def make_model(
             load_weights(model, initial_weights)
         except (KeyError, RuntimeError) as error:
             raise ConfigError(
-                f"init_from: the parent's weights do not fit {hyperparameters.model}: {error}. "
+                f"init_from: the parent's weights do not fit {given.name}: {error}. "
                 f"Let init_from change what leaves the architecture as it is, such as image_size."
             ) from error
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -69,11 +69,11 @@ def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
     model.std.copy_(weights["images.std"].view_as(model.std))
 
 
-def make_average(model: nn.Module, hyperparameters: Hyperparameters) -> AveragedModel | None:
+def make_average(model: nn.Module, ema_decay: float) -> AveragedModel | None:
     """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
-    if not hyperparameters.ema_decay:
+    if not ema_decay:
         return None
-    return AveragedModel(model, multi_avg_fn=_moving_average(hyperparameters.ema_decay), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=_moving_average(ema_decay), use_buffers=True)
 
 
 def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:

@@ -153,7 +153,7 @@ class TrialRunner:
                 history.append(metrics)
                 yield from _taken(warnings)
                 yield metrics
-                if self._is_late() and len(history) < data.hyperparameters.epochs:
+                if self._is_late() and len(history) < data.hyperparameters.training.epochs:
                     fit.save()
                     return TrialResult(
                         trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
@@ -187,9 +187,9 @@ class TrialRunner:
             folds_digest=self._data.folds.digest,
             trained_rows=trained_rows,
             parents=tuple(dict.fromkeys(each for ancestor in data.ancestors for each in ancestor.experiment_ids)),
-            epoch_rule=data.hyperparameters.epoch_rule,
+            epoch_rule=data.hyperparameters.training.epoch_rule,
             is_proven=trial.fold != FULL_DATA
-            and data.hyperparameters.epoch_rule != "scored_fold"
+            and data.hyperparameters.training.epoch_rule != "scored_fold"
             and all(ancestor.is_proven for ancestor in data.ancestors),
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
@@ -251,9 +251,15 @@ def _taken(warnings: list[TrialWarning]) -> list[TrialWarning]:
 
 def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
     """Return the epochs before the last whose predictions may be wanted: ends of cycles, or all that were evaluated."""
-    if hyperparameters.epoch_rule == "other_folds":
-        return set(range(hyperparameters.evaluate_every, hyperparameters.epochs, hyperparameters.evaluate_every))
-    return set(snapshot_epochs(hyperparameters)) - {hyperparameters.epochs}
+    if hyperparameters.training.epoch_rule == "other_folds":
+        return set(
+            range(
+                hyperparameters.training.evaluate_every,
+                hyperparameters.training.epochs,
+                hyperparameters.training.evaluate_every,
+            )
+        )
+    return set(snapshot_epochs(hyperparameters)) - {hyperparameters.training.epochs}
 
 
 def _predict(fit: Fit, data: TrialData) -> Iterator[tuple[Part, int, Iterator[StoredValues]]]:

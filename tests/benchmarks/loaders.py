@@ -90,7 +90,7 @@ class Ours:
 
     def epoch(self, number: int) -> Iterator[Tensor]:
         """Yield the batches of an epoch, opening the cache first as a new process would."""
-        decoded = self._hyperparameters.image_size
+        decoded = self._hyperparameters.images.image_size
         images = open_images(self._paths, height=decoded, width=decoded, cache_dir=self._cache_dir)
         rows = np.arange(len(self._paths))
         head = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
@@ -104,7 +104,7 @@ class Ours:
             fold=0,
             id_hashes=self._id_hashes,
         )
-        finish = Finisher(data, Outputs([head], rows % 2), self._hyperparameters, CPU)
+        finish = Finisher(data, Outputs([head], rows % 2), self._hyperparameters.images.augment, CPU)
         for batch in load(EpochBatches(data, self._hyperparameters, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
             yield normalize(images_NCHW, self._mean, self._std)

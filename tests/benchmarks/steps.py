@@ -90,13 +90,13 @@ class Work:
     def model(self) -> Model:
         """Return the model that all train, channels last."""
         torch.manual_seed(0)
-        model = build_model(self.hyperparameters.model, Shapes(num_outputs=10))
+        model = build_model(self.hyperparameters.model.name, Shapes(num_outputs=10))
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def batches(self, epoch: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
         """Return the rows of an epoch's batches."""
         order = np.random.default_rng(epoch).permutation(self.data.train_rows)
-        return np.array_split(order, len(order) // self.hyperparameters.batch_size)
+        return np.array_split(order, len(order) // self.hyperparameters.training.batch_size)
 
     def batch(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
         """Return images (N, C, H, W) 0..1 and classes (N,) on the device."""
@@ -139,7 +139,7 @@ def bare(work: Work) -> Round:
     """Return a loop as one writes it by hand."""
     model = work.model()
     forward = torch.compile(model) if work.settings.compile else model
-    optimizer, epochs = make_optimizer(model, work.hyperparameters), iter(range(10**6))
+    optimizer, epochs = make_optimizer(model, work.hyperparameters.optimizer), iter(range(10**6))
 
     def epoch() -> float:
         model.train()
@@ -178,7 +178,7 @@ def accelerated(work: Work) -> Round:
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[work.settings.dtype]
     accelerator = Accelerator(cpu=work.settings.device == "cpu", mixed_precision=precision)
     model = work.model()
-    model, optimizer = accelerator.prepare(model, make_optimizer(model, work.hyperparameters))
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, work.hyperparameters.optimizer))
     epochs = iter(range(10**6))
 
     def epoch() -> float:
@@ -214,7 +214,7 @@ def lightning(work: Work) -> Round:
             return nn.functional.cross_entropy(self.model(batch[0]).float(), batch[1])
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return make_optimizer(self.model, work.hyperparameters)
+            return make_optimizer(self.model, work.hyperparameters.optimizer)
 
     class Clock(pl.Callback):  # type: ignore[misc]
         started = seconds = 0.0
@@ -259,7 +259,7 @@ def fastai(work: Work) -> Round:
             self.seconds = time.perf_counter() - self.started
 
     model, epochs, clock = work.model(), iter(range(10**6)), Clock()
-    optimizer = make_optimizer(model, work.hyperparameters)
+    optimizer = make_optimizer(model, work.hyperparameters.optimizer)
 
     def epoch() -> float:
         loader = Batches(work, next(epochs)).loader()
@@ -271,7 +271,7 @@ def fastai(work: Work) -> Round:
             learner = learner.to_bf16() if work.settings.dtype == "bfloat16" else learner.to_fp16()
         learner.logger = lambda *_: None
         learner._do_epoch_validate = lambda *_, **__: None
-        learner.fit(1, lr=work.hyperparameters.lr)
+        learner.fit(1, lr=work.hyperparameters.optimizer.lr)
         return clock.seconds
 
     return epoch

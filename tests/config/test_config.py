@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from typing import Any
@@ -19,7 +18,7 @@ from kaggle_ray.config import (
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue, canonical_json
 
-FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
+FLOAT_FIELDS = sorted(name for name, default in Hyperparameters().to_dict().items() if isinstance(default, float))
 
 hyperparameter_sets = st.fixed_dictionaries(
     {},
@@ -116,7 +115,7 @@ def test_no_float_may_be_infinite_or_nan(name: str, value: float) -> None:
 
 
 def test_the_defaults_are_in_range_and_plain_json() -> None:
-    assert json.loads(canonical_json(dataclasses.asdict(Hyperparameters())))["epochs"] == Hyperparameters().epochs
+    assert json.loads(canonical_json(Hyperparameters().to_dict()))["epochs"] == Hyperparameters().training.epochs
 
 
 # Spaces -------------------------------------------------------------------------------------------------------------
@@ -124,24 +123,24 @@ def test_the_defaults_are_in_range_and_plain_json() -> None:
 
 def test_a_grid_is_expanded_in_order_the_last_key_fastest() -> None:
     space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2, 1e-3], "seed": [0, 1, 2]})
-    assert [(hyperparameters.lr, hyperparameters.seed) for hyperparameters in space.expand()] == [
+    assert [(hyperparameters.optimizer.lr, hyperparameters.training.seed) for hyperparameters in space.expand()] == [
         (1e-2, 0), (1e-2, 1), (1e-2, 2), (1e-3, 0), (1e-3, 1), (1e-3, 2),
     ]  # fmt: skip
-    assert {hyperparameters.epochs for hyperparameters in space.expand()} == {3}
+    assert {hyperparameters.training.epochs for hyperparameters in space.expand()} == {3}
 
 
 def test_each_further_experiment_is_combined_with_the_grid_which_has_the_last_word() -> None:
     space = SearchSpace(
         base={"lr": 1.0}, experiments=[{"model": "resnet18"}, {"model": "resnet34", "lr": 2.0}], grid={"seed": [0, 1]}
     )
-    assert [(each.model, each.lr, each.seed) for each in space.expand()] == [
+    assert [(each.model.name, each.optimizer.lr, each.training.seed) for each in space.expand()] == [
         ("resnet18", 1.0, 0), ("resnet18", 1.0, 1), ("resnet34", 2.0, 0), ("resnet34", 2.0, 1),
     ]  # fmt: skip
 
 
 def test_duplicates_are_removed_also_where_they_are_spelt_differently() -> None:
     space = SearchSpace(grid={"lr": [1, 1.0, 2]}, experiments=[{}, {"seed": 0}])
-    assert [hyperparameters.lr for hyperparameters in space.expand()] == [1.0, 2.0]
+    assert [hyperparameters.optimizer.lr for hyperparameters in space.expand()] == [1.0, 2.0]
 
 
 def test_an_empty_space_is_the_default_experiment() -> None:
@@ -150,8 +149,8 @@ def test_an_empty_space_is_the_default_experiment() -> None:
 
 def test_an_override_replaces_what_the_base_says() -> None:
     space = SearchSpace(base={"epochs": 3}, grid={"lr": [1e-2]})
-    assert [hyperparameters.epochs for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [5]
-    assert [hyperparameters.seed for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [7]
+    assert [hyperparameters.training.epochs for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [5]
+    assert [hyperparameters.training.seed for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [7]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_the_points_of_a_space_do_not_share_what_can_be_changed() -> None:
     shared = {"width": 4}
     one, other = SearchSpace(base={"model_args": shared}, grid={"seed": [0, 1]}).expand()
     shared["width"] = 5
-    assert one.model_args == other.model_args == {"width": 4}
+    assert one.model.args == other.model.args == {"width": 4}
 
 
 # Progressive sizes --------------------------------------------------------------------------------------------------
@@ -196,7 +195,7 @@ def test_the_training_size_only_grows_and_ends_at_the_size_that_is_predicted(
     sizes = [hyperparameters.size_at(epoch) for epoch in range(1, epochs + 1)]
     assert sizes == sorted(sizes)
     assert all(1 <= size <= image_size for size in sizes)
-    assert sizes[-1] == hyperparameters.predict_size
+    assert sizes[-1] == hyperparameters.images.predict_size
 
 
 def test_no_training_size_is_zero() -> None:
@@ -215,7 +214,7 @@ def test_a_space_has_the_parents_before_their_children() -> None:
         base={"image_size": 128}, experiments=[{"init_from": {"image_size": 64, "init_from": {"image_size": 32}}}, {}]
     )
     hyperparameter_sets = space.expand()
-    assert [hyperparameters.image_size for hyperparameters in hyperparameter_sets] == [32, 64, 128, 128]
+    assert [hyperparameters.images.image_size for hyperparameters in hyperparameter_sets] == [32, 64, 128, 128]
     assert hyperparameter_sets[1].parent == hyperparameter_sets[0]
     assert hyperparameter_sets[2].parent == hyperparameter_sets[1]
     assert hyperparameter_sets[3].parent is None
@@ -223,7 +222,7 @@ def test_a_space_has_the_parents_before_their_children() -> None:
 
 def test_children_share_a_parent() -> None:
     space = SearchSpace(base={"init_from": {"lr": 1e-2}}, grid={"lr": [1e-3, 1e-4]})
-    assert [hyperparameters.lr for hyperparameters in space.expand()] == [1e-2, 1e-3, 1e-4]
+    assert [hyperparameters.optimizer.lr for hyperparameters in space.expand()] == [1e-2, 1e-3, 1e-4]
 
 
 def test_init_from_is_checked() -> None:
@@ -234,13 +233,16 @@ def test_init_from_is_checked() -> None:
 
 
 def test_sides_follow_the_aspect() -> None:
-    assert parse_hyperparameters({"aspect": 1.5}, where="x").sides(128) == (128, 192)
-    assert parse_hyperparameters({}, where="x").sides(101) == (101, 101)
+    assert parse_hyperparameters({"aspect": 1.5}, where="x").images.sides(128) == (128, 192)
+    assert parse_hyperparameters({}, where="x").images.sides(101) == (101, 101)
 
 
 def test_every_point_is_run_with_its_own_seed_and_the_next_ones() -> None:
     hyperparameter_sets = SearchSpace(base={"seed": 3}, grid={"lr": [0.1, 0.2]}).expand()
-    assert [(hyperparameters.seed, hyperparameters.lr) for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [
+    assert [
+        (hyperparameters.training.seed, hyperparameters.optimizer.lr)
+        for hyperparameters in with_seeds(hyperparameter_sets, 2)
+    ] == [
         (3, 0.1),
         (3, 0.2),
         (4, 0.1),
@@ -251,7 +253,7 @@ def test_every_point_is_run_with_its_own_seed_and_the_next_ones() -> None:
 
 def test_seeds_that_the_space_has_already_are_not_run_twice() -> None:
     hyperparameter_sets = SearchSpace(grid={"seed": [0, 1]}).expand()
-    assert [hyperparameters.seed for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [0, 1, 2]
+    assert [hyperparameters.training.seed for hyperparameters in with_seeds(hyperparameter_sets, 2)] == [0, 1, 2]
 
 
 def test_no_seeds_are_an_error() -> None:

@@ -184,7 +184,8 @@ def noise(params: Hyperparameters) -> FitData:
         inputs=Inputs(images=Images.of_array(rng.integers(0, 256, (len(rows), 12, 12, 3), dtype=np.uint8))),
         target=rng.integers(0, 2, len(rows)), heads=(Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS),),
         metric=LOG_LOSS, train_rows=rows[:30], valid_rows=rows[30:45],
-        inner_rows=rows[45:] if params.epoch_rule == "inner" else None, fold=0, id_hashes=id_hashes(map(str, rows)),
+        inner_rows=rows[45:] if params.training.epoch_rule == "inner" else None, fold=0,
+        id_hashes=id_hashes(map(str, rows)),
         sample_ids=rows.astype(str),
     )  # fmt: skip
 

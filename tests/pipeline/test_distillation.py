@@ -83,7 +83,7 @@ def test_the_loss_is_that_of_the_labels_and_that_of_the_teacher_by_their_shares(
     torch.manual_seed(0)
     logits, teacher = torch.randn(3, 3), torch.softmax(torch.randn(3, 3), dim=1)
     labels = outputs.soft_targets(torch.tensor([0, 1, 2]))
-    found = make_distillation_losses(outputs, [head], hyperparameters).sample_losses(
+    found = make_distillation_losses(outputs, [head], hyperparameters.loss).sample_losses(
         logits, torch.cat([labels, teacher], dim=1)
     )
     expected = 0.3 * outputs.sample_losses(logits, labels) + 0.7 * distill_loss(logits, teacher, 3.0)
@@ -93,7 +93,9 @@ def test_the_loss_is_that_of_the_labels_and_that_of_the_teacher_by_their_shares(
 def test_a_head_of_numbers_cannot_be_distilled() -> None:
     head = Head(task="regression", metric=LOG_LOSS)
     with pytest.raises(ConfigError, match=r"'distill_from': expected one head of binary, multiclass, multilabel"):
-        make_distillation_losses(Outputs([head], np.zeros(3)), [head], parse_hyperparameters(STUDENT, where="here"))
+        make_distillation_losses(
+            Outputs([head], np.zeros(3)), [head], parse_hyperparameters(STUDENT, where="here").loss
+        )
 
 
 def test_a_teacher_that_is_the_student_is_an_error() -> None:

@@ -255,9 +255,9 @@ def test_epochs_and_what_depends_on_them_are_clamped_and_what_is_then_the_same_i
         for epochs, more in ((5, {}), (9, {}), (9, {"freeze_epochs": 4}), (9, {"accumulate": 13}))
     ]
     plain, frozen, pieces = one_epoch_of(hyperparameter_sets, folds)
-    assert (plain.epochs, plain.start_size) == (1, 0)
-    assert (frozen.epochs, frozen.freeze_epochs) == (2, 1)
-    assert pieces.accumulate == 10  # 20 rows are two batches of 10
+    assert (plain.training.epochs, plain.images.start_size) == (1, 0)
+    assert (frozen.training.epochs, frozen.model.freeze_epochs) == (2, 1)
+    assert pieces.training.accumulate == 10  # 20 rows are two batches of 10
 
 
 # Debugging ----------------------------------------------------------------------------------------------------------

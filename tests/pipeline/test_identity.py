@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config import Hyperparameters, OptimizerHyperparameters, parse_hyperparameters
+from kaggle_ray.config.part import flat_values
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.experiments import make_experiments
@@ -31,7 +32,7 @@ from kaggle_ray.types import Experiment, JsonValue
 
 CONTENT = Content(parts={"folds": "0" * 12})
 
-FLOAT_FIELDS = sorted(spec.name for spec in dataclasses.fields(Hyperparameters) if spec.type == "float")
+FLOAT_FIELDS = sorted(name for name, default in Hyperparameters().to_dict().items() if isinstance(default, float))
 
 hyperparameter_sets = st.fixed_dictionaries(
     {},
@@ -77,7 +78,7 @@ def test_the_id_ignores_whether_a_float_is_written_as_an_int(values: dict[str, A
 
 @given(values=hyperparameter_sets)
 def test_the_id_ignores_whether_a_default_is_written_out(values: dict[str, JsonValue]) -> None:
-    assert id_of({**dataclasses.asdict(Hyperparameters()), **values}) == id_of(values)
+    assert id_of({**Hyperparameters().to_dict(), **values}) == id_of(values)
 
 
 @given(one=hyperparameter_sets, other=hyperparameter_sets)
@@ -103,18 +104,14 @@ def test_the_id_depends_on_the_content_and_has_twelve_hex_digits() -> None:
 
 
 def test_a_new_hyperparameter_with_a_default_changes_no_old_id() -> None:
-    own = [
-        (spec.name, spec.type, dataclasses.field(default_factory=spec.default_factory))
-        if spec.default_factory is not dataclasses.MISSING
-        else (spec.name, spec.type, spec.default)
-        for spec in dataclasses.fields(Hyperparameters)
-    ]
-    later: Any = dataclasses.make_dataclass("Later", [*own, ("sharpness", float, 0.5)], frozen=True, kw_only=True)
-    values, defaults = (dataclasses.asdict(hyperparameters) for hyperparameters in (later(lr=0.1, epochs=3), later()))
+    later: Any = dataclasses.make_dataclass(
+        "Later", [("sharpness", float, 0.5)], bases=(OptimizerHyperparameters,), frozen=True, kw_only=True
+    )
+    values, defaults = (flat_values(part) for part in (later(lr=0.1, momentum=0.5), later()))
     assert values["sharpness"] == 0.5
-    of_now = dataclasses.asdict(Hyperparameters(lr=0.1, epochs=3))
-    hashed = differing(of_now, dataclasses.asdict(Hyperparameters()))
-    assert differing(values, defaults) == hashed == {"lr": 0.1, "epochs": 3}
+    now = differing(Hyperparameters(lr=0.1, momentum=0.5).to_dict(), Hyperparameters().to_dict())
+    assert differing(values, defaults) == now == {"lr": 0.1, "momentum": 0.5}
+    assert set(differing(flat_values(later(sharpness=0.7)), defaults)) == {"sharpness"}
 
 
 def test_defaults_are_those_that_ids_stand_for(tmp_path: Path) -> None:
@@ -123,7 +120,7 @@ def test_defaults_are_those_that_ids_stand_for(tmp_path: Path) -> None:
     (experiment,) = record["experiments"]
     named = {*TINY, "epochs"}
     then = {name: value for name, value in experiment["hyperparameters"].items() if name not in named}
-    now = dataclasses.asdict(Hyperparameters())
+    now = Hyperparameters().to_dict()
     assert {name: now[name] for name in then} == then
     assert [now[name] for name in sorted(named)] == [64, 10, 64, "resnet18", {}]
 

@@ -41,7 +41,7 @@ def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> Fi
     """Return the first fold of a toy task."""
     competition, samples = open_competition(toy_of(task), folder / task)
     folds = make_folds(competition.folds, samples, class_names=competition.classes)
-    sides, cache = hyperparameters.sides(hyperparameters.image_size), folder / "cache"
+    sides, cache = hyperparameters.images.decoded_sides, folder / "cache"
     return fold_data(
         competition, samples, folds, 0, hyperparameters,
         inputs=train_inputs(competition, samples, sides, cache),
@@ -126,7 +126,9 @@ def watch_of(
     scaler = torch.amp.GradScaler("cpu", enabled=fp16)
     hyperparameters = parse_hyperparameters({"clip_norm": clip_norm}, where="here")
     ids = np.array(["a", "b", "c"])
-    return GradientWatch(layer, ids, hyperparameters, scaler=scaler, device=CPU, warn=warnings.append)
+    return GradientWatch(
+        layer, ids, hyperparameters.optimizer.clip_norm, scaler=scaler, device=CPU, warn=warnings.append
+    )
 
 
 def step(watch: GradientWatch, layer: nn.Linear, norm: float, *, epoch: int = 1, number: int = 0) -> None:
@@ -283,10 +285,12 @@ def test_rounding_is_not_what_tells_samples_apart(tmp_path: Path) -> None:
     data = data_of("regression", tmp_path, hyperparameters)
     small = np.array([[1e-9], [3e-9]], dtype=np.float32)
     warnings: list[TrialWarning] = []
-    ConstantWatch(data, hyperparameters, warnings.append).see(1, small)
-    ConstantWatch(data, hyperparameters, warnings.append).see(1, small[:1])
+    ConstantWatch(data, hyperparameters.training.epochs, warnings.append).see(1, small)
+    ConstantWatch(data, hyperparameters.training.epochs, warnings.append).see(1, small[:1])
     assert not warnings
-    ConstantWatch(data, hyperparameters, warnings.append).see(1, np.array([[100], [100.00001]], dtype=np.float32))
+    ConstantWatch(data, hyperparameters.training.epochs, warnings.append).see(
+        1, np.array([[100], [100.00001]], dtype=np.float32)
+    )
     assert len(warnings) == 1
 
 

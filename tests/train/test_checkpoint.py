@@ -73,7 +73,11 @@ def made_up_data() -> FitData:
 
 def data_for(hyperparameters: Hyperparameters) -> FitData:
     data = made_up_data()
-    return dataclasses.replace(data, inner_rows=np.arange(45, 52)) if hyperparameters.epoch_rule == "inner" else data
+    return (
+        dataclasses.replace(data, inner_rows=np.arange(45, 52))
+        if hyperparameters.training.epoch_rule == "inner"
+        else data
+    )
 
 
 def outcome(fit: Fit) -> tuple[bytes, bytes, list[tuple[float | None, ...]]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,14 +46,14 @@ class Network(nn.Module):
         return ((name, weight) for name, weight in self.named_parameters() if weight.ndim > 1)
 
 
-def params(**values: object) -> Hyperparameters:
-    return Hyperparameters(**{"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0, "momentum": 0.0, **values})  # type: ignore[arg-type]
+def params(**values: Any) -> Hyperparameters:
+    return Hyperparameters(**{"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0, "momentum": 0.0, **values})
 
 
 def trained(hyperparameters: Hyperparameters, *, num_steps: int = 3) -> Network:
     model = Network()
-    optimizer = make_optimizer(model, hyperparameters)  # type: ignore[arg-type]
-    constrain(optimizer, model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters.optimizer)  # type: ignore[arg-type]
+    constrain(optimizer, model, hyperparameters.optimizer)
     for _ in range(num_steps):
         optimizer.zero_grad()
         functional.cross_entropy(model(INPUTS), CLASSES).backward()  # type: ignore[no-untyped-call]
@@ -117,8 +118,8 @@ def test_biases_and_normalisation_are_left_alone(values: dict[str, object]) -> N
 
 def test_by_default_no_hook_is_there() -> None:
     model = Network()
-    optimizer = make_optimizer(model, params())  # type: ignore[arg-type]
-    constrain(optimizer, model, params())
+    optimizer = make_optimizer(model, params().optimizer)  # type: ignore[arg-type]
+    constrain(optimizer, model, params().optimizer)
     assert not optimizer._optimizer_step_post_hooks
 
 
@@ -140,7 +141,7 @@ def test_a_pattern_that_no_weight_is_named_like_is_an_error() -> None:
 def test_frozen_weights_stay_as_they_are() -> None:
     model, hyperparameters = Network(), params(l1=1.0, **MAX_NORM)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    constrain(optimizer, model, hyperparameters)
+    constrain(optimizer, model, hyperparameters.optimizer)
     model.network.body.requires_grad_(False)
     before = model.get_parameter("network.body.weight").clone()
     functional.cross_entropy(model(INPUTS), CLASSES).backward()  # type: ignore[no-untyped-call]
@@ -178,7 +179,7 @@ def test_l1_goes_by_the_learning_rate_of_each_group() -> None:
     model = Network()
     body, fc = (weight for _, weight in model.weights())
     optimizer = torch.optim.SGD([{"params": [body], "lr": 0.0}, {"params": [fc], "lr": 0.1}])
-    constrain(optimizer, model, params(l1=10.0))
+    constrain(optimizer, model, params(l1=10.0).optimizer)
     before = body.clone()
     functional.cross_entropy(model(INPUTS), CLASSES).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -189,9 +190,9 @@ def test_l1_goes_by_the_learning_rate_of_each_group() -> None:
 @pytest.mark.parametrize("gradient", [1.0, float("inf")])
 def test_a_step_that_the_gradient_scaler_skips_moves_nothing(gradient: float) -> None:
     model, hyperparameters = Network(), params(l1=1.0)
-    optimizer = make_optimizer(model, hyperparameters)  # type: ignore[arg-type]
+    optimizer = make_optimizer(model, hyperparameters.optimizer)  # type: ignore[arg-type]
     assert getattr(optimizer, "_step_supports_amp_scaling", False)
-    constrain(optimizer, model, hyperparameters)
+    constrain(optimizer, model, hyperparameters.optimizer)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     before = model.get_parameter("network.fc.weight").clone()
     scaler.scale(functional.cross_entropy(model(INPUTS), CLASSES) * gradient).backward()  # type: ignore[no-untyped-call]

@@ -43,8 +43,8 @@ def changed(model: Model, before: dict[str, torch.Tensor]) -> set[str]:
 @pytest.mark.parametrize("shapes", [PLAIN, MASKS, TABLE], ids=["classifier", "unet", "table"])
 def test_only_what_is_fresh_moves_while_the_rest_is_frozen(optimizer: Optimizer, shapes: Shapes) -> None:
     model = small(shapes)
-    freezing = Freezing(model, FROZEN)
-    made = make_optimizer(model, Hyperparameters(optimizer=optimizer, lr=1e-2, weight_decay=0.5))
+    freezing = Freezing(model, FROZEN.model)
+    made = make_optimizer(model, Hyperparameters(optimizer=optimizer, lr=1e-2, weight_decay=0.5).optimizer)
     before = copy.deepcopy(model.state_dict())
     for epoch in (1, 2):
         freezing.start_epoch(epoch)
@@ -62,7 +62,7 @@ def test_only_what_is_fresh_moves_while_the_rest_is_frozen(optimizer: Optimizer,
 
 def test_frozen_batch_norms_predict_and_all_others_train() -> None:
     model = small(MASKS)
-    freezing = Freezing(model, FROZEN)
+    freezing = Freezing(model, FROZEN.model)
     freezing.start_epoch(1)
     norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     assert {module.training for name, module in norms.items() if "encoders" in name} == {False}
@@ -74,7 +74,7 @@ def test_frozen_batch_norms_predict_and_all_others_train() -> None:
 
 def test_what_is_trained_is_a_function_of_the_epoch_alone() -> None:
     model = small()
-    freezing = Freezing(model, FROZEN)
+    freezing = Freezing(model, FROZEN.model)
 
     def state(epoch: int) -> list[bool]:
         freezing.start_epoch(epoch)
@@ -86,9 +86,9 @@ def test_what_is_trained_is_a_function_of_the_epoch_alone() -> None:
 
 
 def test_it_says_when_other_parameters_than_before_are_trained() -> None:
-    freezing = Freezing(small(), FROZEN)
+    freezing = Freezing(small(), FROZEN.model)
     assert [freezing.start_epoch(epoch) for epoch in (1, 2, 3, 4)] == [True, False, True, False]
-    resumed = Freezing(small(), FROZEN)
+    resumed = Freezing(small(), FROZEN.model)
     assert resumed.start_epoch(3) is False
 
 
@@ -96,7 +96,7 @@ def test_what_the_library_has_fixed_stays_fixed() -> None:
     model = small()
     fixed = next(model.parameters())
     fixed.requires_grad_(False)
-    freezing = Freezing(model, FROZEN)
+    freezing = Freezing(model, FROZEN.model)
     for epoch in (1, 3):
         freezing.start_epoch(epoch)
         assert not fixed.requires_grad
@@ -104,8 +104,8 @@ def test_what_the_library_has_fixed_stays_fixed() -> None:
 
 def test_a_gradient_from_before_does_not_move_what_is_frozen() -> None:
     model = small()
-    freezing = Freezing(model, FROZEN)
-    optimizer = make_optimizer(model, FROZEN)
+    freezing = Freezing(model, FROZEN.model)
+    optimizer = make_optimizer(model, FROZEN.optimizer)
     model(torch.rand(4, 3, 16, 16)).sum().backward()
     freezing.start_epoch(1)
     before = copy.deepcopy(model.state_dict())
@@ -117,9 +117,9 @@ def test_a_gradient_from_before_does_not_move_what_is_frozen() -> None:
     ("values", "is_frozen"),
     [({"pretrained": True}, True), ({"init_from": {"image_size": 32}}, True), ({}, False)],
 )
-def test_without_weights_to_start_from_nothing_is_frozen(values: dict[str, object], is_frozen: bool) -> None:
+def test_without_weights_to_start_from_nothing_is_frozen(values: dict[str, JsonValue], is_frozen: bool) -> None:
     model = small()
-    freezing = Freezing(model, Hyperparameters(freeze_epochs=2, **values))  # type: ignore[arg-type]
+    freezing = Freezing(model, Hyperparameters(freeze_epochs=2, **values).model)
     freezing.start_epoch(1)
     assert freezing.is_frozen(1) is is_frozen
     assert all(parameter.requires_grad for parameter in model.parameters()) is not is_frozen

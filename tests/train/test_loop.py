@@ -21,7 +21,7 @@ from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.batches import Batch, EpochBatches, load
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.types import EpochMetrics, IntArray
+from kaggle_ray.types import EpochMetrics, IntArray, JsonValue
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 BASE = parse_hyperparameters({**TINY, "epochs": 3, "lr": 1e-2}, where="here")
@@ -33,7 +33,7 @@ def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     samples = open_competition(COMPETITION, toy_data)[1]
     samples = dataclasses.replace(samples, train_only=np.arange(len(samples.train_ids)) == 5)
     folds = make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
-    sides = BASE.sides(BASE.image_size)
+    sides = BASE.images.decoded_sides
     images = open_train(COMPETITION, samples, sides, tmp_path_factory.mktemp("cache"))
     return [
         FitData(
@@ -70,8 +70,8 @@ def losses(history: list[EpochMetrics]) -> list[tuple[float, float, float]]:
     return [(epoch.train_loss, epoch.valid_loss, epoch.score) for epoch in history]
 
 
-def changed(hyperparameters: Hyperparameters = BASE, **values: object) -> Hyperparameters:
-    return dataclasses.replace(hyperparameters, **values)  # type: ignore[arg-type]
+def changed(hyperparameters: Hyperparameters = BASE, **values: JsonValue) -> Hyperparameters:
+    return hyperparameters.replace(**values)
 
 
 # The same bits ------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_
     for data in folds_data:
         yielded.clear()
         _, done = fitted(data, changed(batch_size=batch_size))
-        assert len(yielded) == BASE.epochs
+        assert len(yielded) == BASE.training.epochs
         for batches in yielded:
             assert sorted(np.concatenate(batches).tolist()) == data.train_rows.tolist()
             assert all(1 <= len(batch) <= batch_size for batch in batches)
@@ -165,7 +165,7 @@ def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_
 def test_each_epoch_has_an_order_of_its_own(data: FitData, yielded: list[list[IntArray]]) -> None:
     fitted(data)
     orders = {tuple(np.concatenate(batches).tolist()) for batches in yielded}
-    assert len(orders) == BASE.epochs
+    assert len(orders) == BASE.training.epochs
 
 
 def test_a_rows_augmentation_does_not_depend_on_the_batch_that_it_comes_in(data: FitData) -> None:

@@ -125,7 +125,7 @@ def test_each_head_has_the_loss_that_is_named_for_it_or_its_default() -> None:
     target = np.array([[0, 1, 0, 10.0], [2, 1, 1, 20.0], [2, 0, 0, 30.0], [1, 0, 1, 40.0]])
     args: dict[str, JsonValue] = {"age": {"loss": "huber", "delta": 0.5}, "tags": {"pos_weight": 3, "loss": "bce"}}
     hyperparameters = Hyperparameters(loss="by_head", loss_args=args)
-    outputs = make_outputs(heads, target, np.arange(4), hyperparameters)
+    outputs = make_outputs(heads, target, np.arange(4), hyperparameters.loss)
     assert isinstance(outputs, Outputs)
     logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     targets = outputs.soft_targets(torch.from_numpy(target))
@@ -145,13 +145,13 @@ def test_hyperparameters_name_the_loss_of_masks_and_labels_are_smoothed_there_to
     masks = torch.tensor([0, 255, 51], dtype=torch.uint8).view(1, 1, 3, 1)
     hyperparameters = Hyperparameters(loss="bce", loss_args={"pos_weight": "balanced"}, label_smoothing=0.2)
     target = np.array([[1, 1, 1], [0, 0, 1], [0, 0, 0]])
-    outputs = make_outputs([MASK], target, np.array([1, 2]), hyperparameters)
+    outputs = make_outputs([MASK], target, np.array([1, 2]), hyperparameters.loss)
     targets = outputs.soft_targets(masks)
     assert targets.flatten().tolist() == pytest.approx([0.1, 0.9, 0.26])
     logits = torch.ones(1, 1, 1, 3)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.tensor(5.0))
     assert outputs.mean_loss(logits, targets).item() == pytest.approx(expected.item())
-    several = make_outputs([MASKS], target, np.array([0]), Hyperparameters(label_smoothing=0.3))
+    several = make_outputs([MASKS], target, np.array([0]), Hyperparameters(label_smoothing=0.3).loss)
     shares = several.soft_targets(torch.full((1, 1, 1, 1), 2, dtype=torch.uint8))
     assert shares.flatten().tolist() == pytest.approx([0.1, 0.1, 0.8])
 
@@ -163,7 +163,7 @@ def test_hyperparameters_name_the_loss_of_masks_and_labels_are_smoothed_there_to
 def test_class_weights_have_a_mean_of_1_over_the_training_rows(weights: JsonValue, ratio: int | None) -> None:
     target = np.array([0] * 6 + [1] * 2 + [2] * 3 + [1] * 50)
     hyperparameters = Hyperparameters(loss="cross_entropy", loss_args={"class_weights": weights})
-    outputs = make_outputs([KIND], target, np.arange(11), hyperparameters)
+    outputs = make_outputs([KIND], target, np.arange(11), hyperparameters.loss)
     targets = outputs.soft_targets(torch.from_numpy(target[:11]))
     losses_N = outputs.sample_losses(torch.zeros(11, 3), targets)
     assert losses_N.mean().item() == pytest.approx(np.log(3), rel=1e-6)
@@ -186,7 +186,7 @@ def test_only_the_ratios_of_class_weights_count() -> None:
 
 def test_a_class_without_training_rows_weighs_1() -> None:
     target, hyperparameters = np.array([0, 0, 0, 2]), Hyperparameters(loss_args={"class_weights": "balanced"})
-    outputs = make_outputs([KIND], target, np.arange(4), hyperparameters)
+    outputs = make_outputs([KIND], target, np.arange(4), hyperparameters.loss)
     losses_N = outputs.sample_losses(torch.zeros(3, 3), torch.eye(3)) / np.log(3)
     assert losses_N.tolist() == pytest.approx([4 / 6, 1, 4 / 2])
 
@@ -194,7 +194,7 @@ def test_a_class_without_training_rows_weighs_1() -> None:
 def test_a_balanced_pos_weight_is_the_absent_over_the_present_ones() -> None:
     target = np.array([[1, 1], [0, 1], [0, 1], [0, 1]])
     hyperparameters = Hyperparameters(loss="bce", loss_args={"pos_weight": "balanced"})
-    outputs = make_outputs([TAGS], target, np.arange(4), hyperparameters)
+    outputs = make_outputs([TAGS], target, np.arange(4), hyperparameters.loss)
     losses_N = outputs.sample_losses(torch.zeros(3, 2), torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])) / np.log(2)
     assert losses_N.tolist() == pytest.approx([1, (3 + 1) / 2, 1])
 

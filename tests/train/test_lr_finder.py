@@ -61,7 +61,7 @@ def test_the_suggested_rate_trains_better_than_a_much_smaller_one_and_stays_fini
     data: FitData, sweep: LrSweep
 ) -> None:
     def loss(lr: float) -> float:
-        return list(Fit(data, dataclasses.replace(BASE, lr=lr), SETTINGS).epochs())[-1].train_loss
+        return list(Fit(data, BASE.replace(lr=lr), SETTINGS).epochs())[-1].train_loss
 
     assert sweep.suggestion is not None
     assert 1e-3 <= sweep.suggestion <= 0.3
@@ -79,21 +79,21 @@ def test_the_rates_grow_by_the_same_factor_over_the_range(data: FitData, sweep: 
 
 
 def test_it_is_a_function_of_its_arguments_and_of_neither_lr_nor_schedule(data: FitData, sweep: LrSweep) -> None:
-    other = dataclasses.replace(BASE, lr=5.0, schedule="step", schedule_args={"every": 1})
+    other = BASE.replace(lr=5.0, schedule="step", schedule_args={"every": 1})
     assert find_lr(data, other, SETTINGS) == sweep
-    assert find_lr(data, dataclasses.replace(BASE, seed=1), SETTINGS) != sweep
+    assert find_lr(data, BASE.replace(seed=1), SETTINGS) != sweep
 
 
 def test_it_ends_where_the_loss_diverges(data: FitData) -> None:
-    sgd = find_lr(data, dataclasses.replace(BASE, optimizer="sgd"), SETTINGS, highest=1e4)
+    sgd = find_lr(data, BASE.replace(optimizer="sgd"), SETTINGS, highest=1e4)
     assert sgd.lrs[-1] < 1e3
     assert all(math.isfinite(loss) for loss in sgd.losses)
 
 
 def test_the_first_loss_is_that_of_the_untrained_model_on_its_first_batch(data: FitData, sweep: LrSweep) -> None:
     """So real losses and batches are used: an epoch at a rate of nearly nothing measures the same."""
-    epoch = next(Fit(data, dataclasses.replace(BASE, lr=1e-12, epochs=1), SETTINGS).epochs())
-    num_batches = math.ceil(len(data.train_rows) / BASE.batch_size)
+    epoch = next(Fit(data, BASE.replace(lr=1e-12, epochs=1), SETTINGS).epochs())
+    num_batches = math.ceil(len(data.train_rows) / BASE.training.batch_size)
     assert np.mean(sweep.losses[:num_batches]) == pytest.approx(epoch.train_loss, rel=1e-3)
 
 
@@ -117,7 +117,7 @@ def test_experiments_of_every_kind_can_be_tested(data: FitData, values: dict[str
     side = values.get("image_size", 8)
     pixels = np.random.default_rng(0).integers(0, 256, (60, side, side, 3), dtype=np.uint8)
     larger = dataclasses.replace(data, inputs=dataclasses.replace(data.inputs, images=Images.of_array(pixels)))
-    found = find_lr(larger, dataclasses.replace(BASE, **values), SETTINGS, num_steps=15)
+    found = find_lr(larger, BASE.replace(**values), SETTINGS, num_steps=15)
     assert len(found.lrs) >= 10
 
 
@@ -154,7 +154,7 @@ def test_the_process_is_as_it_was(data: FitData) -> None:
         find_lr(data, BASE, SETTINGS, num_steps=12)
         assert process_state() == before
         with pytest.raises(RuntimeError):  # the toy's images are too small for this network
-            find_lr(data, dataclasses.replace(BASE, model="resnet9", model_args={"stem_stride": 4}), SETTINGS)
+            find_lr(data, BASE.replace(model="resnet9", model_args={"stem_stride": 4}), SETTINGS)
         assert process_state() == before
     finally:
         torch.set_float32_matmul_precision("highest")

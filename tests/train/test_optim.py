@@ -26,7 +26,7 @@ def network() -> Model:
 
 
 def trained(model: Model, hyperparameters: Hyperparameters, num_steps: int = 3) -> None:
-    optimizer = make_optimizer(model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters.optimizer)
     images = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     for _ in range(num_steps):
         model(images).square().sum().backward()
@@ -40,8 +40,8 @@ def test_weight_decay_spares_biases_and_normalisation_and_every_parameter_is_in_
     optimizer: str, model: str
 ) -> None:
     built = build_model(model, Shapes(num_outputs=2))
-    hyperparameters = Hyperparameters(optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
-    decayed, spared = make_optimizer(built, hyperparameters).param_groups
+    hyperparameters = Hyperparameters(optimizer=optimizer, weight_decay=0.1)
+    decayed, spared = make_optimizer(built, hyperparameters.optimizer).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
     assert all(parameter.ndim > 1 for parameter in decayed["params"])
     normalised = {
@@ -60,7 +60,7 @@ def test_weight_decay_spares_biases_and_normalisation_and_every_parameter_is_in_
 def test_every_optimizer_is_torchs_and_moves_every_parameter(optimizer: Optimizer) -> None:
     model = network()
     hyperparameters = Hyperparameters(optimizer=optimizer, lr=1e-2)
-    assert type(make_optimizer(model, hyperparameters)) is CLASSES[optimizer]
+    assert type(make_optimizer(model, hyperparameters.optimizer)) is CLASSES[optimizer]
     before = copy.deepcopy(model.state_dict())
     trained(model, hyperparameters)
     for name, parameter in model.named_parameters():
@@ -71,14 +71,14 @@ def test_every_optimizer_is_torchs_and_moves_every_parameter(optimizer: Optimize
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_optimizer_is_fused_where_torch_can(optimizer: Optimizer) -> None:
-    made = make_optimizer(network(), Hyperparameters(optimizer=optimizer))
+    made = make_optimizer(network(), Hyperparameters(optimizer=optimizer).optimizer)
     assert made.defaults.get("fused") is (True if optimizer in ("adamw", "sgd", "adam", "adagrad") else None)
 
 
 def test_the_optimizers_take_the_hyperparameters() -> None:
     def group(optimizer: Optimizer) -> dict[str, object]:
         return make_optimizer(
-            network(), Hyperparameters(optimizer=optimizer, lr=0.5, momentum=0.8, beta2=0.95)
+            network(), Hyperparameters(optimizer=optimizer, lr=0.5, momentum=0.8, beta2=0.95).optimizer
         ).param_groups[0]
 
     assert all(group(optimizer)["lr"] == 0.5 for optimizer in OPTIMIZERS)
@@ -94,7 +94,7 @@ def test_the_optimizers_take_the_hyperparameters() -> None:
 def test_weight_decay_is_decoupled_where_it_says_so(optimizer: Optimizer, is_decoupled: bool) -> None:
     """Without a slope of the loss, a decoupled decay shrinks by lr * decay; a coupled one is scaled to about lr."""
     model = network()
-    made = make_optimizer(model, Hyperparameters(optimizer=optimizer, lr=1e-3, weight_decay=0.1))
+    made = make_optimizer(model, Hyperparameters(optimizer=optimizer, lr=1e-3, weight_decay=0.1).optimizer)
     before = model.network[0].weight.detach().clone()  # type: ignore[index]
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -133,14 +133,14 @@ def test_what_has_no_gradient_is_neither_moved_nor_decayed(optimizer: Optimizer)
     hyperparameters = Hyperparameters(optimizer=optimizer, lr=1e-2, weight_decay=0.5)
     trained(model, hyperparameters, num_steps=5)
     assert torch.equal(convolution, before)
-    groups = make_optimizer(model, hyperparameters).param_groups
+    groups = make_optimizer(model, hyperparameters.optimizer).param_groups
     assert any(parameter is convolution for group in groups for parameter in group["params"])  # for when it thaws
 
 
 def factors(model: Model, layer_decay: float) -> dict[str, float]:
     """Return the name of each parameter -> its learning rate over the head's."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay, lr=0.5))
+    groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay, lr=0.5).optimizer)
     assert all(group["lr"] == 0.5 * group[LR_FACTOR] for group in groups)
     return {names[id(parameter)]: group[LR_FACTOR] for group in groups for parameter in group["params"]}
 
@@ -178,6 +178,6 @@ def test_every_parameter_is_in_one_group_whatever_the_model(layer_decay: float) 
         ("unet", masks),
     ):
         model = build_model(name, shapes)
-        groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay))
+        groups = parameter_groups(model, Hyperparameters(layer_decay=layer_decay).optimizer)
         placed = [id(parameter) for group in groups for parameter in group["params"]]
         assert sorted(placed) == sorted(id(parameter) for parameter in model.parameters())

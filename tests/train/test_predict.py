@@ -18,7 +18,7 @@ from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.predict import Predictor
-from kaggle_ray.types import FloatArray, IntArray
+from kaggle_ray.types import FloatArray, IntArray, JsonValue
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 SIZE = 16
@@ -51,8 +51,8 @@ def model(head: Head) -> Model:
     return build_model("small_resnet", Shapes(num_outputs=head.num_outputs), model_args={"width": 8})
 
 
-def predictor(model: Model, head: Head, settings: Settings = SETTINGS, **values: object) -> Predictor:
-    hyperparameters = Hyperparameters(**{"image_size": SIZE, "batch_size": 8, **values})  # type: ignore[arg-type]
+def predictor(model: Model, head: Head, settings: Settings = SETTINGS, **values: JsonValue) -> Predictor:
+    hyperparameters = Hyperparameters(**{"image_size": SIZE, "batch_size": 8, **values})
     return Predictor(model, Outputs([head], ALL % 2), hyperparameters, settings, mask_size=None)
 
 
@@ -151,7 +151,7 @@ def segmenter() -> Model:
 
 
 def predict_masks(
-    model: Model, pixels: Pixels, *, mask_size: tuple[int, int] = (SIZE, SIZE), **values: object
+    model: Model, pixels: Pixels, *, mask_size: tuple[int, int] = (SIZE, SIZE), **values: JsonValue
 ) -> FloatArray:
     hyperparameters = Hyperparameters(**{"image_size": pixels.shape[1], "batch_size": 8, **values})
     by = Predictor(model, PixelOutputs(MASK), hyperparameters, SETTINGS, mask_size=mask_size)

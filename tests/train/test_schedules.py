@@ -45,7 +45,7 @@ def params(name: ScheduleName, *, epochs: int = 5, **values: Any) -> Hyperparame
 def made(hyperparameters: Hyperparameters, steps_per_epoch: int) -> tuple[Optimizer, Schedule]:
     layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     model = Model(Network(module=layers, fresh=(layers[-1],)), Shapes(num_outputs=2))
-    optimizer = make_optimizer(model, hyperparameters)
+    optimizer = make_optimizer(model, hyperparameters.optimizer)
     return optimizer, make_schedule(optimizer, hyperparameters, steps_per_epoch)
 
 
@@ -65,7 +65,7 @@ def walk(optimizer: Optimizer, schedule: Schedule, steps: range, steps_per_epoch
 def rates(hyperparameters: Hyperparameters, steps_per_epoch: int) -> list[float]:
     """Return the head's learning rate in each step of a run."""
     optimizer, schedule = made(hyperparameters, steps_per_epoch)
-    steps = range(steps_per_epoch * hyperparameters.epochs)
+    steps = range(steps_per_epoch * hyperparameters.training.epochs)
     return [of_groups[0] for of_groups in walk(optimizer, schedule, steps, steps_per_epoch)]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import LossHyperparameters
 from kaggle_ray.data.head import Head
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.train.losses.class_weights import is_softmax
@@ -75,26 +75,26 @@ class DistillationLosses:
 
 
 def make_distillation_losses(
-    outputs: Outputs | PixelOutputs, heads: Sequence[Head], hyperparameters: Hyperparameters
+    outputs: Outputs | PixelOutputs, heads: Sequence[Head], given: LossHyperparameters
 ) -> DistillationLosses:
     """Return the loss of a student.
 
     Raises:
         ConfigError: the heads are none that can be taught.
     """
-    check_distillation(heads, hyperparameters)
+    check_distillation(heads, given)
     assert isinstance(outputs, Outputs)
     return DistillationLosses(
         outputs=outputs,
-        weight=hyperparameters.distill_weight,
-        temperature=hyperparameters.temperature,
+        weight=given.distill_weight,
+        temperature=given.temperature,
         activation="softmax" if is_softmax(heads[0]) else "sigmoid",
     )
 
 
-def check_distillation(heads: Sequence[Head], hyperparameters: Hyperparameters) -> None:
+def check_distillation(heads: Sequence[Head], given: LossHyperparameters) -> None:
     """Raise ConfigError where ``distill_from`` is set and the heads are not one of classes or labels."""
-    if hyperparameters.distill_from and (len(heads) != 1 or heads[0].task not in _TASKS):
+    if given.distill_from and (len(heads) != 1 or heads[0].task not in _TASKS):
         raise ConfigError(
             f"hyperparameter 'distill_from': expected one head of {', '.join(_TASKS)}, got "
             f"{', '.join(f'{head.name} ({head.task})' for head in heads)}. Leave it empty."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import LossHyperparameters
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.losses.class_weights import count_classes, is_softmax
@@ -21,7 +21,7 @@ from kaggle_ray.types import IntArray, Target
 
 
 def make_outputs(
-    heads: Sequence[Head], target: Rows, train_rows: IntArray, hyperparameters: Hyperparameters
+    heads: Sequence[Head], target: Rows, train_rows: IntArray, given: LossHyperparameters
 ) -> Outputs | PixelOutputs:
     """Return how a fold's heads are trained on; scales and class weights are those of the training rows.
 
@@ -29,15 +29,13 @@ def make_outputs(
         heads: of the competition.
         target: (N,) or (N, T) of all rows; of masks (N, pixels) class numbers.
         train_rows: (n,) positions of the rows to train on.
-        hyperparameters: which name the loss.
+        given: names the loss.
 
     Raises:
         ConfigError: the loss or an argument of it is unknown, out of range, or of another task.
     """
-    smoothing = hyperparameters.label_smoothing
-    losses = make_losses(
-        heads, hyperparameters.loss, hyperparameters.loss_args, lambda place: count_classes(place, target, train_rows)
-    )
+    smoothing = given.label_smoothing
+    losses = make_losses(heads, given.name, given.args, lambda place: count_classes(place, target, train_rows))
     if heads[0].task == "segmentation":
         return PixelOutputs(heads[0], label_smoothing=smoothing, loss=losses[0])
     return Outputs(heads, target[train_rows], label_smoothing=smoothing, losses=losses)

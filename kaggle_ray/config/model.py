@@ -1,0 +1,51 @@
+"""The hyperparameters of the network, and of what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaggle_ray.config.part import called, check_types, require
+from kaggle_ray.types import JsonValue
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+"""Endings of files of weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelHyperparameters:
+    """Which network is trained, and the weights that it starts from."""
+
+    name: str = field(default="resnet18", metadata=called("model"))
+    """A name of ``kaggle_ray.models``: our own, torchvision's, ``timm/<name>``, or ``smp/<architecture>`` for masks."""
+    args: Mapping[str, JsonValue] = field(default_factory=dict, metadata=called("model_args"))
+    """Keyword arguments of the model's builder, such as ``{"width": 24}``; of a library's model also ``weights``, the
+    library's name of some or a file, which ``pretrained`` then loads."""
+    head: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
+    "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
+    pretrained: bool = False
+    """Start from the library's own weights (downloaded by it at the first use)."""
+    init_from: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Start from the weights, of the same fold, of the same experiment with these values instead, such as
+    ``{"image_size": 64}``: that experiment is run first. Empty starts afresh."""
+    freeze_epochs: int = 0
+    """First epochs in which only what is not pretrained is trained: the head, a U-Net's decoder, a table's branch.
+    Without ``pretrained`` or ``init_from`` nothing is frozen."""
+
+    def __post_init__(self) -> None:
+        """Check every value's type and range. Raises ConfigError."""
+        check_types(self)
+        require(self.freeze_epochs >= 0, "freeze_epochs", "at least 0", self.freeze_epochs)
+        require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
+
+    @property
+    def weights_file(self) -> str | None:
+        """The file of weights that ``args`` names, None where there is none."""
+        weights = self.args.get("weights")
+        return str(weights) if names_a_file(weights) else None
+
+
+def names_a_file(weights: object) -> bool:
+    """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
+    return isinstance(weights, str) and (weights.endswith(WEIGHTS_SUFFIXES) or "/" in weights)

@@ -1,0 +1,44 @@
+"""The hyperparameters of the loop: how long it goes on, in which batches, and which epoch's weights predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaggle_ray.config.part import check_types, require
+from kaggle_ray.types import EpochRule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingHyperparameters:
+    """How long the training goes on, in which batches, and which epoch's weights predict."""
+
+    batch_size: int = 64
+    """Samples per optimizer step, those of all processes together."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, where it does not fit into memory at once."""
+    epochs: int = 10
+    """Passes over the training rows."""
+    epoch_rule: EpochRule = "last"
+    """Which epoch's weights predict. ``last``: the budget's end; ``inner``: the best on an inner split of the training
+    rows, which is not trained on; ``other_folds``: for each fold the epoch that is best on the others' rows;
+    ``scored_fold``: the best on the very rows that are scored, which is a selection and gets no honest score."""
+    inner_share: float = 0.1
+    """Share of the training rows that ``epoch_rule`` inner holds out."""
+    patience: int = 0
+    """Evaluations without a better one after which training ends early, for ``epoch_rule`` inner and scored_fold; 0
+    trains for all epochs."""
+    evaluate_every: int = 1
+    """Epochs from one evaluation to the next; the last epoch is always evaluated."""
+    seed: int = 0
+    """Seed of all that is random: first weights, order, augmentation, dropout."""
+
+    def __post_init__(self) -> None:
+        """Check every value's type and range. Raises ConfigError."""
+        check_types(self)
+        for name in ("batch_size", "epochs", "accumulate", "evaluate_every"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(self.patience >= 0, "patience", "at least 0", self.patience)
+        if self.epoch_rule in ("last", "other_folds"):
+            require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
+        require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
+        require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)
