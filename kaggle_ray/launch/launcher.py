@@ -10,7 +10,17 @@ from kaggle_ray.train.context import TrialContext
 
 
 class Launcher(Protocol):
-    """Runs a source's trials somewhere, several at once where it can."""
+    """Runs a source's trials somewhere, several at once where it can.
+
+    >>> from kaggle_ray import Launcher
+    >>> class Announced:
+    ...     def __init__(self, launcher):
+    ...         self.launcher = launcher
+    ...
+    ...     def run(self, source, context, emit):
+    ...         print("begins")
+    ...         self.launcher.run(source, context, emit)
+    """
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """Run trials until the source is done, recording each result and emitting its events from this process.

@@ -13,12 +13,22 @@ from kaggle_ray.types import FULL_DATA, Experiment, Trial, TrialResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """Nothing to start before another trial has ended."""
+    """Nothing to start before another trial has ended.
+
+    >>> from kaggle_ray import Wait
+    >>> Wait()
+    Wait()
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """Nothing to start any more."""
+    """Nothing to start any more.
+
+    >>> from kaggle_ray import Done, ListSource
+    >>> ListSource([], 5, lambda trial: None).next()
+    Done()
+    """
 
 
 class TrialSource(Protocol):
@@ -26,6 +36,11 @@ class TrialSource(Protocol):
 
     A source is made anew whenever a run is begun or resumed (see ``MakeSource``); its decisions follow from the results
     alone, so that a resumed run decides as one that was never stopped.
+
+    >>> from kaggle_ray import ListSource, TrialSource
+    >>> source: TrialSource = ListSource([], 5, lambda trial: None)
+    >>> source.results
+    ()
     """
 
     @property
@@ -57,7 +72,15 @@ MakeSource = Callable[[Sequence[Experiment], int, Ended], TrialSource]
 
 
 class ListSource:
-    """Every fold of every experiment, one experiment after the other, so that the first are complete early."""
+    """Every fold of every experiment, one experiment after the other, so that the first are complete early.
+
+    >>> from kaggle_ray import ListSource
+    >>> class LastFirst(ListSource):
+    ...     def __init__(self, experiments, num_folds, ended):
+    ...         super().__init__(experiments[::-1], num_folds, ended)
+    >>> LastFirst([], 5, lambda trial: None).next()
+    Done()
+    """
 
     def __init__(self, experiments: Sequence[Experiment], num_folds: int | None, ended: Ended) -> None:
         """Leave out the trials that ``ended`` knows a result of: a rerun is a resume.
