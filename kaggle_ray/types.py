@@ -139,6 +139,12 @@ class EpochMetrics:
     duration_s: float
     inner_score: float | None = None
     """Score on the inner split of the training rows, by which the epoch is chosen; None where there is none."""
+    samples_per_s: float | None = None
+    """Training samples per second of the epoch's steps, by all processes of the trial together; None where unknown."""
+    resident_bytes: int | None = None
+    """Memory of the trial's own process in RAM at the epoch's end, with pages that it shares; None off Linux."""
+    gpu_peak_bytes: int | None = None
+    """Most that the trial's own process took of its GPU during the epoch; None on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

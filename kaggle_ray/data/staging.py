@@ -15,6 +15,7 @@ from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.data.staging_source import RemoteFile, Source
 from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.progress import counted
 from kaggle_ray.types import JsonValue
 
 _MANIFEST = "manifest.json"
@@ -136,7 +137,8 @@ def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str
     (folder / _MANIFEST).unlink(missing_ok=True)
     target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        notes = dict(pool.map(lambda file: (file.name, _copy(source, file, target, folder, uri)), missing))
+        copied = pool.map(lambda file: (file.name, _copy(source, file, target, folder, uri)), missing)
+        notes = dict(counted("staging files", copied, num_total=len(missing)))
     manifest = {name: notes.get(name) or known[name] for name in wanted}
     partial = folder / f"{_MANIFEST}.partial"
     partial.write_text(json.dumps(manifest))

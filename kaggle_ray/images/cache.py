@@ -221,7 +221,7 @@ def _decode_all(paths: Sequence[Path], layout: Layout, into: Pixels) -> None:
         into[row] = pixels
         return None  # rather than keep all pixels in memory until the last one is there
 
-    errors = [error for error in map_in_threads(fill, range(len(paths))) if error is not None]
+    errors = [error for error in map_in_threads(fill, range(len(paths)), stage="decoding images") if error is not None]
     if errors:
         raise _undecodable(errors, len(paths))
 

@@ -50,7 +50,7 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
         known, stale = _known(connection, stamps)
         new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
         if new:
-            known |= dict(zip(new, map_in_threads(_digest_of, new), strict=True))
+            known |= dict(zip(new, map_in_threads(_digest_of, new, stage="reading files"), strict=True))
         if new or stale:
             now = int(time.time())
             with connection:

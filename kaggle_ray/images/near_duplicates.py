@@ -24,6 +24,7 @@ from kaggle_ray.images.alignment import compare, detail
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.perceptual_hash import PARTS, WHOLE, Hashes, low_frequencies, near_hashes, perceptual_hashes
 from kaggle_ray.images.unreadable import unreadable_files
+from kaggle_ray.progress import Counter
 from kaggle_ray.types import BoolArray, FloatArray, IntArray
 
 THUMB = 64
@@ -197,6 +198,7 @@ def _describe(thumbnails: _Thumbnails) -> _Described:
     of_whole, *of_parts = (np.zeros((num, 2), dtype=np.uint64) for _ in (WHOLE, *PARTS))
     first_of: dict[bytes, int] = {}
     first_equal = np.arange(num)
+    counter = Counter("comparing images", num)
     for rows in _blocks(num, _BLOCK_IMAGES):
         grey = thumbnails.read(rows)
         is_textured[rows] = detail(grey).std(axis=(1, 2)) >= _LEAST_DETAIL
@@ -204,6 +206,7 @@ def _describe(thumbnails: _Thumbnails) -> _Described:
             hashes[rows] = perceptual_hashes(low_frequencies(grey, part))
         for row, image in zip(rows.tolist(), grey, strict=True):
             first_equal[row] = first_of.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), row)
+        counter.add(len(rows))
     return _Described(is_textured=is_textured, of_whole=of_whole, of_parts=tuple(of_parts), first_equal=first_equal)
 
 

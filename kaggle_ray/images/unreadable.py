@@ -30,7 +30,8 @@ def unreadable_files(
             return str(error)
         return None
 
-    return {path: found for path, found in zip(paths, map_in_threads(reason, paths), strict=True) if found}
+    reasons = map_in_threads(reason, paths, stage="checking images")
+    return {path: found for path, found in zip(paths, reasons, strict=True) if found}
 
 
 def without_unreadable(samples: Samples, unreadable: Collection[Path], *, channels: int, cache_dir: Path) -> Samples:

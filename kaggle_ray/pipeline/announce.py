@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
+from kaggle_ray.progress import Listener, Progress, progress_told_to
 from kaggle_ray.reporters import Emit, FanOut, Reporter
-from kaggle_ray.reporters.events import InterruptReason, RunInterrupted, RunStarted, TrialEnded
+from kaggle_ray.reporters.events import InterruptReason, PreparationProgressed, RunInterrupted, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.train.preemption import Terminated
@@ -19,14 +21,44 @@ from kaggle_ray.types import TrialResult
 
 
 @contextmanager
-def announcing(plan: RunPlan, reporters: Sequence[Reporter]) -> Iterator[Emit]:
-    """Yield what tells all reporters, the run's events.jsonl among them; close them at the end."""
+def announcing(reporters: Sequence[Reporter]) -> Iterator[FanOut]:
+    """Yield what tells all reporters; within the context they hear how preparations get on. Close them at the end."""
+    fan_out = FanOut(reporters)
+    try:
+        with progress_told_to(throttled(lambda progress: fan_out.emit(PreparationProgressed(progress=progress)))):
+            yield fan_out
+    finally:
+        fan_out.close()
+
+
+@contextmanager
+def diary_of(plan: RunPlan, fan_out: FanOut) -> Iterator[Emit]:
+    """Yield what tells the reporters of a run that has its name, its events.jsonl among them."""
     diary = JsonlReporter(plan.run_dir / EVENTS_FILE)
-    fan_out = FanOut([diary, *reporters], competition=plan.competition.name, run_id=plan.run_id)
+    fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, reporter=diary)
     try:
         yield fan_out.emit
     finally:
-        fan_out.close()
+        diary.close()  # before another driver may write to it
+
+
+def throttled(listener: Listener, *, every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> Listener:
+    """Return a listener that passes on one word of progress in ``every_s`` seconds, and the last one of a stage.
+
+    A stage that takes no longer than that says nothing at all.
+    """
+    told_at, stage_told = clock(), False
+
+    def listen(progress: Progress) -> None:
+        nonlocal told_at, stage_told
+        if progress.num_done == 0:
+            told_at, stage_told = clock(), False
+        is_last_word = stage_told and progress.num_done == progress.num_total
+        if is_last_word or clock() - told_at >= every_s:
+            told_at, stage_told = clock(), True
+            listener(progress)
+
+    return listen
 
 
 @contextmanager

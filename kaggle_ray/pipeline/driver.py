@@ -14,7 +14,7 @@ from kaggle_ray.ensemble import COMBINERS, Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
-from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, run_started
+from kaggle_ray.pipeline.announce import announcing, announcing_stop, diary_of, interrupted, note, run_started
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
@@ -25,7 +25,7 @@ from kaggle_ray.pipeline.retention import retain
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
-from kaggle_ray.reporters import Emit, Reporter
+from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
 from kaggle_ray.schedule.source import DeadlineSource, ListSource, TrialSource
 from kaggle_ray.store.lease import lease, start_anew
@@ -57,6 +57,11 @@ def execute(
         KeyboardInterrupt: the user stopped it; the reporters were told how to go on.
         Terminated: the same of SIGTERM.
     """
+    with announcing([*(options.reporters or ()), *reporters]) as fan_out:
+        return _execute(options, fan_out, command)
+
+
+def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None) -> RunResult:
     started = time.monotonic()
     plan = make_plan(options)
     COMBINERS.check(options.ensemble)
@@ -66,12 +71,13 @@ def execute(
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    reporters = [*(options.reporters or ()), *reporters]
-    with lease(plan.run_dir), announcing(plan, reporters) as emit, announcing_stop(plan, command, emit):
-        store = prepare(plan, command)
+    with lease(plan.run_dir), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
+        store, warnings = prepare(plan, command)
         trials = (options.source or ListSource)(plan.experiments, plan.folds.num_folds, store.result)
         num_resumed = len(trials.results)
         emit(run_started(plan, trials.results))
+        for warning in warnings:
+            emit(warning)
         submitter = plan.submitter(store)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from kaggle_ray.config import parse_hyperparameters
@@ -12,10 +11,9 @@ from kaggle_ray.data.table import idle_columns
 from kaggle_ray.pipeline.earlier_runs import earlier_run
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
+from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue
-
-logger = logging.getLogger(__name__)
 
 
 def check_models(plan: RunPlan) -> None:
@@ -61,8 +59,8 @@ def check_models(plan: RunPlan) -> None:
             checked.append(asked)
 
 
-def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
-    """Return the run's store, with the run written down in it.
+def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, list[RunWarned]]:
+    """Return the run's store, with the run written down in it, and what a person should know of its data.
 
     Raises:
         RunMismatchError: the folder is another run's.
@@ -81,24 +79,34 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> RunStore:
         "fast_dev": plan.is_fast_dev,
         **provenance(command),
     }
+    warnings: list[RunWarned] = []
     if store.record() is None and not plan.is_fast_dev and (earlier := earlier_run(plan.run_dir, plan.identity, files)):
-        logger.warning("run %s is a new one: since run %s something has changed: %s", plan.run_id, *earlier.words())
+        other, what = earlier.words()
+        text = f"run {plan.run_id} is a new one: since run {other} something has changed: {what}"
+        warnings.append(RunWarned(topic="changed_since_earlier_run", text=text))
         facts["differs_from"] = earlier.to_json()
     record = store.begin(plan.identity, facts, files)
     if asdict(record.code) != facts["code"]:
-        logger.warning("run %s was started with another version of the code (see run.json)", plan.run_id)
+        text = f"run {plan.run_id} was started with another version of the code (see run.json)"
+        warnings.append(RunWarned(topic="other_code", text=text))
     if plan.unreadable:
         store.save_unreadable(plan.unreadable)
-        names = ", ".join(list(plan.unreadable)[:5])
-        logger.warning(
-            "%d files cannot be read and are left out: %s (see unreadable.json)", len(plan.unreadable), names
-        )
-    if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
-        logger.warning("the table's columns %s are empty, or the same in every training row", ", ".join(idle[:5]))
     if plan.near_duplicates.groups:
         store.save_near_duplicates(plan.near_duplicates.to_json())
-        logger.warning("near-duplicate images: %s (see near_duplicates.json)", plan.near_duplicates.summary())
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
-    return store
+    return store, [*warnings, *_warnings_of_data(plan)]
+
+
+def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
+    if plan.unreadable:
+        names = ", ".join(list(plan.unreadable)[:5])
+        text = f"{len(plan.unreadable)} files cannot be read and are left out: {names} (see unreadable.json)"
+        yield RunWarned(topic="unreadable_files", text=text)
+    if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
+        text = f"the table's columns {', '.join(idle[:5])} are empty, or the same in every training row"
+        yield RunWarned(topic="idle_columns", text=text)
+    if plan.near_duplicates.groups:
+        text = f"near-duplicate images: {plan.near_duplicates.summary()} (see near_duplicates.json)"
+        yield RunWarned(topic="near_duplicates", text=text)

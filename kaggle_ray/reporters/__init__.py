@@ -67,11 +67,17 @@ class FanOut:
     go on. It is still closed.
     """
 
-    def __init__(self, reporters: Iterable[Reporter], *, competition: str, run_id: str) -> None:
+    def __init__(self, reporters: Iterable[Reporter], *, competition: str = "", run_id: str = "") -> None:
         """Tell ``reporters``, which are closed with this one, of the run ``run_id`` of ``competition``."""
-        self._reporters = tuple(reporters)
+        self._reporters = list(reporters)
         self._working = list(self._reporters)
         self._competition, self._run_id = competition, run_id
+
+    def name_run(self, *, competition: str, run_id: str, reporter: Reporter) -> None:
+        """Tell from now on of a run that has its name, and to its own ``reporter``, too, before the others."""
+        self._competition, self._run_id = competition, run_id
+        self._reporters.insert(0, reporter)
+        self._working.insert(0, reporter)
 
     def emit(self, event: Event) -> None:
         """Tell the reporters that have not failed yet that ``event`` happened now. Raises nothing."""

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
@@ -18,10 +19,12 @@ from kaggle_ray.reporters.events import (
     EnsembleChosen,
     EpochEnded,
     Event,
+    PreparationProgressed,
     RefitEnded,
     RunEnded,
     RunInterrupted,
     RunStarted,
+    RunWarned,
     TrialEnded,
     TrialWarned,
 )
@@ -50,7 +53,7 @@ class ConsoleReporter:
         previous_at = before.last_event_at if before else envelope.time
         self._progress.update(envelope)
         match envelope.event:
-            case RunStarted():
+            case PreparationProgressed() | RunStarted():
                 self._open()
             case RunInterrupted() | RunEnded():
                 self.close()
@@ -73,7 +76,9 @@ class ConsoleReporter:
 
     def _show_on_terminal(self, event: Event) -> None:
         is_failure = isinstance(event, TrialEnded) and event.status == "failed"
-        if is_failure or not isinstance(event, RunStarted | EpochEnded | TrialEnded):  # which the live view shows
+        if is_failure or not isinstance(
+            event, PreparationProgressed | RunStarted | EpochEnded | TrialEnded
+        ):  # in the view
             for line in event_lines(event, self._progress):
                 self._console.print(line, soft_wrap=True)
         if isinstance(event, RunEnded):
@@ -83,7 +88,14 @@ class ConsoleReporter:
 
     def _show_in_pipe(self, envelope: Envelope, previous_at: float) -> None:
         event = envelope.event
-        if isinstance(event, EpochEnded) and not self._is_sign_of_life_due(envelope.time, previous_at):
+        match event:
+            case EpochEnded():
+                is_shown = envelope.time - previous_at > SLOW_EPOCH_S and self._is_sign_of_life_due(envelope.time)
+            case PreparationProgressed():
+                is_shown = self._is_sign_of_life_due(envelope.time)
+            case _:
+                is_shown = True
+        if not is_shown:
             return
         for line in event_lines(event, self._progress):
             self._write(line.plain)
@@ -97,8 +109,8 @@ class ConsoleReporter:
         metric, greater_is_better = self._progress.metric, self._progress.greater_is_better
         return leaderboard_table(event.board, metric=metric, greater_is_better=greater_is_better, ascii_only=ascii_only)
 
-    def _is_sign_of_life_due(self, time: float, previous_at: float) -> bool:
-        if time - previous_at <= SLOW_EPOCH_S or time - self._last_sign_of_life < SLOW_EPOCH_S:
+    def _is_sign_of_life_due(self, time: float) -> bool:
+        if time - self._last_sign_of_life < SLOW_EPOCH_S:
             return False
         self._last_sign_of_life = time
         return True
@@ -113,8 +125,12 @@ _CONSOLE_IS_A_REPORTER: type[Reporter] = ConsoleReporter
 def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some."""
     match event:
+        case PreparationProgressed(progress=done):
+            return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
         case RunStarted():
             return [_start_line(progress)]
+        case RunWarned():
+            return [Text(f"warning: {one_line(event.text)}", style="yellow")]
         case BaselineScored():
             score = f"{progress.metric} {_known(event.score)}"
             return [Text(f"baseline (a constant)  {score}{_written(event.submission)}")]
@@ -144,8 +160,12 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
 
 
 def live_view(progress: RunProgress) -> RenderableType:
-    """Return the live view: what runs, how far it is, the best score, the trials under way."""
-    parts: list[RenderableType] = [_header(progress), _overall(progress), _counts(progress)]
+    """Return the live view: what is prepared, what runs, how far it is, the best score, the trials under way."""
+    parts: list[RenderableType] = []
+    if progress.has_started:
+        parts += [_header(progress), _overall(progress), _counts(progress)]
+    if progress.preparation is not None:
+        parts.append(_preparation(progress.preparation))
     if progress.running:
         parts.append(_running_table(progress))
     return Group(*parts)
@@ -213,6 +233,13 @@ def _overall(progress: RunProgress) -> RenderableType:
     return row
 
 
+def _preparation(done: Progress) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=done.num_total, completed=done.num_done, width=32)
+    row.add_row(done.stage, bar, f"{done.num_done}/{done.num_total}")
+    return row
+
+
 def _counts(progress: RunProgress) -> Text:
     line = Text(f"trials {progress.num_settled}/{progress.num_trials} done")
     if progress.num_failed:
@@ -225,7 +252,7 @@ def _counts(progress: RunProgress) -> Text:
 def _running_table(progress: RunProgress) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("running", overflow="ellipsis", no_wrap=True)
-    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric):
+    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric, "samples/s", "memory"):
         table.add_column(title, justify="right", no_wrap=True)
     for trial in progress.running:
         measured = trial.measured
@@ -236,6 +263,8 @@ def _running_table(progress: RunProgress) -> Table:
             _loss(measured.train_loss) if measured else "",
             _loss(measured.valid_loss) if measured else "",
             _known(measured.score) if measured else "",
+            _rate(measured) if measured else "",
+            _memory(measured) if measured else "",
         )
     return table
 
@@ -271,6 +300,17 @@ def _known(score: float | None) -> str:
 
 def _loss(loss: float) -> str:
     return f"{loss:.4f}" if math.isfinite(loss) else "n/a"
+
+
+def _rate(measured: EpochMetrics) -> str:
+    return "" if measured.samples_per_s is None else f"{measured.samples_per_s:,.0f}"
+
+
+def _memory(measured: EpochMetrics) -> str:
+    """Return the trial's memory: the GPU's where it has one, which runs out first."""
+    if measured.gpu_peak_bytes is not None:
+        return f"{measured.gpu_peak_bytes / 2**30:.1f} GiB GPU"
+    return "" if measured.resident_bytes is None else f"{measured.resident_bytes / 2**30:.1f} GiB"
 
 
 def _written(submission: Path | None) -> str:

@@ -11,7 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
+from kaggle_ray.reporters.events import (
+    EpochEnded,
+    Event,
+    PreparationProgressed,
+    RunWarned,
+    TrialEnded,
+    TrialStarted,
+    TrialWarned,
+)
 from kaggle_ray.types import Trial
 
 
@@ -37,7 +45,7 @@ class Envelope:
     event: Event
     competition: str
     run_id: str
-    """Name of the run within its competition."""
+    """Name of the run within its competition; empty, as the competition's is, while files are looked at to find it."""
     host: str
     """Machine of the driver."""
     user: str
@@ -82,15 +90,21 @@ class Envelope:
         match self.event:
             case TrialWarned(warning=warning):
                 return warning.topic
+            case RunWarned(topic=topic):
+                return topic
+            case PreparationProgressed(progress=progress):
+                return progress.stage.replace(" ", "_")
         return ""
 
     @property
     def event_id(self) -> str:
         """``competition/run:trial:kind:epoch:step``; the same for every attempt at the same thing.
 
-        The kind is followed by the topic where there is one, as in ``trial_warned/exploding_gradient``.
+        The kind is followed by the topic where there is one, as in ``trial_warned/exploding_gradient``. While a run has
+        no name, the host stands for it: what a machine prepares now takes the place of what it prepared before.
         """
-        run, kind = f"{self.competition}/{self.run_id}", f"{self.kind}/{self.topic}".rstrip("/")
+        run = f"{self.competition}/{self.run_id}" if self.run_id else self.host
+        kind = f"{self.kind}/{self.topic}".rstrip("/")
         return f"{run}:{self.trial or 'run'}:{kind}:{self.epoch}:{self.step}"
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
@@ -124,6 +125,23 @@ class RunStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PreparationProgressed:
+    """Files were copied, decoded or compared, before or between the trials; told once a second at most."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunWarned:
+    """Something about the run as a whole that a person should know, and that does not stop it."""
+
+    topic: str
+    """What it is about, in a word that stays the same, such as ``near_duplicates``."""
+    text: str
+    """One line: what, where, and where to read more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineScored:
     """A constant prediction was scored and written, before anything is trained."""
 
@@ -194,7 +212,9 @@ class RunEnded:
 
 
 Event = (
-    RunStarted
+    PreparationProgressed
+    | RunStarted
+    | RunWarned
     | BaselineScored
     | TrialStarted
     | EpochEnded

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EpochEnded, RunStarted, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EpochEnded, PreparationProgressed, RunStarted, TrialEnded, TrialStarted
 from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
 
 
@@ -65,6 +66,10 @@ class RunProgress:
     """Seconds since the Unix epoch; None before the first event."""
     now: float = 0.0
     """Time of the latest event."""
+    has_started: bool = False
+    """Whether the run is known, and not only that something is prepared for it."""
+    preparation: Progress | None = None
+    """What is being prepared; None where nothing is."""
 
     def update(self, envelope: Envelope) -> None:
         """Take in one event."""
@@ -72,8 +77,11 @@ class RunProgress:
             self.started_at = envelope.time
         self.now = max(self.now, envelope.time)
         self.competition, self.run_id = envelope.competition, envelope.run_id
+        self.has_started |= not isinstance(envelope.event, PreparationProgressed)
         event = envelope.event
         match event:
+            case PreparationProgressed(progress=done):
+                self.preparation = done if done.num_done < done.num_total else None
             case RunStarted():
                 self._start(event, envelope.time)
             case TrialStarted(trial=trial):

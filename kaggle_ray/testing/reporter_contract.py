@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
@@ -13,10 +14,12 @@ from kaggle_ray.reporters.events import (
     EnsembleChosen,
     EpochEnded,
     Event,
+    PreparationProgressed,
     RefitEnded,
     RunEnded,
     RunInterrupted,
     RunStarted,
+    RunWarned,
     TrialEnded,
     TrialStarted,
     TrialWarned,
@@ -78,6 +81,10 @@ def every_kind_of_event() -> list[Envelope]:
             num_slots=1,
             run_dir=RUN_DIR,
         ),
+        RunWarned(topic="near_duplicates", text="near-duplicate images: 3 groups (see near_duplicates.json)"),
+        RunWarned(topic="other_code", text="run run-1 was started with another version of the code (see run.json)"),
+        PreparationProgressed(progress=Progress(stage="decoding images", num_done=120, num_total=2000)),
+        PreparationProgressed(progress=Progress(stage="comparing images", num_done=0, num_total=0)),
         BaselineScored(score=0.69, submission=RUN_DIR / "submissions/baseline.csv"),
         TrialStarted(trial=KNOWN),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
@@ -128,5 +135,13 @@ def _warning(topic: str) -> TrialWarning:
 
 def _epoch_metrics(epoch: int) -> EpochMetrics:
     return EpochMetrics(
-        epoch=epoch, train_loss=0.5 / epoch, valid_loss=0.6 / epoch, score=0.6 / epoch, lr=0.001, duration_s=8.0
+        epoch=epoch,
+        train_loss=0.5 / epoch,
+        valid_loss=0.6 / epoch,
+        score=0.6 / epoch,
+        lr=0.001,
+        duration_s=8.0,
+        samples_per_s=1234.5,
+        resident_bytes=3 * 2**30,
+        gpu_peak_bytes=None if epoch == 1 else 2**31,
     )

@@ -43,6 +43,7 @@ from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
+from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Notice, end_noticed
@@ -186,7 +187,9 @@ class Fit:
 
     def _run_epoch(self) -> EpochMetrics:
         epoch, started = len(self.history) + 1, time.perf_counter() - self._seconds_of_epoch
+        begin_gpu_peak(self._device)
         self._train(epoch, started)
+        seconds_of_steps = time.perf_counter() - started
         scored = inner = NOT_MEASURED
         if epoch % self._hyperparameters.training.evaluate_every == 0 or epoch == self._hyperparameters.training.epochs:
             if len(self._data.valid_rows):
@@ -208,6 +211,9 @@ class Fit:
                 inner_score=None if inner is NOT_MEASURED else inner.score,
                 lr=self._lr,
                 duration_s=time.perf_counter() - started,
+                samples_per_s=len(self._data.train_rows) / seconds_of_steps,
+                resident_bytes=resident_bytes(),
+                gpu_peak_bytes=gpu_peak_bytes(self._device),
             )
         )
         self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0

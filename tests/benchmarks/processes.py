@@ -59,7 +59,7 @@ def epoch_seconds(
                 device="cpu", dtype="float32", threads=threads, processes=processes,
             )
         )  # fmt: skip
-        store = prepare(plan, None)
+        store, _ = prepare(plan, None)
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
         with closing(TrialRunner(plan.trial_context())) as runner:
             history = [message for message in runner.run(trial) if isinstance(message, EpochMetrics)]

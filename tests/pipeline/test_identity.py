@@ -25,6 +25,7 @@ from kaggle_ray.pipeline.identity import Content, described, differing, experime
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
+from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.past_runs import copy_past_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -239,15 +240,18 @@ def test_other_code_that_the_competition_imports_from_its_folder_is_another_run(
     assert folder.plan().run_id != first.run_id
 
 
-def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder) -> None:
     first = folder.plan()
-    prepare(first, command=None)
-    assert "something has changed" not in caplog.text
+    _, warnings = prepare(first, command=None)
+    assert not warnings
     folder.invert("train/a001.png")
     second = folder.plan()
-    store = prepare(second, command=None)
+    store, (warning,) = prepare(second, command=None)
     said = "images: 1 of 80 changed, such as train/a001.png"
-    assert f"run {second.run_id} is a new one: since run {first.run_id} something has changed: {said}" in caplog.text
+    assert warning == RunWarned(
+        topic="changed_since_earlier_run",
+        text=f"run {second.run_id} is a new one: since run {first.run_id} something has changed: {said}",
+    )
     record = store.record()
     assert record is not None
     assert record.differs_from == DiffersFrom(run_id=first.run_id, changed=(said,))

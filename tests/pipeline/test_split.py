@@ -19,9 +19,11 @@ from kaggle_ray.pipeline import split
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.split import split_rows
 from kaggle_ray.report.show import contact_sheets
+from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.schema import SCHEMA_VERSION
 from kaggle_ray.testing import toy
 from kaggle_ray.testing.planted import made_up_photograph, write_near_duplicate
+from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN
 
 NEAR_DUPLICATES = {"a001": "a000", "a013": "a000", "a021": "a020", "b002": "a030"}
@@ -61,15 +63,15 @@ def run(data: Path, tmp_path: Path, **options: object) -> RunResult:
         f"    return dataclasses.replace(samples, train_only=samples.train_ids == {EXTERNAL!r})\n\n\n"
         "COMPETITION = dataclasses.replace(TOY, read=read)\n"
     )
-    return kaggle_ray.run(
-        file, data=data, runs=tmp_path / "runs", launcher="local", reporters=[], **options  # type: ignore[arg-type]
-    )  # fmt: skip
+    options = {"reporters": [], **options}
+    return kaggle_ray.run(file, data=data, runs=tmp_path / "runs", launcher="local", **options)  # type: ignore[arg-type]
 
 
 def test_a_run_assigns_near_duplicates_together_leaves_external_ones_out_and_says_so(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    data: Path, tmp_path: Path
 ) -> None:
-    result = run(data, tmp_path)
+    recorder = Recorder()
+    result = run(data, tmp_path, reporters=[recorder])
     folds = dict(line.split(",") for line in (result.run_dir / "folds.csv").read_text().splitlines()[1:])
     assert folds["a000"] == folds["a001"] == folds["a013"]
     assert EXTERNAL not in folds
@@ -82,7 +84,9 @@ def test_a_run_assigns_near_duplicates_together_leaves_external_ones_out_and_say
         (["a020", "a021"], [], True),
         (["a030"], ["b002"], False),
     ]
-    assert "near-duplicate images: 3 training rows are assigned to folds in 1 groups" in caplog.text
+    (warning,) = recorder.all(RunWarned)
+    assert warning.topic == "near_duplicates"
+    assert warning.text.startswith("near-duplicate images: 3 training rows are assigned to folds in 1 groups")
     assert "1 test rows have a near-duplicate in train" in (result.run_dir / "report.html").read_text()
 
 

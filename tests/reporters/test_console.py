@@ -10,9 +10,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.console import ConsoleReporter, live_view
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import BoardRow, EpochEnded, Event, RunEnded, RunStarted, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import (
+    BoardRow,
+    EpochEnded,
+    Event,
+    PreparationProgressed,
+    RunEnded,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
 from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
@@ -132,6 +142,7 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
     for expected in (
         "baseline (a constant)  log_loss 0.69000  runs/toy/run-1/submissions/baseline.csv",
         "warning: resnet [a] fold 0, an anomaly: exploding_gradient [of samples a, b]",
+        "warning: near-duplicate images: 3 groups (see near_duplicates.json)",
         "stopped by ctrl-c: 1 of 2 trials are safe.",
         "kaggle-ray run toy",
         "kaggle-ray ensemble toy",
@@ -274,3 +285,51 @@ def test_score_that_is_missing_is_said_to_be() -> None:
     story = [started(), epoch(trial(RESNET), 1, time=40.0, score=math.nan), finished(trial(RESNET), time=41.0)]
     assert "log_loss n/a  1 epoch  " in shown(story, terminal=False)
     assert "best" not in live(story)
+
+
+def decoding(num_done: int, *, time: float, **changes: str) -> Envelope:
+    progress = Progress(stage="decoding images", num_done=num_done, num_total=2000)
+    unnamed: dict[str, Any] = {"competition": "", "run_id": "", **changes}
+    return dataclasses.replace(at(time, PreparationProgressed(progress=progress)), **unnamed)
+
+
+def test_preparation_is_a_line_every_30_seconds_in_a_pipe() -> None:
+    story = [decoding(10 * second, time=float(second)) for second in range(1, 65)]
+    assert shown(story, terminal=False).splitlines() == [
+        "decoding images: 10 of 2000",
+        "decoding images: 310 of 2000",
+        "decoding images: 610 of 2000",
+    ]
+
+
+def test_preparation_is_a_bar_on_a_terminal_before_and_after_the_run_has_its_name() -> None:
+    (bar,) = live([decoding(500, time=1.0)]).splitlines()
+    assert bar.startswith("decoding images ")
+    assert bar.rstrip().endswith("500/2000")
+    lines = live([started(), decoding(500, time=1.0, competition="mnist-mini")]).splitlines()
+    assert lines[0].startswith("mnist-mini")
+    assert lines[-1].rstrip().endswith("500/2000")
+
+
+def test_preparation_that_is_done_is_shown_no_more() -> None:
+    assert "decoding" not in live([decoding(500, time=1.0), decoding(2000, time=2.0)])
+
+
+def test_screen_is_given_back_where_a_run_ends_before_it_has_a_name() -> None:
+    file = io.StringIO()
+    reporter = ConsoleReporter(Console(file=file, width=80, force_terminal=True))
+    reporter.emit(decoding(1, time=1.0))
+    reporter.close()
+    assert "\x1b[?25h" in file.getvalue()
+
+
+def test_live_view_shows_a_trials_throughput_and_memory() -> None:
+    metrics = EpochMetrics(
+        epoch=1, train_loss=0.25, valid_loss=0.375, score=0.5, lr=0.1, duration_s=1.0,
+        samples_per_s=1234.5, resident_bytes=3 * 2**29,
+    )  # fmt: skip
+    on_cpu, on_gpu = (dataclasses.replace(metrics, gpu_peak_bytes=peak) for peak in (None, 2**31))
+    drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_cpu))])
+    assert drawn.splitlines()[-1].split()[-3:] == ["1,234", "1.5", "GiB"]
+    drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_gpu))])
+    assert drawn.splitlines()[-1].split()[-4:] == ["1,234", "2.0", "GiB", "GPU"]

@@ -97,3 +97,16 @@ def test_nobody_has_to_listen() -> None:
         fan_out.emit(event)
     fan_out.close()
     fan_out.close()
+
+
+def test_a_run_that_gets_its_name_is_told_by_it_to_its_diary_too() -> None:
+    recorder, diary = Recorder(), Recorder()
+    fan_out = FanOut([recorder])
+    fan_out.emit(EVENTS[0])
+    fan_out.name_run(competition="toy", run_id="run-1", reporter=diary)
+    fan_out.emit(EVENTS[1])
+    fan_out.close()
+    assert [(told.competition, told.run_id) for told in recorder.envelopes] == [("", ""), ("toy", "run-1")]
+    assert diary.envelopes == recorder.envelopes[1:]
+    assert diary.num_closed == 1
+    assert recorder.envelopes[0].event_id.startswith(f"{this_host()}:run:")

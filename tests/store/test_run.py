@@ -307,6 +307,9 @@ epochs = st.builds(
     score=numbers,
     lr=st.floats(0, 1),
     duration_s=st.floats(0, 1e6),
+    samples_per_s=st.none() | st.floats(0, 1e6),
+    resident_bytes=st.none() | st.integers(0, 2**40),
+    gpu_peak_bytes=st.none() | st.integers(0, 2**40),
 )
 results = st.builds(
     TrialResult,

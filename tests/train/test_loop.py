@@ -239,6 +239,8 @@ def test_every_epoch_is_measured(data: FitData) -> None:
     history, _ = fitted(data)
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert all(epoch.duration_s > 0 and epoch.lr > 0 for epoch in history)
+    assert all((epoch.samples_per_s or 0) > len(data.train_rows) / epoch.duration_s for epoch in history)
+    assert all((epoch.resident_bytes or 0) > 50 * 2**20 and epoch.gpu_peak_bytes is None for epoch in history)
     assert all(np.isfinite([epoch.train_loss, epoch.valid_loss, epoch.score]).all() for epoch in history)
     # The toy's metric is the very log loss that is trained on, without smoothing and augmentation.
     assert [epoch.valid_loss for epoch in history] == pytest.approx([epoch.score for epoch in history], rel=1e-4)
