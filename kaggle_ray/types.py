@@ -96,11 +96,15 @@ class Experiment:
     """The experiment from whose weights, of the same fold, its trials start."""
     teacher_id: str | None = None
     """The experiment from whose answers, of the same fold, its trials learn."""
+    weights_of: str | None = None
+    """The experiment that is trained just as this one: its trials' weights, of the same fold, predict, and nothing is
+    trained. None where the experiment is trained itself."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The experiments whose trial of the same fold has to be committed before one of this begins."""
-        return tuple(other for other in (self.parent_id, self.teacher_id) if other is not None)
+        others = (self.parent_id, self.teacher_id) if self.weights_of is None else (self.weights_of,)
+        return tuple(other for other in others if other is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -176,7 +180,8 @@ class TrialResult:
     epoch: int = 0
     """Epoch whose weights predict, 1 for the first; set where status is committed."""
     num_resumed: int = 0
-    """Epochs of the history that an earlier attempt had trained: this one went on from its checkpoint."""
+    """Epochs of the history that this attempt did not train: an earlier one did, whose checkpoint it went on from, or
+    another experiment, whose weights predict."""
     blobs: Mapping[str, str] = field(default_factory=dict)
     """File name in the attempt's folder -> sha256 (64 hex digits)."""
     score: float | None = None

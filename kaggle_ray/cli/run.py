@@ -52,6 +52,8 @@ def _print_plan(options: RunOptions, console: Console) -> None:
             parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
             plan.settings,
         )
+        if experiment.weights_of is None
+        else 0.0
         for experiment in plan.experiments
     }
     console.print(plan_table(plan, seconds))

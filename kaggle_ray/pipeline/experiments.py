@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
-from kaggle_ray.pipeline.identity import Content, experiment_id
+from kaggle_ray.pipeline.identity import Content, experiment_id, training_id
 from kaggle_ray.types import Experiment, JsonValue
 
 
@@ -22,9 +22,21 @@ def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Co
             hyperparameters=values,
             parent_id=_id_of(hyperparameters.parent, content),
             teacher_id=_id_of(hyperparameters.teacher, content),
+            weights_of=weights_of,
         )
-        for hyperparameters, values, known in zip(hyperparameter_sets, dicts, flat, strict=True)
+        for hyperparameters, values, known, weights_of in zip(
+            hyperparameter_sets, dicts, flat, _trained_by(hyperparameter_sets, content), strict=True
+        )
     )
+
+
+def _trained_by(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> Iterator[str | None]:
+    """Yield for each experiment the id of the first that is trained just as it is, None for the first itself."""
+    first: dict[str, str] = {}
+    for hyperparameters in hyperparameter_sets:
+        trained = training_id(hyperparameters, content)
+        yield first.get(trained)
+        first.setdefault(trained, experiment_id(hyperparameters, content))
 
 
 def _id_of(hyperparameters: Hyperparameters | None, content: Content) -> str | None:

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import Hyperparameters, PredictHyperparameters
+from kaggle_ray.config.part import flat_values
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.config.sources import source_files
 from kaggle_ray.data.competition import Competition
@@ -56,6 +57,27 @@ class Content:
 
 def experiment_id(hyperparameters: Hyperparameters, content: Content) -> str:
     """Return 12 hex digits over what an experiment computes: the same for the same experiment on the same content."""
+    return _digest_of_experiment(hyperparameters, content, digest_of_parent=experiment_id)
+
+
+def training_id(hyperparameters: Hyperparameters, content: Content) -> str:
+    """Return 12 hex digits over what an experiment trains: the same for those that only predict otherwise.
+
+    The parent whose weights it starts from counts by what it trains, too, but a teacher by what it predicts.
+    """
+    as_trained = hyperparameters.replace(**flat_values(PredictHyperparameters()))
+    teacher = hyperparameters.teacher
+    return short_digest(
+        [
+            _digest_of_experiment(as_trained, content, digest_of_parent=training_id),
+            None if teacher is None else experiment_id(teacher, content),
+        ]
+    )
+
+
+def _digest_of_experiment(
+    hyperparameters: Hyperparameters, content: Content, *, digest_of_parent: Callable[[Hyperparameters, Content], str]
+) -> str:
     parent, teacher = hyperparameters.parent, hyperparameters.teacher
     weights_file = hyperparameters.model.weights_file
     changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
@@ -65,7 +87,7 @@ def experiment_id(hyperparameters: Hyperparameters, content: Content) -> str:
             "content": content.parts,
             "hyperparameters": {name: changed[name] for name in changed.keys() - {"init_from", "distill_from"}},
             "weights": None if weights_file is None else content.weights[weights_file],
-            "parent": None if parent is None else experiment_id(parent, content),
+            "parent": None if parent is None else digest_of_parent(parent, content),
             "teacher": None if teacher is None else experiment_id(teacher, content),
         }
     )

@@ -35,7 +35,7 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
             experiment.name,
             experiment.experiment_id,
             str(experiment.hyperparameters["image_size"]),
-            str(experiment.hyperparameters["epochs"]),
+            str(experiment.hyperparameters["epochs"]) if experiment.weights_of is None else "none: predicts only",
             duration_text(seconds),
             duration_text(seconds * num_folds),
         )

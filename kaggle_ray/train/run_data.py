@@ -61,6 +61,19 @@ class TrialData:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedElsewhere:
+    """All that a trial is made of which predicts with the weights of another experiment's trial."""
+
+    hyperparameters: Hyperparameters
+    result: TrialResult
+    """Of the trial that was trained."""
+    train: Inputs
+    valid_rows: IntArray
+    test: Inputs
+    num_decoded: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _OpenedImages:
     """A competition's images at one size."""
 
@@ -100,7 +113,7 @@ class RunData:
             hyperparameters,
             inputs=opened.train,
             masks=opened.masks,
-            target=self._target,
+            target=self.target,
             groups=self._groups,
             hashes=self._id_hashes,
         )
@@ -116,6 +129,27 @@ class RunData:
             test_rows=np.arange(len(self.samples.test_ids)),
             parent=parent,
             ancestors=tuple(ancestors),
+            num_decoded=num_decoded,
+        )
+
+    def trained_elsewhere(self, trial: Trial) -> TrainedElsewhere | None:
+        """Return what ``trial`` predicts with, None where it is trained itself.
+
+        Raises:
+            StoreError: the run has no such experiment, or the trial whose weights it takes is not committed.
+        """
+        experiment = self._experiment(trial)
+        if experiment.weights_of is None:
+            return None
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        result = self._committed(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
+        opened, num_decoded = self._open(hyperparameters)
+        return TrainedElsewhere(
+            hyperparameters=hyperparameters,
+            result=result,
+            train=opened.train,
+            valid_rows=self.folds.valid_rows(trial.fold),
+            test=opened.test,
             num_decoded=num_decoded,
         )
 
@@ -179,7 +213,8 @@ class RunData:
         return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record.folds_digest)
 
     @cached_property
-    def _target(self) -> Rows:
+    def target(self) -> Rows:
+        """What predictions are scored against."""
         return open_target(self.competition, self.samples, self._cache_dir)[0]
 
     @cached_property

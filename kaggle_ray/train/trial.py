@@ -25,6 +25,7 @@ from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import named_error, policy_of, reason_of
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.peers import Peers
+from kaggle_ray.train.predict_only import predict_only
 from kaggle_ray.train.ranks import ALONE, Ranks
 from kaggle_ray.train.run_data import RunData, TrialData
 from kaggle_ray.train.schedules import snapshot_epochs
@@ -83,8 +84,8 @@ class TrialRunner:
     def run(self, trial: Trial) -> Generator[TrialMessage, None, TrialResult]:
         """Train, predict and commit ``trial``; the generator's value is the result.
 
-        It yields what each epoch measured, before it the warnings of that epoch, and before a failure those that may
-        say why.
+        Nothing is trained where another experiment's weights predict. Otherwise it yields what each epoch measured,
+        before it the warnings of that epoch, and before a failure those that may say why.
 
         An error of the trial's own becomes a failed result, so that the others go on; it is committed where the policy
         of ``failures`` says that it would repeat itself.
@@ -133,6 +134,9 @@ class TrialRunner:
         warnings: list[TrialWarning],
         started: float,
     ) -> Generator[TrialMessage, None, TrialResult]:
+        trained = self._data.trained_elsewhere(trial)
+        if trained is not None:  # by this process alone, as the bits do not depend on who predicts
+            return predict_only(attempt, trained, self._data, self._store, self._context.settings)
         ranks = ALONE if self._peers is None else self._peers.begin(trial)
         data = self._data.of_trial(trial)
         checkpoints = StoredCheckpoints(self._store, trial)

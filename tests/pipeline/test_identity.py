@@ -21,7 +21,7 @@ from kaggle_ray.config.part import flat_values
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.experiments import make_experiments
-from kaggle_ray.pipeline.identity import Content, described, differing, experiment_id
+from kaggle_ray.pipeline.identity import Content, described, differing, experiment_id, training_id
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
@@ -315,3 +315,21 @@ def test_images_that_were_exchanged_are_trained_on_anew_by_the_same_command(fold
     second = run()
     assert second.num_epochs_trained == first.num_epochs_trained > 0
     assert second.submission.read_bytes() != first.submission.read_bytes()
+
+
+# What is trained alike -----------------------------------------------------------------------------------------------
+
+
+def trained(values: dict[str, JsonValue]) -> str:
+    return training_id(parse_hyperparameters(values, where="here"), CONTENT)
+
+
+def test_what_changes_only_the_prediction_is_trained_alike() -> None:
+    assert trained({"tta": "hflip"}) == trained({}) != trained({"lr": 0.1})
+    child: dict[str, JsonValue] = {"init_from": {"epochs": 3}}
+    assert trained({**child, "tta": "hflip"}) == trained(child) != trained({})
+
+
+def test_students_of_teachers_that_predict_otherwise_are_trained_otherwise() -> None:
+    student: dict[str, JsonValue] = {"distill_from": {"model": "resnet50"}}
+    assert trained({**student, "tta": "hflip"}) != trained(student)

@@ -1,0 +1,77 @@
+"""Predicts with the weights of a trial that was trained just so: for experiments that only predict otherwise."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from kaggle_ray.config.settings import Settings
+from kaggle_ray.decide import default_score
+from kaggle_ray.rows import select_rows
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, kept_epochs, kept_file
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.reload import reloaded
+from kaggle_ray.train.run_data import RunData, TrainedElsewhere
+from kaggle_ray.types import StoredValues, TrialResult
+
+
+def predict_only(
+    attempt: Attempt, trained: TrainedElsewhere, data: RunData, store: RunStore, settings: Settings
+) -> TrialResult:
+    """Commit an attempt whose weights are those of another trial: the same bits as if it had been trained itself.
+
+    It gets its own copy of the weights, those of kept epochs included, so that it is refitted, kept and asked for new
+    rows as any other.
+
+    Args:
+        attempt: at the trial.
+        trained: what it predicts with, and what it predicts.
+        data: of the run.
+        store: of the run.
+        settings: of the run.
+
+    Raises:
+        CorruptBlobError: the weights are not those that were committed.
+    """
+    started = time.perf_counter()
+    trial, result = attempt.trial, trained.result
+    valid: StoredValues | None = None
+    for epoch in (*kept_epochs(result), None):
+        weights = store.weights(result, epoch=epoch)
+        attempt.put(kept_file(WEIGHTS_FILE, epoch), weights)
+        predictor = reloaded(
+            data.competition, data.samples, settings, trained.hyperparameters, weights, where=str(result.trial)
+        )
+        num_valid, num_test = len(trained.valid_rows), len(data.samples.test_ids)
+        if num_valid:
+            blocks = predictor.value_blocks(trained.train, trained.valid_rows)
+            valid = attempt.put_values("valid", blocks, num_rows=num_valid, epoch=epoch)
+        blocks = predictor.value_blocks(trained.test, np.arange(num_test))
+        attempt.put_values("test", blocks, num_rows=num_test, epoch=epoch)
+    lineage = store.lineage(result)
+    parents = tuple(dict.fromkeys((*lineage.parents, result.trial.experiment_id)))
+    attempt.put_manifest(
+        data.samples.train_ids[trained.valid_rows], data.samples.test_ids, replace(lineage, parents=parents)
+    )
+    score = None
+    if valid is not None:  # of the trial's end, which came last
+        target = select_rows(data.target, trained.valid_rows)
+        score = default_score(data.competition.metric, target, float_rows(valid))
+    return attempt.commit(
+        TrialResult(
+            trial=trial,
+            status="committed",
+            attempt_id=attempt.attempt_id,
+            history=result.history,
+            epoch=result.epoch,
+            num_resumed=len(result.history),
+            score=score,
+            duration_s=time.perf_counter() - started,
+            num_decoded=trained.num_decoded,
+            process_id=os.getpid(),
+        )
+    )
