@@ -133,11 +133,11 @@ class Mean:
     """All members count the same."""
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
-        """See Combiner."""
+        """Return equal weights of all members."""
         return WeightedMean.of(list(members), mean_weights(len(members)))
 
     def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
-        """See Combiner."""
+        """Return the weights that ``WeightedMean.to_json`` described."""
         return WeightedMean.from_json(value)
 
 
@@ -146,7 +146,7 @@ class Greedy:
     """Forward selection with replacement: see ``greedy_weights``."""
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
-        """See Combiner. The members are tried in the order of their ids."""
+        """Return the weights of the best selection; the members are tried in the order of their ids."""
         ids = sorted(members)
         if len(ids) == 1:
             return WeightedMean.of(ids, mean_weights(1))
@@ -154,7 +154,7 @@ class Greedy:
         return WeightedMean.of(ids, weights)
 
     def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
-        """See Combiner."""
+        """Return the weights that ``WeightedMean.to_json`` described."""
         return WeightedMean.from_json(value)
 
 

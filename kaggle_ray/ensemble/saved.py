@@ -38,7 +38,8 @@ class SavedEnsemble:
     confusion: tuple[tuple[int, ...], ...] | None = None
     """Counts of truth x answer; None where a row has not one class of several."""
     fitted: Mapping[str, JsonValue] | None = None
-    """As of ``Fitted.to_json``; None in a run of before combiners could be registered, which has weights alone."""
+    """What the combiner learnt, as ``Fitted.to_json`` gives it; None in a run of before combiners could be registered,
+    which has weights alone."""
 
     @property
     def weighted_members(self) -> tuple[Member, ...]:

@@ -49,13 +49,13 @@ class Metric:
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
     default_threshold: float = 0.5
-    """Of label_thresholds and mask: where predictions are cut as long as nothing is fitted."""
+    """Threshold of labels and masks as long as none is fitted."""
     beta: float | None = None
-    """Of label_thresholds, where ``score_fn`` is the mean over the rows of F-beta of their labels: each label's
-    threshold can then be fitted exactly. None for all else."""
+    """Weight of recall over precision where ``score_fn`` is the mean over the rows of F-beta of their labels: each
+    label's threshold can then be fitted exactly. None for all else."""
     score_of_counts: CountsScore | None = None
-    """Of mask, where three counts of an image's pixels are all that its score needs: those of the true mask, of the
-    mask that is cut, and of both, each (N,), to (N,) the scores. Many rules are then tried at once."""
+    """Function from three counts of the images' pixels, those of the true mask, of the mask that is cut, and of both,
+    each (N,), to (N,) the scores, where a score of masks needs no more: many rules are then tried at once."""
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
     need not be in memory together: for masks."""
