@@ -109,7 +109,7 @@ def make_losses(
         ConfigError: a name or an argument is unknown, out of range, or of another task.
     """
     if name == BY_HEAD:
-        chosen = {head: _epoch_selection(head, of_head, heads) for head, of_head in args.items()}
+        chosen = {head: _named_loss(head, of_head, heads) for head, of_head in args.items()}
     elif len(heads) == 1:
         chosen = {heads[0].name: (name, args)}
     elif name == "default" and not args:
@@ -131,7 +131,7 @@ def check_loss(name: str, args: Mapping[str, JsonValue], heads: Sequence[Head]) 
     make_losses(heads, name, args)
 
 
-def _epoch_selection(head: str, of_head: JsonValue, heads: Sequence[Head]) -> tuple[str, Mapping[str, JsonValue]]:
+def _named_loss(head: str, of_head: JsonValue, heads: Sequence[Head]) -> tuple[str, Mapping[str, JsonValue]]:
     """Return name and arguments from ``{"loss": name, **arguments}``."""
     names = [known.name for known in heads]
     if head not in names:
