@@ -19,7 +19,7 @@ class SearchSpace:
 
     >>> from kaggle_ray import SearchSpace
     >>> space = SearchSpace(base={"model": "resnet9"}, grid={"lr": [1e-3, 3e-3], "augment": ["light", "heavy"]})
-    >>> [(point.lr, point.augment) for point in space.expand()]
+    >>> [(point.optimizer.lr, point.images.augment) for point in space.expand()]
     [(0.001, 'light'), (0.001, 'heavy'), (0.003, 'light'), (0.003, 'heavy')]
     """
 

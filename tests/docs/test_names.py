@@ -126,9 +126,9 @@ def test_what_looks_like_a_path_of_the_repository(text: str, found: set[str]) ->
 
 
 def test_names_of_functions_fields_and_modules_resolve_and_others_do_not() -> None:
-    for name in ("kaggle_ray.run", "kaggle_ray.Hyperparameters.lr", "kaggle_ray.testing.toy.TINY"):
+    for name in ("kaggle_ray.run", "kaggle_ray.Hyperparameters.optimizer", "kaggle_ray.testing.toy.TINY"):
         assert resolve(name) is not None
-    for name in ("kaggle_ray.rnu", "kaggle_ray.Hyperparameters.learning_rate", "kaggle_ray.training"):
+    for name in ("kaggle_ray.rnu", "kaggle_ray.Hyperparameters.lr", "kaggle_ray.training"):
         with pytest.raises(AttributeError):
             resolve(name)
 
