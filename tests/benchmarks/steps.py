@@ -40,6 +40,8 @@ from kaggle_ray.train.optim import make_optimizer
 
 Round = Callable[[], float]
 """Trains for an epoch, and returns its seconds."""
+ReadBatch = Callable[[np.ndarray[Any, np.dtype[np.int64]]], tuple[Tensor, Tensor]]
+"""Returns images (N, C, H, W) 0..1 and classes (N,) of rows, on the device."""
 
 
 @register_model("micro")
@@ -135,9 +137,9 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         return DataLoader(self, batch_size=None, shuffle=False)
 
 
-def bare(work: Work) -> Round:
-    """Return a loop as one writes it by hand."""
-    model = work.model()
+def bare(work: Work, read: ReadBatch | None = None) -> Round:
+    """Return a loop as one writes it by hand; its batches are ``work.batch``'s, or those of ``read``."""
+    read, model = read or work.batch, work.model()
     forward = torch.compile(model) if work.settings.compile else model
     optimizer, epochs = make_optimizer(model, work.hyperparameters.optimizer), iter(range(10**6))
 
@@ -145,7 +147,7 @@ def bare(work: Work) -> Round:
         model.train()
         started = time.perf_counter()
         for rows in work.batches(next(epochs)):
-            images, target = work.batch(rows)
+            images, target = read(rows)
             with work.autocast():
                 logits = forward(images)
             loss = nn.functional.cross_entropy(logits.float(), target)
