@@ -75,7 +75,7 @@ class Fit:
         ranks: Ranks = ALONE,
         checkpoints: Checkpoints = _NO_CHECKPOINTS,
         cadence: Cadence | None = None,
-        at_epoch_end: Callable[[int], None] = lambda epoch: None,
+        at_epoch_end: Callable[[Fit, int], None] = lambda fit, epoch: None,
         warn: Warn = log_warning,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
@@ -88,8 +88,9 @@ class Fit:
             ranks: this process among those that train together.
             checkpoints: where rank 0 saves all of the state, and goes on from.
             cadence: when; None every 30 seconds.
-            at_epoch_end: called with each epoch that has ended, before the checkpoint that knows of it; what it puts
-                into ``notes`` is in that checkpoint, too. With several ranks each calls its own.
+            at_epoch_end: called with the fit and each epoch that has ended, before the checkpoint that knows of it;
+                what it puts into ``notes`` is in that checkpoint, too. With several ranks each calls its own. It should
+                not hold the fit itself: both would stay in memory, a GPU's too, until garbage is collected.
             warn: called with what goes wrong and is no error, on rank 0.
 
         Raises:
@@ -217,7 +218,7 @@ class Fit:
             )
         )
         self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0
-        self._at_epoch_end(epoch)
+        self._at_epoch_end(self, epoch)
         self._save_where(self._what_is_due())
         return self.history[-1]
 

@@ -103,23 +103,29 @@ class TrialRunner:
             raise KeyboardInterrupt from None
         except Exception as caught:
             yield from _taken(warnings)
-            error = named_error(caught if self._peers is None else self._peers.reason(caught))
-            repeats_itself = policy_of(error).repeats_itself
-            if not repeats_itself:
-                logger.error("trial %s failed", trial, exc_info=error)
-            failed = TrialResult(
-                trial=trial,
-                status="failed",
-                attempt_id=attempt.attempt_id,
-                history=tuple(history),
-                duration_s=time.perf_counter() - started,
-                process_id=os.getpid(),
-                error=reason_of(error),
-            )
-            return attempt.commit(failed) if repeats_itself else failed
+            # No other name for it here: the error knows this frame, and would keep all of the trial's tensors with it.
+            return self._failed(caught, trial, attempt, history, started)
         finally:
             if self._peers is not None and not ended:
                 self._peers.kill()
+
+    def _failed(
+        self, caught: Exception, trial: Trial, attempt: Attempt, history: list[EpochMetrics], started: float
+    ) -> TrialResult:
+        error = named_error(caught if self._peers is None else self._peers.reason(caught))
+        repeats_itself = policy_of(error).repeats_itself
+        if not repeats_itself:
+            logger.error("trial %s failed", trial, exc_info=error)
+        failed = TrialResult(
+            trial=trial,
+            status="failed",
+            attempt_id=attempt.attempt_id,
+            history=tuple(history),
+            duration_s=time.perf_counter() - started,
+            process_id=os.getpid(),
+            error=reason_of(error),
+        )
+        return attempt.commit(failed) if repeats_itself else failed
 
     def close(self) -> None:
         """End the processes that trained with this one."""
@@ -145,7 +151,7 @@ class TrialRunner:
             self._context,
             ranks,
             checkpoints,
-            lambda epoch: self._keep(attempt, fit, data, epoch),
+            lambda fit, epoch: self._keep(attempt, fit, data, epoch),
             warnings.append,
         )
         for note in fit.notes.values():
@@ -229,19 +235,19 @@ def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
     def follow_trial(trial: Trial) -> None:
         data = run_data.of_trial(trial)
 
-        def predict() -> None:
+        def predict(fit: Fit) -> None:
             for _, _, blocks in _predict(fit, data):
                 for _ in blocks:  # rank 0 has them
                     pass
 
-        def at_epoch_end(epoch: int) -> None:
+        def at_epoch_end(fit: Fit, epoch: int) -> None:
             if epoch in kept_epochs_of(data.hyperparameters):
-                predict()
+                predict(fit)
 
         fit = _fit(data, context, ranks, StoredCheckpoints(store, trial), at_epoch_end, lambda warning: None)
         for _ in fit.epochs():
             pass
-        predict()
+        predict(fit)
 
     return follow_trial
 
@@ -278,7 +284,7 @@ def _fit(
     context: TrialContext,
     ranks: Ranks,
     checkpoints: StoredCheckpoints,
-    at_epoch_end: Callable[[int], None],
+    at_epoch_end: Callable[[Fit, int], None],
     warn: Warn,
 ) -> Fit:
     return Fit(

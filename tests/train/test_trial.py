@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import logging
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from kaggle_ray.models import register_model
 from kaggle_ray.testing.launcher_contract import GOOD, NUM_EPOCHS, WARNING, toy_plan, trials_of
+from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialMessage, TrialResult, TrialWarning
 
@@ -61,3 +68,45 @@ def test_what_was_warned_of_before_a_failure_is_told_too(toy_data: Path, tmp_pat
     assert (warning.topic, warning.epoch, warning.step) == ("exploding_gradient", 1, 1)
     assert result.status == "failed"
     assert "in step 2 it is not finite" in (result.error or "")
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Fit]]]:
+    """The fits that are made; what is not needed any more has to be gone without the garbage collector."""
+    made: list[weakref.ref[Fit]] = []
+    initialise = Fit.__init__
+
+    def init(self: Fit, *args: Any, **options: Any) -> None:
+        made.append(weakref.ref(self))
+        initialise(self, *args, **options)
+
+    monkeypatch.setattr(Fit, "__init__", init)
+    gc.disable()
+    yield made
+    gc.enable()
+
+
+def test_a_trials_tensors_are_gone_when_it_ends(toy_data: Path, tmp_path: Path, fits: list[weakref.ref[Fit]]) -> None:
+    plan = toy_plan(data=toy_data, runs=tmp_path / "runs", experiments=GOOD[:1])
+    _, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    assert result.status == "committed"
+    assert [fit() for fit in fits] == [None], "else the next trial on a GPU has less memory"
+
+
+def test_a_failed_trials_tensors_are_gone_when_it_ends(
+    toy_data: Path, tmp_path: Path, fits: list[weakref.ref[Fit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activations: list[weakref.ref[Tensor]] = []
+
+    def fail(*_: object) -> None:
+        activation = torch.ones(1)
+        activations.append(weakref.ref(activation))
+        raise RuntimeError("for another reason")
+
+    monkeypatch.setattr(Fit, "_step", fail)
+    monkeypatch.setattr(logging.getLogger("kaggle_ray.train.trial"), "disabled", True)  # pytest keeps what is logged
+    plan = toy_plan(data=toy_data, runs=tmp_path / "runs", experiments=GOOD[:1])
+    _, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    assert result.error == "RuntimeError: for another reason"
+    assert [fit() for fit in fits] == [None]
+    assert [activation() for activation in activations] == [None]
