@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,6 @@ from kaggle_ray.config import ModelHyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.train.inputs import FitData
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 _AVERAGED = "module."
 """Prefix of the names of averaged weights."""
@@ -69,23 +67,36 @@ def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
     model.std.copy_(weights["images.std"].view_as(model.std))
 
 
-def make_average(model: nn.Module, ema_decay: float) -> AveragedModel | None:
-    """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
-    if not ema_decay:
-        return None
-    return AveragedModel(model, multi_avg_fn=_moving_average(ema_decay), use_buffers=True)
+class MovingAverage(AveragedModel):
+    """An exponential moving average of weights and buffers that forgets its first, random weights sooner.
 
+    torch hands the number of updates to its own averaging functions on the weights' device, where reading it waits for
+    the GPU in each step: here it stays on the CPU.
+    """
 
-def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Return an exponential moving average that forgets its first, random weights sooner than ``decay`` would."""
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Begin with a copy of ``model``, which the first update replaces."""
+        super().__init__(model, use_buffers=True)
+        self._decay = decay
 
     @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
-        num = int(num_averaged)
-        share = 1 - min(decay, (1 + num) / (10 + num))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, share)
-        else:
-            torch._foreach_copy_(averaged, current)
+    def update_parameters(self, model: nn.Module) -> None:
+        """Go from the average towards what ``model`` is now; the sooner, the fewer updates there were."""
+        num = int(self.n_averaged)
+        share = 1 - min(self._decay, (1 + num) / (10 + num))
+        mixed: tuple[list[Tensor], list[Tensor]] = ([], [])
+        replaced: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for averaged, current in zip(_tensors_of(self.module), _tensors_of(model), strict=True):
+            averaged_of, current_of = mixed if num and averaged.is_floating_point() else replaced
+            averaged_of.append(averaged)
+            current_of.append(current)
+        if mixed[0]:
+            torch._foreach_lerp_(*mixed, share)
+        if replaced[0]:
+            torch._foreach_copy_(*replaced)
+        self.n_averaged += 1
 
-    return update
+
+def make_average(model: nn.Module, ema_decay: float) -> MovingAverage | None:
+    """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
+    return MovingAverage(model, ema_decay) if ema_decay else None
