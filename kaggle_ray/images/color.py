@@ -63,7 +63,7 @@ def _jitter(images_NCHW: Tensor, draws_NP: Tensor, color: Color) -> Tensor:
 
     The mean is that of the rows' sums, taken in float64: torch sums a whole image in another order where it is alone.
     """
-    strengths = draws_NP.new_tensor([color.brightness, color.contrast, color.saturation])
+    strengths = torch.tensor([color.brightness, color.contrast, color.saturation]).to(draws_NP, non_blocking=True)
     brightness, contrast, saturation = (_symmetric(draws_NP[:, 5:8]) * strengths).T[:, :, None, None, None]
     sums_NH = images_NCHW.permute(0, 2, 3, 1).flatten(2).sum(dim=2)
     mean = (sums_NH.double().sum(dim=1) / images_NCHW[0].numel()).float()[:, None, None, None]

@@ -71,7 +71,7 @@ def mix_batch(images_NCHW: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, T
     strategy to train strong classifiers with localizable features", ICCV 2019.
     """
     num = len(mix.partners)
-    partners = torch.from_numpy(mix.partners).to(images_NCHW.device)
+    partners = torch.from_numpy(mix.partners).to(images_NCHW.device, non_blocking=True)
     own, others = images_NCHW[:num], images_NCHW[partners]
     own_targets, other_targets = targets[:num], targets[partners]
     if mix.kind == "mixup":

@@ -20,7 +20,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, class_weights: Tensor | None 
         targets: (N, C, ...) probabilities, or (N, ...) class numbers.
         class_weights: (C,).
     """
-    weights = None if class_weights is None else class_weights.to(logits)
+    weights = None if class_weights is None else class_weights.to(logits, non_blocking=True)
     return _mean_of_each(functional.cross_entropy(logits, targets, weight=weights, reduction="none"))
 
 
@@ -32,14 +32,14 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, pos_weight: Tensor | N
         targets: probabilities, of the same shape.
         pos_weight: (C,) of the part that is there; that of the part that is not is 1.
     """
-    weights = None if pos_weight is None else pos_weight.to(logits)
+    weights = None if pos_weight is None else pos_weight.to(logits, non_blocking=True)
     losses = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
     return _mean_of_each(losses)
 
 
 def weighted_binary_cross_entropy(logits_N1: Tensor, targets_N1: Tensor, class_weights: Tensor) -> Tensor:
     """Return (N,) the same as ``cross_entropy`` with the logits 0 and x, and two ``class_weights``."""
-    negative, positive = class_weights.to(logits_N1)
+    negative, positive = class_weights.to(logits_N1, non_blocking=True)
     losses: Tensor = negative * binary_cross_entropy(logits_N1, targets_N1, (positive / negative)[None])
     return losses
 
@@ -63,7 +63,7 @@ def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor |
     log_values = functional.log_softmax(logits, dim=1)
     parts = targets * (1 - log_values.exp()) ** gamma * log_values
     if class_weights is not None:
-        parts = parts * class_weights.to(logits).view(-1, *[1] * (logits.ndim - 2))
+        parts = parts * class_weights.to(logits, non_blocking=True).view(-1, *[1] * (logits.ndim - 2))
     return _mean_of_each(-parts.sum(dim=1))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kaggle_ray.config import LossHyperparameters
-from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.losses.class_weights import count_classes, is_softmax
 from kaggle_ray.train.losses.registry import SampleLoss, make_losses
@@ -118,7 +118,7 @@ class Outputs:
             one_hot.scatter_(1, of_head.long(), 1.0)  # in a quarter of the time that functional.one_hot takes
             return _smoothed(one_hot, self._smoothing, place.head.num_outputs)
         if place.head.task == "regression":
-            mean, std = self.mean[place.outputs].to(of_head.device), self.std[place.outputs].to(of_head.device)
+            mean, std = self._scale_of(place, of_head.device)
             return (of_head.float() - mean) / std
         return _smoothed(of_head.float(), self._smoothing, 2)
 
@@ -147,8 +147,14 @@ class Outputs:
         if place.head.task == "multiclass":
             return torch.softmax(of_head, dim=1)
         if place.head.task == "regression":
-            return of_head * self.std[place.outputs].to(of_head.device) + self.mean[place.outputs].to(of_head.device)
+            mean, std = self._scale_of(place, of_head.device)
+            return of_head * std + mean
         return torch.sigmoid(of_head)
+
+    def _scale_of(self, place: PlacedHead, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of a head's values, brought to the device without waiting for it."""
+        mean, std = (values[place.outputs].to(device, non_blocking=True) for values in (self.mean, self.std))
+        return mean, std
 
 
 def _smoothed(one_hot: Tensor, smoothing: float, num_classes: int) -> Tensor:
