@@ -8,6 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+_MAX_VERSIONS = 256
+"""Of one function. All networks of a process are called by the same, ``Model.forward``: after its own limit of 8 torch
+would leave the ninth network, or size of images, uncompiled."""
+
 
 class Compiled:
     """A model's forward pass, compiled at its first call."""
@@ -22,6 +26,7 @@ class Compiled:
         self._model = model
         self._warn = warn
         self._forward: Any = torch.compile(model)
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_VERSIONS)
 
     def __call__(self, *inputs: Any) -> Any:
         """Return what the model returns; from the first failure to compile on, by running it as it is."""

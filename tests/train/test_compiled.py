@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.models import Shapes, build_model
 from kaggle_ray.train.compiled import Compiled
 
 IMAGES = torch.rand(2, 3, 8, 8)
@@ -51,3 +53,20 @@ def test_a_compiled_model_answers_as_it_does_uncompiled() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     assert torch.allclose(Compiled(model, warn=print)(IMAGES), model(IMAGES), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_twelfth_network_of_a_process_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs: list[Any] = []
+
+    def keep(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=keep))
+    for width in range(4, 16):
+        arguments = {"width": width, "blocks": [1, 1, 1], "stem_stride": 1}
+        model = build_model("small_resnet", Shapes(num_outputs=3), model_args=arguments)
+        num_before = len(graphs)
+        Compiled(model, warn=print)(IMAGES, None)
+        assert len(graphs) > num_before
