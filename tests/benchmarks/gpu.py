@@ -33,16 +33,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from gpu_rows import LeftOut, Options, Row
+from record import environment
 
-from kaggle_ray.provenance import provenance
-from kaggle_ray.settings import Machine
+from kaggle_ray.config.settings import Machine
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 120
@@ -117,18 +116,6 @@ class Table:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.4g}"
-
-
-def machine() -> dict[str, Any]:
-    """Return where this is measured; what is not known is None."""
-    facts = provenance()
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        card = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        card = ""
-    code = {"commit": facts["code"]["commit"], "changed": bool(facts["code"]["diff"])}
-    return {"gpu": card or None, **{name: facts[name] for name in ("python", "packages", "hardware")}, "code": code}
 
 
 def lines_of(name: str, options: Options, limit_s: float, log: Path) -> Iterator[dict[str, Any]]:
@@ -217,13 +204,12 @@ def main(
         name, values = child
         be_section(name, Options(**json.loads(values)))
         return
-    started, here = time.monotonic(), machine()
+    started, here = time.monotonic(), environment()
     here["code"]["commit"] = commit or here["code"]["commit"]
     device: Literal["cpu", "cuda"] = "cuda" if Machine.here().num_gpus else "cpu"
     if device == "cpu" and not quick:
         raise click.ClickException("there is no GPU here; with --quick the script is tried on the CPU.")
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    table = Table({"benchmark": "gpu", "date": now, "quick": quick, **here}, record)
+    table = Table({"benchmark": "gpu", "quick": quick, **here}, record)
     log = (record or Path(tempfile.gettempdir(), f"gpu-{os.getpid()}")).with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")

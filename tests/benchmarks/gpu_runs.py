@@ -17,10 +17,14 @@ from typing import Any
 
 from gpu_rows import GIB, CardWatch, LeftOut, Options, Row
 
+from kaggle_ray.reporters.events import EpochEnded, TrialEnded, TrialWarned
 from kaggle_ray.types import JsonValue
 
 ROOT = Path(__file__).resolve().parents[2]
-NET = {"model": "small_resnet", "model_args": {"width": 16, "blocks": [1, 1, 1], "stem_stride": 1}}
+NET: dict[str, JsonValue] = {
+    "model": "small_resnet",
+    "model_args": {"width": 16, "blocks": [1, 1, 1], "stem_stride": 1},
+}
 LONGEST_NOTE = 600
 
 
@@ -185,13 +189,17 @@ class Seen(logging.Handler):
         self.losses: list[float | None] = []
 
     def emit(self, record: Any) -> None:
-        """Take a record of logging, or an event of a run: both are given to ``emit``."""
+        """Take a record of logging, or an envelope of a run's event: both are given to ``emit``."""
         if isinstance(record, logging.LogRecord):
             self.lines.append(record.getMessage())
-        elif record.kind == "epoch":
-            self.losses.append(record.values["train_loss"])
-        elif record.kind == "trial_finished" and record.values["error"]:
-            self.errors.append(record.values["error"])
+            return
+        match record.event:
+            case EpochEnded(metrics=metrics):
+                self.losses.append(metrics.train_loss)
+            case TrialWarned(warning=warning):
+                self.lines.append(warning.text)
+            case TrialEnded(error=str(error)):
+                self.errors.append(error)
 
 
 def failures(options: Options) -> Iterator[Row]:
@@ -211,7 +219,7 @@ def failures(options: Options) -> Iterator[Row]:
                 result: Any = kaggle_ray.run(
                     "digits", experiments=[{**NET, "image_size": 8, "epochs": 2, **each} for each in experiments],
                     data=Path(folder, "digits"), runs=Path(folder, name), launcher="local", device=options.device,
-                    reporters=[seen], ignore_twins=True, **more,
+                    reporters=[seen], ignore_near_duplicates=True, **more,
                 )  # fmt: skip
             except kaggle_ray.KaggleRayError as error:
                 result = error

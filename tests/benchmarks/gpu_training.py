@@ -27,12 +27,12 @@ from torch import Tensor
 
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.settings import Dtype, Settings
 from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.settings import Dtype, Settings
 from kaggle_ray.train import loop
 from kaggle_ray.train.batches import EpochBatches, load
 from kaggle_ray.train.inputs import FitData, Inputs
@@ -173,9 +173,9 @@ def waits(options: Options) -> Iterator[Row]:
     if options.device != "cuda":
         raise LeftOut("needs a GPU")
     net = replace(nets(options)[1], steps=20)
-    for name, (of_point, of_settings) in VARIANTS.items():
+    for name, (of_hyperparameters, of_settings) in VARIANTS.items():
         work = Work.made_up(net.model, net.size, net.batch, net.steps, settings_of(options, **of_settings), 1)
-        epochs = Fit(work.data, replace(work.point, **of_point), work.settings).epochs()
+        epochs = Fit(work.data, replace(work.hyperparameters, **of_hyperparameters), work.settings).epochs()
         next(epochs)
         with waits_counted() as places:
             next(epochs)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.models import Shapes, build_model
 from kaggle_ray.train.compiled import Compiled
+from kaggle_ray.types import JsonValue
 
 IMAGES = torch.rand(2, 3, 8, 8)
 
@@ -65,7 +66,7 @@ def test_the_twelfth_network_of_a_process_is_compiled_too(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=keep))
     for width in range(4, 16):
-        arguments = {"width": width, "blocks": [1, 1, 1], "stem_stride": 1}
+        arguments: dict[str, JsonValue] = {"width": width, "blocks": [1, 1, 1], "stem_stride": 1}
         model = build_model("small_resnet", Shapes(num_outputs=3), model_args=arguments)
         num_before = len(graphs)
         Compiled(model, warn=print)(IMAGES, None)
