@@ -100,3 +100,7 @@ class MovingAverage(AveragedModel):
 def make_average(model: nn.Module, ema_decay: float) -> MovingAverage | None:
     """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
     return MovingAverage(model, ema_decay) if ema_decay else None
+
+
+def _tensors_of(module: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]

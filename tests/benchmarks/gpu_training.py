@@ -175,7 +175,7 @@ def waits(options: Options) -> Iterator[Row]:
     net = replace(nets(options)[1], steps=20)
     for name, (of_hyperparameters, of_settings) in VARIANTS.items():
         work = Work.made_up(net.model, net.size, net.batch, net.steps, settings_of(options, **of_settings), 1)
-        epochs = Fit(work.data, replace(work.hyperparameters, **of_hyperparameters), work.settings).epochs()
+        epochs = Fit(work.data, work.hyperparameters.replace(**of_hyperparameters), work.settings).epochs()
         next(epochs)
         with waits_counted() as places:
             next(epochs)
@@ -216,7 +216,7 @@ def feeding(options: Options) -> Iterator[Row]:
         images = open_images(rows, height=decoded, width=decoded, cache_dir=Path(scratch, "cache"))
         note = f"{len(paths)} files, each used {len(rows) / len(paths):.1f} times an epoch"
         yield Row(what=f"decode to {decoded} px", value=time.perf_counter() - started, unit="s", note=note)
-        point = Hyperparameters(
+        hyperparameters = Hyperparameters(
             model=net.model, image_size=decoded, train_size=net.size, batch_size=net.batch, augment="light",
             epochs=100, evaluate_every=100, schedule="constant", lr=1e-4,
         )  # fmt: skip
@@ -225,14 +225,16 @@ def feeding(options: Options) -> Iterator[Row]:
             settings = settings_of(options, loader_workers=num_workers)
             name = f"{num_workers} loader workers"
             started = time.perf_counter()
-            for _ in load(EpochBatches(data, point, 1, uses_images=True), settings):
+            for _ in load(EpochBatches(data, hyperparameters, 1, uses_images=True), settings):
                 pass
             rate = len(rows) / (time.perf_counter() - started)
             yield Row(what=f"{name}: the loader alone", value=rate, unit="images/s", note="no model, an epoch")
-            yield from fed(data, point, settings, name, len(rows))
+            yield from fed(data, hyperparameters, settings, name, len(rows))
 
 
-def fed(data: FitData, point: Hyperparameters, settings: Settings, name: str, num_images: int) -> Iterator[Row]:
+def fed(
+    data: FitData, hyperparameters: Hyperparameters, settings: Settings, name: str, num_images: int
+) -> Iterator[Row]:
     """Train for three epochs of which the first warms up."""
     forget()
     waited_s = 0.0
@@ -249,7 +251,7 @@ def fed(data: FitData, point: Hyperparameters, settings: Settings, name: str, nu
             yield batch
 
     with patch.object(loop, "load", timed):
-        epochs = Fit(data, point, settings).epochs()
+        epochs = Fit(data, hyperparameters, settings).epochs()
         next(epochs)
         waited_s, seconds = 0.0, []
         with CardWatch() as watch:
@@ -259,7 +261,9 @@ def fed(data: FitData, point: Hyperparameters, settings: Settings, name: str, nu
                 if settings.device == "cuda":
                     torch.cuda.synchronize()
                 seconds.append(time.perf_counter() - started)
-    yield Row.spread(f"{name}: training", [num_images / each for each in seconds], "images/s", note=point.model)
+    yield Row.spread(
+        f"{name}: training", [num_images / each for each in seconds], "images/s", note=hyperparameters.model.name
+    )
     share = 100 * waited_s / sum(seconds)
     yield Row(what=f"{name}: time in the loader", value=share, unit="%", note="of the loop's; the card may work on")
     yield from watch.rows(name)[:1]
