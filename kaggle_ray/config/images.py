@@ -12,7 +12,7 @@ _SIZE_STEP = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageHyperparameters:
-    """At which sizes images are decoded, trained on and predicted, and how they are varied."""
+    """Sizes at which images are decoded, trained on and predicted, and how they are varied."""
 
     image_size: int = 64
     """Height in pixels that images are decoded to; also their width, unless ``aspect`` says otherwise. 0 is the size

@@ -84,7 +84,6 @@ def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
         epochs={
             e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).training.epochs
             for e in plan.experiments
-            for e in plan.experiments
         },
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 _MAX_VERSIONS = 256
-"""Of one function. All networks of a process are called by the same, ``Model.forward``: after its own limit of 8 torch
-would leave the ninth network, or size of images, uncompiled."""
+"""Versions of one function that torch compiles at most. All networks of a process are called by the same,
+``Model.forward``: after torch's own limit of 8 the ninth network, or size of images, would stay uncompiled."""
 
 
 class Compiled:

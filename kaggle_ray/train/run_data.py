@@ -66,7 +66,7 @@ class TrainedElsewhere:
 
     hyperparameters: Hyperparameters
     result: TrialResult
-    """Of the trial that was trained."""
+    """Result of the trial that was trained."""
     train: Inputs
     valid_rows: IntArray
     test: Inputs

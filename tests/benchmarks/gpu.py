@@ -5,7 +5,7 @@
     python tests/benchmarks/gpu.py --quick        # does the script work? on a CPU, in two minutes: no numbers
 
 steps      our training loop beside a bare one: images per second, rounds that take turns, ratios of one round
-compiled   the same by torch.compile; batches of two sizes
+compiled   the same by torch.compile
 waits      calls of a step that wait for the card, and from where
 feeding    training from the decode-once cache with augmentation, by loader workers
 dogs       dogs_vs_cats from pretrained weights, five folds: time and honest score

@@ -116,7 +116,7 @@ def with_names_of_timm(file: Path, named: Path) -> Path:
 
 def digits(options: Options) -> Iterator[Row]:
     """Run the embedded competition; again, killed halfway, and on from there."""
-    epochs = 1 if options.quick else 5
+    epochs = 1 if options.quick else 3
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         more = ["--data", str(scratch / "digits"), "--set", f"epochs={epochs}", "--checkpoint-every", "0.5"]

@@ -107,18 +107,8 @@ def steps(options: Options) -> Iterator[Row]:
 
 
 def compiled(options: Options) -> Iterator[Row]:
-    """Compare them compiled; then with batches of two sizes, as rows that the batch size does not divide give them."""
-    net = nets(options)[0]
-    yield from paired(net, settings_of(options, compile=True), options, of_first=True)
-    forget()
-    work = Work.made_up(net.model, net.size, net.batch, net.steps, settings_of(options, compile=True), options.rounds)
-    uneven = replace(work, data=replace(work.data, train_rows=work.data.train_rows[:-1]))
-    epoch = ours(uneven)
-    started = time.perf_counter()
-    epoch()
-    yield Row(what="first epoch, compiling: ours, two batch sizes", value=time.perf_counter() - started, unit="s")
-    seconds = [epoch() for _ in range(3)]
-    yield Row.spread("ours, two batch sizes", [net.batch * net.steps / each for each in seconds], "images/s")
+    """Compare them compiled."""
+    yield from paired(nets(options)[0], settings_of(options, compile=True), options, of_first=True)
 
 
 def paired(net: Net, settings: Settings, options: Options, *, of_first: bool = False) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.lease import lease
+from kaggle_ray.store.schema import SCHEMA_VERSION
 from kaggle_ray.testing.toy import TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
 
@@ -72,12 +73,14 @@ def begun(tmp_path: Path, data: Path) -> Iterator[Path]:
 def test_a_run_of_another_schema_version_is_refused_by_name(tmp_path: Path, data: Path, begun: Path) -> None:
     record = json.loads((begun / "run.json").read_text())
     (begun / "run.json").write_text(json.dumps({**record, "schema_version": 1}))
-    with pytest.raises(SchemaVersionError, match=r"run\.json: expected schema_version 2, got 1\..*--run-id"):
+    with pytest.raises(
+        SchemaVersionError, match=rf"run\.json: expected schema_version {SCHEMA_VERSION}, got 1\..*--run-id"
+    ):
         run(tmp_path / "runs", data, run_id="mine")
 
 
 def test_a_damaged_run_file_is_named(tmp_path: Path, data: Path, begun: Path) -> None:
-    (begun / "run.json").write_text('{"schema_version": 2, "compet')
+    (begun / "run.json").write_text(f'{{"schema_version": {SCHEMA_VERSION}, "compet')
     with pytest.raises(StoreError, match=r"run\.json: is not JSON"):
         run(tmp_path / "runs", data, run_id="mine")
 
@@ -115,8 +118,8 @@ def test_changed_training_data_is_refused_in_a_run_and_a_new_run_elsewhere(
 @pytest.mark.parametrize(
     ("change", "culprit"),
     [
-        ({"experiments": [{**QUICK, "lr": 0.5}]}, "experiments"),
-        ({"dtype": "bfloat16"}, "settings"),
+        ({"experiments": [{**QUICK, "lr": 0.5}]}, "hyperparameters lr"),
+        ({"dtype": "bfloat16"}, "settings dtype"),
         ({"competition": "renamed"}, None),
     ],
 )

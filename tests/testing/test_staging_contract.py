@@ -36,12 +36,12 @@ class Objects:
     def put(self, name: str, content: bytes) -> None:
         import boto3
 
-        boto3.client("s3").put_object(Bucket="pets", Key=f"dogs/{name}", Body=content)
+        boto3.client("s3").put_object(Bucket="contract", Key=f"dogs/{name}", Body=content)
 
     def source(self) -> Source:
         from kaggle_ray.data.s3 import Bucket
 
-        return Bucket("s3://pets/dogs")
+        return Bucket("s3://contract/dogs")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def _server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="pets")
+    boto3.client("s3").create_bucket(Bucket="contract")
     yield
     server.stop()
 
