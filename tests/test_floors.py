@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,46 @@ def test_an_upward_import_would_be_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert upward_imports(module) == [
         "store/run.py:5: store imports kaggle_ray.train.loop.fit, but train is not below it"
     ]
+
+
+def imported_modules() -> dict[str, set[str]]:
+    """Return for each of the package's modules those of them that it imports, inside functions too."""
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in modules()
+    }
+    found: dict[str, set[str]] = {}
+    for module, path in names.items():
+        found[module] = set()
+        for _, name in imports(path):
+            while name and name not in names:
+                name = name.rpartition(".")[0]
+            found[module] |= {name} - {"", module, PACKAGE.name}
+    return found
+
+
+def circle_in(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return modules that import one another in a circle; empty where none do."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circle_in(imported_modules()) == []
+
+
+def test_a_circle_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "kaggle_ray"
+    monkeypatch.setitem(globals(), "PACKAGE", package)
+    (package / "store").mkdir(parents=True)
+    (package / "store" / "__init__.py").write_text("")
+    (package / "store" / "run.py").write_text("from kaggle_ray.store import lease\n")
+    (package / "store" / "lease.py").write_text("def late():\n    from kaggle_ray.store.run import RunStore\n")
+    assert set(circle_in(imported_modules())) == {"kaggle_ray.store.run", "kaggle_ray.store.lease"}
 
 
 def test_reporters_know_events_and_nothing_else() -> None:
