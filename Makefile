@@ -5,6 +5,8 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 export PYTHONWARNINGS := ignore::FutureWarning
+# The tests start hundreds of processes: each would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make chaos   make clean"
