@@ -95,6 +95,7 @@ def test_a_renamed_function_warns_and_goes_on_to_the_new_one() -> None:
 
 
 def test_the_examples_of_the_docstrings_run() -> None:
+    warnings.simplefilter("always")  # pytest restores what a user's environment says
     assert doctest.testmod(kaggle_ray.deprecation).failed == 0
 
 
