@@ -23,7 +23,7 @@ from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
 from kaggle_ray.schedule.source import Done, TrialSource, Wait
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS
-from kaggle_ray.train.preemption import sigterm_kept
+from kaggle_ray.train.preemption import sigterm_kept, sigterm_raises
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
@@ -68,7 +68,8 @@ class RayTuneLauncher:
             with sigterm_kept():  # Ray's own would end this process without a word
                 _start_ray(context.settings, self._num_slots)
             try:
-                _make_tuner(source, context, emit, folder).fit()
+                with sigterm_raises():
+                    _make_tuner(source, context, emit, folder).fit()
             finally:
                 ray.shutdown()
 

@@ -81,13 +81,22 @@ def sigterm_raises() -> Iterator[None]:
         yield
         return
 
+    text = "SIGTERM: the same command goes on where this run was."
+    was_asked = False
+
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal was_asked
+        was_asked = True
         if not isinstance(sys.exc_info()[1], Terminated):
-            raise Terminated("SIGTERM: the same command goes on where this run was.")
+            raise Terminated(text)
 
     before: Any = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except KeyboardInterrupt as stop:
+        if was_asked and not isinstance(stop, Terminated):  # compiled code, such as Ray's, makes a plain one of any
+            raise Terminated(text) from stop
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

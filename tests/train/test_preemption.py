@@ -96,3 +96,20 @@ def test_a_library_s_handler_does_not_stay() -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with pytest.raises(Terminated):
             signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_stays_what_it_is_where_compiled_code_makes_a_plain_interrupt_of_it() -> None:
+    def compiled() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(Terminated), sigterm_raises():
+        compiled()
+
+
+def test_ctrl_c_is_no_sigterm() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, sigterm_raises():
+        raise KeyboardInterrupt
+    assert not isinstance(caught.value, Terminated)
