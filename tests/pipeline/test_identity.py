@@ -293,9 +293,12 @@ def test_a_resume_with_another_hyperparameter_is_refused_and_it_is_named(folder:
 
 
 def test_a_resume_of_a_run_whose_content_is_the_same_is_not_refused(folder: Folder) -> None:
-    prepare(folder.plan(run_id="x"), command=None)
+    store, _ = prepare(folder.plan(run_id="x"), command=None)
+    begun = store.record()
     (folder.root / "data" / "train" / "a001.png").touch()
-    prepare(folder.plan(run_id="x"), command=None)
+    resumed, _ = prepare(folder.plan(run_id="x"), command=None)
+    assert begun is not None
+    assert resumed.record() == begun
 
 
 def test_images_that_were_exchanged_are_trained_on_anew_by_the_same_command(folder: Folder) -> None:
