@@ -37,8 +37,8 @@ class MappedPages:
     cache_dir: Path
     inodes: dict[int, dict[str, int]] = field(default_factory=dict)
     """Process -> file -> inode."""
-    shared_kib: dict[int, int] = field(default_factory=dict)
-    """Process -> resident pages of the cache that another process has mapped as well, at the last look."""
+    anonymous_kib: dict[int, int] = field(default_factory=dict)
+    """Process -> resident pages of those mappings that are its own copies, not the page cache's, at the most."""
 
     def emit(self, envelope: Envelope) -> None:
         if isinstance(envelope.event, EpochEnded):
@@ -61,8 +61,7 @@ class MappedPages:
                 assert permissions.startswith("r--"), head
                 self.inodes.setdefault(process_id, {})[file] = int(inode)
                 kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
-                if kib["Rss"] > kib["Pss"]:
-                    self.shared_kib[process_id] = kib["Rss"]
+                self.anonymous_kib[process_id] = max(self.anonymous_kib.get(process_id, 0), kib["Anonymous"])
 
 
 def run_masks(
@@ -92,7 +91,7 @@ def check_shared(pages: MappedPages, *, num_sizes: int) -> None:
     for mapped in pages.inodes.values():
         assert mapped.items() <= files.items()
         assert len(mapped) >= 3
-    assert pages.shared_kib, "pages are resident once for all: their proportional share is below their size"
+    assert set(pages.anonymous_kib.values()) == {0}, "the page cache holds one copy for all processes"
 
 
 def test_processes_of_ray_decode_each_image_and_mask_once_and_map_the_same_pages(
