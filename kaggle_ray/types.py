@@ -134,7 +134,8 @@ class EpochMetrics:
     train_loss: float
     """Mean over the epoch's training samples, augmented and in train mode."""
     valid_loss: float
-    """Mean of the loss over the fold's scored rows; NaN where the epoch was not evaluated."""
+    """Mean over the fold's scored rows of the task's plain loss, whatever is minimised: without label smoothing,
+    weights or a teacher; NaN where the epoch was not evaluated."""
     score: float
     """The competition's metric on the fold's scored rows, predicted as the epoch was trained: at its image size, and
     without test-time augmentation; NaN where the epoch was not evaluated."""

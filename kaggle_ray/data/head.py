@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.metrics import Metric, combine_metrics
+from kaggle_ray.metrics import Metric, MetricPart, combine_metrics
 from kaggle_ray.types import Target, Task
 
 
@@ -111,7 +111,15 @@ def metric_of(heads: Sequence[Head]) -> Metric:
     if len(heads) == 1:
         return heads[0].metric
     return combine_metrics(
-        [(place.head.metric, place.targets, place.outputs, place.head.score_weight) for place in place_heads(heads)]
+        [
+            MetricPart(
+                metric=place.head.metric,
+                target=place.targets if place.head.task == "multilabel" else place.targets.start,
+                values=place.outputs,
+                weight=place.head.score_weight,
+            )
+            for place in place_heads(heads)
+        ]
     )
 
 

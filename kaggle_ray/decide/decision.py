@@ -6,13 +6,13 @@ Shape legend: N rows, C columns of a prediction.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kaggle_ray.errors import JsonShapeError
-from kaggle_ray.metrics import DecisionKind, Metric
+from kaggle_ray.metrics import DecisionKind, Metric, with_parts
 from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
@@ -22,6 +22,7 @@ _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "label_thresholds": ("thresholds",),
     "mask": ("threshold", "min_pixels"),
     "cutpoints": ("cuts",),
+    "by_head": ("heads",),
 }
 
 
@@ -32,7 +33,18 @@ class Decision:
     kind: DecisionKind
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     """none: empty; label_thresholds: ``thresholds``, one a label; mask: ``threshold``, and ``min_pixels`` below which a
-    mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending."""
+    mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending; by_head: ``heads``, of each in turn its
+    ``num_columns`` and the ``rule`` for them."""
+
+    @staticmethod
+    def by_head(rules: Sequence[tuple[int, Decision]]) -> Decision:
+        """Return the rule that decides the columns of several heads, side by side: each by its own.
+
+        Args:
+            rules: of each head the number of its columns, and its rule.
+        """
+        heads: list[JsonValue] = [{"num_columns": num_columns, "rule": rule.to_json()} for num_columns, rule in rules]
+        return Decision(kind="by_head", parameters={"heads": heads})
 
     def apply(self, values: FloatArray | Float64Array) -> FloatArray:
         """Return (N, C) the answers: 0 or 1, or a class number; the values where nothing is to be decided."""
@@ -44,7 +56,19 @@ class Decision:
             return np.asarray(masks, dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
             return np.asarray(np.searchsorted(self._numbers("cuts"), values), dtype=np.float32)
+        if self.kind == "by_head":
+            rules = self.of_heads()
+            ends = np.cumsum([num_columns for num_columns, _ in rules]).tolist()
+            if ends[-1:] != [values.shape[1]]:
+                raise JsonShapeError(f"decision by_head: expected rules for {values.shape[1]} columns, got {ends}.")
+            answers = [rule.apply(values[:, end - num : end]) for (num, rule), end in zip(rules, ends, strict=True)]
+            return np.concatenate(answers, axis=1)
         return np.asarray(values, dtype=np.float32)
+
+    def of_heads(self) -> list[tuple[int, Decision]]:
+        """Return the number of columns and the rule of each head, of a rule by head."""
+        heads = from_json(tuple[_OfHead, ...], self.parameters["heads"], where=f"decision {self.kind}: heads")
+        return [(head.num_columns, Decision.from_json(head.rule)) for head in heads]
 
     def enlarged(self, times: float) -> Decision:
         """Return the same rule for masks of ``times`` as many pixels."""
@@ -73,8 +97,20 @@ class Decision:
         return np.array(from_json(list[float], self.parameters[name], where=f"decision {self.kind}: {name}"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OfHead:
+    """What the parameters of a rule by head say of one head."""
+
+    num_columns: int
+    rule: Mapping[str, JsonValue]
+
+
 def default_decision(metric: Metric, num_columns: int) -> Decision:
     """Return the rule that needs no fitting, for predictions of ``num_columns`` columns."""
+    if metric.parts and metric.decision == "by_head":
+        columns = [part.values.stop - part.values.start for part in metric.parts]
+        rules = [default_decision(part.metric, num) for part, num in zip(metric.parts, columns, strict=True)]
+        return Decision.by_head(list(zip(columns, rules, strict=True)))
     if metric.decision == "label_thresholds":
         thresholds = [metric.default_threshold] * num_columns
         return Decision(kind="label_thresholds", parameters={"thresholds": thresholds})
@@ -87,6 +123,9 @@ def decided(metric: Metric, decision: Decision) -> Metric:
     """Return the metric of undecided values: the score of what ``decision`` makes of them."""
     if decision.kind == "none":
         return metric
+    if metric.parts:
+        of_heads = zip(metric.parts, decision.of_heads(), strict=True)
+        return with_parts(metric, [decided(part.metric, rule) for part, (_, rule) in of_heads])
 
     def score_of_answers(target: Target, values: Float64Array) -> float:
         return metric.score_fn(target, decision.apply(values).astype(values.dtype))

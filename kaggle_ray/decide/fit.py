@@ -9,15 +9,24 @@ from kaggle_ray.decide.cutpoints import fit_cutpoints
 from kaggle_ray.decide.decision import Decision, default_decision
 from kaggle_ray.decide.masks import fit_mask
 from kaggle_ray.decide.thresholds import fit_thresholds
-from kaggle_ray.metrics import Metric
+from kaggle_ray.metrics import Metric, own_target
 from kaggle_ray.rows import Rows
 
 
 def fit_decision(metric: Metric, target: Rows, values: Rows) -> Decision:
     """Return the rule under which ``values`` (N, C) score best, or near it where that would fit noise.
 
-    It must not be scored on the rows that it was fitted to.
+    Of several heads each has its own. It must not be scored on the rows that it was fitted to.
     """
+    if metric.parts and metric.decision == "by_head":
+        all_targets, all_values = target[:], values[:]
+        of_heads = [(part, all_values[:, part.values]) for part in metric.parts]
+        return Decision.by_head(
+            [
+                (of_head.shape[1], fit_decision(part.metric, own_target(part, all_targets), of_head))
+                for part, of_head in of_heads
+            ]
+        )
     if metric.decision == "label_thresholds":
         return Decision(
             kind="label_thresholds", parameters={"thresholds": fit_thresholds(metric, target[:], values[:])}

@@ -1,7 +1,16 @@
 """How a competition scores predictions. Each metric says what it is pooled over, and where its definition is from."""
 
 from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, MACRO_RECALL, confusion_matrix
-from kaggle_ray.metrics.metric import DecisionKind, Metric, combine_metrics, over_folds, per_fold
+from kaggle_ray.metrics.metric import (
+    DecisionKind,
+    Metric,
+    MetricPart,
+    combine_metrics,
+    over_folds,
+    own_target,
+    per_fold,
+    with_parts,
+)
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
 from kaggle_ray.metrics.regression import MAE, QUADRATIC_KAPPA, R2, RMSE
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
@@ -24,12 +33,15 @@ __all__ = [
     "RMSE",
     "DecisionKind",
     "Metric",
+    "MetricPart",
     "combine_metrics",
     "confusion_matrix",
     "f_beta",
     "metric_by_name",
     "over_folds",
+    "own_target",
     "per_fold",
+    "with_parts",
 ]
 
 METRICS: Registry[Metric] = Registry("metric")

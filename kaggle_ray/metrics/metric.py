@@ -23,7 +23,7 @@ Values = npt.NDArray[Any]
 
 CountsScore = Callable[[IntArray, IntArray, IntArray], Float64Array]
 
-DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints"]
+DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints", "by_head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +59,9 @@ class Metric:
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
     need not be in memory together: for masks."""
+    parts: tuple[MetricPart, ...] = ()
+    """The metrics of several heads that this one is the weighted mean of; see ``combine_metrics``. Each keeps what it
+    is pooled over and what decides its values."""
 
     def score(self, target: Rows, values: Rows) -> float:
         """Return the score of ``values`` (N, C) against ``target`` (N,) or (N, T).
@@ -106,12 +109,25 @@ class Metric:
     def rescored(self, score_fn: Callable[[Target, Values], float], *, mean_over_rows: bool) -> Metric:
         """Return the metric with another function; what was known of the old one's inside is not said of it."""
         return dataclasses.replace(
-            self, score_fn=score_fn, mean_over_rows=mean_over_rows, beta=None, score_of_counts=None
+            self, score_fn=score_fn, mean_over_rows=mean_over_rows, beta=None, score_of_counts=None, parts=()
         )
 
     def is_better(self, a: float, b: float) -> bool:
         """Return whether the score ``a`` is strictly better than ``b``."""
         return a > b if self.greater_is_better else a < b
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricPart:
+    """One head's metric among those of several, and where the head's columns are."""
+
+    metric: Metric
+    target: int | slice
+    """Columns in the target (N, T): the number of the only one, or several, even if it is a slice of one."""
+    values: slice
+    """Columns in the values (N, C)."""
+    weight: float
+    """Share in the mean, before the shares are divided by their sum."""
 
 
 def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> Metric:
@@ -123,6 +139,8 @@ def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> M
     """
     if metric.pooled:
         return metric
+    if metric.parts:
+        return with_parts(metric, [over_folds(part.metric, fold_of) for part in metric.parts])
 
     def mean_over_folds(target: Target, values: Values) -> float:
         folds = [fold_of == fold for fold in np.unique(fold_of)]
@@ -136,29 +154,25 @@ def per_fold(metric: Metric) -> Metric:
     return dataclasses.replace(metric, name=f"{metric.name}_per_fold", pooled=False)
 
 
-def combine_metrics(parts: Sequence[tuple[Metric, slice, slice, float]]) -> Metric:
-    """Return the weighted mean of metrics, each of its own columns.
-
-    Args:
-        parts: metric, its columns in the target (N, T), its columns in the values (N, C), its weight.
+def combine_metrics(parts: Sequence[MetricPart]) -> Metric:
+    """Return the weighted mean of metrics, each of its own columns, over its own folds and under its own decision.
 
     Raises:
         ConfigError: the metrics' directions differ, or no weight is above 0.
     """
-    metrics = [metric for metric, *_ in parts]
+    metrics = [part.metric for part in parts]
     if len({metric.greater_is_better for metric in metrics}) > 1:
         raise ConfigError(
             f"heads with metrics of different direction have no common score: "
             f"{', '.join(f'{metric.name} ({_direction(metric)})' for metric in metrics)}."
         )
-    total = sum(weight for *_, weight in parts)
+    total = sum(part.weight for part in parts)
     if total <= 0:
         raise ConfigError("no head counts: expected a score_weight above 0.")
 
     def mean_of_heads(target: Target, values: Values) -> float:
         scores = [
-            weight * metric.score_fn(_own_columns(target, columns), values[:, outputs])
-            for metric, columns, outputs, weight in parts
+            part.weight * part.metric.score_fn(own_target(part, target), values[:, part.values]) for part in parts
         ]
         return sum(scores) / total
 
@@ -166,14 +180,23 @@ def combine_metrics(parts: Sequence[tuple[Metric, slice, slice, float]]) -> Metr
         name="+".join(dict.fromkeys(metric.name for metric in metrics)),
         score_fn=mean_of_heads,
         greater_is_better=metrics[0].greater_is_better,
+        decision="none" if all(metric.decision == "none" for metric in metrics) else "by_head",
+        pooled=all(metric.pooled for metric in metrics),
+        parts=tuple(parts),
     )
 
 
-def _own_columns(target: Target, columns: slice) -> Target:
-    """Return one head's target: (N,) where it is one column, integers where all are."""
-    own = target[:, columns]
-    own = own.astype(np.int64) if (own == np.floor(own)).all() else own
-    return own[:, 0] if own.shape[1] == 1 else own
+def with_parts(metric: Metric, metrics: Sequence[Metric]) -> Metric:
+    """Return a combined metric with other metrics in the place of its parts'."""
+    return combine_metrics(
+        [dataclasses.replace(part, metric=other) for part, other in zip(metric.parts, metrics, strict=True)]
+    )
+
+
+def own_target(part: MetricPart, target: Target) -> Target:
+    """Return one head's target: (N,) where it is a single column, integers where all are."""
+    own = target[:, part.target]
+    return own.astype(np.int64) if (own == np.floor(own)).all() else own
 
 
 def _direction(metric: Metric) -> str:

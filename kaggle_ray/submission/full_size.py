@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.data.baseline import perfect_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.ensemble import Ensemble
@@ -15,8 +16,9 @@ from kaggle_ray.types import Folds
 def full_size_score(competition: Competition, samples: Samples, folds: Folds, ensemble: Ensemble) -> float | None:
     """Return the mean over the scored rows of the metric of each enlarged answer; None where nothing is enlarged.
 
-    An ensemble without an honest score has none here either. The rule that decides a row is the one that was fitted
-    without the row's fold. One image is held at a time.
+    Each image's answer is the one that is written into the submission: of several classes the most probable one of the
+    enlarged probabilities. The rule that decides a row is the one that was fitted without the row's fold. An ensemble
+    without an honest score has none here either. One image is held at a time.
     """
     size = competition.mask
     if size is None or samples.train_masks is None or ensemble.score_honest is None:
@@ -30,6 +32,6 @@ def full_size_score(competition: Competition, samples: Samples, folds: Folds, en
         answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
         truth = decode_image(samples.train_masks[row], size.full_height, size.full_width, kind=kind)[..., 0]
         target = (truth > 127) if kind == "mask" else truth
-        values = answer.reshape(1, -1).astype(np.float32)
+        values = perfect_predictions(competition.heads[0], answer.reshape(1, -1))  # the answer, as a metric reads it
         scores.append(competition.metric.score(target.reshape(1, -1).astype(np.uint8), values))
     return float(np.mean(scores))

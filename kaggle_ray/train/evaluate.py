@@ -27,7 +27,7 @@ class Measured:
     """What rows say of a model."""
 
     loss: float
-    """Mean over the rows."""
+    """Mean over the rows of the task's plain loss."""
     score: float
     """The competition's metric, decided by the rule that needs no fitting."""
 
@@ -41,6 +41,7 @@ class Evaluator:
 
     predictor: Predictor
     outputs: Outputs | PixelOutputs
+    """Targets and loss of each head: the task's plain ones, whatever is minimised."""
     data: FitData
     hyperparameters: Hyperparameters
     ranks: Ranks

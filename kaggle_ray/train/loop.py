@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config import Hyperparameters, LossHyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
@@ -142,8 +142,11 @@ class Fit:
             ranks=ranks,
         )
         """Predicts with the last weights, their moving average, or those of the chosen epoch."""
+        # Rows that are not trained on are measured by the plain loss of the task, whatever is minimised: no smoothing,
+        # no weights of classes, no teacher. It then says the same of every experiment.
+        plain = make_outputs(data.heads, data.target, data.train_rows, LossHyperparameters())
         self._evaluator = Evaluator(
-            predictor=self.predictor, outputs=self._outputs, data=data, hyperparameters=hyperparameters, ranks=ranks,
+            predictor=self.predictor, outputs=plain, data=data, hyperparameters=hyperparameters, ranks=ranks,
             constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn),
         )  # fmt: skip
         self._gradients = GradientWatch(

@@ -4,9 +4,24 @@ import numpy as np
 import pytest
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS, RMSE, combine_metrics, over_folds, per_fold
+from kaggle_ray.metrics import (
+    ACCURACY,
+    AUC,
+    F2,
+    LOG_LOSS,
+    RMSE,
+    Metric,
+    MetricPart,
+    combine_metrics,
+    over_folds,
+    per_fold,
+)
 
 RNG = np.random.default_rng(0)
+
+
+def part(metric: Metric, target: int | slice, values: slice, *, weight: float = 1.0) -> MetricPart:
+    return MetricPart(metric=metric, target=target, values=values, weight=weight)
 
 
 def test_a_metric_per_fold_is_the_mean_over_the_folds() -> None:
@@ -22,7 +37,7 @@ def test_a_metric_per_fold_is_the_mean_over_the_folds() -> None:
 def test_the_weighted_mean_of_metrics_scores_each_in_its_own_columns() -> None:
     target = np.column_stack([np.arange(40) % 3, RNG.normal(size=40)])
     values = RNG.random((40, 4)).astype(np.float32)
-    both = combine_metrics([(LOG_LOSS, slice(0, 1), slice(0, 3), 1.0), (RMSE, slice(1, 2), slice(3, 4), 3.0)])
+    both = combine_metrics([part(LOG_LOSS, 0, slice(0, 3)), part(RMSE, 1, slice(3, 4), weight=3.0)])
     parts = LOG_LOSS.score(np.arange(40) % 3, values[:, :3]), RMSE.score(target[:, 1], values[:, 3:])
     assert both.score(target, values) == pytest.approx((parts[0] + 3 * parts[1]) / 4)
     assert both.name == "log_loss+rmse"
@@ -31,6 +46,34 @@ def test_the_weighted_mean_of_metrics_scores_each_in_its_own_columns() -> None:
 
 def test_metrics_of_opposite_directions_are_not_combined() -> None:
     with pytest.raises(ConfigError, match=r"accuracy \(greater is better\), rmse \(smaller is better\)"):
-        combine_metrics([(ACCURACY, slice(0, 1), slice(0, 1), 1.0), (RMSE, slice(1, 2), slice(1, 2), 1.0)])
+        combine_metrics([part(ACCURACY, 0, slice(0, 1)), part(RMSE, 1, slice(1, 2))])
     with pytest.raises(ConfigError, match="no head counts"):
-        combine_metrics([(RMSE, slice(0, 1), slice(0, 1), 0.0)])
+        combine_metrics([part(RMSE, 0, slice(0, 1), weight=0.0)])
+
+
+@pytest.mark.parametrize("pooled_too", [False, True])
+def test_of_several_heads_each_is_pooled_or_scored_by_fold_as_it_says_itself(pooled_too: bool) -> None:
+    fold_of = np.arange(60) % 3
+    target = RNG.integers(0, 2, (60, 2)).astype(np.float64)
+    values = RNG.random((60, 2))
+    other = AUC if pooled_too else per_fold(AUC)
+    both = combine_metrics([part(per_fold(AUC), 0, slice(0, 1)), part(other, 1, slice(1, 2))])
+    by_fold = [
+        [AUC.score(target[fold_of == fold, column], values[fold_of == fold, column, None]) for fold in range(3)]
+        for column in range(2)
+    ]
+    of_second = AUC.score(target[:, 1], values[:, 1:]) if pooled_too else np.mean(by_fold[1])
+    assert not both.pooled
+    assert over_folds(both, fold_of).score(target, values) == pytest.approx((np.mean(by_fold[0]) + of_second) / 2)
+    assert both.score(target, values) != pytest.approx((np.mean(by_fold[0]) + of_second) / 2)
+
+
+def test_several_heads_that_are_all_pooled_are_pooled() -> None:
+    both = combine_metrics([part(AUC, 0, slice(0, 1)), part(AUC, 1, slice(1, 2))])
+    assert over_folds(both, np.arange(4) % 2) is both
+
+
+def test_a_single_label_among_several_heads_keeps_its_column() -> None:
+    both = combine_metrics([part(AUC, 0, slice(0, 1)), part(F2, slice(1, 2), slice(1, 2))])
+    target = np.array([[0, 1], [1, 0], [1, 1]])
+    assert both.score(target, target.astype(np.float32)) == 1.0

@@ -246,6 +246,26 @@ def test_every_epoch_is_measured(data: FitData) -> None:
     assert [epoch.valid_loss for epoch in history] == pytest.approx([epoch.score for epoch in history], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"label_smoothing": 0.3},
+        {"mixup": 0.8, "label_smoothing": 0.1},
+        {"loss": "focal", "loss_args": {"gamma": 3.0}},
+        {"loss": "cross_entropy", "loss_args": {"class_weights": [1.0, 7.0]}},
+        {"loss": "bce", "loss_args": {"pos_weight": 5.0}},
+        {"distill_from": {"seed": 7}, "distill_weight": 0.9},
+    ],
+)
+def test_whatever_is_minimised_rows_that_are_not_trained_on_are_measured_by_the_plain_loss(
+    data: FitData, values: dict[str, JsonValue]
+) -> None:
+    if "distill_from" in values:
+        data = dataclasses.replace(data, teacher=np.full((len(data.target), 1), 0.4, dtype=np.float32))
+    history, _ = fitted(data, BASE.replace(**values))
+    assert [epoch.valid_loss for epoch in history] == pytest.approx([epoch.score for epoch in history], rel=1e-4)
+
+
 def test_the_loss_falls(data: FitData) -> None:
     history, _ = fitted(data, changed(epochs=15))
     assert history[-1].train_loss < 0.6 * history[0].train_loss
