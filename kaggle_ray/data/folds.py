@@ -18,7 +18,7 @@ from kaggle_ray.data.files import check_unique
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest
-from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray, Target, short_digest
+from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target, short_digest
 
 MAX_FOLDS = 127
 """A row's fold is kept as int8."""
@@ -78,7 +78,7 @@ def make_folds(
     Raises:
         DataError: ids repeat, are in train and test, or the arrays differ in length.
         FoldsError: there are fewer scored rows than folds, a fold would miss a class, or a row that is only trained on
-            belongs to a group that is scored.
+            belongs to a group that is scored, or is later than rows that are.
     """
     check_ids(samples)
     target, times = samples.target, samples.times
@@ -102,6 +102,8 @@ def make_folds(
         fold_of[fold_of != 0] = TRAIN_ONLY
     else:
         fold_of[fold_of >= 0] = np.where(fold_of[fold_of >= 0] == scheme.num_folds - 1, 0, TRAIN_ONLY)
+    if scheme.kind == "time" and times is not None:
+        _check_external_times(times, fold_of, samples.is_train_only)
     return folds_with(scheme, samples, fold_of)
 
 
@@ -173,6 +175,15 @@ def _check_external(groups: StrArray | None, is_train_only: BoolArray) -> None:
         raise FoldsError(
             f"{len(shared)} groups have rows that are scored and rows that every fold trains on, such as {shared[:5]}. "
             f"Leave the train-only rows of those groups out, or let them be scored."
+        )
+
+
+def _check_external_times(times: Float64Array, fold_of: npt.NDArray[np.int8], is_train_only: BoolArray) -> None:
+    """Raise FoldsError where a row that every fold trains on is later than rows that some fold scores."""
+    if late := np.count_nonzero(is_train_only & (times >= times[fold_of == 0].min())):
+        raise FoldsError(
+            f"folds of kind 'time': {late} train-only rows are not earlier than the first row that is scored, so that "
+            f"models would be trained on their future. Leave these rows out, or let them be scored."
         )
 
 

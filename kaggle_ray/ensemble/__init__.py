@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from kaggle_ray.decide import Decision
 from kaggle_ray.ensemble.combiner import BUILT_IN, COMBINERS, Fitted
-from kaggle_ray.ensemble.nested import Blend, nested_score
+from kaggle_ray.ensemble.nested import Blend, NestedScore, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
+from kaggle_ray.types import IntArray
 
 __all__ = ["BUILT_IN", "COMBINERS", "Ensemble", "select"]
 
@@ -28,18 +29,26 @@ class Ensemble:
     fitted: Fitted
     """What the combiner learnt from all scored rows."""
     score_honest: float | None
-    """Score of ``oof``, the one to show; None where the scored rows had a say in the models of a member that counts."""
-    score_in_sample: float
-    """Score of what was learnt on the rows that it was fitted on: to be shown as optimism only."""
+    """Score of ``oof``, the one to show; see ``why_no_score``."""
+    score_in_sample: float | None
+    """Score of what was learnt on the rows that it was fitted on: good for the optimism only, and None without it."""
     optimism: float | None
     """How much the in-sample score flatters, in the metric's units, positive where it does; None without an honest
     score."""
     oof: Rows
-    """(N, C) each scored row blended with weights that never saw its fold; not yet decided."""
+    """(N, C) each scored row blended with weights that never saw its part; not yet decided."""
     decision: Decision
     """Turns a blend into an answer; fitted, like the weights, on all scored rows."""
-    by_fold: Mapping[int, Blend]
-    """What the honest score of a fold's rows was made with."""
+    part_of: IntArray
+    """(N,) the part of each scored row: its fold, or of a holdout one that it is dealt to."""
+    by_part: Mapping[int, Blend]
+    """What the honest score of a part's rows was made with."""
+    why_no_score: str | None = None
+    """Why there is no honest score, in one line."""
+
+    def decision_of(self, row: int) -> Decision:
+        """Return the rule that answers for a scored row, which was fitted without the row's part."""
+        return self.by_part[int(self.part_of[row])].decision
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -74,10 +83,11 @@ def select(
     method: str = "greedy",
     *,
     unproven: Collection[str] = (),
+    forward: bool = False,
 ) -> Ensemble:
     """Return the ensemble of ``members``; the order of the mapping does not matter.
 
-    Whether its score is honest is decided here, and nowhere else.
+    Whether its score is honest is decided here, and nowhere else: one that is not is not in what is returned.
 
     Args:
         members: experiment id -> out-of-fold predictions (N, C) of the scored rows.
@@ -85,7 +95,8 @@ def select(
         fold_of: (N,) the fold of each scored row.
         metric: what the weights are fitted and scored by.
         method: name of the combiner.
-        unproven: experiment ids of members whose models the scored rows had a say in.
+        unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
+        forward: whether folds follow each other in time.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
@@ -96,19 +107,29 @@ def select(
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
     by_id = {experiment_id: members[experiment_id] for experiment_id in sorted(members)}
-    nested = nested_score(COMBINERS[method](), by_id, target, fold_of, metric)
-    count = {name for each in (nested.final, *nested.by_fold.values()) for name in each.fitted.weights}
-    is_honest = count.isdisjoint(unproven)
+    nested = nested_score(COMBINERS[method](), by_id, target, fold_of, metric, forward=forward)
+    why_no_score = _why_no_score(nested, unproven)
     return Ensemble(
         method=method,
         fitted=nested.final.fitted,
-        score_honest=nested.honest if is_honest else None,
-        score_in_sample=nested.in_sample,
-        optimism=nested.optimism if is_honest else None,
+        score_honest=nested.honest if why_no_score is None else None,
+        score_in_sample=nested.in_sample if why_no_score is None else None,
+        optimism=nested.optimism if why_no_score is None else None,
         oof=nested.oof,
         decision=nested.final.decision,
-        by_fold=nested.by_fold,
+        part_of=nested.part_of,
+        by_part=nested.by_part,
+        why_no_score=why_no_score,
     )
+
+
+def _why_no_score(nested: NestedScore, unproven: Collection[str]) -> str | None:
+    count = {name for each in (nested.final, *nested.by_part.values()) for name in each.fitted.weights}
+    if not count.isdisjoint(unproven):
+        return "the rows that are scored had, or may have had, a say in the models of its members"
+    if not nested.scores_what_is_submitted:
+        return "its weights or its decision are fitted on the rows that are scored, and there are no others to fit on"
+    return None
 
 
 def _check_same_shape(members: Mapping[str, Rows]) -> None:

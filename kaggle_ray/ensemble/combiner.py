@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.ensemble.methods import blend, greedy_weights, mean_weights
+from kaggle_ray.ensemble.methods import MAX_STEPS, blend, greedy_weights, mean_weights
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.registry import Registry
@@ -145,17 +145,26 @@ class Mean:
 class Greedy:
     """Forward selection with replacement: see ``greedy_weights``."""
 
+    max_steps = MAX_STEPS
+
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
         """Return the weights of the best selection; the members are tried in the order of their ids."""
         ids = sorted(members)
         if len(ids) == 1:
             return WeightedMean.of(ids, mean_weights(1))
-        weights = greedy_weights([members[member_id] for member_id in ids], target, over_folds(metric, fold_of))
-        return WeightedMean.of(ids, weights)
+        values, scorer = [members[member_id] for member_id in ids], over_folds(metric, fold_of)
+        return WeightedMean.of(ids, greedy_weights(values, target, scorer, max_steps=self.max_steps))
 
     def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
         """Return the weights that ``WeightedMean.to_json`` described."""
         return WeightedMean.from_json(value)
+
+
+@COMBINERS.register("best")
+class Best(Greedy):
+    """The one member that scores best: forward selection that ends where it starts."""
+
+    max_steps = 1
 
 
 BUILT_IN = ("mean", "greedy")

@@ -13,13 +13,18 @@ from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows, blocks
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
+MAX_STEPS = 25
+"""Members, repeated ones counted, that forward selection chooses at most."""
+
 
 def mean_weights(num_members: int) -> Float64Array:
     """Return (M,) equal weights."""
     return np.full(num_members, 1.0 / num_members)
 
 
-def greedy_weights(members: Sequence[Rows], target: Rows, metric: Metric, *, max_steps: int = 25) -> Float64Array:
+def greedy_weights(
+    members: Sequence[Rows], target: Rows, metric: Metric, *, max_steps: int = MAX_STEPS
+) -> Float64Array:
     """Return (M,) the weights of forward selection with replacement, the best prefix of its path.
 
     The path starts from the best single member; each step adds the member that makes the mean of the chosen best. Ties

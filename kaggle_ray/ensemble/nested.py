@@ -1,4 +1,8 @@
-"""The honest score of an ensemble: weights and decision are fitted on the other folds than they are scored on.
+"""The honest score of an ensemble: weights and decision are fitted on other rows than they are scored on.
+
+The rows fall into parts, and each part is scored by what was learnt from the others: a part is a fold. Of folds in the
+order of time only the earlier ones are others. A holdout, which is one fold, is dealt into parts by chance: the models
+saw none of its rows.
 
 Shape legend: M members, N scored rows, C columns of a prediction.
 """
@@ -17,6 +21,9 @@ from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.types import FloatArray, IntArray
 
+_HOLDOUT_PARTS = 5
+"""Parts of a holdout, as many as a competition has folds unless it says otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blend:
@@ -30,22 +37,33 @@ class Blend:
         blended = self.fitted.predict(members)
         return LazyRows(blended.shape, lambda rows: self.decision.apply(blended[rows]))
 
+    def is_same(self, other: Blend) -> bool:
+        """Return whether the other one learnt just the same."""
+        return self.decision == other.decision and self.fitted.to_json() == other.fitted.to_json()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NestedScore:
     """What an ensemble is worth, and what it seems to be worth."""
 
     honest: float
-    """Score of ``oof``, each row decided by the rule that never saw its fold."""
+    """Score of ``oof``, each row decided by the rule that never saw its part."""
     in_sample: float
     """Score of ``final`` on the rows that it was fitted on."""
     greater_is_better: bool
     oof: Rows
-    """(N, C) each row blended with weights that never saw its fold; not yet decided."""
+    """(N, C) each row blended with weights that never saw its part; not yet decided."""
     final: Blend
     """Fitted on all rows: what to predict the test set with."""
-    by_fold: Mapping[int, Blend]
-    """Fitted on the other folds than this one."""
+    part_of: IntArray
+    """(N,) the part of each row."""
+    by_part: Mapping[int, Blend]
+    """Part -> what was fitted on the others."""
+
+    @property
+    def scores_what_is_submitted(self) -> bool:
+        """Whether ``honest`` tells of ``final``: not where there was nothing to fit on, and ``final`` is fitted."""
+        return len(self.by_part) > 1 or next(iter(self.by_part.values())).is_same(self.final)
 
     @property
     def optimism(self) -> float:
@@ -55,26 +73,36 @@ class NestedScore:
 
 
 def nested_score(
-    combiner: Combiner, members: Mapping[str, Rows], target: Rows, fold_of_scored: FoldOf, metric: Metric
+    combiner: Combiner,
+    members: Mapping[str, Rows],
+    target: Rows,
+    fold_of_scored: FoldOf,
+    metric: Metric,
+    *,
+    forward: bool = False,
 ) -> NestedScore:
     """Return the honest and the in-sample score of ``members`` combined by ``combiner``.
 
+    A part that has no others to learn from, as the first span of time, is scored by equal weights and the metric's
+    default rule.
+
     Args:
-        combiner: is fitted on all folds, and on all but each.
+        combiner: is fitted on all rows, and on the others than each part.
         members: member id -> (N, C) out-of-fold predictions.
         target: (N,) or (N, T) what they predict.
-        fold_of_scored: (N,) the fold of each row, none train-only. Where there is one only, there are no other folds to
-            fit on: the honest score is that of equal weights and the metric's default rule.
+        fold_of_scored: (N,) the fold of each row, none train-only.
         metric: scores the pooled rows once, or each fold.
+        forward: whether folds follow each other in time.
     """
     assert fold_of_scored.min() >= 0, "only scored rows belong here"
-    by_fold: dict[int, Blend] = {}
-    for fold in np.unique(fold_of_scored).tolist():
-        seen = fold_of_scored != fold
+    part_of = _parts(fold_of_scored, target, forward)
+    by_part: dict[int, Blend] = {}
+    for part in np.unique(part_of).tolist():
+        seen = part_of < part if forward else part_of != part
         others = {member_id: select_rows(member, seen) for member_id, member in members.items()}
-        by_fold[fold] = _fit(combiner, others, select_rows(target, seen), fold_of_scored[seen], metric)
-    oof = _from_its_fold({fold: of.fitted.predict(members) for fold, of in by_fold.items()}, fold_of_scored)
-    answers = _from_its_fold({fold: of.answers(members) for fold, of in by_fold.items()}, fold_of_scored)
+        by_part[part] = _fit(combiner, others, select_rows(target, seen), fold_of_scored[seen], metric)
+    oof = _from_its_part({part: of.fitted.predict(members) for part, of in by_part.items()}, part_of)
+    answers = _from_its_part({part: of.answers(members) for part, of in by_part.items()}, part_of)
     final = _fit(combiner, members, target, fold_of_scored, metric)
     scorer = over_folds(metric, fold_of_scored)
     return NestedScore(
@@ -83,19 +111,35 @@ def nested_score(
         greater_is_better=metric.greater_is_better,
         oof=oof,
         final=final,
-        by_fold=by_fold,
+        part_of=part_of,
+        by_part=by_part,
     )
 
 
-def _from_its_fold(of_folds: Mapping[int, Rows], fold_of: FoldOf) -> LazyRows:
-    """Return (N, C) each row as the table of its fold has it."""
-    shape = next(iter(of_folds.values())).shape
+def _parts(fold_of: FoldOf, target: Rows, forward: bool) -> IntArray:
+    """Return (N,) the part of each row: its fold, or of a holdout one that it is dealt to, classes evenly.
+
+    A holdout in the order of time stays one part, as none of its rows may learn from another.
+    """
+    if forward or len(np.unique(fold_of)) > 1:
+        return fold_of.astype(np.int64)
+    order = np.random.default_rng(0).permutation(len(fold_of))
+    if len(target.shape) == 1:
+        order = order[np.argsort(target[:][order], kind="stable")]
+    part_of = np.empty(len(order), dtype=np.int64)
+    part_of[order] = np.arange(len(order)) % _HOLDOUT_PARTS
+    return part_of
+
+
+def _from_its_part(of_parts: Mapping[int, Rows], part_of: IntArray) -> LazyRows:
+    """Return (N, C) each row as the table of its part has it."""
+    shape = next(iter(of_parts.values())).shape
 
     def read(rows: IntArray) -> FloatArray:
         found: FloatArray = np.empty((len(rows), *shape[1:]), dtype=np.float32)
-        for fold in np.unique(fold_of[rows]).tolist():
-            of_fold = fold_of[rows] == fold
-            found[of_fold] = of_folds[fold][rows[of_fold]]
+        for part in np.unique(part_of[rows]).tolist():
+            of_part = part_of[rows] == part
+            found[of_part] = of_parts[part][rows[of_part]]
         return found
 
     return LazyRows(shape, read)

@@ -14,6 +14,18 @@ from kaggle_ray.types import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BestExperiment:
+    """The experiment that scores best by itself, and what choosing it is worth."""
+
+    name: str
+    score: float
+    """Honest: each part of the rows is scored by the experiment that is best on the others. The best one's own score is
+    the best of many, and so looks better than it is."""
+    num_candidates: int
+    """Experiments that it was chosen among: all that have an honest score."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SavedEnsemble:
     """What ensemble.json says."""
 
@@ -26,17 +38,22 @@ class SavedEnsemble:
     decision: Mapping[str, JsonValue]
     """The decision, as ``Decision.to_json`` writes it."""
     score_honest: float | None
-    score_in_sample: float
+    score_in_sample: float | None
+    """None without an honest score; see ``Ensemble``."""
     score_full_size: float | None
     """Score of masks at the size of the originals; None for all but the chosen ensemble of masks."""
     members: tuple[Member, ...]
     """All that it was chosen from."""
     scores: Mapping[str, float | None]
     """Member or experiment id -> its own honest score."""
+    best_experiment: BestExperiment | None = None
+    """None where no experiment has an honest score, or where the run is of before it was kept."""
+    why_no_score: str | None = None
+    """Why it has no honest score, in one line."""
     unproven: tuple[str, ...] = ()
     """Members whose weights the scored rows had a say in."""
     confusion: tuple[tuple[int, ...], ...] | None = None
-    """Counts of truth x answer; None where a row has not one class of several."""
+    """Counts of truth x answer; None where a row has not one class of several, or without an honest score."""
     fitted: Mapping[str, JsonValue] | None = None
     """What the combiner learnt, as ``Fitted.to_json`` gives it; None in a run of before combiners could be registered,
     which has weights alone."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 
 from kaggle_ray.ensemble import BUILT_IN, COMBINERS, Ensemble, select
+from kaggle_ray.ensemble.saved import BestExperiment
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool
@@ -31,39 +34,62 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
     """
     rows = plan.folds.scored_rows()
     target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
-    singles = {
-        name: select({name: values}, target, fold_of, metric, "mean", unproven=pool.unproven).score_honest
-        for name, values in {**pool.oof, **pool.of_seeds}.items()
+
+    def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
+        return select(members, target, fold_of, metric, method, unproven=pool.unproven, forward=plan.folds.forward)
+
+    alone = {**pool.oof, **pool.of_seeds}
+    scores = {name: select_of({name: values}, "mean").score_honest for name, values in alone.items()}
+    names = {experiment.experiment_id: experiment.name for experiment in plan.experiments}
+    candidates = {each: alone[each] for each in alone if each in names and scores[each] is not None}
+    best = _best_experiment(select_of(candidates, "best"), candidates, names) if candidates else None
+    of_all: dict[str, JsonValue] = {
+        "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
+        "scores": scores,
+        "best_experiment": None if best is None else asdict(best),
+        "unproven": sorted(pool.unproven),
     }
-    ensembles: dict[str, Ensemble] = {}
-    full_size: float | None = None
     for name in dict.fromkeys([*BUILT_IN, *_saved(store), method]):
-        ensembles[name] = select(pool.oof, target, fold_of, metric, name, unproven=pool.unproven)
+        ensemble = select_of(pool.oof, name)
+        full_size = full_size_score(plan.competition, plan.samples, plan.folds, ensemble) if name == method else None
         if name == method:
-            full_size = full_size_score(plan.competition, plan.samples, plan.folds, ensembles[name])
-        description: dict[str, JsonValue] = {
-            "method": name,
-            "chosen": name == method,
-            "weights": dict(ensembles[name].weights),
-            "fitted": ensembles[name].fitted.to_json(),
-            "decision": ensembles[name].decision.to_json(),
-            "score_honest": ensembles[name].score_honest,
-            "score_in_sample": ensembles[name].score_in_sample,
-            "score_full_size": full_size if name == method else None,
-            "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
-            "scores": singles,
-            "unproven": sorted(pool.unproven),
-            "confusion": _confusion(plan, target, ensembles[name]),
-        }
+            chosen, event = ensemble, _event(ensemble, pool, full_size)
         store.save_ensemble(
             name,
-            description,
-            oof=ensembles[name].oof,
-            test=ensembles[name].apply(pool.test),
+            {
+                **of_all,
+                **_description(ensemble),
+                "chosen": name == method,
+                "score_full_size": full_size,
+                "confusion": _confusion(plan, target, ensemble),
+            },
+            oof=ensemble.oof,
+            test=ensemble.apply(pool.test),
             are_masks=plan.competition.is_segmentation,
         )
-    emit(_event(ensembles[method], pool, full_size))
-    return ensembles[method]
+    emit(event)
+    return chosen
+
+
+def _description(ensemble: Ensemble) -> dict[str, JsonValue]:
+    """Return what is kept of an ensemble by itself."""
+    return {
+        "method": ensemble.method,
+        "weights": dict(ensemble.weights),
+        "fitted": ensemble.fitted.to_json(),
+        "decision": ensemble.decision.to_json(),
+        "score_honest": ensemble.score_honest,
+        "score_in_sample": ensemble.score_in_sample,
+        "why_no_score": ensemble.why_no_score,
+    }
+
+
+def _best_experiment(best: Ensemble, candidates: Collection[str], names: Mapping[str, str]) -> BestExperiment | None:
+    """Return the one that was chosen, None where the choice has no honest score."""
+    if best.score_honest is None:
+        return None
+    (chosen,) = best.weights
+    return BestExperiment(name=names[chosen], score=best.score_honest, num_candidates=len(candidates))
 
 
 def _event(ensemble: Ensemble, pool: Pool, score_full_size: float | None) -> EnsembleChosen:
@@ -86,8 +112,8 @@ def _saved(store: RunStore) -> list[str]:
 
 
 def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int]] | None:
-    """Return the counts of truth x answer, None where a row has not one class of several."""
-    if plan.competition.task not in ("binary", "multiclass"):
+    """Return the counts of truth x answer, None where a row has not one class of several, or they would flatter."""
+    if plan.competition.task not in ("binary", "multiclass") or ensemble.score_honest is None:
         return None
     counts: list[list[int]] = confusion_matrix(target[:], ensemble.oof[:], len(plan.competition.classes)).tolist()
     return counts

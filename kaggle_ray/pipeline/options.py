@@ -185,8 +185,8 @@ class OutputOptions(Options):
     """What is made of the experiments, and where it goes."""
 
     ensemble: str = option("greedy")
-    """Way in which the experiments are weighted: greedy (Caruana's selection), mean, or one that the competition's file
-    registers."""
+    """Way in which the experiments are weighted: greedy (Caruana's selection), mean, best (the best one alone), or one
+    that the competition's file registers."""
     admit_unproven: bool = option(False)
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; the ensemble then has no
     honest score."""

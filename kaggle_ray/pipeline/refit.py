@@ -64,7 +64,10 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train:
     greater_is_better = plan.competition.metric.greater_is_better
     epochs = {
         experiment.experiment_id: full_data_epochs(
-            experiment, _fold_results(plan, store, experiment), greater_is_better=greater_is_better
+            experiment,
+            _fold_results(plan, store, experiment),
+            greater_is_better=greater_is_better,
+            forward=plan.folds.forward,
         )
         for experiment in experiments
     }
@@ -85,7 +88,9 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train:
     )
 
 
-def full_data_epochs(experiment: Experiment, results: Sequence[TrialResult], *, greater_is_better: bool) -> int:
+def full_data_epochs(
+    experiment: Experiment, results: Sequence[TrialResult], *, greater_is_better: bool, forward: bool = False
+) -> int:
     """Return for how many epochs an experiment is trained on all rows.
 
     It is the median of the epochs whose weights predicted in the folds, the later of the two in the middle, and the
@@ -96,12 +101,13 @@ def full_data_epochs(experiment: Experiment, results: Sequence[TrialResult], *, 
         experiment: of the run.
         results: (K,) the committed results of its folds.
         greater_is_better: of the metric, where each fold's epoch is chosen by the others.
+        forward: whether folds follow each other in time.
     """
     hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
     if hyperparameters.schedule.name == "snapshot":
         return hyperparameters.training.epochs
     of_experiment = {experiment.experiment_id: results}
-    (member,) = members_of([experiment], of_experiment, greater_is_better=greater_is_better)
+    (member,) = members_of([experiment], of_experiment, greater_is_better=greater_is_better, forward=forward)
     epochs = zip(member.parts[0].epochs, results, strict=True)
     return median_high(result.epoch if epoch is None else epoch for epoch, result in epochs)
 

@@ -83,15 +83,15 @@ class RunResult:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the summary that ``kaggle-ray run --json`` prints; its names are a contract."""
-        complete = [row for row in self.board.rows if row.kind == "experiment" and row.score is not None]
+        best = self.board.best_experiment
         return {
             "run_dir": str(self.run_dir),
             "submission": str(self.submission),
             "refit": None if self.refit is None else str(self.refit),
             "metric": self.board.metric,
             "greater_is_better": self.board.greater_is_better,
-            "best_experiment": complete[0].name if complete else None,
-            "best_score": complete[0].score if complete else None,
+            "best_experiment": best.name if best else None,
+            "best_score": best.score if best else None,
             "ensemble_score_honest": self.score,
             "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
             "num_experiments": len(self.plan.experiments),

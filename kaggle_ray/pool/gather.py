@@ -75,7 +75,7 @@ def gather(
             complete[experiment.experiment_id] = list(_results(store, folds, experiment).values())
     oof: dict[str, Rows] = {}
     test: dict[str, Rows] = {}
-    members = members_of(experiments, complete, greater_is_better=greater_is_better)
+    members = members_of(experiments, complete, greater_is_better=greater_is_better, forward=folds.forward)
     unproven = frozenset(member.member_id for member in members if not _is_proven(store, complete, member))
     for member in members:
         if admit_unproven or member.member_id not in unproven:

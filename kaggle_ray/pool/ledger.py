@@ -12,16 +12,18 @@ def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
     """Check what a trial declares, and what its loader yielded, against the fold plan.
 
     Raises:
-        LeakError: the trial used another fold plan, saw rows that its fold scores, or says nothing of what it saw; or
-            it has no fold, but was trained on all rows.
+        LeakError: the trial used another fold plan, saw rows that its fold scores or, where folds follow each other in
+            time, rows of later ones, or says nothing of what it saw; or it has no fold, but was trained on all rows.
     """
     if trial.fold == FULL_DATA:
         raise LeakError(f"{trial}: was trained on all rows. Its predictions get no score.")
     lineage = _checked_lineage(trial, predictions, folds)
-    if (seen := np.flatnonzero(lineage.trained_rows & (folds.fold_of == trial.fold))).size:
+    is_forbidden = np.ones(len(folds.sample_ids), dtype=np.bool_)
+    is_forbidden[folds.train_rows(trial.fold)] = False
+    if (seen := np.flatnonzero(lineage.trained_rows & is_forbidden)).size:
         raise LeakError(
-            f"{trial}: was trained on {seen.size} of the rows that it scores, such as {folds.sample_ids[seen[0]]!r}. "
-            f"Its predictions cannot be used."
+            f"{trial}: was trained on {seen.size} of the rows that it scores{' or that are later' * folds.forward}, "
+            f"such as {folds.sample_ids[seen[0]]!r}. Its predictions cannot be used."
         )
 
 

@@ -41,7 +41,11 @@ class Member:
 
 
 def members_of(
-    experiments: Sequence[Experiment], results: Mapping[str, Sequence[TrialResult]], *, greater_is_better: bool
+    experiments: Sequence[Experiment],
+    results: Mapping[str, Sequence[TrialResult]],
+    *,
+    greater_is_better: bool,
+    forward: bool = False,
 ) -> tuple[Member, ...]:
     """Return the members of a run, in the order of their first experiments.
 
@@ -49,11 +53,13 @@ def members_of(
         experiments: of the run.
         results: experiment id -> (K,) the committed results of its folds; experiments without an entry are left out.
         greater_is_better: of the metric, by which epochs are chosen.
+        forward: whether folds follow each other in time.
     """
     groups: dict[tuple[str, int | None], list[tuple[Experiment, MemberPart]]] = {}
     for experiment in experiments:
         if experiment.experiment_id in results:
-            for snapshot, part in _parts_of(experiment, results[experiment.experiment_id], greater_is_better):
+            of_folds = results[experiment.experiment_id]
+            for snapshot, part in _parts_of(experiment, of_folds, greater_is_better, forward):
                 groups.setdefault((_without_seed(experiment), snapshot), []).append((experiment, part))
     return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
 
@@ -93,15 +99,18 @@ def alone(member: Member, experiment: Experiment) -> Member:
     return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
 
 
-def best_epoch_of_others(curves: Sequence[Mapping[int, float]], fold: int, *, greater_is_better: bool) -> int | None:
+def best_epoch_of_others(
+    curves: Sequence[Mapping[int, float]], fold: int, *, greater_is_better: bool, forward: bool = False
+) -> int | None:
     """Return the epoch with the best mean score over the other folds, the first of equals; None without other folds.
 
     Args:
         curves: (K,) epoch -> score of each fold's evaluated epochs.
         fold: whose rows must have no say.
         greater_is_better: of the score.
+        forward: whether folds follow each other in time, so that later ones must have no say either.
     """
-    others = [curve for other, curve in enumerate(curves) if other != fold]
+    others = curves[:fold] if forward else [*curves[:fold], *curves[fold + 1 :]]
     if not others:
         return None
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
@@ -110,14 +119,17 @@ def best_epoch_of_others(curves: Sequence[Mapping[int, float]], fold: int, *, gr
 
 
 def _parts_of(
-    experiment: Experiment, results: Sequence[TrialResult], greater_is_better: bool
+    experiment: Experiment, results: Sequence[TrialResult], greater_is_better: bool, forward: bool
 ) -> list[tuple[int | None, MemberPart]]:
     """Return what an experiment contributes: under None its own predictions, under an epoch those kept of it."""
     experiment_id, num_folds = experiment.experiment_id, len(results)
     if experiment.hyperparameters.get("epoch_rule") == "other_folds":
         curves = [{m.epoch: m.score for m in result.history if math.isfinite(m.score)} for result in results]
         last = max(curves[0])
-        chosen = [best_epoch_of_others(curves, fold, greater_is_better=greater_is_better) for fold in range(num_folds)]
+        chosen = [
+            best_epoch_of_others(curves, fold, greater_is_better=greater_is_better, forward=forward)
+            for fold in range(num_folds)
+        ]
         epochs = tuple(None if epoch == last else epoch for epoch in chosen)
         return [(None, MemberPart(experiment_id=experiment_id, epochs=epochs))]
     snapshots = sorted(set.intersection(*(set(kept_epochs(result)) for result in results)))

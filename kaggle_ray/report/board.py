@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
+from kaggle_ray.ensemble.saved import BestExperiment as BestExperiment
 from kaggle_ray.reporters.events import BoardRow as BoardRow
 from kaggle_ray.types import JsonValue
 
@@ -21,6 +22,8 @@ class Board:
     metric: str
     greater_is_better: bool
     rows: tuple[BoardRow, ...] = ()
+    best_experiment: BestExperiment | None = None
+    """None where no experiment has an honest score."""
 
     def __post_init__(self) -> None:
         """Sort the rows."""

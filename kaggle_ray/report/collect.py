@@ -38,12 +38,18 @@ def board_of(store: RunStore) -> Board:
             score=ensemble.score_honest,
             in_sample=ensemble.score_in_sample,
             is_submitted=ensemble.chosen,
+            error=ensemble.why_no_score,
         )
         for ensemble in saved_ensembles(store)
     ]
     if (baseline := saved_submission(store, BASELINE)) is not None:
         rows.append(BoardRow(name="baseline (constant)", kind="baseline", score=baseline.score_honest))
-    return Board(metric=record.metric, greater_is_better=record.greater_is_better, rows=tuple(rows))
+    return Board(
+        metric=record.metric,
+        greater_is_better=record.greater_is_better,
+        rows=tuple(rows),
+        best_experiment=None if chosen is None else chosen.best_experiment,
+    )
 
 
 def report_of(store: RunStore) -> ReportData:

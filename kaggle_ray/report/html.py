@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from kaggle_ray.report.board import Board, BoardRow
+from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.figures import (
     NUM_SHOWN,
     Figure,
@@ -100,8 +100,7 @@ def _tiles(data: ReportData) -> str:
     board = data.board
     experiments = [row for row in board.rows if row.kind == "experiment"]
     best = {row.kind: row for row in reversed(board.rows) if row.score is not None}
-    ensemble, single, baseline = board.submitted, best.get("experiment"), best.get("baseline")
-    num_scored = sum(row.score is not None for row in experiments)
+    ensemble, single, baseline = board.submitted, board.best_experiment, best.get("baseline")
     optimism = board.optimism(ensemble) if ensemble else None
     num_folds = max((row.num_folds for row in experiments), default=0)
     num_done, num_trials = sum(row.folds_done for row in experiments), sum(row.num_folds for row in experiments)
@@ -114,9 +113,7 @@ def _tiles(data: ReportData) -> str:
         (
             "Best single",
             score_text(single.score) if single else "none",
-            f"{single.name}{f', chosen among {num_scored} by this very score' if num_scored > 1 else ''}"
-            if single
-            else "no experiment is complete",
+            _of_single(single) if single else "no experiment is complete and has an honest score",
         ),
         (
             "Metric",
@@ -138,6 +135,11 @@ def _tiles(data: ReportData) -> str:
     return tiles(shown)
 
 
+def _of_single(best: BestExperiment) -> str:
+    chosen = f", the best of {best.num_candidates}, chosen on other rows than it is scored on"
+    return f"{best.name}{chosen if best.num_candidates > 1 else ''}"
+
+
 def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
     head = ["#", "name", escape(board.metric), "± folds", "optimism", "weight", "folds", "epochs", "time"]
     rows = []
@@ -150,7 +152,7 @@ def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
         cells = [
             str(place) if row.score is not None else "",
             _board_name(row, mark_of),
-            f"<b>{score_text(row.score)}</b>" if row.score is not None else "incomplete",
+            f"<b>{score_text(row.score)}</b>" if row.score is not None else _why_no_score(row),
             score_text(row.score_std),
             score_text(board.optimism(row)),
             weight,
@@ -160,6 +162,10 @@ def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
         ]
         rows.append((row.kind, cells))
     return _table(head, rows, css="board")
+
+
+def _why_no_score(row: BoardRow) -> str:
+    return "incomplete" if row.folds_done < row.num_folds else "none"
 
 
 def _board_name(row: BoardRow, mark_of: Mapping[str, Mark]) -> str:

@@ -25,7 +25,7 @@ def runs_table(root: Path) -> Table:
             table.add_row(competition, run_id, "", "", str(error), "", "")
             continue
         experiments = [row for row in board.rows if row.kind == "experiment"]
-        best = next((row for row in experiments if row.score is not None), None)
+        best = board.best_experiment
         table.add_row(
             competition,
             run_id,

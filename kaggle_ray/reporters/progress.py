@@ -153,10 +153,11 @@ class RunProgress:
         for trial in self.trials.values():
             if trial.status == "committed" and trial.score is not None:
                 scores.setdefault(trial.trial.experiment_id, []).append(trial.score)
+        complete = {each: of_folds for each, of_folds in scores.items() if len(of_folds) == self.num_folds}
+        among = f", of {len(complete)} experiments chosen by this very score" if len(complete) > 1 else ""
         means = [
-            BestScore(score=fmean(of_folds), of=f"{self.names.get(experiment_id, experiment_id)}, mean of all folds")
-            for experiment_id, of_folds in scores.items()
-            if len(of_folds) == self.num_folds
+            BestScore(score=fmean(of_folds), of=f"{self.names.get(each, each)}, mean of all folds{among}")
+            for each, of_folds in complete.items()
         ]
         singles = [
             BestScore(score=trial.score, of=f"{self.name_of(trial.trial)}, fold {trial.trial.fold} alone")

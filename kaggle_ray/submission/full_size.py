@@ -28,7 +28,7 @@ def full_size_score(competition: Competition, samples: Samples, folds: Folds, en
     kind: PixelKind = "mask" if len(competition.classes) == 1 else "labels"
     scores: list[float] = []
     for position, row in enumerate(folds.scored_rows().tolist()):
-        decision = ensemble.by_fold[int(folds.fold_of[row])].decision
+        decision = ensemble.decision_of(position)
         answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
         truth = decode_image(samples.train_masks[row], size.full_height, size.full_width, kind=kind)[..., 0]
         target = (truth > 127) if kind == "mask" else truth

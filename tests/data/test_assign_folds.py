@@ -150,6 +150,23 @@ def test_times_that_are_missing_are_told() -> None:
         split(FoldScheme(kind="time"), np.arange(50), times=np.where(np.arange(50) == 3, np.nan, 1.0))
 
 
+@pytest.mark.parametrize("holdout", [False, True])
+@pytest.mark.parametrize("time_of_external", [-1.0, 30.5, 99.0])
+def test_external_rows_of_the_scored_rows_future_are_refused(time_of_external: float, holdout: bool) -> None:
+    is_late = time_of_external > (36 if holdout else 12)
+    external = np.arange(50) == 49
+    scheme, times = (
+        FoldScheme(kind="time", num_folds=3, holdout=holdout),
+        np.where(external, time_of_external, np.arange(50.0)),
+    )
+    if not is_late:
+        folds = split(scheme, np.arange(50), times=times, train_only=external)
+        assert folds.fold_of[49] == TRAIN_ONLY
+        return
+    with pytest.raises(FoldsError, match="1 train-only rows are not earlier than the first row that is scored"):
+        split(scheme, np.arange(50), times=times, train_only=external)
+
+
 def test_a_holdout_scores_one_fold_and_trains_on_the_others() -> None:
     folds = split(FoldScheme(holdout=True), np.arange(100) % 2)
     assert folds.num_folds == 1

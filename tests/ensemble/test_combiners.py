@@ -55,13 +55,13 @@ def median_file(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [*BUILT_IN, "best"])
 def test_every_combiner_of_ours_keeps_the_contract(name: str) -> None:
     check_combiner(COMBINERS[name]())
 
 
 def test_ours_are_those_that_are_registered() -> None:
-    assert set(BUILT_IN) == set(COMBINERS)
+    assert {*BUILT_IN, "best"} == set(COMBINERS)
 
 
 class First:

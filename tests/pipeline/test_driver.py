@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaggle_ray.ensemble import select
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
@@ -146,6 +147,16 @@ def test_the_ensembles_in_sample_score_is_that_of_its_weights_on_the_rows_that_c
     event = finished.recorder.one(EnsembleChosen)
     assert event.score_honest == result.ensemble.score_honest
     assert event.score_in_sample == result.ensemble.score_in_sample
+
+
+def test_the_best_experiments_score_is_what_choosing_it_is_worth(finished: Finished) -> None:
+    result, folds = finished.result, finished.result.plan.folds
+    nested = select(
+        result.pool.oof, scored_target(result), folds.fold_of[folds.scored_rows()], COMPETITION.metric, "best"
+    )
+    shown = result.to_json()
+    (chosen,) = (e.name for e in result.plan.experiments if e.experiment_id in nested.weights)
+    assert (shown["best_experiment"], shown["best_score"]) == (chosen, nested.score_honest)
 
 
 def test_each_folds_score_is_that_of_its_committed_predictions(finished: Finished) -> None:

@@ -41,6 +41,19 @@ def test_a_row_that_the_fold_scores_may_not_be_trained_on(trained: str, seen: st
         check_lineage(TRIAL, predictions(trained), FOLDS)
 
 
+@pytest.mark.parametrize(
+    ("fold", "trained", "seen"),
+    [(0, "bd", "'b'"), (0, "e", None), (1, "ace", None), (1, "abe", "'b'"), (0, "ad", "'a'")],
+)
+def test_a_model_of_a_span_of_time_may_have_seen_earlier_rows_only(fold: int, trained: str, seen: str | None) -> None:
+    folds, trial = dataclasses.replace(FOLDS, forward=True), dataclasses.replace(TRIAL, fold=fold)
+    if seen is None:
+        check_lineage(trial, predictions(trained), folds)
+    else:
+        with pytest.raises(LeakError, match=rf"rows that it scores or that are later, such as .*{seen}"):
+            check_lineage(trial, predictions(trained), folds)
+
+
 def test_another_fold_plan_is_a_leak() -> None:
     with pytest.raises(LeakError, match="expected predictions under fold plan dddddddddddd, got eeeeeeeeeeee"):
         check_lineage(TRIAL, predictions("b", digest="e" * 12), FOLDS)

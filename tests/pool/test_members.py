@@ -78,6 +78,11 @@ def test_a_folds_own_scores_have_no_say_in_its_epoch(scores: list[list[float]]) 
     assert first == second
 
 
+def test_the_epoch_of_a_span_of_time_is_the_best_on_earlier_ones() -> None:
+    epochs = [best_epoch_of_others(CURVES, fold, greater_is_better=False, forward=True) for fold in range(3)]
+    assert epochs == [None, 2, 1], "means of fold 0 are 0.5, 0.4, 0.6; of folds 0 and 1: 0.4, 0.45, 0.5"
+
+
 def test_without_other_folds_the_last_epoch_stands() -> None:
     assert best_epoch_of_others(CURVES[:1], 0, greater_is_better=True) is None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaggle_ray.report.board import Board, BoardRow
+from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.figures import NUM_SHOWN, PALETTE, marks
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.types import EpochMetrics, JsonValue
@@ -153,15 +153,20 @@ def test_the_headline_is_the_ensemble_that_was_submitted_and_the_best_single_say
     data = demo_report()
     better = BoardRow(name="mean", kind="ensemble", score=0.12345, in_sample=0.1)
     page = Page(render_report(dataclasses.replace(
-        data, board=dataclasses.replace(data.board, rows=(better, *data.board.rows))
+        data, board=dataclasses.replace(
+            data.board,
+            rows=(better, *data.board.rows),
+            best_experiment=BestExperiment(name="resnet18", score=0.45678, num_candidates=5),
+        )
     )))  # fmt: skip
     submitted = data.board.submitted
     assert submitted is not None
     assert submitted.score is not None
-    headline, _, _ = page.text.partition("Best single")
+    headline, _, of_single = page.text.partition("Best single")
+    assert "0.45678" in of_single
     assert f"{submitted.score:.5f}" in headline
     assert "0.12345" not in headline
-    assert "chosen among 5 by this very score" in page.text
+    assert "the best of 5, chosen on other rows than it is scored on" in page.text
 
 
 def test_the_headline_of_an_unproven_ensemble_is_no_score() -> None:
@@ -310,7 +315,7 @@ def test_run_in_which_nothing_succeeded_has_a_report() -> None:
     )
     page = Page(render_report(data))
     assert page.figures == {}
-    assert "no experiment is complete" in page.text
+    assert "no experiment is complete and has an honest score" in page.text
     assert "DataError: no images" in page.text
 
 
