@@ -1,26 +1,79 @@
 """Reads JSON of an untrusted file into types that the rest of the code may rely on.
 
-What a file holds is declared once, as a frozen dataclass; ``from_json`` checks the value against it field by field.
+What a file holds is declared once, as a frozen dataclass. ``parse_json`` takes the text apart, within bounds of depth
+and of numbers; ``from_json`` checks the value against the dataclass field by field.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import JsonShapeError, suggest
 from kaggle_ray.types import JsonValue
+from kaggle_ray.untrusted import Bound
 
 T = TypeVar("T")
 
 _NAMES = {bool: "true or false", int: "an integer", str: "a text"}
 _MAX_SHOWN = 80
 """Letters of a value that an error shows."""
+_MAX_DEPTH = 50
+"""Objects and lists within one another. The deepest of our own have ten."""
+_MAX_DIGITS = 300
+"""Digits of an integer: one with more would be no float, which an integer may be read as."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def parse_json(data: bytes | str, *, where: str) -> JsonValue:
+    """Return the value of a JSON text of nobody knows whom.
+
+    Args:
+        data: the text, as UTF-8 where it is bytes; its size is bounded by whoever read it.
+        where: the file, or what else an error should name.
+
+    Raises:
+        JsonShapeError: it is no JSON, is nested too deep, or holds a number that no file of ours has: NaN,
+            an infinite one, one of more than 300 digits.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        _check_depth(text)
+        value: JsonValue = json.loads(text, parse_constant=_parse_float, parse_float=_parse_float, parse_int=_parse_int)
+    except ValueError as error:
+        raise JsonShapeError(f"{where}: is not JSON: {error}.") from error
+    return value
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError where a text is nested deeper than the parser, and what walks through its value, may go."""
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+
+
+def _parse_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {_shortened(text)} is not finite")
+    return value
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"the number {_shortened(text)} is too large")
+    return int(text)
 
 
 def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
@@ -29,8 +82,8 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
     Args:
         kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too, and null is NaN), ``str``, ``Path``,
             or a ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``,
-            a union, ``Mapping`` (read as a dict) and ``Sequence`` (read as a tuple).
-        value: what ``json.loads`` returned, or a part of it.
+            a union, ``Mapping`` (read as a dict), ``Sequence`` (read as a tuple), and ``Annotated`` with a ``Bound``.
+        value: what ``parse_json`` returned, or a part of it.
         where: the file, or what else an error should name.
 
     Raises:
@@ -61,6 +114,8 @@ def _read(kind: Any, value: JsonValue, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, value, where)
     origin = get_origin(kind) or kind
+    if origin is Annotated:
+        return _read_bounded(get_args(kind), value, where)
     if origin is Literal:
         _require(value in get_args(kind), f"one of {', '.join(map(repr, get_args(kind)))}", value, where)
         return value
@@ -70,6 +125,15 @@ def _read(kind: Any, value: JsonValue, where: str) -> Any:
     if read is None:
         raise TypeError(f"{where}: {kind} is not read from JSON.")  # a mistake of the code, not of the file
     return read(kind, value, where)
+
+
+def _read_bounded(arguments: Sequence[Any], value: JsonValue, where: str) -> Any:
+    kind, *metadata = arguments
+    read = _read(kind, value, where)
+    for bound in metadata:
+        if isinstance(bound, Bound):
+            _require(bound.holds(read), bound.words, value, where)
+    return read
 
 
 def _read_plain(kind: Any, value: JsonValue, where: str) -> Any:
@@ -94,8 +158,11 @@ def _read_path(kind: Any, value: JsonValue, where: str) -> Any:
 def _read_dict(kind: Any, value: JsonValue, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise _unexpected("an object", value, where)
-    _, of_values = get_args(kind)
-    return {name: _read(of_values, item, f"{where}: {name}") for name, item in value.items()}
+    of_keys, of_values = get_args(kind)
+    return {
+        _read(of_keys, name, where): _read(of_values, item, f"{where}: {_shortened(name)}")
+        for name, item in value.items()
+    }
 
 
 def _read_list(kind: Any, value: JsonValue, where: str) -> Any:
@@ -141,7 +208,8 @@ def _read_dataclass(kind: Any, value: JsonValue, where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in value:
         if name not in fields:
-            raise JsonShapeError(f"{where}: unknown field {name!r}{suggest(name, fields)}")
+            shown = _shortened(name)
+            raise JsonShapeError(f"{where}: unknown field {shown!r}{suggest(shown, fields)}")
     for name, field in fields.items():
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in value and not has_default:
@@ -152,7 +220,7 @@ def _read_dataclass(kind: Any, value: JsonValue, where: str) -> Any:
 @cache
 def _type_hints(kind: Any) -> Mapping[str, Any]:
     """Return the types of a dataclass's fields; a ``JsonValue`` is taken as it is."""
-    return get_type_hints(kind, localns={"JsonValue": Any})
+    return get_type_hints(kind, localns={"JsonValue": Any}, include_extras=True)
 
 
 def _require(condition: bool, expected: str, got: JsonValue, where: str) -> None:
@@ -161,9 +229,11 @@ def _require(condition: bool, expected: str, got: JsonValue, where: str) -> None
 
 
 def _unexpected(expected: str, got: JsonValue, where: str) -> JsonShapeError:
-    shown = repr(got)
-    shown = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
-    return JsonShapeError(f"{where}: expected {expected}, got {shown}.")
+    return JsonShapeError(f"{where}: expected {expected}, got {_shortened(repr(got))}.")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 _READERS: Mapping[Any, Callable[[Any, JsonValue, str], Any]] = {

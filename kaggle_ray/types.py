@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.untrusted import AttemptFile, Count, FoldNumber, PathPart, Seconds
+
 Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
 TrialStatus = Literal["committed", "stopped", "failed"]
 EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
@@ -86,17 +88,17 @@ class Folds:
 class Experiment:
     """One set of hyperparameters, the same for all folds."""
 
-    experiment_id: str
+    experiment_id: PathPart
     """12 hex digits over what it computes: its hyperparameters and the content that it is trained on."""
     name: str
     """What a person calls it: for tables and plots; not part of the id."""
     hyperparameters: Mapping[str, JsonValue]
     """All hyperparameters, defaults filled in, seed included."""
-    parent_id: str | None = None
+    parent_id: PathPart | None = None
     """The experiment from whose weights, of the same fold, its trials start."""
-    teacher_id: str | None = None
+    teacher_id: PathPart | None = None
     """The experiment from whose answers, of the same fold, its trials learn."""
-    weights_of: str | None = None
+    weights_of: PathPart | None = None
     """The experiment that is trained just as this one: its trials' weights, of the same fold, predict, and nothing is
     trained. None where the experiment is trained itself."""
 
@@ -111,8 +113,8 @@ class Experiment:
 class Trial:
     """Experiment x fold: the unit that is scheduled, committed and resumed."""
 
-    experiment_id: str
-    fold: int
+    experiment_id: PathPart
+    fold: FoldNumber
     """0..num_folds-1, or FULL_DATA."""
 
     @property
@@ -129,7 +131,7 @@ class Trial:
 class EpochMetrics:
     """What one epoch of a trial measured."""
 
-    epoch: int
+    epoch: Count
     """1 for the first."""
     train_loss: float
     """Mean over the epoch's training samples, augmented and in train mode."""
@@ -141,7 +143,7 @@ class EpochMetrics:
     without test-time augmentation; NaN where the epoch was not evaluated."""
     lr: float
     """Learning rate of the epoch's last step."""
-    duration_s: float
+    duration_s: Seconds
     inner_score: float | None = None
     """Score on the inner split of the training rows, by which the epoch is chosen; None where there is none."""
     samples_per_s: float | None = None
@@ -160,9 +162,9 @@ class TrialWarning:
     """What it is about, in a word that stays the same, such as ``exploding_gradient``."""
     text: str
     """One line: what, where, and what to try."""
-    epoch: int
+    epoch: Count
     """Epoch in which it was seen, 1 for the first."""
-    step: int = 0
+    step: Count = 0
     """Step of the epoch, 1 for the first; 0 where it concerns the epoch as a whole."""
 
 
@@ -176,24 +178,24 @@ class TrialResult:
 
     trial: Trial
     status: TrialStatus
-    attempt_id: str
+    attempt_id: PathPart
     history: tuple[EpochMetrics, ...] = ()
-    epoch: int = 0
+    epoch: Count = 0
     """Epoch whose weights predict, 1 for the first; set where status is committed."""
-    num_resumed: int = 0
+    num_resumed: Count = 0
     """Epochs of the history that this attempt did not train: an earlier one did, whose checkpoint it went on from, or
     another experiment, whose weights predict."""
-    blobs: Mapping[str, str] = field(default_factory=dict)
+    blobs: Mapping[AttemptFile, str] = field(default_factory=dict)
     """File name in the attempt's folder -> sha256 (64 hex digits)."""
     score: float | None = None
     """The competition's metric of the fold's final predictions; set where status is committed, but not where the trial
     was trained on all rows."""
-    duration_s: float = 0.0
+    duration_s: Seconds = 0.0
     error: str | None = None
     """One line; set where status is failed."""
-    num_decoded: int = 0
+    num_decoded: Count = 0
     """Images that the trial's own process had to decode."""
-    process_id: int = 0
+    process_id: Count = 0
     """Id of the process that ran the trial, on its machine; 0 where it died."""
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.errors import JsonShapeError
-from kaggle_ray.typed_json import from_json, is_number
+from kaggle_ray.typed_json import from_json, is_number, parse_json
 from kaggle_ray.types import JsonValue
+from kaggle_ray.untrusted import AttemptFile, FoldNumber, PathPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,3 +112,87 @@ def refusal_of(value: JsonValue) -> str:
     with pytest.raises(JsonShapeError) as raised:
         from_json(Whole, value, where="x.json")
     return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[" * 51 + "]" * 51,
+        '{"a":' * 60 + "1" + "}" * 60,
+        '{"a": "]' + '", "b": ' + "[" * 100 + "]" * 100 + "}",
+        '"' + "[" * 100_000,
+        '{"a": NaN}',
+        '{"a": Infinity}',
+        '{"a": -Infinity}',
+        '{"a": 1e999}',
+        '{"a": -1e400}',
+        '{"a": ' + "9" * 400 + "}",
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": 1',
+        "",
+        "\x00",
+        "{'a': 1}",
+    ],
+)
+def test_a_text_that_is_no_json_too_deep_or_not_finite_is_refused(text: str) -> None:
+    with pytest.raises(JsonShapeError, match=r"^x\.json: is not JSON: ") as raised:
+        parse_json(text, where="x.json")
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe{}", b'{"a": "\xff"}', b"\x80"])
+def test_bytes_that_are_no_utf_8_are_refused(data: bytes) -> None:
+    with pytest.raises(JsonShapeError, match="is not JSON"):
+        parse_json(data, where="x.json")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+                    | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
+def test_what_is_json_is_parsed_as_it_is(value: JsonValue) -> None:
+    assert parse_json(json.dumps(value), where="x") == value
+
+
+def test_brackets_within_texts_are_no_depth() -> None:
+    value = ["[{" * 200, '"[\\"[' * 60]
+    assert parse_json(json.dumps(value).encode(), where="x") == value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounded:
+    run_id: PathPart
+    fold: FoldNumber = 0
+    parent: PathPart | None = None
+    blobs: Mapping[AttemptFile, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"run_id": "../.."}, "x.json: run_id: expected a name without slashes that does not begin with a dot, got '"),
+        ({"run_id": "a", "fold": 127}, "x.json: fold: expected from -2 to 126, got 127"),
+        ({"run_id": "a", "fold": 10**9}, "x.json: fold: expected from -2 to 126, got 1000000000"),
+        ({"run_id": "a", "parent": ""}, "x.json: parent: expected a name"),
+        ({"run_id": "a", "blobs": {"../x": ""}}, "x.json: blobs: expected the name of a file, or epoch<k>/ and one"),
+        ({"run_id": "a", "blobs": {"epochs/x": ""}}, "x.json: blobs: expected the name of a file"),
+        ({"run_id": "a", "blobs": {"epoch1/../x": ""}}, "x.json: blobs: expected the name of a file"),
+        ({"run_id": 1}, "x.json: run_id: expected a text, got 1"),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_named_by_file_and_field(given: JsonValue, said: str) -> None:
+    with pytest.raises(JsonShapeError) as raised:
+        from_json(Bounded, given, where="x.json")
+    assert said in str(raised.value)
+
+
+def test_a_value_within_its_bounds_is_read() -> None:
+    value: JsonValue = {"run_id": "a", "fold": -2, "parent": "b", "blobs": {"epoch3/valid.npy": "0"}}
+    assert from_json(Bounded, value, where="x") == Bounded(
+        run_id="a", fold=-2, parent="b", blobs={"epoch3/valid.npy": "0"}
+    )
+
+
+def test_a_name_of_millions_of_letters_is_shown_shortened() -> None:
+    with pytest.raises(JsonShapeError) as raised:
+        from_json(Bounded, {"run_id": "a", "x" * 10**6: 1}, where="x")
+    assert len(str(raised.value)) < 300

@@ -19,9 +19,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target, short_digest
-
-MAX_FOLDS = 127
-"""A row's fold is kept as int8."""
+from kaggle_ray.untrusted import MAX_FOLDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

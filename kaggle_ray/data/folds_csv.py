@@ -7,10 +7,11 @@ import io
 
 import numpy as np
 
-from kaggle_ray.data.folds import MAX_FOLDS, FoldScheme, check_ids, folds_with
+from kaggle_ray.data.folds import FoldScheme, check_ids, folds_with
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import TRAIN_ONLY, Folds, StrArray
+from kaggle_ray.untrusted import MAX_FOLDS
 
 _HEADER = ["sample_id", "fold"]
 
@@ -57,7 +58,10 @@ def folds_from_csv(text: str, scheme: FoldScheme, samples: Samples, *, expected_
 
 def _parse(text: str) -> dict[str, int]:
     """Return sample id -> fold. Raises FoldsError where ``text`` is not what ``folds_to_csv`` writes."""
-    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error as error:
+        raise _damaged(str(error)) from None
     if header != _HEADER:
         raise _damaged(f"expected the columns {_HEADER}, got {header}")
     fold_by_id: dict[str, int] = {}

@@ -14,14 +14,15 @@ from statistics import fmean
 
 from kaggle_ray.store.attempt import kept_epochs
 from kaggle_ray.types import FULL_DATA, Experiment, JsonValue, Trial, TrialResult, short_digest
+from kaggle_ray.untrusted import Count, PathPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemberPart:
     """Predictions of one experiment, of the same kind in every fold."""
 
-    experiment_id: str
-    epochs: tuple[int | None, ...]
+    experiment_id: PathPart
+    epochs: tuple[Count | None, ...]
     """(K,) epochs whose predictions were kept, one for each fold; None: those of the trial's end."""
 
 
@@ -29,7 +30,7 @@ class MemberPart:
 class Member:
     """The mean of its parts."""
 
-    member_id: str
+    member_id: PathPart
     name: str
     """What a person calls it."""
     parts: tuple[MemberPart, ...]

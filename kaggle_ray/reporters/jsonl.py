@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from io import BufferedReader, FileIO
 from pathlib import Path
 
-from kaggle_ray.errors import StoreError
+from kaggle_ray.errors import JsonShapeError, StoreError
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.codec import SCHEMA_VERSION, envelope_from_json, envelope_to_json
 from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.typed_json import parse_json
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, open_regular, read_regular
+
+_BLOCK_BYTES = 2**16
 
 
 class JsonlReporter:
@@ -22,9 +28,9 @@ class JsonlReporter:
         """Open ``path`` for appending; it and its folder are made where they are missing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         _set_aside_older(path)
-        _mend_tail(path)
         self._path = path
-        self._file = path.open("ab", buffering=0)
+        self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        _mend_tail(self._file)
 
     def emit(self, envelope: Envelope) -> None:
         """Append one event.
@@ -56,14 +62,17 @@ def read_events(path: Path) -> list[Envelope]:
         OSError: there is no such file.
     """
     last_by_id: dict[str, Envelope] = {}
-    *lines, _torn_or_empty = path.read_bytes().split(b"\n")
+    *lines, _torn_or_empty = read_regular(path, max_bytes=MAX_LIST_BYTES).split(b"\n")
     for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
         try:
-            envelope = envelope_from_json(json.loads(line))
-        except ValueError as error:
-            raise StoreError(f"{path}, line {number}: expected a JSON object, got {line[:80]!r}.") from error
+            value = parse_json(line, where=where)
+        except JsonShapeError as error:
+            raise StoreError(f"{where}: expected a JSON object, got {line[:80]!r}.") from error
+        try:
+            envelope = envelope_from_json(value)
         except StoreError as error:
-            raise type(error)(f"{path}, line {number}: {error}") from error
+            raise type(error)(f"{where}: {error}") from error
         last_by_id.pop(envelope.event_id, None)
         last_by_id[envelope.event_id] = envelope
     return list(last_by_id.values())
@@ -73,15 +82,18 @@ def _set_aside_older(path: Path) -> None:
     """Rename a file whose first line another version of the schema wrote."""
     if not path.exists():
         return
-    with path.open("rb") as file:
-        first = file.readline()
+    with BufferedReader(open_regular(path)) as file:
+        first = file.readline(MAX_JSON_BYTES)
     if first.endswith(b"\n") and f'"schema_version": {SCHEMA_VERSION},'.encode() not in first:
         path.rename(path.with_stem(f"{path.stem}-before-{SCHEMA_VERSION}"))
 
 
-def _mend_tail(path: Path) -> None:
-    """Cut off what follows the file's last newline: a line is an event only once its newline is written."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
+def _mend_tail(file: FileIO) -> None:
+    """Cut off what follows the last newline: a line is an event only once its newline is written."""
+    end = os.fstat(file.fileno()).st_size
+    newline = -1
+    while end and newline < 0:
+        start = max(0, end - _BLOCK_BYTES)
+        newline = os.pread(file.fileno(), end - start, start).rfind(b"\n")
+        end = start + newline + 1
+    file.truncate(end)

@@ -17,6 +17,7 @@ from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
+from kaggle_ray.untrusted import MAX_JSON_BYTES, open_regular
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -111,7 +112,9 @@ class Attempt:
             self._blobs.delete(checkpoint_folder(self.trial))
             return mine
         self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
-        return from_json(TrialResult, decode(self._blobs.get(key) or b"", where=key), where=key)
+        return from_json(
+            TrialResult, decode(self._blobs.get(key, max_bytes=MAX_JSON_BYTES) or b"", where=key), where=key
+        )
 
     def _key(self, name: str) -> str:
         return attempt_key(self.trial, self.attempt_id, name)
@@ -129,7 +132,7 @@ def kept_epochs(result: TrialResult) -> tuple[int, ...]:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
 

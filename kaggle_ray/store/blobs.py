@@ -1,10 +1,12 @@
-"""The contract of a blob store: whole files under slash-separated keys."""
+"""The contract of a blob store: whole files under slash-separated keys, none of which leads out of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
+
+from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES
 
 Content = bytes | Iterable[bytes]
 """A file's bytes, or the chunks that make it: read once, one at a time. What their maker raises is passed on."""
@@ -21,8 +23,8 @@ class Blobs(Protocol):
         """Create or replace ``key``: for what can be derived again from what was committed."""
         ...
 
-    def get(self, key: str) -> bytes | None:
-        """Return the content of ``key``, None where it is absent."""
+    def get(self, key: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the content of ``key``, None where it is absent. Raise StoreError where it is too large."""
         ...
 
     def list(self, prefix: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs, Content
+from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, is_file_key, read_regular
 
 _TEMPORARY = ".tmp"
 """Folder below the root: of the same file system, and easily emptied of what killed writers left."""
@@ -28,7 +29,11 @@ _NEXT_STEP = {
 
 
 class LocalBlobs:
-    """Files under ``root``: a temporary file, fsync, then ``os.link`` (a commit) or ``os.replace``."""
+    """Files under ``root``: a temporary file, fsync, then ``os.link`` (a commit) or ``os.replace``.
+
+    The folder may be a copy of anybody's. So no key leads out of it, nothing is written or removed through a symbolic
+    link, and only regular files are read.
+    """
 
     def __init__(self, root: Path) -> None:
         """Keys are paths below ``root``, which is made when first written to."""
@@ -40,7 +45,7 @@ class LocalBlobs:
         Raises:
             StoreError: the file system refuses.
         """
-        target = self.root / key
+        target = self._own(key)
         with self._temporary(target, data) as temporary, _readable_errors(target):
             try:
                 os.link(temporary, target)
@@ -51,17 +56,21 @@ class LocalBlobs:
 
     def put(self, key: str, data: Content) -> None:
         """Create or replace ``key``. Raises StoreError where the file system refuses."""
-        target = self.root / key
+        target = self._own(key)
         with self._temporary(target, data) as temporary, _readable_errors(target):
             os.replace(temporary, target)
             _sync_folder(target.parent)
 
-    def get(self, key: str) -> bytes | None:
-        """Return the content of ``key``, None where it is absent."""
-        path = self.root / key
+    def get(self, key: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the content of ``key``, None where it is absent.
+
+        Raises:
+            StoreError: it is no regular file, or larger than ``max_bytes``.
+        """
+        path = self.path(key)
         with _readable_errors(path):
             try:
-                return path.read_bytes()
+                return read_regular(path, max_bytes=max_bytes)
             except FileNotFoundError:
                 return None
 
@@ -76,20 +85,35 @@ class LocalBlobs:
 
         What the file system refuses to remove stays: it is garbage, and no reason to stop a run.
         """
-        shutil.rmtree(self.root / prefix, ignore_errors=True)
+        shutil.rmtree(self._own(prefix.removesuffix("/")), ignore_errors=True)
 
     def delete_file(self, key: str) -> None:
         """Remove one key; what the file system refuses to remove stays."""
         with suppress(OSError):
-            (self.root / key).unlink()
+            self._own(key).unlink()
 
     def remove_temporary(self) -> None:
         """Remove what killed writers left behind."""
         shutil.rmtree(self.root / _TEMPORARY, ignore_errors=True)
 
     def path(self, key: str) -> Path:
-        """Return the file of ``key``, which is absent where the key is."""
+        """Return the file of ``key``, which is absent where the key is.
+
+        Raises:
+            StoreError: the key leads out of the folder.
+        """
+        if not is_file_key(key):
+            raise StoreError(f"{self.root}: {key!r} is no name of a file below it.")
         return self.root / key
+
+    def _own(self, key: str) -> Path:
+        """Return the path of a key that is to be written or removed. Raises StoreError where a link leads there."""
+        path = self.path(key)
+        folders = [folder for folder in path.parents if folder.is_relative_to(self.root) and folder != self.root]
+        for folder in (*folders, self.root / _TEMPORARY):
+            if folder.is_symlink():
+                raise StoreError(f"{folder}: is a symbolic link. Remove it: nothing is written through one.")
+        return path
 
     @contextmanager
     def _temporary(self, target: Path, data: Content) -> Iterator[Path]:

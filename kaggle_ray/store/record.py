@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.types import Experiment, JsonValue
+from kaggle_ray.untrusted import NumFolds, PathPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,7 @@ class Hardware:
 class RunIdentity:
     """What has to be the same whenever a run is resumed."""
 
-    competition: str
+    competition: PathPart
     experiments: tuple[Experiment, ...]
     """Experiments in the order of the command."""
     folds_digest: str
@@ -47,7 +48,7 @@ class RunIdentity:
 class DiffersFrom:
     """An earlier run that was asked for the same."""
 
-    run_id: str
+    run_id: PathPart
     changed: tuple[str, ...]
     """What has changed since it was begun, in words."""
 
@@ -56,7 +57,7 @@ class DiffersFrom:
 class RunRecord(RunIdentity):
     """What run.json says: the run's identity, and where it came from."""
 
-    run_id: str
+    run_id: PathPart
     classes: tuple[str, ...]
     """Classes of the first head."""
     classes_of_heads: Mapping[str, tuple[str, ...]]
@@ -65,7 +66,7 @@ class RunRecord(RunIdentity):
     """Columns of the table; None where the competition has none."""
     metric: str
     greater_is_better: bool
-    num_folds: int
+    num_folds: NumFolds
     competition_file: str
     """Where the competition was declared, on the machine that the run was begun on."""
     data: str

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from kaggle_ray.errors import RunMismatchError, StoreError
+from kaggle_ray.errors import CorruptBlobError, RunMismatchError, StoreError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.changes import Change, changes
@@ -21,6 +21,7 @@ from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Experiment, JsonValue
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES
 
 CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
@@ -64,7 +65,7 @@ class RunStore(TrialStore):
         Raises:
             RunMismatchError: the folder is another run's; each difference is named.
         """
-        if self.blobs.get(RUN_FILE) is None:
+        if self.blobs.get(RUN_FILE, max_bytes=MAX_JSON_BYTES) is None:
             self.blobs.put(CONTENT_FILE, encode({"files": dict(files or {})}))
             self.blobs.put_if_absent(RUN_FILE, encode({**asdict(identity), **facts}))
         if found := self.changes_to(identity, files):
@@ -84,8 +85,11 @@ class RunStore(TrialStore):
 
     def folds_csv(self) -> str | None:
         """Return the saved fold plan, None before it was made."""
-        data = self.blobs.get(FOLDS_FILE)
-        return None if data is None else data.decode()
+        data = self.blobs.get(FOLDS_FILE, max_bytes=MAX_LIST_BYTES)
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError as error:
+            raise CorruptBlobError(f"{self.run_dir / FOLDS_FILE}: is no text: {error}.") from error
 
     def save_folds_csv(self, text: str) -> None:
         """Save the fold plan; the first one stays."""
@@ -105,7 +109,7 @@ class RunStore(TrialStore):
 
     def near_duplicates(self) -> dict[str, JsonValue] | None:
         """Return the near-duplicates that the folds were made with, None where there are none."""
-        return self._json(NEAR_DUPLICATES_FILE)
+        return self._json(NEAR_DUPLICATES_FILE, max_bytes=MAX_LIST_BYTES)
 
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""
@@ -165,7 +169,7 @@ class RunStore(TrialStore):
 
     def _files(self, key: str) -> dict[str, str]:
         """Return what is said of each of the competition's files; nothing where that was not saved."""
-        value = self._json(key) or {"files": {}}
+        value = self._json(key, max_bytes=MAX_LIST_BYTES) or {"files": {}}
         return from_json(_OfFiles, value, where=str(self.run_dir / key)).files
 
 

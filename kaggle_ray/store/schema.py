@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_ray.errors import CorruptBlobError, SchemaVersionError
-from kaggle_ray.typed_json import from_json
+from kaggle_ray.errors import CorruptBlobError, JsonShapeError, SchemaVersionError
+from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, TrialResult
 
 SCHEMA_VERSION = 3
@@ -32,16 +32,17 @@ def decode(data: bytes, *, where: str) -> dict[str, JsonValue]:
         SchemaVersionError: it was written by another version of the schema.
     """
     try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise CorruptBlobError(f"{where}: is not JSON: {error}. Remove the file if you can spare it.") from error
-    version = value.get("schema_version") if isinstance(value, dict) else None
+        value = parse_json(data, where=where)
+    except JsonShapeError as error:
+        raise CorruptBlobError(f"{error} Remove the file if you can spare it.") from error
+    fields = dict(value) if isinstance(value, Mapping) else {}
+    version = fields.pop("schema_version", None)
     if version != SCHEMA_VERSION:
         raise SchemaVersionError(
             f"{where}: expected schema_version {SCHEMA_VERSION}, got {version!r}. "
             f"Use the version of kaggle_ray that wrote it, or start another run with --run-id."
         )
-    return {key: item for key, item in value.items() if key != "schema_version"}
+    return fields
 
 
 def experiment_to_json(experiment: Experiment) -> dict[str, JsonValue]:
@@ -97,7 +98,12 @@ def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
 def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
     """Return the lineage of a JSON value, which is a part of the file ``where``."""
     stored = from_json(_StoredLineage, value, where=where)
-    bits = np.frombuffer(base64.b64decode(stored.trained_rows), dtype=np.uint8)
+    try:
+        bits = np.frombuffer(base64.b64decode(stored.trained_rows), dtype=np.uint8)
+    except ValueError as error:
+        raise JsonShapeError(f"{where}: trained_rows: is not base64: {error}.") from error
+    if len(bits) != -(-stored.num_rows // 8):
+        raise JsonShapeError(f"{where}: trained_rows: expected {stored.num_rows} bits, got {len(bits)} bytes.")
     return Lineage(
         folds_digest=stored.folds_digest,
         trained_rows=np.unpackbits(bits, count=stored.num_rows).astype(np.bool_),

@@ -25,6 +25,7 @@ from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, open_regular
 
 RUN_FILE = "run.json"
 
@@ -119,9 +120,9 @@ class TrialStore:
         for epoch in {None, *kept_epochs(result)} - set(keep):
             self.blobs.delete_file(attempt_key(result.trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)))
 
-    def _json(self, key: str) -> dict[str, JsonValue] | None:
+    def _json(self, key: str, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, JsonValue] | None:
         """Return what a JSON file of the run says, None where it is absent."""
-        data = self.blobs.get(key)
+        data = self.blobs.get(key, max_bytes=max_bytes)
         return None if data is None else decode(data, where=str(self.run_dir / key))
 
     def _manifest(self, result: TrialResult) -> Manifest:
@@ -129,7 +130,8 @@ class TrialStore:
         return from_json(Manifest, decode(self._verified(result, MANIFEST_FILE), where=where), where=where)
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
-        data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name))
+        max_bytes = MAX_LIST_BYTES if name == MANIFEST_FILE else MAX_WEIGHTS_BYTES
+        data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name), max_bytes=max_bytes)
         self._check(result, name, None if data is None else hashlib.sha256(data).hexdigest())
         assert data is not None, "what is absent has no digest"
         return data
@@ -150,8 +152,8 @@ class TrialStore:
         path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
         self._check(result, name, _digest_of(path))
         try:
-            array: StoredValues = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+            array: StoredValues = np.lib.format.open_memmap(path, mode="r")  # which maps no more than there is
+        except (ValueError, OverflowError) as error:
             raise CorruptBlobError(f"{path}: is not an array of numbers: {error}") from error
         if array.dtype not in (np.float32, np.uint8) or array.ndim != 2 or len(array) != num_rows:
             raise CorruptBlobError(
@@ -167,7 +169,7 @@ def _checkpoint_key(trial: Trial) -> str:
 def _digest_of(path: Path) -> str | None:
     """Return the sha256 of a file, which is read in chunks; None where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs
 
 _NUM_WRITERS = 8
@@ -31,6 +33,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _delete_file_removes_one_file,
         _remove_temporary_removes_nothing_that_was_put,
         _paths_hold_the_content,
+        _no_key_leads_out,
     ):
         try:
             check(make_blobs())
@@ -177,3 +180,14 @@ def _remove_temporary_removes_nothing_that_was_put(blobs: Blobs) -> None:
 def _paths_hold_the_content(blobs: Blobs) -> None:
     blobs.put_if_absent("a/key", b"content")
     assert blobs.path("a/key").read_bytes() == b"content"
+
+
+def _no_key_leads_out(blobs: Blobs) -> None:
+    for key in ("../key", "a/../../key", "/key", "a//key", ""):
+        for use in (blobs.get, blobs.delete, blobs.delete_file, partial(blobs.put, data=b""), blobs.path):
+            try:
+                use(key)
+            except StoreError:
+                continue
+            raise AssertionError(f"{key!r} is taken for a key")
+    assert blobs.list("") == []

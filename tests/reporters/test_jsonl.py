@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,39 @@ def test_line_written_in_part_is_an_error(path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(reporter, "_file", FullDisk())
     with pytest.raises(OSError, match="Is the disk full"):
         reporter.emit(every_kind_of_event()[0])
+
+
+def test_a_diary_that_is_a_link_is_not_written_through(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    (tmp_path / "outside").write_bytes(b"precious, and no line end")
+    path.symlink_to(tmp_path / "outside")
+    with pytest.raises(StoreError, match="symbolic link"):
+        JsonlReporter(path)
+    assert (tmp_path / "outside").read_bytes() == b"precious, and no line end"
+
+
+@pytest.mark.timeout(20)
+def test_a_diary_that_is_no_file_is_refused_at_once(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="no regular file"):
+        JsonlReporter(path)
+    with pytest.raises(StoreError, match="no regular file"):
+        read_events(path)
+
+
+def test_a_torn_line_that_is_longer_than_a_block_is_cut_off(path: Path) -> None:
+    event = every_kind_of_event()[0]
+    write(path, [event])
+    with path.open("ab") as file:
+        file.write(b"x" * 200_000)
+    write(path, [event])
+    assert read_events(path) == [event]
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"time": NaN}', b"\xff", b'"text"', b"null"])
+def test_a_line_that_is_no_event_is_an_error_that_names_it(path: Path, line: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(line + b"\n")
+    with pytest.raises(StoreError, match="line 1"):
+        read_events(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.errors import LeaseError
-from kaggle_ray.store.lease import HOLDER_FILE, lease
+from kaggle_ray.errors import LeaseError, StoreError
+from kaggle_ray.store.lease import HOLDER_FILE, LEASE_FILE, lease, start_anew
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -56,3 +56,39 @@ def test_a_holder_that_has_not_written_its_name_yet_is_no_other_error(tmp_path: 
             (tmp_path / HOLDER_FILE).write_text(text)
             with pytest.raises(LeaseError, match="not written its name"), lease(tmp_path):
                 pass
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("file", [HOLDER_FILE, LEASE_FILE])
+def test_a_lease_is_not_written_through_a_link_nor_into_what_is_no_file(tmp_path: Path, file: str) -> None:
+    outside, run = tmp_path / "outside", tmp_path / "run"
+    outside.write_text("precious")
+    run.mkdir()
+    (run / file).symlink_to(outside)
+    with pytest.raises(StoreError), lease(run):
+        pass
+    assert outside.read_text() == "precious"
+    (run / file).unlink()
+    with lease(run):
+        pass
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["", "[]", '{"pid": 1}', '{"pid": "a", "host": 1, "since": 2}', "[" * 100_000])
+def test_a_lease_whose_holder_wrote_something_else_is_refused_all_the_same(tmp_path: Path, text: str) -> None:
+    with lease(tmp_path):
+        (tmp_path / HOLDER_FILE).write_text(text)
+        with pytest.raises(LeaseError, match="it has not written its name yet"), lease(tmp_path):
+            pass
+
+
+def test_what_a_run_is_started_anew_over_may_hold_links_whose_targets_stay(tmp_path: Path) -> None:
+    outside, run = tmp_path / "outside", tmp_path / "run"
+    (outside / "folder").mkdir(parents=True)
+    (outside / "folder/file").write_text("precious")
+    run.mkdir()
+    (run / "trials").symlink_to(outside / "folder")
+    (run / "run.json").symlink_to(outside / "folder/file")
+    start_anew(run)
+    assert (outside / "folder/file").read_text() == "precious"
+    assert {path.name for path in run.iterdir()} <= {LEASE_FILE}

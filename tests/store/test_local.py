@@ -133,3 +133,60 @@ def test_a_file_where_a_folder_should_be_is_an_error_that_names_the_file(tmp_pat
     (tmp_path / "a").write_text("in the way")
     with pytest.raises(StoreError, match="a/key"):
         LocalBlobs(tmp_path).put("a/key", b"")
+
+
+@pytest.mark.parametrize("key", ["../out", "a/../../out", "/tmp/out", "a//b", "", "a/./b", ".tmp/x", "a\0b"])
+def test_a_key_never_leaves_the_folder(tmp_path: Path, key: str) -> None:
+    (tmp_path / "out").write_bytes(b"precious")
+    blobs = LocalBlobs(tmp_path / "run")
+    for use in (blobs.get, blobs.path, blobs.delete, blobs.delete_file):
+        with pytest.raises(StoreError, match="no name of a file below it"):
+            use(key)
+    for put in (blobs.put, blobs.put_if_absent):
+        with pytest.raises(StoreError, match="no name of a file below it"):
+            put(key, b"")
+    assert files(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("link", ["trials", "trials/a", ".tmp"])
+def test_nothing_is_written_or_removed_through_a_folder_that_is_a_link(tmp_path: Path, link: str) -> None:
+    outside, run = tmp_path / "outside", tmp_path / "run"
+    (outside / "a/b").mkdir(parents=True)
+    (outside / "a/b/key").write_bytes(b"precious")
+    (outside / "b").mkdir()
+    (outside / "b/key").write_bytes(b"precious")
+    (run / link).parent.mkdir(parents=True)
+    (run / link).symlink_to(outside)
+    before, blobs = files(outside), LocalBlobs(run)
+    for put in (blobs.put, blobs.put_if_absent):
+        with pytest.raises(StoreError, match="symbolic link"):
+            put("trials/a/b/key", b"")
+        with pytest.raises(StoreError, match="symbolic link"):
+            put("trials/a/new", b"")
+    for remove, key in ((blobs.delete, "trials/a/b"), (blobs.delete_file, "trials/a/b/key")):
+        with pytest.raises(StoreError, match="symbolic link"):
+            remove(key)
+    blobs.remove_temporary()
+    assert files(outside) == before
+
+
+def test_a_file_that_is_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"precious")
+    blobs = LocalBlobs(tmp_path / "run")
+    blobs.put("other", b"")
+    (tmp_path / "run/report.html").symlink_to(tmp_path / "outside")
+    blobs.put("report.html", b"new")
+    assert blobs.get("report.html") == b"new"
+    assert (tmp_path / "outside").read_bytes() == b"precious"
+    (tmp_path / "run/run.json").symlink_to(tmp_path / "absent")
+    assert not blobs.put_if_absent("run.json", b"new")
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.json")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for key in ("run.json", "device"):
+        with pytest.raises(StoreError, match=f"{key}: is no regular file"):
+            LocalBlobs(tmp_path).get(key)

@@ -297,6 +297,7 @@ def test_list_runs_finds_the_folders_that_were_begun(tmp_path: Path) -> None:
 
 
 hex_ids = st.text("0123456789abcdef", min_size=1, max_size=12)
+file_names = st.from_regex(r"(epoch[0-9]{1,3}/)?[a-z]{1,8}\.npy", fullmatch=True)
 numbers = st.floats()
 trials = st.builds(Trial, experiment_id=hex_ids, fold=st.integers(0, 126))
 epochs = st.builds(
@@ -317,7 +318,7 @@ results = st.builds(
     status=st.sampled_from(["committed", "stopped", "failed"]),
     attempt_id=hex_ids,
     history=st.lists(epochs, max_size=4).map(tuple),
-    blobs=st.dictionaries(st.text(max_size=8), hex_ids, max_size=3),
+    blobs=st.dictionaries(file_names, hex_ids, max_size=3),
     score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     duration_s=st.floats(0, 1e6),
     error=st.none() | st.text(),
