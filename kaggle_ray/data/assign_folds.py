@@ -5,11 +5,13 @@ Shape legend: N rows, L labels, K folds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.data.head import Head, class_columns
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
 
@@ -20,7 +22,7 @@ _MOSTLY_ALONE = 0.9
 """Groups per row above which most rows are a group of their own, as where only near-duplicates are kept together."""
 
 _NUM_BINS = 10
-"""Quantiles by which rows of a continuous target are stratified."""
+"""Most quantiles by which rows are stratified whose target is a number."""
 
 
 def assign_folds(
@@ -32,7 +34,7 @@ def assign_folds(
         kind: see FoldScheme.
         num_folds: K.
         seed: shuffles.
-        target: (N,) or (N, T).
+        target: (N,) or (N, L) classes or labels, integers, or (N,) numbers, floats; see ``stratified_by``.
         groups: (N,) rows of one group go to one fold; None is none.
         times: (N,) for kind time.
 
@@ -47,21 +49,45 @@ def assign_folds(
         return _assign_groups(kind, num_folds, seed, target, groups)
     if kind == "multilabel" and target.ndim == 2:
         return assign_by_labels(target, num_folds, np.random.default_rng(seed))
-    return _split(kind != "kfold", num_folds, seed, strata_of(target))
+    return _split(kind != "kfold", num_folds, seed, strata_of(target, num_folds))
 
 
-def strata_of(target: Target) -> IntArray:
-    """Return (N,) the class that a row is stratified by: the first column's, or its quantile where it is continuous."""
+def stratified_by(heads: Sequence[Head], target: Target) -> Target:
+    """Return what rows are stratified by: (N, L) classes and labels as integers, or (N,) numbers where there are none.
+
+    Args:
+        heads: what is predicted.
+        target: (N,) or (N, T), in the form of ``canonical_target``.
+    """
+    classes = class_columns(heads, target)
+    if classes is not None:
+        return classes if target.ndim == 2 else classes[:, 0]
+    return (target if target.ndim == 1 else target[:, 0]).astype(np.float64)
+
+
+def strata_of(target: Target, num_folds: int) -> IntArray:
+    """Return (N,) the stratum of each row: its class, that of the first column, or the quantile of its number.
+
+    A stratum of numbers has at least as many rows as there are folds. Few different numbers, such as grades, are a
+    stratum each where each has as many rows.
+    """
     column = target if target.ndim == 1 else target[:, 0]
-    if len(np.unique(column)) <= max(_NUM_BINS, 2) or np.array_equal(column, np.floor(column)):
-        return np.unique(column, return_inverse=True)[1].astype(np.int64)
-    edges = np.quantile(column, np.linspace(0, 1, _NUM_BINS + 1)[1:-1])
-    return np.searchsorted(np.unique(edges), column, side="right").astype(np.int64)
+    values, value_of, counts = np.unique(column, return_inverse=True, return_counts=True)
+    is_of_numbers = column.dtype.kind == "f"
+    if not is_of_numbers or (len(values) <= _NUM_BINS and counts.min() >= num_folds):
+        return value_of.astype(np.int64)
+    for num_bins in range(_NUM_BINS, 1, -1):
+        edges = np.unique(np.quantile(column, np.linspace(0, 1, num_bins + 1)[1:-1]))
+        strata = np.searchsorted(edges, column, side="right").astype(np.int64)
+        if np.unique(strata, return_counts=True)[1].min() >= num_folds:
+            return strata
+    return np.zeros(len(column), dtype=np.int64)
 
 
 def _split(stratified: bool, num_folds: int, seed: int, strata: IntArray) -> FoldOf:
     from sklearn.model_selection import KFold, StratifiedKFold
 
+    stratified = stratified and np.bincount(strata).max() >= num_folds  # scikit-learn refuses what has no such stratum
     splitter = (StratifiedKFold if stratified else KFold)(num_folds, shuffle=True, random_state=seed)
     fold_of = np.empty(len(strata), dtype=np.int8)
     for fold, (_, rows) in enumerate(splitter.split(np.zeros(len(strata)), strata)):
@@ -75,7 +101,7 @@ def _assign_groups(kind: FoldKind, num_folds: int, seed: int, target: Target, gr
     if len(names) < num_folds:
         raise FoldsError(f"expected at least one group for each of {num_folds} folds, got {len(names)} groups.")
     if len(names) > _MOSTLY_ALONE * len(groups) and kind != "multilabel":  # a group counts as one row of its class
-        of_groups = strata_of(target)[first_of]
+        of_groups = strata_of(target, num_folds)[first_of]
         return _split(kind not in ("kfold", "group"), num_folds, seed, of_groups)[group_of]
     if kind == "multilabel" and target.ndim == 2:
         labels = np.zeros((len(names), target.shape[1]), dtype=np.int64)
@@ -83,8 +109,9 @@ def _assign_groups(kind: FoldKind, num_folds: int, seed: int, target: Target, gr
         return assign_by_labels(labels, num_folds, np.random.default_rng(seed))[group_of]
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    strata = strata_of(target)
-    splitter = (GroupKFold if kind in ("kfold", "group") else StratifiedGroupKFold)(
+    strata = strata_of(target, num_folds)
+    can_stratify = np.bincount(strata).max() >= num_folds
+    splitter = (GroupKFold if kind in ("kfold", "group") or not can_stratify else StratifiedGroupKFold)(
         num_folds, shuffle=True, random_state=seed
     )
     fold_of = np.empty(len(groups), dtype=np.int8)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kaggle_ray.data.head import Head, PlacedHead, place_heads
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.rows import LazyRows, Rows, blocks
 from kaggle_ray.types import FloatArray, Target
 
@@ -40,20 +40,40 @@ def perfect_predictions(head: Head, target: Target) -> FloatArray:
 
 
 def check_directions(heads: Sequence[Head], target: Rows) -> None:
-    """Raise ConfigError where perfect predictions do not beat the constant ones by a head's metric.
+    """Check that perfect predictions beat the constant ones by each head's metric.
 
     A wrongly declared ``greater_is_better`` shows here, before a run keeps its worst models.
+
+    Raises:
+        ConfigError: they do not.
+        DataError: they cannot, since all rows have the same target.
     """
     for place in place_heads(heads):
         head, of_head = place.head, target_of(place, target)
         best = head.metric.score(of_head, _perfect(head, of_head))
         constant = head.metric.score(of_head, _constant(head, of_head, len(of_head)))
         if not head.metric.is_better(best, constant):
+            if not _varies(of_head):
+                raise DataError(
+                    f"head {head.name!r}: all {len(of_head)} training rows have the same target, {_first(of_head)}: "
+                    f"there is nothing to learn. Check how read() makes it."
+                )
             raise ConfigError(
                 f"metric {head.metric.name!r} with greater_is_better={head.metric.greater_is_better}: expected perfect "
-                f"predictions to beat the class frequencies, got the scores {best:.6g} and {constant:.6g}. "
+                f"predictions to beat constant ones, got the scores {best:.6g} and {constant:.6g}. "
                 f"Declare greater_is_better={not head.metric.greater_is_better}, or check score_fn and the labels."
             )
+
+
+def _varies(target: Rows) -> bool:
+    """Return whether two rows differ; of many, some are in memory at a time."""
+    return any((target[block] != target[:1]).any() for block in blocks(target))
+
+
+def _first(target: Rows) -> str:
+    """Return the first row's target in a few words."""
+    values = target[:1].ravel()
+    return " ".join(f"{value:g}" for value in values[:10]) + (" ..." if len(values) > 10 else "")
 
 
 def target_of(place: PlacedHead, target: Rows) -> Rows:

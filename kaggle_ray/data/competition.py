@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.folds import FoldScheme
-from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
+from kaggle_ray.data.head import Head, check_heads, metric_of
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
+from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.types import Task
@@ -158,9 +157,7 @@ def open_competition(competition: Competition, data_dir: Path) -> tuple[Competit
     _find_data(competition, data_dir)
     if competition.resolve is not None:
         competition = replace(competition.resolve(competition, data_dir), resolve=None)
-    samples = competition.read(data_dir)
-    _check_samples(competition, samples, where=str(data_dir))
-    return competition, samples
+    return competition, _checked(competition, competition.read(data_dir), where=str(data_dir))
 
 
 def _find_data(competition: Competition, data_dir: Path) -> None:
@@ -189,15 +186,19 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_samples(competition: Competition, samples: Samples, where: str) -> None:
-    """Raise DataError where arrays differ in length, an input of the task is missing or a label is out of range."""
+def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
+    """Return the samples with their target in its one form; see ``canonical_target``.
+
+    Raises:
+        DataError: arrays differ in length, an input of the task is missing or a label is out of range.
+    """
     num_train, num_test = len(samples.train_ids), len(samples.test_ids)
     if not num_train or not num_test:
         raise DataError(
             f"{competition.name}: found {num_train} training and {num_test} test images in {where}. "
             f"Is it the right folder?"
         )
-    of_train = (samples.train_paths, samples.target, samples.train_masks, samples.groups, samples.times)
+    of_train = (samples.train_paths, samples.train_masks, samples.train_only, samples.groups, samples.times)
     tables = (samples.train_table, samples.test_table)
     lengths = {num_train, *(len(values) for values in of_train if values is not None)}
     lengths |= {len(tables[0].values)} if tables[0] else set()
@@ -208,30 +209,6 @@ def _check_samples(competition: Competition, samples: Samples, where: str) -> No
         raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
     if competition.is_segmentation and samples.train_masks is None:
         raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
-    _check_target(competition, samples)
-
-
-def _check_target(competition: Competition, samples: Samples) -> None:
-    """Raise DataError for the first sample whose target is no number, or no class of its head."""
-    target = samples.target.reshape(len(samples.target), -1)
-    num_columns = sum(head.num_target_columns for head in competition.heads)
-    if target.shape[1] != num_columns:
-        raise DataError(f"{competition.name}: expected {num_columns} target columns, got {target.shape[1]}.")
-    if target.dtype.kind not in "biuf":
-        raise DataError(
-            f"{competition.name}: expected numbers as targets, got {target.dtype}, such as {str(target[0, 0])!r} of "
-            f"sample {str(samples.train_ids[0])!r}. Let read() encode them; see encode_labels."
-        )
-    for place in place_heads(competition.heads):
-        of_head, task = target[:, place.targets], place.head.task
-        highest = {"multilabel": 1, "binary": 1, "multiclass": len(place.head.classes) - 1}.get(task)
-        wrong = ~np.isfinite(of_head)
-        if highest is not None:
-            wrong |= (of_head < 0) | (of_head > highest) | (of_head != np.floor(of_head))
-        if wrong.any():
-            row, column = (int(position) for position in np.argwhere(wrong)[0])
-            expected = "a finite number" if highest is None else f"0..{highest}"
-            raise DataError(
-                f"{competition.name}: sample {str(samples.train_ids[row])!r} has the label {of_head[row, column]}, "
-                f"expected {expected}."
-            )
+    return replace(
+        samples, target=canonical_target(competition.heads, samples.target, samples.train_ids, where=competition.name)
+    )

@@ -13,8 +13,9 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.data.assign_folds import FoldKind, assign_folds
+from kaggle_ray.data.assign_folds import FoldKind, assign_folds, stratified_by
 from kaggle_ray.data.files import check_unique
+from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest
@@ -62,14 +63,14 @@ FoldScheme.__init__ = renamed_keywords(  # type: ignore[method-assign]
 
 
 def make_folds(
-    scheme: FoldScheme, samples: Samples, *, class_names: Sequence[str], grouped_by: StrArray | None = None
+    scheme: FoldScheme, samples: Samples, *, heads: Sequence[Head], grouped_by: StrArray | None = None
 ) -> Folds:
     """Return the folds of a competition's rows; a row's fold does not depend on the order of the rows.
 
     Args:
         scheme: kind, number and seed of the folds.
-        samples: the rows.
-        class_names: of a target of class numbers, in their order; empty for any other.
+        samples: the rows, their target in the form of ``canonical_target``.
+        heads: what the target's columns are.
         grouped_by: (N,) the samples' groups, those that share near-duplicates merged: each goes to one fold. None is
             the samples' groups as they are.
 
@@ -79,7 +80,8 @@ def make_folds(
             belongs to a group that is scored, or is later than rows that are.
     """
     check_ids(samples)
-    target, times = samples.target, samples.times
+    target, times = stratified_by(heads, samples.target), samples.times
+    class_names = heads[0].classes if [head.task for head in heads] in (["binary"], ["multiclass"]) else ()
     by_id = np.argsort(samples.train_ids)
     scored = by_id[~samples.is_train_only[by_id]]
     _check_enough_rows(scheme.num_folds, target, scored, class_names)
@@ -188,7 +190,7 @@ def _check_external_times(times: Float64Array, fold_of: npt.NDArray[np.int8], is
 def _check_enough_rows(num_folds: int, target: Target, scored: IntArray, class_names: Sequence[str]) -> None:
     if len(scored) < num_folds:
         raise FoldsError(f"expected at least one scored row for each of {num_folds} folds, got {len(scored)} rows.")
-    if not class_names or target.ndim != 1 or target.dtype.kind not in "iu":
+    if not class_names:
         return
     all_counts = np.bincount(target, minlength=len(class_names))
     scored_counts = np.bincount(target[scored], minlength=len(class_names))
@@ -211,7 +213,7 @@ def _check_classes(
 
     With two folds or more, what every fold scores is in every fold's training rows too.
     """
-    if not class_names or target.ndim != 1 or target.dtype.kind not in "iu" or scheme.kind == "time":
+    if not class_names or scheme.kind == "time":
         return
     scored_classes = np.unique(target[fold_of != TRAIN_ONLY])
     for fold in range(scheme.num_folds):

@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.metrics import Metric, MetricPart, combine_metrics
-from kaggle_ray.types import Target, Task
+from kaggle_ray.types import IntArray, Target, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,12 +94,16 @@ def place_heads(heads: Sequence[Head]) -> tuple[PlacedHead, ...]:
     return tuple(placed)
 
 
-def class_columns(heads: Sequence[Head], target: Target) -> Target | None:
+def is_of_classes(head: Head) -> bool:
+    """Return whether a row's target is a class, or is labels: not a number, nor a mask."""
+    return head.task in ("binary", "multiclass", "multilabel")
+
+
+def class_columns(heads: Sequence[Head], target: Target) -> IntArray | None:
     """Return (N, L) the columns of a target that are classes or labels, None where it has none."""
-    classes = ("binary", "multiclass", "multilabel")
-    of_heads = [place.targets for place in place_heads(heads) if place.head.task in classes]
+    of_heads = [place.targets for place in place_heads(heads) if is_of_classes(place.head)]
     columns = target.reshape(len(target), -1)
-    return np.concatenate([columns[:, places] for places in of_heads], axis=1) if of_heads else None
+    return np.concatenate([columns[:, places] for places in of_heads], axis=1).astype(np.int64) if of_heads else None
 
 
 def metric_of(heads: Sequence[Head]) -> Metric:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from kaggle_ray.data.assign_folds import FoldKind, assign_folds, strata_of
+from kaggle_ray.data.assign_folds import FoldKind, assign_folds, strata_of, stratified_by
+from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import IntArray, StrArray
@@ -18,6 +21,7 @@ def inner_split(
     share: float,
     seed: int,
     groups: StrArray | None,
+    heads: Sequence[Head],
 ) -> tuple[IntArray, IntArray]:
     """Return the rows to train on and the inner rows, both ascending; they are split as folds are.
 
@@ -31,6 +35,7 @@ def inner_split(
         share: of the rows to hold out, above 0 and below 1; it becomes one of a whole number of parts, 2 at least.
         seed: shuffles.
         groups: (N,) rows that belong together, near-duplicates among them; None is none.
+        heads: what the target's columns are.
 
     Raises:
         FoldsError: there are too few rows or groups to split.
@@ -40,8 +45,8 @@ def inner_split(
         raise FoldsError(
             f"an inner split of {share:g} needs at least {num_parts} training rows, got {len(train_rows)}."
         )
-    of_rows = samples.target[train_rows]
-    if kind == "stratified" and np.bincount(strata_of(of_rows)).min() < num_parts:
+    of_rows = stratified_by(heads, samples.target[train_rows])
+    if kind == "stratified" and np.bincount(strata_of(of_rows, num_parts)).min() < num_parts:
         kind = "kfold"
     part_of = assign_folds(
         kind,

@@ -42,8 +42,9 @@ class Samples:
     train_paths: tuple[ImagePaths, ...]
     """(N,) image files: one for each sample, or for each the same number of them."""
     target: Target
-    """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side. For segmentation: (N,) the
-    share of foreground, by which rows are assigned to folds; zeros where it is not known."""
+    """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side, of any type of number: an
+    opened competition has them in the form of ``canonical_target``. For segmentation: (N,) the share of foreground, by
+    which rows are assigned to folds; zeros where it is not known."""
     test_ids: StrArray
     """(T,) unique ids of the rows to predict, in the order of the sample submission."""
     test_paths: tuple[ImagePaths, ...]

@@ -16,7 +16,7 @@ _LOG_LOSS_CLIP = 1e-15
 
 
 def _accuracy(target: Target, values: Float64Array) -> float:
-    _check_labels("accuracy", target, values)
+    target = class_numbers("accuracy", target, values)
     predicted = values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(axis=1)
     return float(np.mean(predicted == target))
 
@@ -25,7 +25,7 @@ def _log_loss(target: Target, values: Float64Array) -> float:
     if target.ndim == 2:
         _check_columns("log_loss", target, values)
         return float(np.mean([_log_loss(target[:, label], values[:, [label]]) for label in range(target.shape[1])]))
-    _check_labels("log_loss", target, values)
+    target, values = class_numbers("log_loss", target, values), values.astype(np.float64, copy=False)
     if values.shape[1] == 1:
         positive = _clip(values[:, 0])
         of_target = np.where(target == 1, positive, 1.0 - positive)
@@ -61,23 +61,25 @@ def _auc(target: Target, values: Float64Array) -> float:
 
 
 def _macro_recall(target: Target, values: Float64Array) -> float:
-    _check_labels("macro_recall", target, values)
+    target = class_numbers("macro_recall", target, values)
     predicted = values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(axis=1)
     return float(np.mean([np.mean(predicted[target == label] == label) for label in np.unique(target)]))
 
 
-def _check_labels(name: str, target: Target, values: Float64Array) -> None:
-    """Raise DataError where the target is not one class number for each row of values."""
+def class_numbers(name: str, target: Target, values: Float64Array) -> IntArray:
+    """Return (N,) the target as class numbers. Raise DataError where it is not one for each row of values."""
     if target.ndim != 1:
         raise DataError(
             f"metric {name!r}: expected target (N,) and values (N, C), got {target.shape} and {values.shape}."
         )
     highest = max(values.shape[1] - 1, 1)
-    if target.min() < 0 or target.max() > highest:
+    numbers = target.astype(np.int64)
+    if numbers.min() < 0 or numbers.max() > highest or (numbers != target).any():
         raise DataError(
             f"metric {name!r}: expected labels 0..{highest} for values with {values.shape[1]} columns, "
             f"got {target.min()}..{target.max()}."
         )
+    return numbers
 
 
 def _check_columns(name: str, target: Target, values: Float64Array) -> None:
@@ -110,7 +112,7 @@ MACRO_RECALL = Metric(name="macro_recall", score_fn=_macro_recall, greater_is_be
 """Mean over the classes that are there of the share of their rows whose most probable class is right."""
 
 
-def confusion_matrix(target: IntArray, values: FloatArray, num_classes: int) -> IntArray:
+def confusion_matrix(target: Target, values: FloatArray, num_classes: int) -> IntArray:
     """Return (num_classes, num_classes) counts: rows are the truth, columns the most probable class.
 
     Args:
@@ -119,5 +121,5 @@ def confusion_matrix(target: IntArray, values: FloatArray, num_classes: int) -> 
         num_classes: 2 for binary.
     """
     predicted = (values[:, 0] > 0.5).astype(np.int64) if values.shape[1] == 1 else values.argmax(axis=1)
-    counts = np.bincount(target * num_classes + predicted, minlength=num_classes**2)
+    counts = np.bincount(target.astype(np.int64) * num_classes + predicted, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).astype(np.int64)

@@ -7,32 +7,45 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.errors import DataError
+from kaggle_ray.metrics.classification import class_numbers
 from kaggle_ray.metrics.metric import Metric
-from kaggle_ray.types import Float64Array, Target
+from kaggle_ray.types import Float64Array, IntArray, Target
 
 
-def _errors(target: Target, values: Float64Array) -> Float64Array:
-    difference: Float64Array = target.reshape(values.shape).astype(np.float64) - values
-    return difference
+def _numbers(name: str, target: Target, values: Float64Array) -> Float64Array:
+    """Return (N, C) the target as numbers. Raise DataError where it has not one for each value."""
+    if target.reshape(len(target), -1).shape != values.shape:
+        raise DataError(
+            f"metric {name!r}: expected a number for each value, got target {target.shape} and values {values.shape}."
+        )
+    return target.reshape(values.shape).astype(np.float64)
 
 
 def _rmse(target: Target, values: Float64Array) -> float:
-    return float(np.sqrt(np.mean(_errors(target, values) ** 2)))
+    return float(np.sqrt(np.mean((_numbers("rmse", target, values) - values) ** 2)))
 
 
 def _mae(target: Target, values: Float64Array) -> float:
-    return float(np.mean(np.abs(_errors(target, values))))
+    return float(np.mean(np.abs(_numbers("mae", target, values) - values)))
 
 
 def _r2(target: Target, values: Float64Array) -> float:
-    spread = float(np.sum((target - target.mean()) ** 2))
-    return 1.0 - float(np.sum(_errors(target, values) ** 2)) / spread if spread else 0.0
+    numbers = _numbers("r2", target, values)
+    if not np.ptp(numbers):  # the sum below would be what rounding leaves
+        return 0.0
+    return 1.0 - float(np.sum((numbers - values) ** 2) / np.sum((numbers - numbers.mean()) ** 2))
 
 
 def _quadratic_kappa(target: Target, values: Float64Array) -> float:
-    ratings = values.argmax(axis=1) if values.shape[1] > 1 else np.rint(values[:, 0])
-    expected = _mean_square(target, ratings)
-    return 1.0 - float(np.mean((target - ratings) ** 2) / expected) if expected else 1.0
+    if values.shape[1] > 1:
+        truth: IntArray | Float64Array = class_numbers("quadratic_kappa", target, values)
+        ratings = values.argmax(axis=1)
+    else:
+        truth = _numbers("quadratic_kappa", target, values)[:, 0]
+        ratings = np.rint(values[:, 0].astype(np.float64))
+    expected = _mean_square(truth, ratings)
+    return 1.0 - float(np.mean((truth - ratings) ** 2) / expected) if expected else 1.0
 
 
 def _mean_square(first: Target, second: Target) -> float:

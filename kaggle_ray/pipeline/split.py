@@ -53,14 +53,14 @@ def split_rows(competition: Competition, samples: Samples, started: RunStore | N
 
 def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Split:
     if not find:
-        return Split(samples=samples, folds=make_folds(competition.folds, samples, class_names=competition.classes))
+        return Split(samples=samples, folds=make_folds(competition.folds, samples, heads=competition.heads))
     found = look_for_near_duplicates(competition, samples)
     near_duplicates, grouped_by = found.near_duplicates, found.groups
     kept = samples.without_train_ids(near_duplicates.left_out)
     if grouped_by is not None:
         grouped_by = grouped_by[np.isin(samples.train_ids, kept.train_ids)]
     try:
-        folds = make_folds(competition.folds, kept, class_names=competition.classes, grouped_by=grouped_by)
+        folds = make_folds(competition.folds, kept, heads=competition.heads, grouped_by=grouped_by)
     except FoldsError as error:
         if grouped_by is None:
             raise

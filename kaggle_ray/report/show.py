@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.head import place_heads
+from kaggle_ray.data.head import is_of_classes, place_heads
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import recipe_names
@@ -122,7 +122,7 @@ def _class_table(competition: Competition, samples: Samples) -> str:
     rows: list[list[str]] = []
     for place in place_heads(competition.heads):
         values = target[:, place.targets]
-        if place.head.task in ("binary", "multiclass", "multilabel"):
+        if is_of_classes(place.head):
             many = place.head.task == "multilabel"
             counts = (
                 values.sum(axis=0) if many else np.bincount(values[:, 0].astype(int), minlength=len(place.head.classes))

@@ -82,6 +82,7 @@ def fold_data(
             share=hyperparameters.training.inner_share,
             seed=hyperparameters.training.seed,
             groups=groups,
+            heads=competition.heads,
         )
     return FitData(
         inputs=inputs,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from kaggle_ray.data.assign_folds import FoldKind, assign_by_labels, assign_folds, strata_of
 from kaggle_ray.data.folds import FoldScheme, make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
+from kaggle_ray.data.head import Head
 from kaggle_ray.errors import FoldsError
+from kaggle_ray.metrics import ACCURACY, F2, RMSE
 from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target
 
@@ -30,7 +33,15 @@ def split(
 ) -> Folds:
     ids = np.array([f"s{number:04d}" for number in range(len(target))])
     samples = samples_of(ids, target, test_ids=TEST_IDS, train_only=train_only, groups=groups, times=times)
-    return make_folds(scheme, samples, class_names=())
+    return make_folds(scheme, samples, heads=heads_of(target))
+
+
+def heads_of(target: Target) -> tuple[Head, ...]:
+    """Return a head of numbers, or for integers of labels: no label has to be in every fold."""
+    if target.dtype.kind == "f":
+        return (Head(task="regression", metric=RMSE),)
+    num_labels = 1 if target.ndim == 1 else target.shape[1]
+    return (Head(task="multilabel", classes=tuple(f"l{number}" for number in range(num_labels)), metric=F2),)
 
 
 def deviation(labels: IntArray, fold_of: np.ndarray[tuple[int], np.dtype[np.int8]]) -> float:
@@ -125,7 +136,78 @@ def test_numbers_are_stratified_by_their_quantiles() -> None:
     folds = split(FoldScheme(), target)
     means = [np.log(target[folds.valid_rows(fold)]).mean() for fold in range(5)]
     assert np.std(means) < 0.05
-    assert len(np.unique(strata_of(target))) == 10
+    assert len(np.unique(strata_of(target, 5))) == 10
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5, 10])
+@pytest.mark.parametrize(
+    "kind_of_numbers", ["prices", "ages", "continuous", "mostly zero", "all equal", "two values", "huge", "one is rare"]
+)
+@pytest.mark.parametrize("num_rows", [10, 11, 23, 100, 1000, 3000])
+def test_any_numbers_are_assigned_to_even_folds_whole_or_not_many_or_few(
+    num_rows: int, kind_of_numbers: str, num_folds: int
+) -> None:
+    rng = np.random.default_rng(num_rows)
+    target = {
+        "prices": 1000.0 * rng.permutation(num_rows),
+        "ages": rng.integers(1, 90, num_rows).astype(np.float64),
+        "continuous": rng.normal(size=num_rows),
+        "mostly zero": np.where(rng.random(num_rows) < 0.9, 0, rng.random(num_rows)),
+        "all equal": np.full(num_rows, 7.0),
+        "two values": (np.arange(num_rows) % 2).astype(np.float64),
+        "huge": -(10 ** rng.uniform(0, 29, num_rows)),
+        "one is rare": np.where(np.arange(num_rows) == 0, 9.0, np.arange(num_rows) % 3),
+    }[kind_of_numbers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        folds = split(FoldScheme(num_folds=num_folds), target)
+    sizes = np.bincount(folds.fold_of, minlength=num_folds)
+    assert sizes.min() >= 1
+    assert np.ptp(sizes) <= 2
+    assert np.unique(strata_of(target, num_folds), return_counts=True)[1].min() >= num_folds
+
+
+def test_prices_are_stratified_just_as_the_same_prices_with_cents() -> None:
+    prices = 1000.0 * np.random.default_rng(0).permutation(500)
+    assert split(FoldScheme(), prices).fold_of.tolist() == split(FoldScheme(), prices + 0.37).fold_of.tolist()
+
+
+def test_a_few_grades_that_are_numbers_are_a_stratum_each() -> None:
+    grades = np.repeat([0.0, 1.0, 2.0, 3.0, 4.0], [50, 10, 25, 5, 10])
+    folds = split(FoldScheme(), grades)
+    for fold in range(5):
+        assert np.bincount(grades[folds.valid_rows(fold)].astype(int)).tolist() == [10, 2, 5, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["stratified", "stratified_group", "group", "kfold", "multilabel"])
+@pytest.mark.parametrize("num_rows", [6, 11, 40])
+def test_few_numbers_in_groups_are_assigned_without_a_traceback(kind: FoldKind, num_rows: int) -> None:
+    groups = np.array([f"g{row // 2}" for row in range(num_rows)])
+    target = np.random.default_rng(0).normal(size=num_rows)
+    folds = split(FoldScheme(kind=kind, num_folds=3), target, groups=groups)
+    assert set(folds.fold_of.tolist()) == {0, 1, 2}
+
+
+def test_of_several_heads_rows_are_stratified_by_the_first_that_is_of_classes() -> None:
+    price = Head(name="price", task="regression", metric=RMSE)
+    kind = Head(name="kind", task="multiclass", classes=("a", "b"), metric=ACCURACY)
+    rng = np.random.default_rng(0)
+    target = np.stack([rng.permutation(100), (np.arange(100) < 30).astype(np.float64)], axis=1)
+    ids = np.array([f"s{row:03}" for row in range(100)])
+    folds = make_folds(FoldScheme(), samples_of(ids, target, test_ids=TEST_IDS), heads=(price, kind))
+    assert [int(target[folds.valid_rows(fold), 1].sum()) for fold in range(5)] == [6] * 5
+
+
+@pytest.mark.parametrize("kind", ["stratified", "multilabel"])
+def test_several_heads_whose_classes_all_are_rare_are_assigned_by_chance(kind: FoldKind) -> None:
+    heads = (
+        Head(name="breed", task="multiclass", classes=tuple(f"c{n}" for n in range(15)), metric=ACCURACY),
+        Head(name="age", task="multiclass", classes=("old", "young"), metric=ACCURACY),
+    )
+    target = np.stack([np.arange(30) // 2, np.arange(30) % 2], axis=1)
+    ids = np.array([f"s{row:03}" for row in range(30)])
+    folds = make_folds(FoldScheme(kind=kind), samples_of(ids, target, test_ids=TEST_IDS), heads=heads)
+    assert np.bincount(folds.fold_of).min() >= 4
 
 
 def test_a_span_of_time_is_scored_by_models_of_earlier_rows_only() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from kaggle_ray.data.baseline import check_directions, constant_predictions, perfect_predictions
 from kaggle_ray.data.head import Head
-from kaggle_ray.errors import ConfigError
-from kaggle_ray.metrics import ACCURACY, AUC, DICE, F2, LOG_LOSS, MEAN_IOU, RMSE
+from kaggle_ray.errors import ConfigError, DataError
+from kaggle_ray.metrics import ACCURACY, AUC, DICE, F2, LOG_LOSS, MEAN_IOU, QUADRATIC_KAPPA, R2, RMSE
 from kaggle_ray.types import Target
 
 RNG = np.random.default_rng(0)
@@ -46,6 +46,23 @@ def test_a_wrongly_declared_direction_is_caught_in_any_head() -> None:
     wrong = dataclasses.replace(AGE, metric=dataclasses.replace(RMSE, greater_is_better=True))
     with pytest.raises(ConfigError, match="greater_is_better=False"):
         check_directions([KIND, TAGS, wrong], SEVERAL)
+
+
+@pytest.mark.parametrize(
+    ("head", "target", "told"),
+    [
+        (AGE, np.full(20, 3.5), "20 training rows have the same target, 3.5:"),
+        (dataclasses.replace(AGE, metric=R2), np.zeros(20), "20 training rows have the same target, 0:"),
+        (AGE, np.array([-1e29]), "1 training rows have the same target, -1e[+]29:"),
+        (dataclasses.replace(AGE, metric=QUADRATIC_KAPPA), np.full(9, 2.0), "same target, 2:"),
+        (BINARY, np.ones(9, dtype=np.int64), "same target, 1:"),
+        (dataclasses.replace(TAGS, metric=F2), np.zeros((9, 2), dtype=np.int64), "same target, 0 0:"),
+        (MASK, np.zeros((5, 25), dtype=np.uint8), r"same target, 0 0 0 0 0 0 0 0 0 0 \.\.\.:"),
+    ],
+)
+def test_a_target_that_is_the_same_in_all_rows_is_told_as_such(head: Head, target: Target, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        check_directions([head], target)
 
 
 @pytest.mark.parametrize(("head", "target"), CASES)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from kaggle_ray.data.folds import FoldScheme, folds_digest, make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
+from kaggle_ray.data.head import Head
 from kaggle_ray.errors import DataError, FoldsError
+from kaggle_ray.metrics import ACCURACY
 from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray
 
-CLASSES = ("cat", "dog", "owl")
+HEADS = [Head(task="multiclass", classes=("cat", "dog", "owl"), metric=ACCURACY)]
 TEST_IDS = np.array(["t1", "t2"])
 THREE = FoldScheme(num_folds=3)
 
@@ -32,7 +34,7 @@ def fold(
     test_ids: StrArray = TEST_IDS,
 ) -> Folds:
     samples = samples_of(ids, target, test_ids=test_ids, train_only=train_only)
-    return make_folds(scheme, samples, class_names=CLASSES)
+    return make_folds(scheme, samples, heads=HEADS)
 
 
 def load(

@@ -14,6 +14,7 @@ from kaggle_ray.metrics import (
     MACRO_RECALL,
     METRICS,
     Metric,
+    confusion_matrix,
     metric_by_name,
 )
 from kaggle_ray.types import FloatArray, IntArray
@@ -102,6 +103,23 @@ def test_auc_of_several_columns_is_an_error() -> None:
 def test_score_rejects_what_cannot_be_scored(target: IntArray, values: FloatArray, message: str) -> None:
     with pytest.raises(DataError, match=message):
         ACCURACY.score(target, values)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint16", "float32", "bool"])
+@pytest.mark.parametrize("metric", [ACCURACY, LOG_LOSS, MACRO_RECALL, AUC])
+def test_a_score_does_not_depend_on_the_type_of_the_class_numbers(metric: Metric, dtype: str) -> None:
+    target, values = random_case(0, 1)
+    assert metric.score(target.astype(dtype), values) == metric.score(target, values)
+    if dtype != "bool" and metric is not AUC:
+        target, values = random_case(1, 20)
+        assert metric.score(target.astype(dtype), values) == metric.score(target, values)
+        assert (confusion_matrix(target.astype(dtype), values, 20) == confusion_matrix(target, values, 20)).all()
+        assert confusion_matrix(target.astype(dtype), values, 20).sum(axis=1).tolist() == [2] * 20
+
+
+def test_numbers_between_two_classes_are_no_class() -> None:
+    with pytest.raises(DataError, match=r"expected labels 0\.\.1 for values with 1 columns, got 0\.0\.\.0\.5"):
+        LOG_LOSS.score(np.array([0.0, 0.5]), column(0.1, 0.2))
 
 
 def test_score_rejects_a_metric_that_returns_nan() -> None:

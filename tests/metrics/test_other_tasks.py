@@ -18,7 +18,7 @@ from sklearn.metrics import (
 )
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.metrics import DICE, F2, MAE, MEAN_AP_IOU, MEAN_IOU, QUADRATIC_KAPPA, R2, RMSE, f_beta
+from kaggle_ray.metrics import DICE, F2, MAE, MEAN_AP_IOU, MEAN_IOU, QUADRATIC_KAPPA, R2, RMSE, Metric, f_beta
 from kaggle_ray.types import FloatArray, Target
 
 SEEDS = st.integers(0, 10**6)
@@ -83,6 +83,42 @@ def test_quadratic_kappa_agrees_with_scikit_learn(seed: int) -> None:
     ratings = np.clip(target + rng.integers(-2, 3, 50), 0, 4)
     expected = cohen_kappa_score(target, ratings, weights="quadratic")
     assert QUADRATIC_KAPPA.score(target, ratings[:, np.newaxis].astype(np.float32)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32", "int64"])
+def test_quadratic_kappa_does_not_depend_on_the_type_of_the_grades_nor_on_how_they_stand(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.permutation(np.arange(50) % 5)
+    probabilities = rng.random((50, 5)).astype(np.float32)
+    grades = np.clip(target + rng.integers(-1, 2, 50), 0, 4).astype(np.float32)[:, np.newaxis]
+    for values in (probabilities, grades):
+        assert QUADRATIC_KAPPA.score(target.astype(dtype), values) == QUADRATIC_KAPPA.score(target, values)
+    one_column = target.astype(dtype)[:, np.newaxis]
+    assert QUADRATIC_KAPPA.score(one_column, grades) == QUADRATIC_KAPPA.score(target, grades) > 0.5
+    with pytest.raises(DataError, match=r"expected target \(N,\) and values \(N, C\), got \(50, 1\) and \(50, 5\)"):
+        QUADRATIC_KAPPA.score(one_column, probabilities)
+
+
+@pytest.mark.parametrize("metric", [RMSE, MAE, R2])
+def test_errors_of_numbers_need_one_value_for_each(metric: Metric) -> None:
+    target = np.array([1.0, 2.0, 4.0])
+    values = target.astype(np.float32)[:, np.newaxis]
+    assert metric.score(target[:, np.newaxis], values) == metric.score(target.astype(np.uint8), values)
+    with pytest.raises(DataError, match=rf"metric '{metric.name}': expected a number for each value"):
+        metric.score(target, np.zeros((3, 2), dtype=np.float32))
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, -1e6, 1e30])
+def test_errors_of_numbers_of_any_size_are_finite(scale: float) -> None:
+    target = scale * np.array([1.0, 2.0, 4.0])
+    values = (scale * np.array([[1.0], [2.0], [3.0]])).astype(np.float32)
+    assert RMSE.score(target, values) == pytest.approx(abs(scale) / 3**0.5)
+    assert MAE.score(target, values) == pytest.approx(abs(scale) / 3)
+    assert R2.score(target, values) == pytest.approx(1 - 1 / (14 / 3))
+
+
+def test_no_share_of_a_constant_targets_variance_is_explained() -> None:
+    assert R2.score(np.full(3, 0.1), np.array([[0.1], [5.0], [-1.0]], dtype=np.float32)) == 0
 
 
 # Masks --------------------------------------------------------------------------------------------------------------

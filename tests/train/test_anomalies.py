@@ -40,7 +40,7 @@ def hyperparameters_of(task: ToyTask, **values: JsonValue) -> Hyperparameters:
 def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> FitData:
     """Return the first fold of a toy task."""
     competition, samples = open_competition(toy_of(task), folder / task)
-    folds = make_folds(competition.folds, samples, class_names=competition.classes)
+    folds = make_folds(competition.folds, samples, heads=competition.heads)
     sides, cache = hyperparameters.images.decoded_sides, folder / "cache"
     return fold_data(
         competition, samples, folds, 0, hyperparameters,

@@ -32,7 +32,7 @@ def folds_data(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     """The toy competition's data for each of its folds; row 5 is train-only."""
     samples = open_competition(COMPETITION, toy_data)[1]
     samples = dataclasses.replace(samples, train_only=np.arange(len(samples.train_ids)) == 5)
-    folds = make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
+    folds = make_folds(COMPETITION.folds, samples, heads=COMPETITION.heads)
     sides = BASE.images.decoded_sides
     images = open_train(COMPETITION, samples, sides, tmp_path_factory.mktemp("cache"))
     return [

@@ -73,9 +73,20 @@ def test_regression_is_trained_on_scaled_values_and_read_in_the_targets_units() 
     assert outputs.mean_loss(scaled_N1, scaled_N1).item() == 0
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-7, 1e9, 1e30])
+def test_numbers_of_any_size_are_scaled_to_a_deviation_of_one(scale: float) -> None:
+    target = scale * np.random.default_rng(0).normal(size=32)
+    outputs = Outputs([VALUE], target)
+    scaled_N1 = outputs.soft_targets(torch.from_numpy(target))
+    assert scaled_N1.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+    assert outputs.values(scaled_N1)[:, 0].numpy() == pytest.approx(target, rel=1e-4, abs=1e-4 * scale)
+
+
 def test_a_constant_regression_target_does_not_divide_by_zero() -> None:
-    outputs = Outputs([VALUE], np.full(32, 7.0))
-    assert torch.all(outputs.soft_targets(torch.full((32,), 7.0)) == 0)
+    for constant in (7.0, 0.1, 0.0, -1e29):
+        outputs = Outputs([VALUE], np.full(32, constant))
+        assert outputs.std.tolist() == [1.0]
+        assert torch.all(outputs.soft_targets(torch.full((32,), constant)) == 0)
 
 
 def test_the_loss_of_several_heads_is_their_weighted_mean() -> None:

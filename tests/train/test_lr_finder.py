@@ -37,7 +37,7 @@ def samples(toy_data: Path) -> Samples:
 
 @pytest.fixture(scope="module")
 def folds(samples: Samples) -> Folds:
-    return make_folds(COMPETITION.folds, samples, class_names=COMPETITION.classes)
+    return make_folds(COMPETITION.folds, samples, heads=COMPETITION.heads)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.losses.class_weights import count_classes, is_softmax
 from kaggle_ray.train.losses.registry import SampleLoss, make_losses
-from kaggle_ray.types import IntArray, Target
+from kaggle_ray.types import Float64Array, IntArray, Target
 
 
 def make_outputs(
@@ -86,13 +86,13 @@ class Outputs:
         self.mean = torch.zeros(num_outputs)
         """(C,) means of regression targets; 0 for other columns."""
         self.std = torch.ones(num_outputs)
-        """(C,) standard deviations of regression targets; 1 for other columns."""
+        """(C,) standard deviations of regression targets; 1 for other columns, and where all targets are the same."""
         columns = target.reshape(len(target), -1)
         for place in self._placed:
             if place.head.task == "regression":
-                of_head = torch.from_numpy(columns[:, place.targets].astype(np.float32))
-                self.mean[place.outputs] = of_head.mean(dim=0)
-                self.std[place.outputs] = of_head.std(dim=0, correction=0).clamp_min(1e-6)
+                of_head = columns[:, place.targets].astype(np.float64)
+                self.mean[place.outputs] = float(of_head.mean())
+                self.std[place.outputs] = _scale_or_one(of_head)
 
     def soft_targets(self, target_NT: Tensor) -> Tensor:
         """Return (N, C) float32 what the outputs are to be, on the target's device."""
@@ -155,6 +155,12 @@ class Outputs:
         """Return mean and deviation of a head's values, brought to the device without waiting for it."""
         mean, std = (values[place.outputs].to(device, non_blocking=True) for values in (self.mean, self.std))
         return mean, std
+
+
+def _scale_or_one(numbers: Float64Array) -> float:
+    """Return the standard deviation, or 1 where float32 cannot tell the numbers apart."""
+    std = float(numbers.std())
+    return std if std > np.finfo(np.float32).eps * float(np.abs(numbers).max()) else 1.0
 
 
 def _smoothed(one_hot: Tensor, smoothing: float, num_classes: int) -> Tensor:
