@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kaggle_ray.launch.launcher import Launcher as Launcher
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
+    from kaggle_ray.metrics import rounded as rounded
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.result import RunResult as RunResult
     from kaggle_ray.reporters import Reporter as Reporter
@@ -73,6 +74,7 @@ _HOME = {
     "register_augmentation": "kaggle_ray.images.compose",
     "Metric": "kaggle_ray.metrics",
     "metric_by_name": "kaggle_ray.metrics",
+    "rounded": "kaggle_ray.metrics",
     "register_model": "kaggle_ray.models",
     "Reporter": "kaggle_ray.reporters",
     "RunResult": "kaggle_ray.pipeline.result",

@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.errors import DataError
+from kaggle_ray.errors import DataError, SubmissionError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.submission.table import read_cells
 from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
 
-TRUTH_IS_CLOSE: dict[ToyTask, float] = {"multilabel": 0.9, "masks": 0.85, "mask_classes": 0.75}
+TRUTH_IS_CLOSE: dict[ToyTask, float] = {
+    "multilabel": 0.9,
+    "grades": 0.8,
+    "masks": 0.85,
+    "mask_classes": 0.75,
+    "views": 0.9,
+}
 """Scores that a model has to reach; for the others, a share of the baseline's error."""
 HALF_OF_THE_ERROR = 0.7
 
@@ -96,6 +102,32 @@ def test_tags_are_the_labels_above_their_thresholds(tmp_path: Path) -> None:
     decided = result.ensemble.decision.apply(result.ensemble.apply(result.pool.test)[:]) > 0.5
     for cells, chosen in zip(read_cells(result.submission).cells, decided, strict=True):
         assert cells[0].split() == [label for label, is_there in zip(LABELS, chosen, strict=True) if is_there]
+
+
+def test_grades_are_submitted_as_they_were_cut(tmp_path: Path) -> None:
+    result = run_toy("grades", tmp_path)
+    assert result.ensemble is not None
+    assert result.ensemble.decision.kind == "cutpoints"
+    grades = result.ensemble.decision.apply(result.ensemble.apply(result.pool.test)[:])
+    assert [cells for (cells,) in read_cells(result.submission).cells] == [str(int(grade)) for (grade,) in grades]
+    assert len(np.unique(grades)) > 1
+
+
+def test_names_of_classes_are_no_answer_to_a_metric_of_probabilities(tmp_path: Path) -> None:
+    """It is met with the baseline, in the first seconds, and not after the training."""
+    (tmp_path / "named.py").write_text(
+        "from dataclasses import replace\n"
+        "from kaggle_ray import metric_by_name\n"
+        "from kaggle_ray.testing.tasks import toy_of\n"
+        'toy = toy_of("views")\n'
+        'head = replace(toy.heads[0], metric=metric_by_name("log_loss"))\n'
+        'COMPETITION = replace(toy, name="named", heads=(head,))\n'
+    )
+    with pytest.raises(SubmissionError, match=r"log_loss 0\.\d+, and .* read back: row 'a000' is .* Declare a metric"):
+        kaggle_ray.run(
+            tmp_path / "named.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[]
+        )
+    assert not list(tmp_path.glob("runs/named/*/trials/*/fold*/result.json"))
 
 
 def test_a_child_starts_from_the_weights_of_its_parents_same_fold(tmp_path: Path) -> None:

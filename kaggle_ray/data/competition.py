@@ -38,6 +38,11 @@ class MaskSize:
     """Height and width at which probabilities are kept, blended and scored; the submission enlarges them to full size
     before they are cut by the threshold."""
 
+    @property
+    def is_enlarged(self) -> bool:
+        """Whether masks are submitted at another size than they are kept at."""
+        return (self.height, self.width) != (self.full_height, self.full_width)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Competition:

@@ -27,9 +27,10 @@ class SubmissionFormat:
     columns: tuple[str, ...]
     """Names of the other columns. For probabilities and numbers, in the order of a prediction's columns."""
     cells: CellKind = "probabilities"
-    """``probabilities`` and ``numbers``: a number per column; ``label``: the name of the most probable class; ``tags``:
-    the names of the decided labels, separated by spaces; ``rle``: a mask as run lengths, of each class but the
-    background where there are several."""
+    """``probabilities`` and ``numbers``: a number per column; where the metric scores a decided answer, that answer: 0
+    or 1 of a class or label, or a grade. ``label``: the name of the most probable class; ``tags``: the names of the
+    decided labels, separated by spaces; ``rle``: a mask as run lengths, of each class but the background where there
+    are several."""
     pixel_order: PixelOrder = "rows"
     """Whether the run lengths of cells of kind rle count pixels along rows or down columns."""
     sample_file: str = "sample_submission.csv"

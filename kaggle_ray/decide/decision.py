@@ -15,7 +15,7 @@ from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.metrics import DecisionKind, Metric, with_parts
 from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
+from kaggle_ray.types import BoolArray, Float64Array, FloatArray, JsonValue, Target
 
 _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "none": (),
@@ -23,6 +23,8 @@ _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "mask": ("threshold", "min_pixels"),
     "cutpoints": ("cuts",),
     "by_head": ("heads",),
+    "argmax": (),
+    "round": (),
 }
 
 
@@ -33,8 +35,9 @@ class Decision:
     kind: DecisionKind
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     """none: empty; label_thresholds: ``thresholds``, one a label; mask: ``threshold``, and ``min_pixels`` below which a
-    mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending; by_head: ``heads``, of each in turn its
-    ``num_columns`` and the ``rule`` for them."""
+    mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending; argmax: empty, the most probable class
+    is 1 and the others 0, and a single column is 1 above a half; round: empty, the nearest whole number; by_head:
+    ``heads``, of each in turn its ``num_columns`` and the ``rule`` for them."""
 
     @staticmethod
     def by_head(rules: Sequence[tuple[int, Decision]]) -> Decision:
@@ -47,7 +50,7 @@ class Decision:
         return Decision(kind="by_head", parameters={"heads": heads})
 
     def apply(self, values: FloatArray | Float64Array) -> FloatArray:
-        """Return (N, C) the answers: 0 or 1, or a class number; the values where nothing is to be decided."""
+        """Return (N, C) the answers: 0 or 1, or a whole number; the values where nothing is to be decided."""
         if self.kind == "label_thresholds":
             return np.asarray(values > self._numbers("thresholds"), dtype=np.float32)
         if self.kind == "mask":
@@ -56,6 +59,11 @@ class Decision:
             return np.asarray(masks, dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
             return np.asarray(np.searchsorted(self._numbers("cuts"), values), dtype=np.float32)
+        if self.kind == "argmax":
+            is_chosen = values > 0.5 if values.shape[1] == 1 else _is_most_probable(values)
+            return np.asarray(is_chosen, dtype=np.float32)
+        if self.kind == "round":
+            return np.asarray(np.rint(values), dtype=np.float32)
         if self.kind == "by_head":
             rules = self.of_heads()
             ends = np.cumsum([num_columns for num_columns, _ in rules]).tolist()
@@ -69,6 +77,12 @@ class Decision:
         """Return the number of columns and the rule of each head, of a rule by head."""
         heads = from_json(tuple[_OfHead, ...], self.parameters["heads"], where=f"decision {self.kind}: heads")
         return [(head.num_columns, Decision.from_json(head.rule)) for head in heads]
+
+    def whole_columns(self, num_columns: int) -> BoolArray:
+        """Return (C,) whether the answers of a column are whole numbers."""
+        if self.kind == "by_head":
+            return np.concatenate([rule.whole_columns(num) for num, rule in self.of_heads()])
+        return np.full(num_columns, self.kind != "none")
 
     def enlarged(self, times: float) -> Decision:
         """Return the same rule for masks of ``times`` as many pixels."""
@@ -116,7 +130,15 @@ def default_decision(metric: Metric, num_columns: int) -> Decision:
         return Decision(kind="label_thresholds", parameters={"thresholds": thresholds})
     if metric.decision == "mask":
         return Decision(kind="mask", parameters={"threshold": metric.default_threshold, "min_pixels": 0})
-    return Decision(kind="none")
+    if metric.decision == "cutpoints":
+        return Decision(kind="round" if num_columns == 1 else "argmax")
+    return Decision(kind=metric.decision)
+
+
+def _is_most_probable(values_NC: FloatArray | Float64Array) -> BoolArray:
+    """Return (N, C) True for each row's most probable column; of equal ones the first."""
+    most_probable: BoolArray = values_NC.argmax(axis=1)[:, np.newaxis] == np.arange(values_NC.shape[1])
+    return most_probable
 
 
 def decided(metric: Metric, decision: Decision) -> Metric:

@@ -9,6 +9,7 @@ from kaggle_ray.metrics.metric import (
     over_folds,
     own_target,
     per_fold,
+    rounded,
     with_parts,
 )
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
@@ -41,6 +42,7 @@ __all__ = [
     "over_folds",
     "own_target",
     "per_fold",
+    "rounded",
     "with_parts",
 ]
 

@@ -91,7 +91,7 @@ def _check_columns(name: str, target: Target, values: Float64Array) -> None:
         )
 
 
-ACCURACY = Metric(name="accuracy", score_fn=_accuracy, greater_is_better=True)
+ACCURACY = Metric(name="accuracy", score_fn=_accuracy, greater_is_better=True, decision="argmax")
 """Share of rows whose most probable class is right; binary above 0.5 is class 1, a tie goes to the lower class."""
 
 LOG_LOSS = Metric(name="log_loss", score_fn=_log_loss, greater_is_better=False)
@@ -108,7 +108,7 @@ class 0), ties counting half.
 Source: Hanley and McNeil, Radiology 1982 (the rank-sum form).
 """
 
-MACRO_RECALL = Metric(name="macro_recall", score_fn=_macro_recall, greater_is_better=True)
+MACRO_RECALL = Metric(name="macro_recall", score_fn=_macro_recall, greater_is_better=True, decision="argmax")
 """Mean over the classes that are there of the share of their rows whose most probable class is right."""
 
 

@@ -23,7 +23,7 @@ Values = npt.NDArray[Any]
 
 CountsScore = Callable[[IntArray, IntArray, IntArray], Float64Array]
 
-DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints", "by_head"]
+DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints", "argmax", "round", "by_head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +44,10 @@ class Metric:
     """Scores target (N,) or (N, T) and values (N, C) in float64; those of masks stay float32."""
     greater_is_better: bool
     decision: DecisionKind = "none"
-    """What kind of rule turns values into the answer that is scored. Answers are 0 and 1 (or numbers, with cutpoints),
-    and ``score_fn`` cuts at 0.5, so that it scores undecided values as well."""
+    """What kind of rule turns values into the answer that is scored and submitted. ``none``: the values are the answer,
+    as with probabilities and ranks. Fitted: ``label_thresholds``, ``mask`` (answers of 0 and 1; ``score_fn`` cuts at
+    0.5, so that it scores undecided values as well) and ``cutpoints`` (the grades 0, 1, ...). Not fitted: ``argmax``
+    (the most probable class is 1, the others 0) and ``round`` (whole numbers; see ``rounded``)."""
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
     default_threshold: float = 0.5
@@ -152,6 +154,19 @@ def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> M
 def per_fold(metric: Metric) -> Metric:
     """Return the metric scored fold by fold, for competitions whose models are not comparable across folds (AUC)."""
     return dataclasses.replace(metric, name=f"{metric.name}_per_fold", pooled=False)
+
+
+def rounded(metric: Metric) -> Metric:
+    """Return the metric of rounded predictions, where only whole numbers are asked for: ages, counts.
+
+    >>> import numpy as np
+    >>> from kaggle_ray import metric_by_name, rounded
+    >>> rounded(metric_by_name("mae")).decision
+    'round'
+
+    The whole numbers are scored, and written to the submission.
+    """
+    return dataclasses.replace(metric, name=f"{metric.name}_rounded", decision="round")
 
 
 def combine_metrics(parts: Sequence[MetricPart]) -> Metric:

@@ -95,7 +95,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
         ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
-        submission = submitter.submit_ensemble(ensemble, pool) if ensemble else baseline
+        submission = submitter.submit_ensemble(ensemble, pool, plan.folds, target) if ensemble else baseline
         refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))

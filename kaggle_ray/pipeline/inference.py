@@ -20,6 +20,7 @@ from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
+from kaggle_ray.decide import default_decision
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
@@ -77,7 +78,10 @@ def predict_new(options: PredictOptions) -> Path:
             for member in ensemble.weighted_members
         }
         blended = ensemble.combine().predict(predictions)
-        with checked_draft(blended, ensemble.decide(), competition, samples.test_ids, staged.folder) as draft:
+        decision = ensemble.decide()
+        if decision.kind == "none":  # recorded before the rules that are not fitted had names
+            decision = default_decision(competition.metric, competition.num_columns)
+        with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))
 
 

@@ -1,24 +1,175 @@
-"""What stands in a submission's cells: numbers, the names of classes, or run lengths.
+"""The cells of a row, written and read: numbers, the names of classes, or run lengths.
 
-Shape legend: N rows, C columns of a prediction, K classes of a pixel, H and W pixels.
+Each kind of cell is one class, so that what is written is read by the same rules.
+
+Shape legend: N rows, C columns of a prediction, H and W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-import cv2
 import numpy as np
 
 from kaggle_ray.data.competition import Competition, MaskSize
-from kaggle_ray.decide import Decision
-from kaggle_ray.errors import SubmissionError
+from kaggle_ray.data.head import place_heads
+from kaggle_ray.data.submission_format import PixelOrder
+from kaggle_ray.decide import Decision, default_decision
 from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.submission.answers import Answer, answers_of
+from kaggle_ray.submission.numerals import parse_number, parse_whole, shown
 from kaggle_ray.submission.rle import decode_rle, encode_rle
-from kaggle_ray.submission.table import SubmissionTable, parse_values
-from kaggle_ray.types import ByteArray, FloatArray
+from kaggle_ray.types import BoolArray, FloatArray
 
 Cell = str | float
+_SUM_TOLERANCE = 0.01
+"""How far the probabilities of a row's classes may be from 1 together: what is rounded to a few digits is not 1."""
+
+
+class CellError(ValueError):
+    """A cell is not what the competition asks for."""
+
+    def __init__(self, problem: str, *, column: int | None = None) -> None:
+        """Say what is wrong, and in which of the row's cells; None is all of them together."""
+        super().__init__(problem)
+        self.column = column
+
+
+class Cells(Protocol):
+    """One kind of cell."""
+
+    def write(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the cells of a row."""
+        ...
+
+    def read(self, cells: Sequence[str]) -> Answer:
+        """Return the answer that a row's cells say: what was written, to the bit.
+
+        Raises:
+            CellError: a cell says none.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NumberCells:
+    """A number per column; a whole one without a point."""
+
+    are_whole: BoolArray
+    """(C,) whether the answers of a column are whole numbers."""
+    are_probabilities: bool
+    distributions: tuple[slice, ...]
+    """The columns of each head that are probabilities of its classes, which sum to 1."""
+
+    def write(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the numbers; the text of a float is the shortest that reads back as the same."""
+        numbers = zip(answer.tolist(), self.are_whole.tolist(), strict=True)
+        return tuple(int(number) if is_whole else number for number, is_whole in numbers)
+
+    def read(self, cells: Sequence[str]) -> FloatArray:
+        """Return (C,) the numbers."""
+        values = np.empty(len(cells), dtype=np.float64)
+        for column, (cell, is_whole) in enumerate(zip(cells, self.are_whole.tolist(), strict=True)):
+            try:
+                values[column] = parse_whole(cell) if is_whole else parse_number(cell)
+            except ValueError as error:
+                raise CellError(str(error), column=column) from None
+            if self.are_probabilities and not 0 <= values[column] <= 1:
+                raise CellError(f"expected a probability from 0 to 1, got {shown(cell)}", column=column)
+        for columns in self.distributions:
+            if abs(values[columns].sum() - 1) > _SUM_TOLERANCE:
+                raise CellError(
+                    f"expected probabilities of the classes that sum to 1, got {', '.join(cells[columns][:10])}: "
+                    f"their sum is {values[columns].sum():g}"
+                )
+        return values.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCells:
+    """The name of a class."""
+
+    classes: tuple[str, ...]
+    num_columns: int
+    """C: 1 where the second of two classes is 1 and the first 0."""
+
+    def write(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the name of the class that is 1."""
+        return (self.classes[int(answer[0]) if self.num_columns == 1 else int(answer.argmax())],)
+
+    def read(self, cells: Sequence[str]) -> FloatArray:
+        """Return (C,) 1 for the named class."""
+        _check_names(cells, self.classes)
+        number = self.classes.index(cells[0])
+        if self.num_columns == 1:
+            return np.array([number], dtype=np.float32)
+        return np.asarray(np.arange(self.num_columns) == number, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class TagCells:
+    """The names of the labels that are there, a space between two of them."""
+
+    labels: tuple[str, ...]
+
+    def write(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the names of the labels that are 1."""
+        is_there = (answer > 0.5).tolist()
+        return (" ".join(name for name, chosen in zip(self.labels, is_there, strict=True) if chosen),)
+
+    def read(self, cells: Sequence[str]) -> FloatArray:
+        """Return (C,) 1 for the named labels."""
+        names = cells[0].split(" ") if cells[0] else []
+        _check_names(names, self.labels)
+        return np.array([name in names for name in self.labels], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCells:
+    """The run lengths of a mask, or of each class of pixels but the background."""
+
+    size: MaskSize
+    num_classes: int
+    """Columns: 1 for a mask of one class."""
+    order: PixelOrder
+
+    def write(self, answer: Answer) -> tuple[Cell, ...]:
+        """Return the run lengths of the classes 1, 2, ..."""
+        return tuple(encode_rle(answer == number, self.order) for number in range(1, self.num_classes + 1))
+
+    def read(self, cells: Sequence[str]) -> Answer:
+        """Return (H, W) the class of each pixel."""
+        answer = np.zeros((self.size.full_height, self.size.full_width), dtype=np.uint8)
+        for column, cell in enumerate(cells):
+            try:
+                mask = decode_rle(cell, self.size.full_height, self.size.full_width, self.order)
+            except ValueError as error:
+                raise CellError(str(error), column=column) from None
+            if (answer[mask] > 0).any():
+                raise CellError("expected one class for each pixel, got pixels that another class has", column=column)
+            answer[mask] = column + 1
+        return answer
+
+
+def cells_of(competition: Competition) -> Cells:
+    """Return the kind of cell that a competition's submission has."""
+    fmt, classes = competition.submission, competition.classes
+    if fmt.cells == "label":
+        return LabelCells(classes, num_columns=competition.num_columns)
+    if fmt.cells == "tags":
+        return TagCells(classes)
+    if fmt.cells == "rle":
+        assert competition.mask is not None, "run lengths are of masks"
+        return MaskCells(competition.mask, num_classes=len(fmt.columns), order=fmt.pixel_order)
+    are_probabilities = fmt.cells == "probabilities"
+    placed = place_heads(competition.heads) if are_probabilities else ()
+    return NumberCells(
+        default_decision(competition.metric, competition.num_columns).whole_columns(competition.num_columns),
+        are_probabilities=are_probabilities,
+        distributions=tuple(place.outputs for place in placed if place.head.task == "multiclass"),
+    )
 
 
 def to_cells(values: Rows, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
@@ -27,96 +178,23 @@ def to_cells(values: Rows, competition: Competition, decision: Decision) -> Iter
     Args:
         values: (N, C) predictions, not yet decided.
         competition: says what the cells hold.
-        decision: turns predictions into an answer; numbers are written as they are.
-    """
-    for block in blocks(values):
-        yield from _cells_of(values[block], competition, decision)
-
-
-def _cells_of(values: FloatArray, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
-    kind, classes = competition.submission.cells, competition.classes
-    if kind in ("probabilities", "numbers"):
-        yield from map(tuple, values.astype(np.float64).tolist())
-    elif kind == "label":
-        answers = decision.apply(values)
-        best = answers.argmax(axis=1) if len(classes) > 2 or values.shape[1] > 1 else (answers[:, 0] > 0.5).astype(int)
-        yield from ((classes[number],) for number in best.tolist())
-    elif kind == "tags":
-        for chosen in decision.apply(values) > 0.5:
-            yield (" ".join(name for name, is_there in zip(classes, chosen.tolist(), strict=True) if is_there),)
-    else:
-        assert competition.mask is not None, "run lengths are of masks"
-        for row in values:
-            mask = enlarged(row, competition.mask, decision)
-            foreground = range(1, max(2, len(classes)))
-            yield tuple(encode_rle(mask == number, competition.submission.pixel_order) for number in foreground)
-
-
-def enlarged(values_P: FloatArray, size: MaskSize, decision: Decision) -> ByteArray:
-    """Return (full H, full W) the decided class of each pixel of one image.
-
-    The probabilities are enlarged first and decided then: the other way round, an outline would be as coarse as they
-    are.
-
-    Args:
-        values_P: (K * height * width,) probabilities of one image, at the size that they are kept at.
-        size: both sizes.
-        decision: of masks.
-    """
-    planes_KHW = values_P.reshape(-1, size.height, size.width)
-    full = (size.full_width, size.full_height)
-    if (size.height, size.width) != (size.full_height, size.full_width):
-        planes_KHW = np.stack([cv2.resize(plane, full, interpolation=cv2.INTER_LINEAR) for plane in planes_KHW])
-    if len(planes_KHW) > 1:
-        return np.asarray(planes_KHW.argmax(axis=0), dtype=np.uint8)
-    times = size.full_height * size.full_width / (size.height * size.width)
-    answer = decision.enlarged(times).apply(planes_KHW.reshape(1, -1))
-    return np.asarray(answer.reshape(size.full_height, size.full_width) > 0.5, dtype=np.uint8)
-
-
-def check_cells(table: SubmissionTable, competition: Competition) -> None:
-    """Check that every cell is what the competition's kind of cell allows.
+        decision: turns predictions into an answer.
 
     Raises:
-        SubmissionError: a number is missing, infinite or no probability, a class is unknown or there twice, or run
-            lengths do not describe a mask of the full size; row and column are named.
+        SubmissionError: a prediction is not finite.
     """
-    if competition.submission.cells in ("probabilities", "numbers"):
-        _check_numbers(table, probabilities=competition.submission.cells == "probabilities")
-        return
-    check: Callable[[str], str | None] = {
-        "label": lambda cell: _wrong_names([cell], competition.classes),
-        "tags": lambda cell: _wrong_names(cell.split(), competition.classes),
-        "rle": lambda cell: _wrong_rle(cell, competition),
-    }[competition.submission.cells]
-    for sample_id, cells in zip(table.ids, table.cells, strict=True):
-        for column, cell in zip(table.header[1:], cells, strict=True):
-            if problem := check(cell):
-                raise SubmissionError(f"{table.path}: row {sample_id!r}, column {column!r}: {problem}.")
+    cells = cells_of(competition)
+    for block in blocks(values):
+        yield from map(cells.write, answers_of(values[block], competition, decision))
 
 
-def _check_numbers(table: SubmissionTable, *, probabilities: bool) -> None:
-    values = parse_values(table)
-    outside = (values < 0) | (values > 1)
-    if probabilities and outside.any():
-        row, column = (int(position) for position in np.argwhere(outside)[0])
-        raise SubmissionError(
-            f"{table.path}: row {table.ids[row]!r}, column {table.header[column + 1]!r}: expected a probability from 0 "
-            f"to 1, got {table.cells[row][column]!r}; {np.count_nonzero(outside)} cells are like that."
-        )
-
-
-def _wrong_names(names: Sequence[str], classes: Sequence[str]) -> str | None:
+def _check_names(names: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise CellError where a name is unknown or there twice."""
     if unknown := sorted(set(names) - set(classes)):
-        return f"expected classes of {', '.join(classes[:20])}, got {', '.join(unknown)}"
-    return None if len(set(names)) == len(names) else f"a class is there twice: {' '.join(names)}"
+        got = ", ".join(map(shown, unknown[:20]))
+        raise CellError(f"expected classes of {', '.join(classes[:20])}, got {got}", column=0)
+    if len(set(names)) < len(names):
+        raise CellError(f"a class is there twice: {' '.join(names[:20])}", column=0)
 
 
-def _wrong_rle(cell: str, competition: Competition) -> str | None:
-    assert competition.mask is not None, "run lengths are of masks"
-    size = competition.mask
-    try:
-        decode_rle(cell, size.full_height, size.full_width, competition.submission.pixel_order)
-    except SubmissionError as error:
-        return str(error)
-    return None
+_: Cells = TagCells(())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import SubmissionError
-from kaggle_ray.submission.cells import check_cells
-from kaggle_ray.submission.table import check_header, check_ids, read_blocks, read_cells
+from kaggle_ray.submission.answers import Answer
+from kaggle_ray.submission.cells import CellError, cells_of
+from kaggle_ray.submission.table import check_header, check_ids, read_blocks, read_sample
 
 
 def check_submission(
@@ -26,13 +27,13 @@ def check_submission(
         SubmissionError: a file is missing or no CSV; the header differs; ids are missing, unknown, repeated or in
             another order; a cell is not what the competition asks for.
     """
-    sample = read_cells(sample_path)
-    check_header(sample.header, competition.submission.header, where=f"{sample_path} against the competition's format")
+    header, sample_ids = read_sample(sample_path)
+    check_header(header, competition.submission.header, where=f"{sample_path} against the competition's format")
     ids: list[str] = []
     for block in read_blocks(path):
-        check_header(block.header, sample.header, where=str(path))
+        check_header(block.header, header, where=str(path))
         ids += block.ids
-    expected_ids = [sample_id for sample_id in sample.ids if only_ids is None or sample_id in only_ids]
+    expected_ids = [sample_id for sample_id in sample_ids if only_ids is None or sample_id in only_ids]
     check_ids(ids, expected_ids, where=str(path))
     for row, (sample_id, expected) in enumerate(zip(ids, expected_ids, strict=True), start=1):
         if sample_id != expected:
@@ -40,7 +41,35 @@ def check_submission(
                 f"{path}: the ids are in another order than in {sample_path}: expected {expected!r} in row {row}, "
                 f"got {sample_id!r}. Write the rows in the order of the sample."
             )
-    # What is not run lengths is small, and counted as a whole in what is said of it.
-    are_small = competition.submission.cells != "rle"
-    for block in [read_cells(path)] if are_small else read_blocks(path):
-        check_cells(block, competition)
+    problems = [answer for answer in _answers_or_problems(path, competition) if isinstance(answer, str)]
+    if problems:
+        raise SubmissionError(f"{problems[0]}; {len(problems)} rows are like that.")
+
+
+def read_answers(path: Path, competition: Competition) -> Iterator[Answer]:
+    """Yield what each row of a submission says; some rows at a time are in memory.
+
+    Raises:
+        SubmissionError: the file is missing or no CSV, or a cell is not what the competition asks for: a number is
+            missing, infinite or no probability, a class is unknown or there twice, or run lengths do not describe a
+            mask of the full size; row and column are named.
+    """
+    for answer in _answers_or_problems(path, competition):
+        if isinstance(answer, str):
+            raise SubmissionError(f"{answer}.")
+        yield answer
+
+
+def _answers_or_problems(path: Path, competition: Competition) -> Iterator[Answer | str]:
+    """Yield for each row what it says, or as a text why it says nothing."""
+    cells = cells_of(competition)
+    for block in read_blocks(path):
+        for sample_id, of_row in zip(block.ids, block.cells, strict=True):
+            try:
+                yield cells.read(of_row)
+            except CellError as error:
+                yield f"{path}: row {sample_id!r}{_column(block.header, error.column)}: {error}"
+
+
+def _column(header: Sequence[str], column: int | None) -> str:
+    return "" if column is None else f", column {header[column + 1]!r}"

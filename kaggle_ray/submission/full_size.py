@@ -9,7 +9,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.images.decode import PixelKind, decode_image
-from kaggle_ray.submission.cells import enlarged
+from kaggle_ray.submission.answers import enlarged
 from kaggle_ray.types import Folds
 
 
@@ -23,7 +23,7 @@ def full_size_score(competition: Competition, samples: Samples, folds: Folds, en
     size = competition.mask
     if size is None or samples.train_masks is None or ensemble.score_honest is None:
         return None
-    if (size.height, size.width) == (size.full_height, size.full_width):
+    if not size.is_enlarged:
         return None
     kind: PixelKind = "mask" if len(competition.classes) == 1 else "labels"
     scores: list[float] = []

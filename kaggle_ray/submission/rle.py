@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.data.submission_format import PixelOrder
-from kaggle_ray.errors import SubmissionError
+from kaggle_ray.submission.numerals import parse_whole
 from kaggle_ray.types import BoolArray
 
 
@@ -29,20 +29,18 @@ def decode_rle(text: str, height: int, width: int, order: PixelOrder) -> BoolArr
     """Return the (height, width) mask of run lengths.
 
     Raises:
-        SubmissionError: they are no pairs of numbers, overlap or are out of order, or leave the image.
+        ValueError: they are no pairs of numbers with one blank between two of them, overlap or are out of order, or
+            leave the image.
     """
-    try:
-        numbers = np.array([int(word) for word in text.split()], dtype=np.int64)
-    except ValueError as error:
-        raise SubmissionError(f"run lengths: expected whole numbers; {error}") from None
+    numbers = np.array([parse_whole(word) for word in text.split(" ")] if text else [], dtype=np.int64)
     if len(numbers) % 2:
-        raise SubmissionError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers")
+        raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers")
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths
     if (lengths < 1).any() or (starts[1:] < ends[:-1]).any():
-        raise SubmissionError("run lengths: expected ascending runs of at least 1 pixel that do not overlap")
+        raise ValueError("run lengths: expected ascending runs of at least 1 pixel that do not overlap")
     if len(starts) and (starts[0] < 0 or ends[-1] > height * width):
-        raise SubmissionError(
+        raise ValueError(
             f"run lengths: expected pixels 1..{height * width} of a mask of {height} x {width}, "
             f"got {starts[0] + 1}..{ends[-1]}"
         )

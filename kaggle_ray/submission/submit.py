@@ -14,6 +14,7 @@ from kaggle_ray.data.baseline import constant_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision, decided, default_decision
 from kaggle_ray.ensemble import Ensemble
+from kaggle_ray.ensemble.combiner import FoldOf
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import over_folds
 from kaggle_ray.pool.gather import Pool
@@ -21,6 +22,7 @@ from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
+from kaggle_ray.submission.rescore import ScoredRows
 from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.types import Folds, JsonValue, StrArray
@@ -50,7 +52,7 @@ class Submitter:
             target: (N, T) of the training rows.
 
         Raises:
-            SubmissionError: the file is not what the sample submission asks for.
+            SubmissionError: the file is not what the sample submission asks for, or would not be what was scored.
         """
         heads, metric = self.competition.heads, self.competition.metric
         targets = [select_rows(target, folds.train_rows(fold)) for fold in range(folds.num_folds)]
@@ -60,15 +62,27 @@ class Submitter:
         oof = LazyRows((len(scored), self.competition.num_columns), lambda rows: of_folds[fold_of[rows]])
         decision = default_decision(metric, self.competition.num_columns)
         score = over_folds(decided(metric, decision), fold_of).score(select_rows(target, scored), oof)
+        if self.competition.submission.cells != "rle":  # of masks it would take longer than a baseline may
+            rules = dict.fromkeys(np.unique(fold_of).tolist(), decision)
+            self._scored(oof, folds, fold_of, rules).check(select_rows(target, scored), score)
         values = constant_predictions(heads, target, len(self.test_ids))
         return self._submit(BASELINE, values, decision, {"method": "constant", "score_honest": score}), score
 
-    def submit_ensemble(self, ensemble: Ensemble, pool: Pool) -> Path:
+    def submit_ensemble(self, ensemble: Ensemble, pool: Pool, folds: Folds, target: Rows) -> Path:
         """Submit the ensemble's test predictions; return the file.
 
+        Args:
+            ensemble: of the pool.
+            pool: the members' predictions.
+            folds: of the run.
+            target: (N, T) of the training rows.
+
         Raises:
-            SubmissionError: the file is not what the sample submission asks for.
+            SubmissionError: the file is not what the sample submission asks for, or would not be what was scored.
         """
+        rules = {part: blend.decision for part, blend in ensemble.by_part.items()}
+        scored = self._scored(ensemble.oof, folds, ensemble.part_of, rules)
+        scored.check(select_rows(target, folds.scored_rows()), ensemble.score_honest)
         made_of = {
             "method": ensemble.method,
             "weights": dict(ensemble.weights),
@@ -97,6 +111,18 @@ class Submitter:
             "the cross-validated ensemble with the same weights.",
         }
         return self._submit(REFIT, ensemble.apply(test), ensemble.decision, made_of)
+
+    def _scored(self, oof: Rows, folds: Folds, part_of: FoldOf, decisions: Mapping[int, Decision]) -> ScoredRows:
+        """Return the rows that a score was made of."""
+        rows = folds.scored_rows()
+        return ScoredRows(
+            competition=self.competition,
+            ids=folds.sample_ids[rows],
+            values=oof,
+            fold_of=folds.fold_of[rows],
+            part_of=part_of,
+            decisions=decisions,
+        )
 
     def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Path:
         with checked_draft(

@@ -1,25 +1,26 @@
-"""A submission file as text: its cells, its header and its ids.
+"""A submission file as text: its header, its ids and its cells.
 
 Shape legend: N rows, C columns beside the id's.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
-import math
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from kaggle_ray.errors import SubmissionError
-from kaggle_ray.types import FloatArray
+from kaggle_ray.submission.numerals import shown
 
 _ROWS_AT_ONCE = 256
 """Rows that are held at once: one of run lengths may take tens of KB, and ten times that while it is read."""
+
+# The run lengths of a large mask are longer than the 128 KiB that the csv module allows by default.
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,7 @@ class SubmissionTable:
     ids: tuple[str, ...]
     """(N,) cells of the first column."""
     cells: tuple[tuple[str, ...], ...]
-    """(N, C) cells of the other columns; one that a short row lacks is empty."""
+    """(N, C) cells of the other columns."""
 
 
 class CellsDigest:
@@ -55,7 +56,7 @@ def read_cells(path: Path) -> SubmissionTable:
     """Return all cells of a submission file.
 
     Raises:
-        SubmissionError: the file is missing or no CSV.
+        SubmissionError: the file is missing or no CSV, or a row has another number of fields than the header.
     """
     (table,) = read_blocks(path, rows_at_once=None)
     return table
@@ -65,58 +66,59 @@ def read_blocks(path: Path, *, rows_at_once: int | None = _ROWS_AT_ONCE) -> Iter
     """Yield the cells of a submission file, some rows at a time, each with the header; None yields all together.
 
     Raises:
+        SubmissionError: the file is missing or no CSV, or a row has another number of fields than the header.
+    """
+    rows = _rows(path)
+    header = next(rows, None)
+    if header is None:
+        raise SubmissionError(f"{path}: expected a CSV file; it is empty.")
+    while True:
+        block = list(islice(rows, rows_at_once))
+        for row in block:
+            if len(row) != len(header):
+                raise SubmissionError(
+                    f"{path}: row {shown(row[0])}: expected {len(header)} fields, as in the header, got {len(row)}."
+                )
+        yield SubmissionTable(
+            path=path,
+            header=tuple(header),
+            ids=tuple(row[0] for row in block),
+            cells=tuple(tuple(row[1:]) for row in block),
+        )
+        if rows_at_once is None or len(block) < rows_at_once:
+            return
+
+
+def read_sample(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the header and the ids of a sample submission, of whose other fields nothing is asked.
+
+    Raises:
         SubmissionError: the file is missing or no CSV.
     """
-    import pandas as pd
+    header, *rows = list(_rows(path)) or [[]]
+    return tuple(header), tuple(row[0] for row in rows)
 
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """Yield the fields of each row that is not empty, the header's first; a byte order mark belongs to none of them."""
     try:
-        # Without a header, since pandas would rename a column that is there twice.
-        with pd.read_csv(
-            path, header=None, index_col=False, dtype=str, keep_default_na=False, chunksize=rows_at_once or sys.maxsize
-        ) as frames:
-            header: list[str] | None = None
-            for frame in frames:
-                rows = frame.to_numpy().tolist()
-                if header is None:
-                    header, *rows = rows
-                yield SubmissionTable(
-                    path=path,
-                    header=tuple(header),
-                    ids=tuple(row[0] for row in rows),
-                    cells=tuple(tuple(row[1:]) for row in rows),
-                )
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{path}: expected a CSV file; {error}.") from error
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from filter(None, csv.reader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise SubmissionError(f"{path}: expected a CSV file in UTF-8; {error}.") from error
 
 
 def digest_of_cells(path: Path) -> str:
     """Return the digest of a submission file's rows; some of them are in memory at a time.
 
     Raises:
-        SubmissionError: the file is missing or no CSV.
+        SubmissionError: the file is missing or no CSV, or a row has another number of fields than the header.
     """
     digest = CellsDigest()
     for block in read_blocks(path):
         for sample_id, cells in zip(block.ids, block.cells, strict=True):
             digest.add(sample_id, cells)
     return digest.hex()
-
-
-def parse_values(table: SubmissionTable) -> FloatArray:
-    """Return (N, C) the values of a submission.
-
-    Raises:
-        SubmissionError: a cell is empty, not a number, NaN or infinite; row and column are named.
-    """
-    values = np.array([[_number(cell) for cell in row] for row in table.cells], dtype=np.float64)
-    values = values.reshape(len(table.cells), len(table.header) - 1)
-    if not (finite := np.isfinite(values)).all():
-        row, column = (int(position) for position in np.argwhere(~finite)[0])
-        raise SubmissionError(
-            f"{table.path}: row {table.ids[row]!r}, column {table.header[column + 1]!r}: expected a finite number, "
-            f"got {table.cells[row][column]!r}; {np.count_nonzero(~finite)} cells are like that."
-        )
-    return values.astype(np.float32)
 
 
 def check_header(header: Sequence[str], expected: Sequence[str], *, where: str) -> None:
@@ -140,10 +142,3 @@ def check_ids(ids: Sequence[str], expected: Sequence[str], *, where: str) -> Non
 
 def _repeated(ids: Sequence[str]) -> list[str]:
     return [sample_id for sample_id, count in Counter(ids).items() if count > 1]
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan

@@ -28,22 +28,24 @@ from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.types import FloatArray, JsonValue, Target
 
-ToyTask = Literal["multilabel", "regression", "masks", "mask_classes", "table", "views", "heads"]
+ToyTask = Literal["multilabel", "regression", "grades", "masks", "mask_classes", "table", "views", "heads"]
 TOY_TASKS: tuple[ToyTask, ...] = get_args(ToyTask)
 
 SIZE, FULL = 16, 32
 NUM_TRAIN, NUM_TEST = 64, 16
 LABELS = ("bright", "striped")
 PARTS = ("background", "left", "right")
+NUM_GRADES = 4
 _MISSING_EVERY = 5
 
 _HEADS: dict[ToyTask, tuple[Head, ...]] = {
     "multilabel": (Head(task="multilabel", classes=LABELS, metric=metric_by_name("f2")),),
     "regression": (Head(task="regression", metric=metric_by_name("rmse")),),
+    "grades": (Head(task="regression", metric=metric_by_name("quadratic_kappa")),),
     "masks": (Head(task="segmentation", classes=("square",), metric=metric_by_name("dice")),),
     "mask_classes": (Head(task="segmentation", classes=PARTS, metric=metric_by_name("mean_iou")),),
     "table": (Head(task="binary", classes=("low", "high"), metric=metric_by_name("log_loss")),),
-    "views": (Head(task="binary", classes=("dark", "bright"), metric=metric_by_name("log_loss")),),
+    "views": (Head(task="binary", classes=("dark", "bright"), metric=metric_by_name("accuracy")),),
     "heads": (
         Head(name="stripes", task="binary", classes=("plain", "striped"), metric=metric_by_name("log_loss")),
         Head(name="light", task="regression", metric=metric_by_name("rmse"), loss_weight=2.0),
@@ -52,6 +54,7 @@ _HEADS: dict[ToyTask, tuple[Head, ...]] = {
 _FORMATS: dict[ToyTask, SubmissionFormat] = {
     "multilabel": SubmissionFormat(id_column="id", columns=("tags",), cells="tags"),
     "regression": SubmissionFormat(id_column="id", columns=("light",), cells="numbers"),
+    "grades": SubmissionFormat(id_column="id", columns=("grade",), cells="numbers"),
     "masks": SubmissionFormat(id_column="id", columns=("rle",), cells="rle", pixel_order="columns"),
     "mask_classes": SubmissionFormat(id_column="id", columns=PARTS[1:], cells="rle"),
     "table": SubmissionFormat(id_column="id", columns=("high",)),
@@ -171,4 +174,6 @@ def _target_of(task: ToyTask, numbers: FloatArray) -> Target:
         return np.stack([striped, light], axis=1)
     if task == "regression":
         return light
+    if task == "grades":
+        return np.floor(NUM_GRADES * light)
     return np.zeros(len(light)) if "mask" in task else bright

@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.decide import Decision, decided, default_decision, default_score, fit_decision
-from kaggle_ray.metrics import ACCURACY, DICE, F2, LOG_LOSS, MEAN_AP_IOU, QUADRATIC_KAPPA, Metric
+from kaggle_ray.metrics import (
+    ACCURACY,
+    AUC,
+    DICE,
+    F2,
+    LOG_LOSS,
+    MACRO_RECALL,
+    MAE,
+    MEAN_AP_IOU,
+    QUADRATIC_KAPPA,
+    Metric,
+    rounded,
+)
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import FloatArray, Target
 
@@ -170,13 +182,55 @@ def test_what_is_decided_is_no_longer_what_it_was_before() -> None:
     assert decided(DICE, default_decision(DICE, 3)).score_of_counts is None
 
 
-@pytest.mark.parametrize("metric", [LOG_LOSS, ACCURACY])
+@pytest.mark.parametrize("metric", [LOG_LOSS, AUC])
 def test_what_needs_no_decision_stays_as_it_is(metric: Metric) -> None:
     values = np.array([[0.2], [0.7]], dtype=np.float32)
     fitted = fit_decision(metric, np.array([0, 1]), values)
     assert fitted == Decision(kind="none")
     assert fitted.apply(values).tolist() == values.tolist()
     assert decided(metric, fitted) is metric
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, MACRO_RECALL, QUADRATIC_KAPPA])
+@pytest.mark.parametrize("num_columns", [2, 5])
+def test_the_most_probable_class_scores_like_the_probabilities(metric: Metric, num_columns: int) -> None:
+    rng = np.random.default_rng(0)
+    target, values = rng.integers(0, num_columns, 50), rng.random((50, num_columns)).astype(np.float32)
+    values[:5] = 1 / num_columns  # a tie goes to the first class
+    answers = fit_decision(metric, target, values).apply(values)
+    assert answers.sum(axis=1).tolist() == [1.0] * 50
+    assert set(np.unique(answers)) == {0.0, 1.0}
+    assert answers[:5, 0].tolist() == [1.0] * 5
+    assert metric.score(target, answers) == metric.score(target, values)
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, MACRO_RECALL])
+def test_one_column_is_the_second_class_above_a_half(metric: Metric) -> None:
+    values = np.array([[0.2], [0.5], [0.51], [1.0]], dtype=np.float32)
+    assert fit_decision(metric, np.array([0, 0, 1, 1]), values).apply(values).ravel().tolist() == [0, 0, 1, 1]
+
+
+def test_predictions_of_a_rounded_metric_are_whole_numbers_and_scored_as_such() -> None:
+    target = np.array([1.0, 2.0, 3.0])
+    values = np.array([[1.4], [1.6], [2.2]], dtype=np.float32)
+    fitted = fit_decision(rounded(MAE), target, values)
+    assert fitted.apply(values).ravel().tolist() == [1, 2, 2]
+    assert default_score(rounded(MAE), target, values) == pytest.approx(1 / 3)
+    assert default_score(MAE, target, values) == pytest.approx(1.6 / 3)
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, F2, QUADRATIC_KAPPA, rounded(MAE), DICE])
+@pytest.mark.parametrize("num_columns", [1, 3])
+def test_what_is_decided_is_whole_numbers(metric: Metric, num_columns: int) -> None:
+    rule = default_decision(metric, num_columns)
+    assert rule.whole_columns(num_columns).tolist() == [True] * num_columns
+    answers = rule.apply(np.random.default_rng(0).random((20, num_columns)).astype(np.float32))
+    assert np.array_equal(answers, answers.astype(int))
+
+
+@pytest.mark.parametrize("metric", [LOG_LOSS, AUC, MAE])
+def test_what_is_not_decided_need_not_be_whole(metric: Metric) -> None:
+    assert default_decision(metric, 2).whole_columns(2).tolist() == [False, False]
 
 
 @pytest.mark.parametrize(("metric", "target", "values"), CASES)

@@ -30,9 +30,10 @@ from kaggle_ray.reporters.events import (
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.table import read_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing.recorder import Recorder
+from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 from kaggle_ray.types import FloatArray, JsonValue, StrArray, Trial
 
@@ -106,7 +107,7 @@ def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> Fl
     write_submission(path, ids[order], cells, COMPETITION.submission)
     table = read_cells(path)
     row_of = {sample_id: row for row, sample_id in enumerate(table.ids)}
-    return parse_values(table)[[row_of[sample_id] for sample_id in ids.tolist()]]
+    return submitted_values(path)[[row_of[sample_id] for sample_id in ids.tolist()]]
 
 
 def scored_target(result: RunResult) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -178,7 +179,7 @@ def test_the_submission_has_the_samples_ids_in_its_order_and_the_ensembles_value
     assert result.ensemble is not None
     read, sample = read_cells(result.submission), read_cells(toy_data / "sample_submission.csv")
     assert read.ids == sample.ids
-    assert parse_values(read).tobytes() == result.ensemble.apply(result.pool.test)[:].tobytes()
+    assert submitted_values(result.submission).tobytes() == result.ensemble.apply(result.pool.test)[:].tobytes()
     check_submission(result.submission, toy_data / "sample_submission.csv", COMPETITION)
     assert result.submission.name == "submission.csv"
 
@@ -226,7 +227,7 @@ def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: F
     assert row.score == pytest.approx(math.log(2), abs=1e-12)
     assert finished.recorder.one(BaselineScored).score == row.score
     path = finished.result.plan.run_dir / "submissions/baseline.csv"
-    assert set(parse_values(read_cells(path)).ravel().tolist()) == {0.5}
+    assert set(submitted_values(path).ravel().tolist()) == {0.5}
 
 
 def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> None:

@@ -20,7 +20,8 @@ from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.table import read_cells
+from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
 from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
 from kaggle_ray.train.reload import TestRows
@@ -93,8 +94,8 @@ def test_new_rows_are_predicted_as_the_new_sample_submission_asks(
     out = kaggle_ray.predict(finished.run_dir, data=f"file://{new}", out=tmp_path / "new.csv")
     got, of_run = read_cells(out), read_cells(finished.submission)
     assert got.ids == tuple(of_rows)
-    expected = parse_values(of_run)[[of_run.ids.index(copied) for copied in of_rows.values()]]
-    assert np.allclose(parse_values(got), expected, atol=1e-6)  # in other batches
+    expected = submitted_values(finished.submission)[[of_run.ids.index(copied) for copied in of_rows.values()]]
+    assert np.allclose(submitted_values(out), expected, atol=1e-6)  # in other batches
 
 
 def test_nothing_of_the_run_changes(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RefitEnded, TrialEnded
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.table import parse_values, read_cells
+from kaggle_ray.submission.table import read_cells
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
 from kaggle_ray.testing.recorder import Recorder
+from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, Folds, JsonValue, Trial, TrialResult
 
@@ -77,7 +78,7 @@ def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tm
         assert not store.lineage(full).is_proven
         of_full.append(np.array(test.values))
     assert result.refit == result.run_dir / "submissions" / "refit.csv"
-    submitted = parse_values(read_cells(result.refit))
+    submitted = submitted_values(result.refit)
     assert np.allclose(submitted, np.mean(of_full, axis=0), atol=1e-6)
     assert (result.run_dir / "trials" / plan.experiments[0].experiment_id / "full" / "result.json").exists()
 
@@ -201,7 +202,7 @@ def test_each_seed_is_refitted(tmp_path: Path, toy_data: Path) -> None:
     tests = [np.array(store.predictions(full)[1].values) for full in fulls if full is not None]
     assert len(tests) == 2
     assert result.refit is not None
-    assert np.allclose(parse_values(read_cells(result.refit)), np.mean(tests, axis=0), atol=1e-6)
+    assert np.allclose(submitted_values(result.refit), np.mean(tests, axis=0), atol=1e-6)
 
 
 def test_snapshots_stay_the_same_snapshots(tmp_path: Path, toy_data: Path) -> None:
@@ -211,7 +212,7 @@ def test_snapshots_stay_the_same_snapshots(tmp_path: Path, toy_data: Path) -> No
     store = RunStore(result.run_dir)
     tests = [np.array(store.predictions(full, epoch=epoch)[1].values) for epoch in (2, 4, None)]
     assert result.refit is not None
-    assert np.allclose(parse_values(read_cells(result.refit)), np.mean(tests, axis=0), atol=1e-6)
+    assert np.allclose(submitted_values(result.refit), np.mean(tests, axis=0), atol=1e-6)
     assert store.predictions(full, epoch=2)[0].values.shape[0] == 0
 
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.data.submission_format import PixelOrder
-from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.rle import decode_rle, encode_rle
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -42,7 +41,25 @@ def test_what_is_encoded_decodes_to_the_same_mask(height: int, width: int, seed:
     ("text", "message"),
     [
         ("1 2 3", "pairs of start and length, got 3 numbers"),
-        ("1 x", "expected whole numbers"),
+        ("1 x", "expected a whole number, got 'x'"),
+        ("1 3 0x5 1", "got '0x5'"),
+        ("1 1_0", "got '1_0'"),
+        ("1 03", "got '03'"),
+        ("+1 3", r"got '\+1'"),
+        ("1 3.0", "got '3.0'"),
+        ("1 1e1", "got '1e1'"),
+        ("1 \u0663", "got '\u0663'"),
+        ("1 \uff13", "got '\uff13'"),
+        ("1  3", "got ''"),
+        ("1 3 ", "got ''"),
+        (" ", "got ''"),
+        ("1\t3", r"got '1\\t3'"),
+        ("1\u00a03", "got '1.*3'"),
+        ("nan 1", "got 'nan'"),
+        ("1 " + "9" * 400, r"got '9{40}'\.\.\. \(400 characters\)"),
+        ("9" * 19 + " 1", "got '9999999999999999999'"),
+        ("9" * 18 + " " + "9" * 18, "expected pixels 1..20"),
+        ("-3 1", "got -3..-3"),
         ("3 2 1 1", "ascending runs"),
         ("1 3 2 2", "do not overlap"),
         ("1 0", "at least 1 pixel"),
@@ -51,7 +68,7 @@ def test_what_is_encoded_decodes_to_the_same_mask(height: int, width: int, seed:
     ],
 )
 def test_what_is_no_mask_is_told(text: str, message: str) -> None:
-    with pytest.raises(SubmissionError, match=message):
+    with pytest.raises(ValueError, match=message):
         decode_rle(text, 4, 5, "rows")
 
 

@@ -15,8 +15,8 @@ from kaggle_ray.decide import default_decision
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
 from kaggle_ray.submission.cells import to_cells
-from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.table import check_ids, digest_of_cells, parse_values, read_blocks, read_cells
+from kaggle_ray.submission.check import check_submission, read_answers
+from kaggle_ray.submission.table import check_ids, digest_of_cells, read_blocks, read_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
 from kaggle_ray.types import FloatArray
@@ -47,6 +47,10 @@ def write(path: Path, ids: list[str], values: FloatArray, of: Competition) -> st
     return write_submission(path, np.array(ids), cells, of.submission)
 
 
+def read(path: Path, of: Competition) -> FloatArray:
+    return np.stack(list(read_answers(path, of)))
+
+
 def column(values: list[float]) -> FloatArray:
     return np.array(values, dtype=np.float32)[:, np.newaxis]
 
@@ -58,6 +62,8 @@ def test_what_is_written_scores_exactly_like_what_was_predicted(data: st.DataObj
     size = len(ids) * num_columns
     values = data.draw(st.lists(probability, min_size=size, max_size=size))
     predicted = np.array(values, dtype=np.float32).reshape(len(ids), num_columns)
+    if num_columns > 1:  # probabilities of classes sum to 1, or the row is refused
+        predicted = (predicted + 1e-3) / (predicted + 1e-3).sum(axis=1, keepdims=True)
     target = np.arange(len(ids)) % max(num_columns, 2)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -66,12 +72,12 @@ def test_what_is_written_scores_exactly_like_what_was_predicted(data: st.DataObj
         check_submission(path, path, competition(num_columns))
         assert digest_of_cells(path) == digest
         table = read_cells(path)
+        values_read = read(path, competition(num_columns))
 
     assert list(table.ids) == ids
-    read = parse_values(table)
-    assert read.tobytes() == predicted.tobytes()
+    assert values_read.tobytes() == predicted.tobytes()
     for metric in (ACCURACY, LOG_LOSS) if num_columns > 1 else (ACCURACY, LOG_LOSS, AUC):
-        assert metric.score(target, read) == metric.score(target, predicted)
+        assert metric.score(target, values_read) == metric.score(target, predicted)
 
 
 @given(st.lists(probability, min_size=1, max_size=20))
@@ -120,7 +126,7 @@ def test_a_file_that_is_read_in_blocks_has_the_rows_of_the_whole(tmp_path: Path)
     write(path, [f"{row:02d}" for row in range(10)], column([0.1] * 10), competition(1))
     whole = read_cells(path)
     blocks = list(read_blocks(path, rows_at_once=4))
-    assert [len(block.ids) for block in blocks] == [3, 4, 3]
+    assert [len(block.ids) for block in blocks] == [4, 4, 2]
     assert {block.header for block in blocks} == {whole.header}
     assert tuple(sample_id for block in blocks for sample_id in block.ids) == whole.ids
     assert tuple(row for block in blocks for row in block.cells) == whole.cells
@@ -134,7 +140,7 @@ def test_values_need_one_column_per_column_of_the_format(tmp_path: Path) -> None
 def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     path.write_text("id,label\n007,1\nNA,0\n1e3,0.25\n")
-    table = read_cells(path)
-    assert table.ids == ("007", "NA", "1e3")
-    assert parse_values(table).dtype == np.float32
-    assert parse_values(table).tolist() == [[1.0], [0.0], [0.25]]
+    assert read_cells(path).ids == ("007", "NA", "1e3")
+    values = read(path, competition(1))
+    assert values.dtype == np.float32
+    assert values.tolist() == [[1.0], [0.0], [0.25]]
