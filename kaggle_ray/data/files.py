@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,15 +29,30 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     ['007']
 
     Raises:
-        DataError: the file is missing or lacks one of ``columns``.
+        DataError: the file is missing, no CSV in UTF-8, or lacks one of ``columns``.
     """
-    import pandas as pd
-
     if not path.is_file():
         raise DataError(f"{path}: no such file. Is the competition's download complete?")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = _parsed(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a CSV file in UTF-8; {str(error).strip()}.") from error
     if missing := [column for column in columns if column not in table.columns]:
-        raise DataError(f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}.")
+        raise DataError(
+            f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)} among "
+            f"{', '.join(repr(column) for column in table.columns[:20])}."
+        )
+    return table
+
+
+def _parsed(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not isinstance(table.index, pd.RangeIndex) and (table.iloc[:, -1] == "").all():
+        # Each row ends in a comma that the header lacks: pandas takes the first column for row names, and shifts all.
+        with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     return table
 
 
