@@ -50,6 +50,10 @@ class CorruptBlobError(StoreError):
     """A stored file is not the one that was committed."""
 
 
+class UnusableCheckpointError(StoreError):
+    """A trial cannot go on from its checkpoint: it has to begin anew."""
+
+
 class WeightsGoneError(StoreError):
     """Weights are asked for that a complete run did not keep."""
 

@@ -56,6 +56,18 @@ def folds_from_csv(text: str, scheme: FoldScheme, samples: Samples, *, expected_
     return folds
 
 
+def ids_by_fold(text: str) -> dict[int, StrArray]:
+    """Return fold -> ids of the rows that it scores, as folds.csv says.
+
+    Raises:
+        FoldsError: folds.csv is damaged.
+    """
+    found: dict[int, list[str]] = {}
+    for sample_id, fold in _parse(text).items():
+        found.setdefault(fold, []).append(sample_id)
+    return {fold: np.array(sample_ids, dtype=np.str_) for fold, sample_ids in found.items()}
+
+
 def _parse(text: str) -> dict[str, int]:
     """Return sample id -> fold. Raises FoldsError where ``text`` is not what ``folds_to_csv`` writes."""
     try:

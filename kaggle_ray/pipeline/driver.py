@@ -22,6 +22,7 @@ from kaggle_ray.pipeline.prepare import check_models, prepare
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
+from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
@@ -73,7 +74,9 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     check_directions(plan.competition.heads, target)
     with lease(plan.run_dir), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
         store, warnings = prepare(plan, command)
-        trials = (options.source or ListSource)(plan.experiments, plan.folds.num_folds, store.result)
+        trials = (options.source or ListSource)(
+            plan.experiments, plan.folds.num_folds, standing_in(store, warnings.append)
+        )
         num_resumed = len(trials.results)
         emit(run_started(plan, trials.results))
         for warning in warnings:
@@ -164,7 +167,7 @@ def _refit(plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool
         refitted = Refit(why_not="no experiment is complete")
     else:
         # The launcher starts anew for these few trials: what they are is known only now.
-        refitted = refit(plan, store, ensemble, pool, partial(_train, plan, emit))
+        refitted = refit(plan, store, ensemble, pool, standing_in(store, emit), partial(_train, plan, emit))
     emit(
         RefitEnded(
             submission=refitted.submission,

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.decide import default_decision
@@ -26,6 +27,7 @@ from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
 from kaggle_ray.pool.gather import mean_of
+from kaggle_ray.pool.ledger import check_place
 from kaggle_ray.pool.members import MemberPart, full_model
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
@@ -46,6 +48,7 @@ def predict_new(options: PredictOptions) -> Path:
 
     Raises:
         StoreError: the run has no ensemble, or not the weights that are needed.
+        LeakError: a trial of the run is not of the rows that it stands for.
         DataError: the files are missing, or have other classes or columns than those of the run.
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
@@ -63,15 +66,21 @@ def predict_new(options: PredictOptions) -> Path:
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, staged.folder, skip_unreadable=options.skip_unreadable)
+    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    models = {
+        part: _models(part, experiments, refit=options.refit)
+        for member in ensemble.weighted_members
+        for part in member.parts
+    }
+    _check_models(store, record, [trial for of_part in models.values() for trial, _ in of_part], refit=options.refit)
     from kaggle_ray.train.reload import TestRows
 
     rows = TestRows(competition, samples, settings, default_cache_dir())
-    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         predictions = {
             member.member_id: _mean(
                 [
-                    _predict_part(store, part, experiments, rows, Path(folder), refit=options.refit)
+                    _predict_part(store, models[part], experiments[part.experiment_id], rows, Path(folder))
                     for part in member.parts
                 ]
             )
@@ -141,30 +150,54 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _predict_part(
-    store: RunStore,
-    part: MemberPart,
-    experiments: Mapping[str, Experiment],
-    rows: TestRows,
-    folder: Path,
-    *,
-    refit: bool,
-) -> Rows:
-    """Return (T, C) the mean over a part's models, which are on the disk one after the other."""
-    experiment = experiments[part.experiment_id]
-    of_folds = [(Trial(experiment_id=part.experiment_id, fold=fold), epoch) for fold, epoch in enumerate(part.epochs)]
-    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-    found: list[Rows] = []
-    for trial, epoch in [full_model(part, experiment)] if refit else of_folds:
+def _models(part: MemberPart, experiments: Mapping[str, Experiment], *, refit: bool) -> list[tuple[Trial, int | None]]:
+    """Return the trials that a part's models are of, and which of their epochs predict."""
+    if refit:
+        return [full_model(part, experiments[part.experiment_id])]
+    return [(Trial(experiment_id=part.experiment_id, fold=fold), epoch) for fold, epoch in enumerate(part.epochs)]
+
+
+def _check_models(store: RunStore, record: RunRecord, trials: Sequence[Trial], *, refit: bool) -> None:
+    """Look, before anything is predicted, whether the trials are those of the run: files can be copied anywhere.
+
+    Raises:
+        StoreError: a trial is not committed, or its files are not as they were committed.
+        LeakError: a trial was made with another fold plan, or is that of other rows.
+    """
+    of_folds = ids_by_fold(store.folds_csv() or "")
+    for trial in trials:
         result = store.result(trial)
         if result is None or result.status != "committed":
             again = "Run the same command again with --refit" if refit else "Run the same command again to finish it"
             raise StoreError(f"{store.run_dir}: {trial} is not committed. {again}.")
+        store.check(result)
+        check_place(
+            trial,
+            store.lineage(result),
+            scored_ids=store.scored_ids(result),
+            expected_ids=of_folds.get(trial.fold, np.array([], dtype=np.str_)),
+            folds_digest=record.folds_digest,
+        )
+
+
+def _predict_part(
+    store: RunStore,
+    models: Sequence[tuple[Trial, int | None]],
+    experiment: Experiment,
+    rows: TestRows,
+    folder: Path,
+) -> Rows:
+    """Return (T, C) the mean over a part's models, which are on the disk one after the other."""
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    found: list[Rows] = []
+    for trial, epoch in models:
+        result = store.result(trial)
+        assert result is not None, "it was checked"
         logger.info("%s predicts", trial)
         blocks = rows.predict(hyperparameters, store.weights(result, epoch=epoch), where=str(trial))
         file = folder / f"{len(list(folder.iterdir()))}.npy"
         found.append(float_rows(_saved(file, blocks, num_rows=rows.num_rows)))
-    return found[0] if refit else mean_of(found)
+    return _mean(found)
 
 
 def _mean(parts: list[Rows]) -> Rows:

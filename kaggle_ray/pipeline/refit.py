@@ -19,7 +19,7 @@ from kaggle_ray.pool.gather import Pool, mean_of
 from kaggle_ray.pool.ledger import check_full_lineage, rows_in
 from kaggle_ray.pool.members import Member, full_model, members_of, models_of
 from kaggle_ray.rows import Rows, select_rows
-from kaggle_ray.schedule.source import ListSource, TrialSource
+from kaggle_ray.schedule.source import Ended, ListSource, TrialSource
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -44,15 +44,16 @@ class Refit:
     num_decoded: int = 0
 
 
-def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train: Train) -> Refit:
+def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended: Ended, train: Train) -> Refit:
     """Train the ensemble's experiments, and the parents that they start from, on all rows; submit what they predict.
 
     Args:
         plan: of the run.
-        store: its store, where what is committed is not trained again.
+        store: its store.
         ensemble: of the cross-validated members.
         pool: that it was chosen from.
-        train: runs the trials.
+        ended: looks up the trials that are over, which are not run again.
+        train: runs the others.
 
     Raises:
         LeakError: a trial of all rows predicts rows that are scored.
@@ -71,7 +72,7 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, train:
         )
         for experiment in experiments
     }
-    trials = ListSource(experiments, None, ended=store.result)
+    trials = ListSource(experiments, None, ended)
     num_resumed = len(trials.results)
     num_decoded = train(trials, experiments, 1, replace(plan.trial_context(), full_data_epochs=epochs))
     why_not = _why_not(trials, len(experiments))

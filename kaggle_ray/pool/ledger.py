@@ -23,7 +23,7 @@ def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
     if (seen := np.flatnonzero(lineage.trained_rows & is_forbidden)).size:
         raise LeakError(
             f"{trial}: was trained on {seen.size} of the rows that it scores{' or that are later' * folds.forward}, "
-            f"such as {folds.sample_ids[seen[0]]!r}. Its predictions cannot be used."
+            f"such as {str(folds.sample_ids[seen[0]])!r}. Its predictions cannot be used."
         )
 
 
@@ -36,6 +36,26 @@ def check_full_lineage(trial: Trial, valid: Predictions, test: Predictions, fold
     _checked_lineage(trial, test, folds)
     if trial.fold != FULL_DATA or len(valid.sample_ids):
         raise LeakError(f"{trial}: expected a trial of all rows that scores none, got {len(valid.sample_ids)} rows.")
+
+
+def check_place(
+    trial: Trial, lineage: Lineage, *, scored_ids: StrArray, expected_ids: StrArray, folds_digest: str
+) -> None:
+    """Check that a trial is the one that its place in the run says, without a look at the rows themselves.
+
+    Args:
+        trial: whose place it has.
+        lineage: of what it predicts.
+        scored_ids: that it predicts out of fold.
+        expected_ids: that its fold scores.
+        folds_digest: of the run's fold plan.
+
+    Raises:
+        LeakError: it used another fold plan, or predicts other rows than its fold scores.
+    """
+    if lineage.folds_digest != folds_digest:
+        raise LeakError(f"{trial}: expected a model under fold plan {folds_digest}, got {lineage.folds_digest}.")
+    rows_in(scored_ids, expected_ids, where=str(trial))
 
 
 def _checked_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> Lineage:
@@ -59,9 +79,9 @@ def rows_in(sample_ids: StrArray, wanted: StrArray, *, where: str) -> np.ndarray
     order = np.argsort(sample_ids, kind="stable")
     ordered = sample_ids[order]
     if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
-        raise LeakError(f"{where}: {repeated.size} rows are predicted more than once, such as {repeated[0]!r}.")
+        raise LeakError(f"{where}: {repeated.size} rows are predicted more than once, such as {str(repeated[0])!r}.")
     if (missing := np.setdiff1d(wanted, sample_ids)).size:
-        raise LeakError(f"{where}: {missing.size} rows are not predicted, such as {missing[0]!r}.")
+        raise LeakError(f"{where}: {missing.size} rows are not predicted, such as {str(missing[0])!r}.")
     if (extra := np.setdiff1d(sample_ids, wanted)).size:
-        raise LeakError(f"{where}: {extra.size} rows are predicted that should not be, such as {extra[0]!r}.")
+        raise LeakError(f"{where}: {extra.size} rows are predicted that should not be, such as {str(extra[0])!r}.")
     return order[np.searchsorted(ordered, wanted)]

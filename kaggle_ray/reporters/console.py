@@ -155,7 +155,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
                 Text(f"  ensemble what there is:   {event.how_to_ensemble}"),
             ]
         case RunEnded():
-            return _end_lines(event)
+            return _end_lines(event, progress)
     return []
 
 
@@ -209,8 +209,11 @@ def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
     return Text(f"ensemble {event.method}  {progress.metric} {scores}  {members}".rstrip())
 
 
-def _end_lines(event: RunEnded) -> list[Text]:
+def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
     lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
+    if progress.num_failed:
+        failed = f"{progress.num_failed} of {_counted(progress.num_trials, 'trial')} failed"
+        lines = [Text(f"ended after {duration_text(event.seconds)}: {failed}", style="yellow")]
     for name, path in (("submission", event.submission), ("report", event.report)):
         if path is not None:
             lines.append(Text(f"  {name + ':':<12}{path}"))

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, open_regular
+from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, open_regular
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -26,6 +27,15 @@ _CHUNK_BYTES = 2**22
 
 Part = Literal["valid", "test"]
 """Part of a trial's predictions: of its fold's own rows, or of the test rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptFiles:
+    """Where the files are that an attempt has kept of an epoch."""
+
+    attempt_id: PathPart
+    digests: Mapping[AttemptFile, str]
+    """File name -> sha256."""
 
 
 class Attempt:
@@ -68,35 +78,35 @@ class Attempt:
         array: StoredValues = np.load(self._blobs.path(self._key(name)), mmap_mode="r", allow_pickle=False)
         return array
 
-    def adopt(self, attempt_id: str, digests: Mapping[str, str]) -> None:
-        """Take over files of an earlier attempt at the trial, whose checkpoint this one goes on from.
+    def kept(self, epoch: int) -> KeptFiles:
+        """Return what was kept of an epoch, for whoever goes on where this attempt is cut short."""
+        folder = kept_file("", epoch)
+        digests = {name: digest for name, digest in self._digests.items() if name.startswith(folder)}
+        return KeptFiles(attempt_id=self.attempt_id, digests=digests)
 
-        Args:
-            attempt_id: of the earlier one.
-            digests: file name -> sha256.
+    def adopt(self, kept: Iterable[KeptFiles]) -> None:
+        """Take over files of earlier attempts at the trial, whose checkpoint this one goes on from: all or none.
 
         Raises:
             CorruptBlobError: a file is missing, or is not the one that the checkpoint means.
         """
-        for name, expected in digests.items():
-            path = self._blobs.path(attempt_key(self.trial, attempt_id, name))
-            got = self.put(name, _chunks(path)) if path.exists() else "no file"
-            if got != expected:
-                raise CorruptBlobError(
-                    f"{path}: expected sha256 {expected}, got {got}. "
-                    f"Remove the checkpoint folder of {self.trial}: the trial starts afresh."
-                )
-
-    def digests_of(self, epoch: int) -> dict[str, str]:
-        """Return file name -> sha256 of what was kept of an epoch."""
-        folder = kept_file("", epoch)
-        return {name: digest for name, digest in self._digests.items() if name.startswith(folder)}
+        found = {
+            name: (self._blobs.path(attempt_key(self.trial, files.attempt_id, name)), expected)
+            for files in kept
+            for name, expected in files.digests.items()
+        }
+        for path, expected in found.values():
+            if (got := file_digest(path)) != expected:
+                raise CorruptBlobError(f"{path}: expected sha256 {expected}, got {got or 'no file'}.")
+        for name, (path, _) in found.items():
+            self.put(name, _chunks(path))
 
     def put_manifest(self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage) -> None:
         """Write what the rows of both parts are, and what they depend on."""
         manifest = {
             "valid_ids": valid_ids.tolist(),
             "test_ids": test_ids.tolist(),
+            "trial": dataclasses.asdict(self.trial),
             "lineage": lineage_to_json(lineage),
         }
         self.put(MANIFEST_FILE, encode(manifest))
@@ -129,6 +139,15 @@ def kept_epochs(result: TrialResult) -> tuple[int, ...]:
     """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
     folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
     return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
+
+
+def file_digest(path: Path) -> str | None:
+    """Return the sha256 of a file, which is read in chunks; None where there is none."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, JsonShapeError, SchemaVersionError
 from kaggle_ray.typed_json import from_json, parse_json
-from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, TrialResult
+from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, Trial, TrialResult
 
 SCHEMA_VERSION = 3
 """1: the first. 2: a lineage tells whether it is proven. 3: ids are made of content, which run.json tells."""
@@ -65,6 +65,8 @@ class Manifest:
     test_ids: tuple[str, ...]
     lineage: Mapping[str, JsonValue]
     """What the predictions depend on, as ``lineage_to_json`` writes it."""
+    trial: Trial | None = None
+    """Whose attempt it is; None in a run of before it was written down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

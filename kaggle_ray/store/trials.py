@@ -15,6 +15,7 @@ from kaggle_ray.store.attempt import (
     Attempt,
     attempt_key,
     checkpoint_folder,
+    file_digest,
     kept_epochs,
     kept_file,
     result_key,
@@ -24,8 +25,8 @@ from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, open_regular
+from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES
 
 RUN_FILE = "run.json"
 
@@ -43,10 +44,38 @@ class TrialStore:
         return Attempt(self.blobs, trial)
 
     def result(self, trial: Trial) -> TrialResult | None:
-        """Return how ``trial`` ended, None where nothing is committed."""
+        """Return how ``trial`` ended, None where nothing is committed.
+
+        Raises:
+            CorruptBlobError: what is committed there is another trial's.
+        """
         key = result_key(trial)
         value = self._json(key)
-        return None if value is None else from_json(TrialResult, value, where=str(self.run_dir / key))
+        if value is None:
+            return None
+        result = from_json(TrialResult, value, where=str(self.run_dir / key))
+        if result.trial != trial:
+            raise CorruptBlobError(f"{self.run_dir / key}: is the result of trial {result.trial}. {self._way_out}")
+        return result
+
+    def check(self, result: TrialResult) -> None:
+        """Read all files of a committed trial, and hold them to the digests that it was committed with.
+
+        Weights may be gone: a run that is complete keeps those that its ensembles need.
+
+        Raises:
+            CorruptBlobError: a file is missing, is not the one that was committed, or is another trial's.
+        """
+        for name in result.blobs:
+            path = self._path(result, name)
+            if path.exists() or not name.endswith(WEIGHTS_FILE):
+                self._check(result, name, file_digest(path))
+        self._manifest(result)
+
+    def remove(self, trial: Trial) -> None:
+        """Remove all of a trial, so that it is run again."""
+        self.blobs.delete_file(result_key(trial))  # first: a removal that is cut short leaves no trial that lacks files
+        self.blobs.delete(trial_folder(trial))
 
     def checkpoint(self, trial: Trial) -> bytes | None:
         """Return the last checkpoint of a trial that has not ended, None where there is none."""
@@ -55,6 +84,10 @@ class TrialStore:
     def save_checkpoint(self, trial: Trial, data: bytes) -> None:
         """Replace the trial's checkpoint."""
         self.blobs.put(_checkpoint_key(trial), data)
+
+    def remove_checkpoint(self, trial: Trial) -> None:
+        """Remove the trial's checkpoint, so that it begins anew."""
+        self.blobs.delete(checkpoint_folder(trial))
 
     def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
         """Return a committed trial's predictions of its fold's rows, none for FULL_DATA, and of the test rows.
@@ -77,6 +110,14 @@ class TrialStore:
         )
         return valid, test
 
+    def scored_ids(self, result: TrialResult) -> StrArray:
+        """Return the ids of the rows that a committed trial predicts out of fold; none for FULL_DATA.
+
+        Raises:
+            CorruptBlobError: the manifest is missing or is not the one that was committed.
+        """
+        return np.array(self._manifest(result).valid_ids, dtype=np.str_)
+
     def lineage(self, result: TrialResult) -> Lineage:
         """Return what a committed trial's predictions depend on.
 
@@ -93,7 +134,7 @@ class TrialStore:
             CorruptBlobError: it is not the one that was committed.
         """
         name = kept_file(WEIGHTS_FILE, epoch)
-        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
+        path = self._path(result, name)
         if name in result.blobs and not path.exists():
             raise WeightsGoneError(
                 f"{path}: the weights are gone: a run that is complete keeps those that its ensembles need. "
@@ -127,7 +168,11 @@ class TrialStore:
 
     def _manifest(self, result: TrialResult) -> Manifest:
         where = f"{result.trial}/{MANIFEST_FILE}"
-        return from_json(Manifest, decode(self._verified(result, MANIFEST_FILE), where=where), where=where)
+        manifest = from_json(Manifest, decode(self._verified(result, MANIFEST_FILE), where=where), where=where)
+        if manifest.trial not in (None, result.trial):
+            path = self._path(result, MANIFEST_FILE)
+            raise CorruptBlobError(f"{path}: expected trial {result.trial}, got {manifest.trial}. {self._way_out}")
+        return manifest
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
         max_bytes = MAX_LIST_BYTES if name == MANIFEST_FILE else MAX_WEIGHTS_BYTES
@@ -141,16 +186,21 @@ class TrialStore:
         expected = result.blobs.get(name)
         if digest is None or digest != expected:
             raise CorruptBlobError(
-                f"{self.run_dir / attempt_key(result.trial, result.attempt_id, name)}: expected sha256 {expected}, "
-                f"got {digest or 'no file'}. Remove {self.run_dir / trial_folder(result.trial)} and run the same "
-                f"command again: the trial is repeated."
+                f"{self._path(result, name)}: expected sha256 {expected}, got {digest or 'no file'}. {self._way_out}"
             )
+
+    @property
+    def _way_out(self) -> str:
+        return f"Run the command of {self.run_dir / RUN_FILE} again: the trial is repeated."
+
+    def _path(self, result: TrialResult, name: str) -> Path:
+        return self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
 
     def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
         if not num_rows:  # a trial of all rows has none to score, and no file of them
             return np.zeros((0, 0), dtype=np.float32)
-        path = self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
-        self._check(result, name, _digest_of(path))
+        path = self._path(result, name)
+        self._check(result, name, file_digest(path))
         try:
             array: StoredValues = np.lib.format.open_memmap(path, mode="r")  # which maps no more than there is
         except (ValueError, OverflowError) as error:
@@ -164,12 +214,3 @@ class TrialStore:
 
 def _checkpoint_key(trial: Trial) -> str:
     return f"{checkpoint_folder(trial)}/state.safetensors"
-
-
-def _digest_of(path: Path) -> str | None:
-    """Return the sha256 of a file, which is read in chunks; None where there is none."""
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None

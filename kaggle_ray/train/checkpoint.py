@@ -1,15 +1,18 @@
 """Step checkpoints: all that a fit has changed since it began, as one file of tensors and JSON.
 
 The file is in the safetensors format, with the JSON in its header: it is replaced as a whole, so that tensors and JSON
-are always of the same step, and loading it runs no code of whoever wrote it.
+are always of the same step, and loading it runs no code of whoever wrote it. The header has a digest of both, too: what
+was damaged on the disk is not gone on from.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -18,12 +21,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from kaggle_ray.errors import CorruptBlobError
+from kaggle_ray.errors import CorruptBlobError, UnusableCheckpointError
+from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import EpochMetrics, JsonValue
+from kaggle_ray.types import EpochMetrics, JsonValue, Trial
 
-_JSON = "kaggle_ray"
-_VERSION = 1
+_JSON, _DIGEST = "kaggle_ray", "sha256"
+_VERSION = 2
+"""2: the header has a digest."""
 _MAX_SHARE = 0.005
 """Share of the time of a fit that checkpoints may take."""
 
@@ -51,7 +56,24 @@ class NoCheckpoints:
         """Keep nothing."""
 
 
-_: type[Checkpoints] = NoCheckpoints
+class StoredCheckpoints:
+    """The checkpoint of a trial in the run's store."""
+
+    def __init__(self, store: TrialStore, trial: Trial) -> None:
+        """Keep the checkpoint of ``trial`` in ``store``."""
+        self._store = store
+        self._trial = trial
+
+    def load(self) -> bytes | None:
+        """Return the trial's last checkpoint, None where there is none."""
+        return self._store.checkpoint(self._trial)
+
+    def save(self, data: bytes) -> None:
+        """Replace the trial's checkpoint, as a whole or not at all."""
+        self._store.save_checkpoint(self._trial, data)
+
+
+_: tuple[type[Checkpoints], ...] = (NoCheckpoints, StoredCheckpoints)
 
 
 class Cadence:
@@ -109,8 +131,8 @@ class FitValues:
 def pack(tensors: Mapping[str, Tensor], values: Mapping[str, JsonValue]) -> bytes:
     """Return a checkpoint's bytes: tensors of any device, and JSON."""
     on_cpu = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    metadata = {_JSON: json.dumps({"version": _VERSION, **values})}
-    data: bytes = safetensors.torch.save(on_cpu, metadata=metadata)
+    text = json.dumps({"version": _VERSION, **values})
+    data: bytes = safetensors.torch.save(on_cpu, metadata={_JSON: text, _DIGEST: _digest_of(on_cpu, text)})
     return data
 
 
@@ -118,17 +140,42 @@ def unpack(data: bytes, *, where: str) -> tuple[dict[str, Tensor], dict[str, Jso
     """Return the tensors, on the CPU, and the JSON of a checkpoint.
 
     Raises:
-        CorruptBlobError: it is none, or another version wrote it.
+        CorruptBlobError: it is none, is not as it was written, or another version wrote it.
     """
     try:
         (header_bytes,) = struct.unpack("<Q", data[:8])
-        values = json.loads(json.loads(data[8 : 8 + header_bytes])["__metadata__"][_JSON])
+        metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
+        values = json.loads(metadata[_JSON])
+        version = values.pop("version")
         tensors = safetensors.torch.load(data)
     except Exception as error:
-        raise CorruptBlobError(f"{where}: is no checkpoint: {error}. Remove it: the trial starts afresh.") from error
-    if values.pop("version", None) != _VERSION:
-        raise CorruptBlobError(f"{where}: was written by another version. Remove it: the trial starts afresh.")
+        raise CorruptBlobError(f"{where}: is no checkpoint: {error}.") from error
+    if version != _VERSION:
+        raise CorruptBlobError(f"{where}: expected version {_VERSION}, got {version!r}.")
+    digest = _digest_of(tensors, metadata[_JSON])
+    if digest != metadata.get(_DIGEST):
+        raise CorruptBlobError(f"{where}: expected sha256 {metadata.get(_DIGEST)}, got {digest}.")
     return tensors, values
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """Turn whatever keeps a trial from going on from its checkpoint into an UnusableCheckpointError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:  # says nothing about the checkpoint, which is wanted where there is more memory
+        raise
+    except Exception as error:  # it was damaged, or libraries of other versions take another state
+        raise UnusableCheckpointError(f"its checkpoint cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _digest_of(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Return the sha256 of contiguous tensors on the CPU, with their names, types and shapes, and of a text."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

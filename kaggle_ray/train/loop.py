@@ -33,6 +33,7 @@ from kaggle_ray.train.checkpoint import (
     load_optimizer,
     optimizer_state,
     pack,
+    restoring,
     unpack,
     with_prefix,
 )
@@ -95,6 +96,7 @@ class Fit:
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
+            UnusableCheckpointError: there is a checkpoint, and it cannot be gone on from.
         """
         self._device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
         self._data, self._hyperparameters, self._settings = data, hyperparameters, settings
@@ -357,11 +359,19 @@ class Fit:
         return pack(tensors, values.to_json())
 
     def _load(self) -> None:
-        """Take the state of the last checkpoint that rank 0 finds, if there is one."""
+        """Take the state of the last checkpoint that rank 0 finds, if there is one.
+
+        Raises:
+            UnusableCheckpointError: it cannot be taken; by then the fit has a part of it, and is of no use.
+        """
         data = self._ranks.of_first(self._checkpoints.load() if self._ranks.rank == 0 else None)
         if data is None:
             return
-        tensors, unpacked = unpack(data, where="checkpoint")
+        with restoring():
+            self._restore(*unpack(data, where="checkpoint"))
+
+    def _restore(self, tensors: Mapping[str, Tensor], unpacked: JsonValue) -> None:
+        """Take the state that ``_state`` packed."""
         values = from_json(FitValues, unpacked, where="checkpoint")
         self._model.load_state_dict(below_prefix("model", tensors))
         if self._average is not None:

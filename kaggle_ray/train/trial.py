@@ -6,21 +6,22 @@ import logging
 import os
 import time
 from bdb import BdbQuit
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from safetensors.torch import save
 
 from kaggle_ray.cache.folder import adopt_variables
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.decide import default_score
+from kaggle_ray.errors import UnusableCheckpointError
 from kaggle_ray.rows import select_rows
-from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, KeptFiles, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.anomalies import Warn
-from kaggle_ray.train.checkpoint import Cadence
+from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import named_error, policy_of, reason_of
 from kaggle_ray.train.loop import Fit
@@ -44,32 +45,6 @@ from kaggle_ray.types import (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KeptEpoch:
-    """Where the files are that were kept of an epoch, as a checkpoint notes it."""
-
-    attempt_id: str
-    digests: Mapping[str, str]
-    """File name -> sha256."""
-
-
-class StoredCheckpoints:
-    """The checkpoint of a trial in the run's store."""
-
-    def __init__(self, store: RunStore, trial: Trial) -> None:
-        """Keep the checkpoint of ``trial`` in ``store``."""
-        self._store = store
-        self._trial = trial
-
-    def load(self) -> bytes | None:
-        """Return the trial's last checkpoint, None where there is none."""
-        return self._store.checkpoint(self._trial)
-
-    def save(self, data: bytes) -> None:
-        """Replace the trial's checkpoint, as a whole or not at all."""
-        self._store.save_checkpoint(self._trial, data)
-
-
 class TrialRunner:
     """Runs trials one after the other in this process; what they share is loaded once."""
 
@@ -85,7 +60,8 @@ class TrialRunner:
         """Train, predict and commit ``trial``; the generator's value is the result.
 
         Nothing is trained where another experiment's weights predict. Otherwise it yields what each epoch measured,
-        before it the warnings of that epoch, and before a failure those that may say why.
+        before it the warnings of that epoch, and before a failure those that may say why. A trial that cannot go on
+        from its checkpoint says so, and begins anew.
 
         An error of the trial's own becomes a failed result, so that the others go on; it is committed where the policy
         of ``failures`` says that it would repeat itself.
@@ -96,7 +72,7 @@ class TrialRunner:
         warnings: list[TrialWarning] = []
         ended = False
         try:
-            result = yield from self._run(trial, attempt, history, warnings, started)
+            result = yield from self._resumed_or_begun_anew(trial, attempt, history, warnings, started)
             ended = result.status == "committed"
             return result
         except BdbQuit:  # whoever leaves a debugger means the run
@@ -132,6 +108,24 @@ class TrialRunner:
         if self._peers is not None:
             self._peers.kill()
 
+    def _resumed_or_begun_anew(
+        self,
+        trial: Trial,
+        attempt: Attempt,
+        history: list[EpochMetrics],
+        warnings: list[TrialWarning],
+        started: float,
+    ) -> Generator[TrialMessage, None, TrialResult]:
+        try:
+            return (yield from self._run(trial, attempt, history, warnings, started))
+        except UnusableCheckpointError as unusable:  # nothing was trained or put yet
+            text = f"{unusable} It begins anew."
+        yield TrialWarning(topic="unusable_checkpoint", text=text, epoch=1)
+        self._store.remove_checkpoint(trial)
+        if self._peers is not None:  # they wait for this process where it gave up
+            self._peers.kill()
+        return (yield from self._run(trial, attempt, history, warnings, started))
+
     def _run(
         self,
         trial: Trial,
@@ -154,9 +148,8 @@ class TrialRunner:
             lambda fit, epoch: self._keep(attempt, fit, data, epoch),
             warnings.append,
         )
-        for note in fit.notes.values():
-            kept = from_json(_KeptEpoch, note, where="checkpoint: notes")
-            attempt.adopt(kept.attempt_id, kept.digests)
+        with restoring():
+            attempt.adopt([from_json(KeptFiles, note, where="checkpoint: notes") for note in fit.notes.values()])
         num_resumed = fit.num_resumed
         with closing(fit.epochs()) as epochs:
             for metrics in epochs:
@@ -220,8 +213,7 @@ class TrialRunner:
         for part, num_rows, blocks in _predict(fit, data):
             attempt.put_values(part, blocks, num_rows=num_rows, epoch=epoch)
         # Where the process is killed, whoever goes on from the checkpoint finds them by this.
-        kept = _KeptEpoch(attempt_id=attempt.attempt_id, digests=attempt.digests_of(epoch))
-        fit.notes[str(epoch)] = asdict(kept)
+        fit.notes[str(epoch)] = asdict(attempt.kept(epoch))
 
     def _is_late(self) -> bool:
         return self._context.stop_at is not None and time.time() > self._context.stop_at
@@ -244,7 +236,7 @@ def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
             if epoch in kept_epochs_of(data.hyperparameters):
                 predict(fit)
 
-        fit = _fit(data, context, ranks, StoredCheckpoints(store, trial), at_epoch_end, lambda warning: None)
+        fit = _fit(data, context, ranks, NoCheckpoints(), at_epoch_end, lambda warning: None)  # rank 0 has them
         for _ in fit.epochs():
             pass
         predict(fit)
@@ -283,7 +275,7 @@ def _fit(
     data: TrialData,
     context: TrialContext,
     ranks: Ranks,
-    checkpoints: StoredCheckpoints,
+    checkpoints: Checkpoints,
     at_epoch_end: Callable[[Fit, int], None],
     warn: Warn,
 ) -> Fit:

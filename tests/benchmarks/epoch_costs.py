@@ -36,10 +36,9 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import register_model
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.train.checkpoint import Cadence
+from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.train.trial import StoredCheckpoints
 from kaggle_ray.types import Trial
 
 BATCH = 32

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.data.folds import FoldScheme, folds_digest, make_folds
-from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
+from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv, ids_by_fold
 from kaggle_ray.data.head import Head
 from kaggle_ray.errors import DataError, FoldsError
 from kaggle_ray.metrics import ACCURACY
@@ -251,3 +251,14 @@ def test_a_damaged_file_is_an_error(text: str) -> None:
     ids, target = some_rows(30)
     with pytest.raises(FoldsError, match="damaged"):
         load(text, fold(ids, target), ids, target)
+
+
+def test_the_ids_of_each_fold_are_read_without_the_rows() -> None:
+    ids, target = some_rows(12)
+    folds = fold(ids, target, train_only=np.arange(12) < 3)
+    of_folds = ids_by_fold(folds_to_csv(folds))
+    assert of_folds.keys() == {TRAIN_ONLY, 0, 1, 2}
+    for number, of_fold in of_folds.items():
+        assert set(of_fold.tolist()) == set(folds.sample_ids[folds.fold_of == number].tolist())
+    with pytest.raises(FoldsError, match="damaged"):
+        ids_by_fold("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.competition import load_competition, open_competition
-from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
+from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.table import read_cells
@@ -177,6 +178,59 @@ def test_weights_that_are_gone_are_named(tmp_path: Path, toy_data: Path) -> None
     with pytest.raises(WeightsGoneError, match=r"fold1.*weights are gone.*Remove .*fold1 and run"):
         kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
+
+
+def copied(run_dir: Path, to: Path) -> Path:
+    shutil.copytree(run_dir, to)
+    return to
+
+
+def put_in_place_of(trial: Path, other: Path) -> None:
+    shutil.rmtree(trial)
+    shutil.copytree(other, trial)
+
+
+def test_a_trial_that_another_was_copied_over_is_not_predicted_with(
+    finished: RunResult, toy_data: Path, tmp_path: Path
+) -> None:
+    ids = [experiment.experiment_id for experiment in finished.plan.experiments]
+    for trial, other in ((f"{ids[0]}/fold0", f"{ids[0]}/fold1"), (f"{ids[0]}/fold1", f"{ids[1]}/fold1")):
+        trials = copied(finished.run_dir, tmp_path / trial) / "trials"
+        put_in_place_of(trials / trial, trials / other)
+        with pytest.raises(CorruptBlobError, match=rf"{trial}/result\.json: is the result of trial {other}\."):
+            kaggle_ray.predict(trials.parent, data=toy_data, out=tmp_path / "x.csv")
+        result = json.loads((trials / trial / "result.json").read_text())
+        experiment_id, _, fold = trial.partition("/fold")
+        result["trial"] = {"experiment_id": experiment_id, "fold": int(fold)}
+        (trials / trial / "result.json").write_text(json.dumps(result))
+        with pytest.raises(CorruptBlobError, match=rf"manifest\.json: expected trial {trial}, got {other}"):
+            kaggle_ray.predict(trials.parent, data=toy_data, out=tmp_path / "x.csv")
+        manifest_of_before(trials / trial)
+        if other.startswith(ids[0]):
+            with pytest.raises(LeakError, match=rf"{trial}: \d+ rows are not predicted"):
+                kaggle_ray.predict(trials.parent, data=toy_data, out=tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def manifest_of_before(trial: Path) -> None:
+    """Change a trial to one of before manifests named theirs, with digests that are right."""
+    (path,) = trial.glob("attempts/*/manifest.json")
+    manifest = json.loads(path.read_text())
+    del manifest["trial"]
+    path.write_text(json.dumps(manifest))
+    result = json.loads((trial / "result.json").read_text())
+    result["blobs"]["manifest.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (trial / "result.json").write_text(json.dumps(result))
+
+
+def test_weights_of_another_run_are_not_predicted_with(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:
+    other = run(tmp_path / "other", toy_data, {**BASE, "seed": 5})
+    run_dir = copied(finished.run_dir, tmp_path / "copy")
+    weights = next(other.run_dir.glob("trials/*/fold0/attempts/*/weights.safetensors"))
+    for path in run_dir.glob("trials/*/fold0/attempts/*/weights.safetensors"):
+        shutil.copyfile(weights, path)
+    with pytest.raises(CorruptBlobError, match=r"fold0/.*weights\.safetensors: expected sha256"):
+        kaggle_ray.predict(run_dir, data=toy_data, out=tmp_path / "x.csv")
 
 
 OTHER_FILES = """

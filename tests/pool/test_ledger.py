@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.errors import LeakError
-from kaggle_ray.pool.ledger import check_lineage, rows_in
+from kaggle_ray.pool.ledger import check_lineage, check_place, rows_in
 from kaggle_ray.types import TRAIN_ONLY, Folds, Lineage, Predictions, Trial
 
 FOLDS = Folds(
@@ -65,6 +65,30 @@ def test_predictions_that_say_nothing_of_what_they_saw_are_a_leak() -> None:
     for unproven in (silent, short):
         with pytest.raises(LeakError, match="does not say which of the 5 rows"):
             check_lineage(TRIAL, unproven, FOLDS)
+
+
+@pytest.mark.parametrize(
+    ("digest", "scored", "message"),
+    [
+        ("e" * 12, ["a", "c"], "expected a model under fold plan dddddddddddd, got eeeeeeeeeeee"),
+        (FOLDS.digest, ["b", "d"], "2 rows are not predicted, such as 'a'"),
+        (FOLDS.digest, [], "2 rows are not predicted, such as 'a'"),
+        (FOLDS.digest, ["c", "a", "b"], "1 rows are predicted that should not be, such as 'b'"),
+    ],
+)
+def test_a_model_of_other_rows_or_folds_is_out_of_place(digest: str, scored: list[str], message: str) -> None:
+    def check(digest: str, scored: list[str]) -> None:
+        check_place(
+            TRIAL,
+            Lineage(folds_digest=digest, trained_rows=np.zeros(5, np.bool_)),
+            scored_ids=np.array(scored, dtype=np.str_),
+            expected_ids=np.array(["a", "c"]),
+            folds_digest=FOLDS.digest,
+        )
+
+    check(FOLDS.digest, ["c", "a"])
+    with pytest.raises(LeakError, match=message):
+        check(digest, scored)
 
 
 @given(data=st.data(), ids=st.lists(st.text(max_size=3).filter(lambda text: "\0" not in text), unique=True, min_size=1))

@@ -137,6 +137,14 @@ def test_failure_is_shown_with_its_reason(terminal: bool) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_with_failed_trials_is_not_called_finished(terminal: bool) -> None:
+    end = at(9.0, RunEnded(submission=None, report=None, seconds=9.0, board=()))
+    drawn = shown([started(), finished(trial(VIT, 1), status="failed", error="no", time=5.0), end], terminal=terminal)
+    assert "ended after 9.0s: 1 of 4 trials failed" in drawn
+    assert "finished in" not in drawn
+
+
+@pytest.mark.parametrize("terminal", [True, False])
 def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> None:
     drawn = shown(every_kind_of_event(), terminal=terminal, width=120)
     for expected in (
@@ -147,7 +155,7 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
         "kaggle-ray run toy",
         "kaggle-ray ensemble toy",
         "ensemble greedy  log_loss 0.25000 (in-sample 0.24000)  resnet [a] 1.000",
-        "finished in 1:40",
+        "ended after 1:40: 1 of 3 trials failed",
         "runs/toy/run-1/report.html",
     ):
         assert expected in drawn

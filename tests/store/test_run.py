@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,14 +166,58 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, name: str, dam
         path.write_bytes((tmp_path / "trials" / str(other.trial) / "attempts" / other.attempt_id / name).read_bytes())
         if name != "valid.npy":
             path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(CorruptBlobError, match=f"{result.attempt_id}/{name}: expected sha256.*Remove .*{TRIAL} and"):
+    with pytest.raises(CorruptBlobError, match=f"{result.attempt_id}/{name}: expected sha256.*again: the trial is"):
         store.predictions(result)
+    with pytest.raises(CorruptBlobError, match=f"{result.attempt_id}/{name}: expected sha256"):
+        store.check(result)
 
 
-def test_the_way_out_of_a_damaged_file_works(tmp_path: Path) -> None:
+def test_what_is_as_it_was_committed_passes_the_check_and_weights_may_be_gone(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    attempt = store.attempt(TRIAL)
+    attempt.put("weights.safetensors", b"weights")
+    attempt.put("epoch1/weights.safetensors", b"earlier weights")
+    put_predictions(attempt, *predictions(0.5))
+    result = attempt.commit(TrialResult(trial=TRIAL, status="committed", attempt_id=""))
+    store.check(result)
+    store.remove_weights(result, keep=[None])
+    store.check(result)
+    (tmp_path / "trials" / str(TRIAL) / "attempts" / result.attempt_id / "weights.safetensors").write_bytes(b"weighty")
+    with pytest.raises(CorruptBlobError, match=r"weights\.safetensors: expected sha256"):
+        store.check(result)
+
+
+@pytest.mark.parametrize(
+    "other", [Trial(experiment_id=TRIAL.experiment_id, fold=2), Trial(experiment_id="ba9876543210", fold=TRIAL.fold)]
+)
+def test_what_another_trial_committed_is_not_taken_for_a_trials_own(tmp_path: Path, other: Trial) -> None:
+    store, folder = RunStore(tmp_path), tmp_path / "trials" / str(TRIAL)
+    committed(store, 0.75, other)
+    shutil.copytree(tmp_path / "trials" / str(other), folder)
+    with pytest.raises(CorruptBlobError, match=rf"{TRIAL}/result\.json: is the result of trial {other}\..* again"):
+        store.result(TRIAL)
+    copied = json.loads((folder / "result.json").read_text())
+    trial = dataclasses.asdict(TRIAL)
+    (folder / "result.json").write_text(json.dumps({**copied, "trial": trial}))
+    result = store.result(TRIAL)
+    assert result is not None
+    for read in (store.predictions, store.lineage, store.scored_ids, store.check):
+        with pytest.raises(CorruptBlobError, match=rf"manifest\.json: expected trial {TRIAL}, got {other}"):
+            read(result)
+
+
+def test_the_manifest_of_before_it_named_its_trial_is_read(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    attempt = store.attempt(TRIAL)
+    attempt.put("manifest.json", encode({"valid_ids": ["a"], "test_ids": [], "lineage": lineage_to_json(LINEAGE)}))
+    result = attempt.commit(TrialResult(trial=TRIAL, status="committed", attempt_id=""))
+    assert store.scored_ids(result).tolist() == ["a"]
+
+
+def test_a_trial_that_was_removed_can_be_committed_again(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     result = committed(store, 0.5)
-    store.blobs.delete(f"trials/{TRIAL}")
+    store.remove(TRIAL)
     assert store.result(TRIAL) is None
     again = committed(store, 0.5)
     assert again.attempt_id != result.attempt_id

@@ -8,8 +8,7 @@ import pytest
 
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.checkpoints_contract import check_checkpoints
-from kaggle_ray.train.checkpoint import NoCheckpoints
-from kaggle_ray.train.trial import StoredCheckpoints
+from kaggle_ray.train.checkpoint import NoCheckpoints, StoredCheckpoints
 from kaggle_ray.types import Trial
 
 TRIAL = Trial(experiment_id="a" * 12, fold=0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.models import register_model
 from kaggle_ray.testing.launcher_contract import GOOD, NUM_EPOCHS, WARNING, toy_plan, trials_of
+from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, JsonValue, Trial, TrialMessage, TrialResult, TrialWarning
@@ -110,3 +111,46 @@ def test_a_failed_trials_tensors_are_gone_when_it_ends(
     assert result.error == "RuntimeError: for another reason"
     assert [fit() for fit in fits] == [None]
     assert [activation() for activation in activations] == [None]
+
+
+OTHER_FOLDS: dict[str, JsonValue] = {**TINY, "epochs": 3, "epoch_rule": "other_folds"}
+
+
+def undisturbed(data: Path, folder: Path) -> tuple[TrialResult, dict[str, str]]:
+    plan = toy_plan(data=data, runs=folder, experiments=[OTHER_FOLDS])
+    _, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
+    return result, dict(result.blobs)
+
+
+def test_a_trial_whose_checkpoint_or_kept_files_were_damaged_says_so_and_begins_anew(
+    toy_data: Path, tmp_path: Path
+) -> None:
+    _, blobs = undisturbed(toy_data, tmp_path / "undisturbed")
+    for damaged in ("checkpoint/state.safetensors", "attempts/*/epoch1/valid.npy", "attempts/*/epoch2/weights.*"):
+        plan = toy_plan(data=toy_data, runs=tmp_path / damaged.partition("/")[2][-9:], experiments=[OTHER_FOLDS])
+        (trial, *_), context = trials_of(plan), dataclasses.replace(plan.trial_context(), checkpoint_every_s=0)
+        messages = TrialRunner(context).run(trial)
+        while getattr(next(messages), "epoch", 0) < 2:
+            pass
+        messages.close()
+        (file,) = (plan.run_dir / "trials" / str(trial)).glob(damaged)
+        file.write_bytes(file.read_bytes()[:-8] + bytes(range(8)))
+        (warning, *epochs), result = run(TrialRunner(context), trial)
+        assert isinstance(warning, TrialWarning)
+        assert warning.topic == "unusable_checkpoint"
+        assert "expected sha256" in warning.text
+        assert warning.text.endswith("It begins anew.")
+        assert (len(epochs), result.status, result.num_resumed, result.blobs) == (3, "committed", 0, blobs)
+
+
+def test_a_trial_whose_kept_files_are_as_they_were_goes_on(toy_data: Path, tmp_path: Path) -> None:
+    _, blobs = undisturbed(toy_data, tmp_path / "undisturbed")
+    plan = toy_plan(data=toy_data, runs=tmp_path / "resumed", experiments=[OTHER_FOLDS])
+    context = dataclasses.replace(plan.trial_context(), checkpoint_every_s=0)
+    messages = TrialRunner(context).run(trials_of(plan)[0])
+    while getattr(next(messages), "epoch", 0) < 2:
+        pass
+    messages.close()
+    yielded, result = run(TrialRunner(context), trials_of(plan)[0])
+    assert [type(message) for message in yielded] == [EpochMetrics] * 3
+    assert (result.num_resumed, result.blobs) == (2, blobs)
