@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
+from kaggle_ray.untrusted import is_path_part
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ def find_file(name_or_path: str | Path, *, folder: str) -> Path:
             return found.resolve()
     known = {file.stem for place in folders if place.is_dir() for file in place.glob("*.py")}
     raise ConfigError(f"{folder}: there is no {str(given)!r}{suggest(str(given), known)}")
+
+
+def installed_file(name: str, *, folder: str) -> Path | None:
+    """Return the Python file of a name in the ``folder`` that came with the package, None where there is none."""
+    file = _CHECKOUT / folder / f"{name}.py"
+    return file if is_path_part(name) and file.is_file() else None
 
 
 def load_attribute(path: Path, attribute: str, expected: type[T]) -> T:

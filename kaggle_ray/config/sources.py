@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 from kaggle_ray.errors import ConfigError
 
 _INSTALLED = {"site-packages", "dist-packages"}
+
+
+def source_digests(file: Path, *, num_hex: int = 16) -> dict[str, str]:
+    """Return the first hex digits of the sha256 of each of the ``source_files``, by their names."""
+    sources = source_files(file)
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:num_hex] for name, path in sources.items()}
 
 
 def source_files(file: Path) -> dict[str, Path]:

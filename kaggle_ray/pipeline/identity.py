@@ -22,7 +22,7 @@ from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.config import Hyperparameters, PredictHyperparameters
 from kaggle_ray.config.part import flat_values
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.config.sources import source_files
+from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.samples import Samples
@@ -164,7 +164,7 @@ def content_of(
             "test table": _table_digest(samples.test_table),
             "folds": folds.digest,
             "near-duplicates": short_digest(near_duplicates.to_json()),
-            "competition file": {name: _file_digest(path) for name, path in source_files(competition_file).items()},
+            "competition file": source_digests(competition_file),
             "competition": described(competition),
         },
         weights={file: _weights_digest(file, cache_dir) for file in weights_files},
@@ -222,10 +222,6 @@ def _digest_of(array: npt.NDArray[np.generic] | None) -> str | None:
 
 def _table_digest(table: Table | None) -> str | None:
     return None if table is None else short_digest([list(table.columns), _digest_of(table.values)])
-
-
-def _file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:_FILE_HEX]
 
 
 def _weights_digest(file: str, cache_dir: Path) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
-from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
@@ -26,6 +26,7 @@ from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
+from kaggle_ray.pipeline.own_code import competition_of
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.ledger import check_place
 from kaggle_ray.pool.members import MemberPart, full_model
@@ -49,6 +50,7 @@ def predict_new(options: PredictOptions) -> Path:
     Raises:
         StoreError: the run has no ensemble, or not the weights that are needed.
         LeakError: a trial of the run is not of the rows that it stands for.
+        ConfigError: none of the user's own competitions is the run's, and none was named.
         DataError: the files are missing, or have other classes or columns than those of the run.
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
@@ -62,10 +64,11 @@ def predict_new(options: PredictOptions) -> Path:
             f"{options.run}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with "
             f"--budget 0s to ensemble what is complete."
         )
+    declared = competition_of(record, store.run_dir, options.competition, cache_dir=default_cache_dir())
     settings = _settings(record, options)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
-    competition, samples = _open(store, record, staged.folder, skip_unreadable=options.skip_unreadable)
+    competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
     experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
     models = {
         part: _models(part, experiments, refit=options.refit)
@@ -112,15 +115,14 @@ def _settings(record: RunRecord, options: MachineOptions) -> Settings:
     )
 
 
-def _open(store: RunStore, record: RunRecord, data_dir: Path, *, skip_unreadable: bool) -> tuple[Competition, Samples]:
+def _open(
+    store: RunStore, record: RunRecord, declared: Competition, data_dir: Path, *, skip_unreadable: bool
+) -> tuple[Competition, Samples]:
     """Return the run's competition with the rows of ``data_dir``.
 
     Raises:
         DataError: they have other classes or columns than those of the run.
     """
-    # The run may have come from another machine, where the competition's file lay elsewhere.
-    file = Path(record.competition_file)
-    declared, _ = load_competition(file if file.is_file() else record.competition)
     competition, samples = open_competition(declared, data_dir)
     classes = {head.name: head.classes for head in competition.heads}
     columns = None if samples.test_table is None else samples.test_table.columns

@@ -220,6 +220,11 @@ class PredictOptions(MachineOptions):
     data: str | Path
     """Folder of the new test files in the competition's layout, or an s3:// or file:// URI that they are copied
     from."""
+    competition: str | Path | None = option(
+        None, unset="the run's own, where you have run it on this machine or it came with kaggle_ray, unchanged"
+    )
+    """Competition whose code reads the files: a name in competitions/, or a path. A run's record is never taken at its
+    word for it, since the run may be somebody else's."""
     out: str | Path = option("submission.csv")
     """File that the submission is written to; it is replaced."""
     refit: bool = option(False)

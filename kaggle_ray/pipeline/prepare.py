@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
 from kaggle_ray.pipeline.earlier_runs import earlier_run
+from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.reporters.events import RunWarned
@@ -79,6 +81,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
         "fast_dev": plan.is_fast_dev,
         **provenance(command),
     }
+    remember(plan.competition_file, default_cache_dir())
     warnings: list[RunWarned] = []
     if store.record() is None and not plan.is_fast_dev and (earlier := earlier_run(plan.run_dir, plan.identity, files)):
         other, what = earlier.words()

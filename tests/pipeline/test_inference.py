@@ -105,7 +105,7 @@ def test_nothing_of_the_run_changes(finished: RunResult, toy_data: Path, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in finished.run_dir.rglob("*")} == before
 
 
-def test_a_run_from_another_machine_finds_its_competition_by_name(
+def test_a_run_from_another_machine_is_predicted_with_by_the_competition_that_the_user_names(
     finished: RunResult, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = tmp_path / "moved"
@@ -113,11 +113,11 @@ def test_a_run_from_another_machine_finds_its_competition_by_name(
     record = json.loads((moved / "run.json").read_text())
     (moved / "run.json").write_text(json.dumps({**record, "competition_file": "/not/here/toy.py"}))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="there is no 'toy'"):
-        kaggle_ray.predict(moved, data=toy_data)
     (tmp_path / "competitions").mkdir()
     shutil.copy(TOY_FILE, tmp_path / "competitions" / "toy.py")
-    out = kaggle_ray.predict(moved, data=toy_data)
+    with pytest.raises(ConfigError, match=r"/not/here/toy\.py is not here.*--competition"):
+        kaggle_ray.predict(moved, data=toy_data)
+    out = kaggle_ray.predict(moved, data=toy_data, competition="toy")
     assert out == Path("submission.csv")
     assert out.read_bytes() == finished.submission.read_bytes()
 
