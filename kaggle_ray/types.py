@@ -189,7 +189,7 @@ class TrialResult:
     """File name in the attempt's folder -> sha256 (64 hex digits)."""
     score: float | None = None
     """The competition's metric of the fold's final predictions; set where status is committed, but not where the trial
-    was trained on all rows."""
+    was trained on all rows, nor where it is unproven: see ``Lineage``."""
     duration_s: Seconds = 0.0
     error: str | None = None
     """One line; set where status is failed."""
@@ -210,8 +210,10 @@ class Lineage:
     """Experiment ids whose predictions or weights went in."""
     epoch_rule: EpochRule = "last"
     is_proven: bool = True
-    """False where the rows that are scored had a say in which weights predict, those of a parent included: what such a
-    model predicts never gets an honest score."""
+    """False where the rows that are scored had, or may have had, a say in which weights predict, those of a parent
+    included: what such a model predicts never gets an honest score."""
+    started_from: Mapping[str, str | None] = field(default_factory=dict)
+    """File or address of the weights that it, or an ancestor, started from -> sha256; None where it is no file."""
     weights_digest: str = ""
     """sha256 of the weights that predicted."""
 

@@ -75,7 +75,8 @@ class Hyperparameters:
         """The experiment whose weights this one starts from, None where it starts afresh.
 
         Raises:
-            ConfigError: ``init_from`` changes nothing, or has a bad value.
+            ConfigError: ``init_from`` changes nothing, has a bad value, or names an experiment that is trained on rows
+                which this one chooses its epoch by.
         """
         init_from = self.model.init_from
         if not init_from:
@@ -83,6 +84,12 @@ class Hyperparameters:
         ancestor = self.replace(**{"init_from": {}, **init_from})
         if ancestor == self.replace(init_from={}):
             raise ConfigError(f"hyperparameter 'init_from': expected values that differ, got {dict(init_from)}.")
+        if self.training.epoch_rule == "inner" and self.training.inner_split != ancestor.training.inner_split:
+            raise ConfigError(
+                "hyperparameter 'init_from': with epoch_rule inner the epoch would be chosen by rows that the "
+                "experiment it starts from was trained on. Leave epoch_rule, inner_share and seed out of init_from, so "
+                "that both hold out the same rows, or use another epoch_rule."
+            )
         return ancestor
 
     @property
@@ -100,6 +107,22 @@ class Hyperparameters:
         if teacher == alone:
             raise ConfigError(f"hyperparameter 'distill_from': expected values that differ, got {dict(distill_from)}.")
         return teacher
+
+    @property
+    def why_unproven(self) -> str | None:
+        """Why what the experiment predicts gets no honest score, as the end of a sentence; None where nothing is known.
+
+        What a trial's loader yielded is proven apart from this; here is what the experiment itself declares.
+        """
+        if self.training.epoch_rule == "scored_fold":
+            return "its epoch was chosen on the rows that are scored (epoch_rule scored_fold)"
+        if self.model.foreign_weights and not self.model.trust_weights:
+            return (
+                f"it starts from {', '.join(self.model.foreign_weights)}, which may have been trained on the rows that "
+                f"are scored; trust_weights=true declares that it was not"
+            )
+        inherited = (each.why_unproven for each in (self.parent, self.teacher) if each is not None)
+        return next((f"of an experiment that it learns from: {why}" for why in inherited if why), None)
 
     def size_at(self, epoch: int) -> int:
         """Return the height in pixels that ``epoch``, 1 for the first, is trained at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kaggle_ray.config.part import called, check_types, require
@@ -10,6 +10,8 @@ from kaggle_ray.types import JsonValue
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights."""
+_FOREIGN_KEYS = ("checkpoint_path", "file", "hf_hub_id", "url")
+"""Arguments of timm's, and keys of what it calls a ``pretrained_cfg``, that name weights which are not its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,10 @@ class ModelHyperparameters:
     "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
     pretrained: bool = False
     """Start from the library's own weights (downloaded by it at the first use)."""
+    trust_weights: bool = False
+    """Declare that the files of weights that ``model_args`` names were trained on none of this competition's labels. Of
+    a file it cannot be told, so that without this what starts from one has no honest score; what the library has by a
+    name of its own is trusted."""
     init_from: Mapping[str, JsonValue] = field(default_factory=dict)
     """Start from the weights, of the same fold, of the same experiment with these values instead, such as
     ``{"image_size": 64}``: that experiment is run first. Empty starts afresh."""
@@ -40,12 +46,25 @@ class ModelHyperparameters:
         require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
 
     @property
-    def weights_file(self) -> str | None:
-        """The file of weights that ``args`` names, None where there is none."""
-        weights = self.args.get("weights")
-        return str(weights) if names_a_file(weights) else None
+    def foreign_weights(self) -> tuple[str, ...]:
+        """Files and addresses that ``args`` names weights by, which are not the library's own."""
+        return tuple(dict.fromkeys(_weights_in(self.args)))
 
 
 def names_a_file(weights: object) -> bool:
     """Return whether ``weights`` of ``model_args`` are a path rather than the name that the library has for some."""
     return isinstance(weights, str) and (weights.endswith(WEIGHTS_SUFFIXES) or "/" in weights)
+
+
+def _weights_in(arguments: JsonValue, name: str = "") -> Iterator[str]:
+    """Yield what tells weights, however deep it is in ``arguments``, which are given as ``name``."""
+    if isinstance(arguments, Mapping):
+        for key, value in arguments.items():
+            yield from _weights_in(value, key)
+    elif isinstance(arguments, str):
+        tells_weights = name in _FOREIGN_KEYS or (name == "weights" and names_a_file(arguments))
+        if arguments and (tells_weights or arguments.endswith(WEIGHTS_SUFFIXES)):
+            yield arguments
+    elif isinstance(arguments, Sequence):
+        for value in arguments:
+            yield from _weights_in(value, name)

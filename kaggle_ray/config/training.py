@@ -32,6 +32,11 @@ class TrainingHyperparameters:
     seed: int = 0
     """Seed of all that is random: first weights, order, augmentation, dropout."""
 
+    @property
+    def inner_split(self) -> tuple[float, int] | None:
+        """What the rows depend on that ``epoch_rule`` inner holds out of the same fold; None where there are none."""
+        return (self.inner_share, self.seed) if self.epoch_rule == "inner" else None
+
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,15 @@ def read_weights(path: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ConfigError(f"model_args 'weights': {file}: expected tensors by name (a state_dict), got something else.")
     return state
+
+
+def digest_of_weights(path: str) -> str | None:
+    """Return the sha256 of a file of weights, None where there is no such file, as of an address."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ()) -> None:

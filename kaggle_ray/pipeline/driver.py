@@ -18,7 +18,7 @@ from kaggle_ray.pipeline.announce import announcing, announcing_stop, diary_of, 
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
-from kaggle_ray.pipeline.prepare import check_models, prepare
+from kaggle_ray.pipeline.prepare import check_models, check_proven, prepare, why_unproven
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
@@ -66,6 +66,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     started = time.monotonic()
     plan = make_plan(options)
     COMBINERS.check(options.ensemble)
+    check_proven(plan)
     if plan.is_fast_dev:
         start_anew(plan.run_dir)
     else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
@@ -96,7 +97,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
             admit_unproven=plan.options.admit_unproven,
         )
         if not pool.oof and plan.stop_at is None:
-            raise NothingToSubmitError(_why_nothing(pool, trials.results, baseline))
+            raise NothingToSubmitError(_why_nothing(plan, pool, trials.results, baseline))
         ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool, plan.folds, target) if ensemble else baseline
         refitted = _refit(plan, store, ensemble, pool, emit)
@@ -190,13 +191,10 @@ def _check_all_worked(results: Sequence[TrialResult]) -> None:
         raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
 
 
-def _why_nothing(pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
+def _why_nothing(plan: RunPlan, pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
     if pool.unproven:
-        return (
-            f"{len(pool.unproven)} experiments are complete, but their epoch was chosen on the rows that are scored "
-            f"(epoch_rule scored_fold): --admit-unproven submits them, without an honest score. "
-            f"The constant baseline is in {baseline}."
-        )
+        unproven = [experiment for experiment in plan.experiments if experiment.experiment_id in pool.unproven]
+        return f"nothing else is complete: {why_unproven(unproven)} The constant baseline is in {baseline}."
     reasons = sorted({result.error for result in results if result.error})
     return (
         f"no experiment is complete: {sum(result.status == 'failed' for result in results)} trials failed. "

@@ -46,7 +46,7 @@ class Content:
     parts: Mapping[str, JsonValue] = field(default_factory=dict)
     """What a person calls a part of it -> its digest, or the values that it consists of; see ``content_of``."""
     weights: Mapping[str, str | None] = field(default_factory=dict)
-    """Path of a file of pretrained weights -> its sha256; None where there is no such file."""
+    """File or address of pretrained weights -> its sha256; None where there is no such file."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Image or mask, relative to the data folder -> the first digits of its sha256."""
 
@@ -79,14 +79,14 @@ def _digest_of_experiment(
     hyperparameters: Hyperparameters, content: Content, *, digest_of_parent: Callable[[Hyperparameters, Content], str]
 ) -> str:
     parent, teacher = hyperparameters.parent, hyperparameters.teacher
-    weights_file = hyperparameters.model.weights_file
+    weights = [content.weights[name] for name in hyperparameters.model.foreign_weights]
     changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
     return short_digest(
         {
             "version": _VERSION,
             "content": content.parts,
             "hyperparameters": {name: changed[name] for name in changed.keys() - {"init_from", "distill_from"}},
-            "weights": None if weights_file is None else content.weights[weights_file],
+            "weights": weights[0] if len(weights) == 1 else weights or None,
             "parent": None if parent is None else digest_of_parent(parent, content),
             "teacher": None if teacher is None else experiment_id(teacher, content),
         }
@@ -153,7 +153,7 @@ def content_of(
         digests = content_digests([path for part in paths.values() for path in part], cache_dir)
     rest = iter(digests)
     of_parts = {part: [next(rest) for _ in paths[part]] for part in paths}
-    weights_files = sorted({file for each in hyperparameter_sets if (file := each.model.weights_file) is not None})
+    weights_files = sorted({file for each in hyperparameter_sets for file in each.model.foreign_weights})
     return Content(
         parts={
             "rows": short_digest([samples.train_ids.tolist(), samples.test_ids.tolist()]),

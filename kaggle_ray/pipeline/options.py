@@ -188,8 +188,8 @@ class OutputOptions(Options):
     """Way in which the experiments are weighted: greedy (Caruana's selection), mean, best (the best one alone), or one
     that the competition's file registers."""
     admit_unproven: bool = option(False)
-    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored; the ensemble then has no
-    honest score."""
+    """Let experiments into the ensemble whose epoch was chosen on the rows that are scored, or that start from files of
+    weights that are not declared trusted; the ensemble then has no honest score."""
     refit: bool = option(False)
     """Train what has weight in the ensemble once more, on all rows, for a second submission: refit.csv."""
     runs: str | Path = option("runs")

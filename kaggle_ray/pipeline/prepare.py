@@ -9,13 +9,14 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
+from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.earlier_runs import earlier_run
 from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import Experiment, JsonValue
 
 
 def check_models(plan: RunPlan) -> None:
@@ -61,6 +62,31 @@ def check_models(plan: RunPlan) -> None:
             checked.append(asked)
 
 
+def check_proven(plan: RunPlan) -> None:
+    """Raise NothingToSubmitError where no experiment can get an honest score, and none is admitted without one."""
+    unproven = _unproven(plan)
+    if len(unproven) == len(plan.experiments) and not plan.options.admit_unproven and plan.stop_at is None:
+        raise NothingToSubmitError(f"nothing would be submitted: {why_unproven(unproven)}")
+
+
+def why_unproven(experiments: Sequence[Experiment]) -> str:
+    """Return in two sentences why experiments have no honest score, and what to do about it."""
+    reasons = [parse_hyperparameters(each.hyperparameters, where=each.name).why_unproven for each in experiments]
+    named = dict.fromkeys(reason or "the rows that are scored had a say in its weights" for reason in reasons)
+    return (
+        f"{len(experiments)} experiments have no honest score: {'; '.join(named)}. "
+        f"--admit-unproven submits them, without an honest score."
+    )
+
+
+def _unproven(plan: RunPlan) -> list[Experiment]:
+    return [
+        experiment
+        for experiment in plan.experiments
+        if parse_hyperparameters(experiment.hyperparameters, where=experiment.name).why_unproven is not None
+    ]
+
+
 def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, list[RunWarned]]:
     """Return the run's store, with the run written down in it, and what a person should know of its data.
 
@@ -99,6 +125,8 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
+    if (unproven := _unproven(plan)) and not plan.options.admit_unproven:
+        warnings.append(RunWarned(topic="unproven", text=f"left out of the ensemble: {why_unproven(unproven)}"))
     return store, [*warnings, *_warnings_of_data(plan)]
 
 

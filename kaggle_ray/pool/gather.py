@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.pool.ledger import check_lineage, rows_in
 from kaggle_ray.pool.members import Member, MemberPart, alone, members_of
@@ -37,8 +38,8 @@ class Pool:
     of_seeds: Mapping[str, Rows] = field(default_factory=dict)
     """Experiment id -> (S, C) out-of-fold predictions of those that are in a mean over seeds, each by itself."""
     unproven: frozenset[str] = frozenset()
-    """Members, and experiments of ``of_seeds``, of which the scored rows had a say in the weights: they are in neither
-    unless they are admitted."""
+    """Complete experiments, and members made of them, of which the scored rows had, or may have had, a say in the
+    weights: they are in none of the above unless they are admitted."""
     missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Experiment id -> the folds that an incomplete experiment lacks."""
 
@@ -60,7 +61,7 @@ def gather(
         experiments: that may enter.
         test_ids: (T,) the rows to predict.
         greater_is_better: of the metric, where epochs are chosen by it.
-        admit_unproven: take members, too, whose weights the scored rows had a say in.
+        admit_unproven: take members, too, whose weights the scored rows had, or may have had, a say in.
 
     Raises:
         CorruptBlobError: a stored file is not the one that was committed.
@@ -76,7 +77,13 @@ def gather(
     oof: dict[str, Rows] = {}
     test: dict[str, Rows] = {}
     members = members_of(experiments, complete, greater_is_better=greater_is_better, forward=folds.forward)
-    unproven = frozenset(member.member_id for member in members if not _is_proven(store, complete, member))
+    unproven = {
+        experiment.experiment_id
+        for experiment in experiments
+        if experiment.experiment_id in complete
+        and not _is_proven(store, experiment, complete[experiment.experiment_id])
+    }
+    unproven |= {member.member_id for member in members if any(part.experiment_id in unproven for part in member.parts)}
     for member in members:
         if admit_unproven or member.member_id not in unproven:
             oof[member.member_id], test[member.member_id] = read_member(store, folds, member, test_ids)
@@ -94,7 +101,7 @@ def gather(
         test=test,
         members={member.member_id: member for member in members},
         of_seeds={single.member_id: read_member(store, folds, single, test_ids)[0] for single in singles},
-        unproven=unproven | {single.member_id for single in singles if not _is_proven(store, complete, single)},
+        unproven=frozenset(unproven),
         missing_folds=missing,
     )
 
@@ -150,9 +157,10 @@ def mean_of(parts: Sequence[Rows]) -> LazyRows:
     return LazyRows(parts[0].shape, read)
 
 
-def _is_proven(store: RunStore, results: Mapping[str, Sequence[TrialResult]], member: Member) -> bool:
-    lineages = [store.lineage(result) for part in member.parts for result in results[part.experiment_id]]
-    return all(lineage is not None and lineage.is_proven for lineage in lineages)
+def _is_proven(store: RunStore, experiment: Experiment, results: Sequence[TrialResult]) -> bool:
+    """Return whether neither what the experiment declares nor what its trials tell speaks against an honest score."""
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    return hyperparameters.why_unproven is None and all(store.lineage(result).is_proven for result in results)
 
 
 def missing_folds(store: RunStore, folds: Folds, experiment: Experiment) -> tuple[int, ...]:

@@ -132,9 +132,8 @@ def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:
 
 
 def _why_unproven(experiment: Experiment) -> str | None:
-    if experiment.hyperparameters["epoch_rule"] != "scored_fold":
-        return None
-    return "its epoch was chosen on the rows that are scored, so it has no honest score"
+    why = parse_hyperparameters(experiment.hyperparameters, where=experiment.name).why_unproven
+    return None if why is None else f"no honest score: {why}"
 
 
 def _near_duplicates(store: RunStore) -> dict[str, str]:

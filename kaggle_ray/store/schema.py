@@ -80,6 +80,7 @@ class _StoredLineage:
     epoch_rule: EpochRule
     is_proven: bool
     weights_digest: str
+    started_from: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
 
 def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
@@ -93,6 +94,7 @@ def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
         epoch_rule=lineage.epoch_rule,
         is_proven=lineage.is_proven,
         weights_digest=lineage.weights_digest,
+        started_from=dict(lineage.started_from),
     )
     return dataclasses.asdict(stored)
 
@@ -113,6 +115,7 @@ def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
         epoch_rule=stored.epoch_rule,
         is_proven=stored.is_proven,
         weights_digest=stored.weights_digest,
+        started_from=stored.started_from,
     )
 
 

@@ -58,7 +58,7 @@ def predict_only(
         data.samples.train_ids[trained.valid_rows], data.samples.test_ids, replace(lineage, parents=parents)
     )
     score = None
-    if valid is not None:  # of the trial's end, which came last
+    if valid is not None and lineage.is_proven:  # of the trial's end, which came last
         target = select_rows(data.target, trained.valid_rows)
         score = default_score(data.competition.metric, target, float_rows(valid))
     return attempt.commit(

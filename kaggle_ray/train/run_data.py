@@ -23,6 +23,7 @@ from kaggle_ray.errors import StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.unreadable import without_unreadable
+from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -41,6 +42,7 @@ class Parent:
     weights: Mapping[str, Tensor]
     trained_rows: BoolArray
     is_proven: bool
+    started_from: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,8 @@ class TrialData:
     """The trial whose weights it starts from; None where it starts afresh."""
     ancestors: tuple[Parent, ...]
     """The parent, and the teacher that it learns from: what they saw, its predictions depend on, too."""
+    started_from: Mapping[str, str | None]
+    """Weights that it or an ancestor starts from, as a lineage tells them."""
     num_decoded: int
     """Images that had to be decoded for it now."""
 
@@ -129,6 +133,10 @@ class RunData:
             test_rows=np.arange(len(self.samples.test_ids)),
             parent=parent,
             ancestors=tuple(ancestors),
+            started_from={
+                **{name: digest_of_weights(name) for name in hyperparameters.model.foreign_weights},
+                **{name: digest for ancestor in ancestors for name, digest in ancestor.started_from.items()},
+            },
             num_decoded=num_decoded,
         )
 
@@ -252,6 +260,7 @@ class RunData:
             weights=load(self._store.weights(result)),
             trained_rows=lineage.trained_rows,
             is_proven=lineage.is_proven,
+            started_from=lineage.started_from,
         )
 
     def _committed(self, trial: Trial) -> TrialResult:

@@ -182,7 +182,7 @@ class TrialRunner:
         )
 
     def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float | None:
-        """Write weights and predictions, and what they depend on; return the score of the fold's rows, if any."""
+        """Write weights, predictions and what they depend on; return the score of the fold's rows if it is honest."""
         trained_rows = fit.trained_rows.copy()
         for ancestor in data.ancestors:
             trained_rows |= ancestor.trained_rows
@@ -192,8 +192,9 @@ class TrialRunner:
             parents=tuple(dict.fromkeys(each for ancestor in data.ancestors for each in ancestor.experiment_ids)),
             epoch_rule=data.hyperparameters.training.epoch_rule,
             is_proven=trial.fold != FULL_DATA
-            and data.hyperparameters.training.epoch_rule != "scored_fold"
+            and data.hyperparameters.why_unproven is None
             and all(ancestor.is_proven for ancestor in data.ancestors),
+            started_from=data.started_from,
             weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
         )
         rows, samples = data.fit.valid_rows, self._data.samples
@@ -201,7 +202,7 @@ class TrialRunner:
             part: attempt.put_values(part, blocks, num_rows=num_rows) for part, num_rows, blocks in _predict(fit, data)
         }
         attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
-        if "valid" not in of_parts:
+        if not lineage.is_proven:
             return None
         return default_score(data.fit.metric, select_rows(data.fit.target, rows), float_rows(of_parts["valid"]))
 

@@ -79,7 +79,8 @@ def dogs(options: Options) -> Iterator[Row]:
         weights = with_names_of_timm(Path(options.weights), scratch / "lite0_of_timm.pth")
         base: dict[str, JsonValue] = {
             "model": "timm/tf_efficientnet_lite0", "model_args": {"weights": str(weights)}, "pretrained": True,
-            "head": {"pooling": "avg"}, "image_size": size, "batch_size": 32, "epochs": epochs, "lr": 1e-3,
+            "trust_weights": True, "head": {"pooling": "avg"}, "image_size": size, "batch_size": 32, "epochs": epochs,
+            "lr": 1e-3,
             "layer_decay": 0.8, "ema_decay": 0.98, "augment": "light", "tta": "hflip",
         }  # fmt: skip
         space = scratch / "lite0.py"

@@ -42,6 +42,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model", 18, "expected str, got 18"),
     ("model_args", "wide", "expected a dictionary, got 'wide'"),
     ("pretrained", "yes", "expected bool, got 'yes'"),
+    ("trust_weights", "mine.pth", "expected bool, got 'mine.pth'"),
     ("image_size", -1, "expected at least 0, got -1"),
     ("train_size", -1, "expected from 0 to image_size, got -1"),
     ("train_size", 65, "expected from 0 to image_size, got 65"),
@@ -225,6 +226,17 @@ def test_children_share_a_parent() -> None:
     assert [hyperparameters.optimizer.lr for hyperparameters in space.expand()] == [1e-2, 1e-3, 1e-4]
 
 
+@pytest.mark.parametrize(
+    "changed", [{"epoch_rule": "last"}, {"epoch_rule": "other_folds"}, {"inner_share": 0.2}, {"seed": 5}]
+)
+def test_a_parent_may_not_have_trained_on_the_rows_that_an_epoch_is_chosen_by(changed: dict[str, JsonValue]) -> None:
+    child: dict[str, JsonValue] = {"epoch_rule": "inner", "init_from": {"image_size": 32, **changed}}
+    with pytest.raises(ConfigError, match="would be chosen by rows that the experiment it starts from was trained on"):
+        SearchSpace(base=child).expand()
+    assert len(SearchSpace(base={**child, "init_from": {"image_size": 32}}).expand()) == 2
+    assert len(SearchSpace(base={"init_from": {"epoch_rule": "inner", **changed, "epochs": 3}}).expand()) == 2
+
+
 def test_init_from_is_checked() -> None:
     with pytest.raises(ConfigError, match="init_from: unknown hyperparameter 'image_sise'"):
         SearchSpace(base={"init_from": {"image_sise": 64}})
@@ -259,3 +271,46 @@ def test_seeds_that_the_space_has_already_are_not_run_twice() -> None:
 def test_no_seeds_are_an_error() -> None:
     with pytest.raises(ConfigError, match="--seeds 0: expected at least 1"):
         with_seeds(SearchSpace().expand(), 0)
+
+
+# What speaks against an honest score --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "foreign"),
+    [
+        ({}, ()),
+        ({"weights": "IMAGENET1K_V1", "width": 3, "blocks": [1, 2]}, ()),
+        ({"weights": "imagenet", "pretrained_cfg": "a1_in1k", "backbone": "timm/resnet18"}, ()),
+        ({"weights": "/kaggle/input/x/resnet50.pth"}, ("/kaggle/input/x/resnet50.pth",)),
+        ({"weights": "./mine"}, ("./mine",)),
+        ({"checkpoint_path": "mine.tar"}, ("mine.tar",)),
+        ({"pretrained_cfg_overlay": {"file": "w.bin", "num_classes": 2}}, ("w.bin",)),
+        (
+            {"pretrained_cfg": {"url": "https://x.org/w"}, "encoders": [{"hf_hub_id": "me/it"}]},
+            ("https://x.org/w", "me/it"),
+        ),
+        ({"start": "a.safetensors", "parts": ["b.pt", "b.pt"]}, ("a.safetensors", "b.pt")),
+    ],
+)
+def test_weights_that_are_not_the_librarys_own_are_untrusted_wherever_they_are_named(
+    arguments: dict[str, JsonValue], foreign: tuple[str, ...]
+) -> None:
+    hyperparameters = Hyperparameters(model_args=arguments, pretrained=True)
+    assert hyperparameters.model.foreign_weights == foreign
+    assert (hyperparameters.why_unproven is None) == (not foreign)
+    assert hyperparameters.replace(trust_weights=True).why_unproven is None
+
+
+def test_what_an_experiment_learns_from_speaks_against_its_score() -> None:
+    unproven: dict[str, JsonValue] = {"epoch_rule": "scored_fold", "epochs": 3}
+    for values in (
+        {"init_from": unproven},
+        {"distill_from": unproven},
+        {"init_from": {"epochs": 2, "init_from": unproven}},
+    ):
+        why = Hyperparameters(**values).why_unproven
+        assert why is not None
+        assert "of an experiment that it learns from: " in why
+        assert why.endswith("(epoch_rule scored_fold)")
+    assert Hyperparameters(init_from={"epochs": 3}, distill_from={"epochs": 4}).why_unproven is None

@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.errors import NothingToSubmitError, RunMismatchError
+from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.report.collect import board_of
-from kaggle_ray.reporters.events import EnsembleChosen, RunEnded
-from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.checkpoint import Cadence
@@ -79,56 +76,6 @@ def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path
         assert lineage.is_proven
         train_rows = result.plan.folds.train_rows(of_fold.trial.fold)
         assert 0.6 * len(train_rows) < lineage.trained_rows.sum() < 0.85 * len(train_rows)
-
-
-def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, toy_data: Path) -> None:
-    chosen = {**BASE, "epoch_rule": "scored_fold", "patience": 2, "epochs": 8}
-    with pytest.raises(NothingToSubmitError, match=r"--admit-unproven submits them, without an honest score"):
-        run(tmp_path, toy_data, chosen)
-    honest = run(tmp_path / "with", toy_data, chosen, BASE)
-    assert set(honest.ensemble.weights) == {honest.plan.experiments[1].experiment_id}  # type: ignore[union-attr]
-    rows = {row.name: row for row in honest.board.rows}
-    unproven = rows[honest.plan.experiments[0].name]
-    assert unproven.score is None
-    assert "chosen on the rows that are scored" in (unproven.error or "")
-    admitted = run(tmp_path, toy_data, chosen, admit_unproven=True)
-    assert admitted.submission.exists()
-    assert_no_honest_score(admitted)
-
-
-def assert_no_honest_score(result: RunResult) -> None:
-    """Look at each place that shows a score."""
-    store = RunStore(result.run_dir)
-    assert all(row.score is None for row in board_of(store).rows if row.kind != "baseline")
-    assert result.ensemble is not None
-    assert result.score is result.ensemble.score_honest is result.ensemble.optimism is None
-    shown = result.to_json()
-    assert shown["ensemble_score_honest"] is shown["best_score"] is None
-    for name in ("greedy", "mean"):
-        ensemble = store.ensemble(name)
-        assert ensemble is not None
-        assert ensemble["score_honest"] is None
-    submission = store.submission("submission")
-    assert submission is not None
-    assert submission["score_honest"] is None
-    events = [envelope.event for envelope in read_events(result.run_dir / "events.jsonl")]
-    assert [event.score_honest for event in events if isinstance(event, EnsembleChosen)] == [None]
-    (ended,) = [event for event in events if isinstance(event, RunEnded)]
-    assert all(row.score is None for row in ended.board if row.kind != "baseline")
-
-
-def test_a_seed_of_a_mean_that_is_unproven_gets_no_honest_score_of_its_own(tmp_path: Path, toy_data: Path) -> None:
-    chosen = {**BASE, "epoch_rule": "scored_fold", "epochs": 2}
-    result = run(tmp_path, toy_data, chosen, {**chosen, "seed": 1}, admit_unproven=True)
-    assert len(result.pool.of_seeds) == 2
-    assert set(result.pool.of_seeds) < result.pool.unproven
-    assert_no_honest_score(result)
-
-
-def test_a_child_of_what_is_unproven_is_unproven(tmp_path: Path, toy_data: Path) -> None:
-    child: dict[str, JsonValue] = {**BASE, "epochs": 2, "init_from": {"epoch_rule": "scored_fold", "epochs": 3}}
-    with pytest.raises(NothingToSubmitError, match="--admit-unproven"):
-        run(tmp_path, toy_data, child)
 
 
 def test_seeds_are_averaged_before_they_are_weighted(tmp_path: Path, toy_data: Path) -> None:
