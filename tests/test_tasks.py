@@ -68,6 +68,18 @@ def test_masks_are_predicted_tile_by_tile_as_they_are_whole(tmp_path: Path) -> N
     assert tiled.submission.read_bytes() != whole.submission.read_bytes() or honest == scores(whole)[0]
 
 
+@pytest.mark.parametrize(("task", "values"), [("table", {"mixup": 0.2}), ("views", {"mixup": 0.2, "cutmix": 0.2})])
+def test_a_sample_of_several_images_or_with_a_table_is_mixed_and_learnt(
+    task: ToyTask, values: dict[str, float], tmp_path: Path
+) -> None:
+    mixed, plain = ({**_base(task), "epochs": 15, **changes} for changes in (values, {}))
+    result = run_toy(task, tmp_path, experiments=[mixed, plain])
+    of_mixed, of_plain = (np.asarray(oof[:]) for oof in result.pool.oof.values())
+    honest, baseline = scores(result)
+    assert honest < baseline
+    assert not np.array_equal(of_mixed, of_plain)
+
+
 def test_a_metric_of_each_fold_is_the_mean_over_the_folds(tmp_path: Path) -> None:
     (tmp_path / "per_fold.py").write_text(
         "from dataclasses import replace\n"

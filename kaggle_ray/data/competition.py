@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,6 +112,8 @@ class Competition:
             raise ConfigError(
                 f"{self.name}: cells of kind {cells!r} need one head of task {' or '.join(fitting[cells])}."
             )
+        if cells == "tags":
+            _check_tags(self.classes, self.submission, where=self.name)
 
     @property
     def is_segmentation(self) -> bool:
@@ -138,6 +140,20 @@ class Competition:
         """C of a prediction."""
         num_outputs = sum(head.num_outputs for head in self.heads)
         return num_outputs if self.mask is None else num_outputs * self.mask.height * self.mask.width
+
+
+def _check_tags(names: Sequence[str], fmt: SubmissionFormat, *, where: str) -> None:
+    """Raise ConfigError for the first name that would not read back from a cell of several."""
+    for name in names:
+        cell = fmt.join_tags([name, name])
+        # Others may split at any white space, and leave out what is blank around a name.
+        loosely = [part.strip() for part in cell.split(fmt.separator.strip() or None)]
+        if not fmt.split_tags(cell) == loosely == [name, name]:
+            raise ConfigError(
+                f"{where}: the label {name!r} would not read back from a cell of tags, in which {fmt.separator!r} "
+                f"stands between the names. Rename it, or let SubmissionFormat(separator=...) be the one that the "
+                f"sample submission uses."
+            )
 
 
 def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:

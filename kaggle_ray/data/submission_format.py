@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,8 +30,9 @@ class SubmissionFormat:
     cells: CellKind = "probabilities"
     """``probabilities`` and ``numbers``: a number per column; where the metric scores a decided answer, that answer: 0
     or 1 of a class or label, or a grade. ``label``: the name of the most probable class; ``tags``: the names of the
-    decided labels, separated by spaces; ``rle``: a mask as run lengths, of each class but the background where there
-    are several."""
+    decided labels; ``rle``: a mask as run lengths, of each class but the background where there are several."""
+    separator: str = " "
+    """What stands between the names in cells of kind tags; no name may contain it."""
     pixel_order: PixelOrder = "rows"
     """Whether the run lengths of cells of kind rle count pixels along rows or down columns."""
     sample_file: str = "sample_submission.csv"
@@ -40,8 +42,18 @@ class SubmissionFormat:
         """Check the kind, and that words have one column."""
         if self.cells not in get_args(CellKind):
             raise ConfigError(f"submission: there are no cells {self.cells!r}{suggest(self.cells, get_args(CellKind))}")
+        if not self.separator:
+            raise ConfigError("submission: expected a separator of tags, got an empty one.")
         if self.cells in ("label", "tags") and len(self.columns) != 1:
             raise ConfigError(f"submission: cells of kind {self.cells!r} have 1 column, got {len(self.columns)}.")
+
+    def join_tags(self, names: Iterable[str]) -> str:
+        """Return the cell of several names."""
+        return self.separator.join(names)
+
+    def split_tags(self, cell: str) -> list[str]:
+        """Return the names in a cell of several, to the letter."""
+        return cell.split(self.separator) if cell else []
 
     @property
     def header(self) -> tuple[str, ...]:

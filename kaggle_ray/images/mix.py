@@ -2,7 +2,7 @@
 
 What is mixed with what is drawn for the whole batch; a process that computes a part of the batch applies its part.
 
-Shape suffixes: N samples, C channels, K outputs per pixel, H height, W width.
+Shape suffixes: N samples, C channels, K outputs per pixel, H height, W width, M samples that were read, D columns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import IntArray
 
 
@@ -59,32 +60,54 @@ def draw_mix(mixup_alpha: float, cutmix_alpha: float, num_samples: int, generato
     )  # fmt: skip
 
 
-def mix_batch(images_NCHW: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+def check_mix(cutmix_alpha: float, *, has_table: bool) -> None:
+    """Raise ConfigError where samples with a table would be cut: a cut has a share of an image, and none of a row."""
+    if cutmix_alpha and has_table:
+        raise ConfigError(
+            f"hyperparameter 'cutmix': expected 0 for images that come with a table, got {cutmix_alpha:g}: a part of a "
+            f"table's row cannot be pasted as a part of an image can. Use mixup, which mixes both by one share."
+        )
+
+
+def mix_batch(images: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
     """Return the first N samples, mixed with their partners among all that were read, and their targets.
 
+    A sample's several images are mixed by the same share, or cut in the same place.
+
     Args:
-        images_NCHW: N samples, or more where partners were read beside them.
-        targets: (N or more, ...) float, soft targets or masks.
+        images: (M, C, H, W), or (M, V, C, H, W) of V views: N samples, or more where partners were read beside them.
+        targets: (M, ...) float, soft targets or masks.
         mix: of N samples.
 
     Sources: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. Yun et al., "CutMix: regularization
     strategy to train strong classifiers with localizable features", ICCV 2019.
     """
     num = len(mix.partners)
-    partners = torch.from_numpy(mix.partners).to(images_NCHW.device, non_blocking=True)
-    own, others = images_NCHW[:num], images_NCHW[partners]
+    partners = torch.from_numpy(mix.partners).to(images.device, non_blocking=True)
+    own, others = images[:num], images[partners]
     own_targets, other_targets = targets[:num], targets[partners]
     if mix.kind == "mixup":
         return torch.lerp(others, own, mix.kept), torch.lerp(other_targets, own_targets, mix.kept)
-    height, width = images_NCHW.shape[2:]
+    height, width = images.shape[-2:]
     extent = math.sqrt(1 - mix.kept)
     rows, columns = _interval(mix.row, extent, height), _interval(mix.column, extent, width)
-    images = _pasted(own, others, rows, columns)
+    mixed = _pasted(own, others, rows, columns)
     if targets.ndim == 4:
-        assert targets.shape[2:] == images_NCHW.shape[2:], f"masks {targets.shape} of images {images_NCHW.shape}"
-        return images, _pasted(own_targets, other_targets, rows, columns)
+        assert targets.shape[2:] == images.shape[-2:], f"masks {targets.shape} of images {images.shape}"
+        return mixed, _pasted(own_targets, other_targets, rows, columns)
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return images, torch.lerp(other_targets, own_targets, 1 - pasted)
+    return mixed, torch.lerp(other_targets, own_targets, 1 - pasted)
+
+
+def mix_table(table_MD: Tensor, mix: Mix) -> Tensor:
+    """Return (N, D) the table's rows of the first N samples, mixed with their partners' as the images are.
+
+    A value that is missing (NaN) stays missing, and one whose partner's is missing stays as it is: so mixing changes
+    nothing of how many are missing.
+    """
+    assert mix.kind == "mixup", "a table is never cut: see check_mix"
+    own, others = table_MD[: len(mix.partners)], table_MD[torch.from_numpy(mix.partners).to(table_MD.device)]
+    return torch.where(others.isnan(), own, torch.lerp(others, own, mix.kept))
 
 
 def _interval(centre: float, extent: float, side: int) -> slice:
@@ -93,7 +116,8 @@ def _interval(centre: float, extent: float, side: int) -> slice:
     return slice(max(start, 0), min(stop, side))
 
 
-def _pasted(own_NCHW: Tensor, others_NCHW: Tensor, rows: slice, columns: slice) -> Tensor:
-    pasted = own_NCHW.clone()
-    pasted[:, :, rows, columns] = others_NCHW[:, :, rows, columns]
+def _pasted(own: Tensor, others: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Return (..., H, W) ``own`` with a rectangle of ``others``."""
+    pasted = own.clone()
+    pasted[..., rows, columns] = others[..., rows, columns]
     return pasted

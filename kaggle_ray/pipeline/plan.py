@@ -26,7 +26,7 @@ from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
-from kaggle_ray.pipeline.split import split_rows
+from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
@@ -145,6 +145,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     split = only_ids = None
     if options.fast_dev:
         split = split_rows(competition, samples, None, find=False)
+        check_split(competition, split, hyperparameter_sets)
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
     unreadable = _unreadable(options, competition, samples, data_dir, started)
@@ -156,6 +157,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     )
     if split is None:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
+        check_split(competition, split, hyperparameter_sets)
     else:
         split = dataclasses.replace(split, samples=samples, folds=folds_of(split.folds, samples))
         hyperparameter_sets = one_epoch_of(hyperparameter_sets, split.folds)

@@ -28,6 +28,7 @@ def check_models(plan: RunPlan) -> None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.pipeline.applicable import check_applicable
     from kaggle_ray.train.constraints import make_constraint
     from kaggle_ray.train.losses import check_distillation, check_loss
 
@@ -42,6 +43,7 @@ def check_models(plan: RunPlan) -> None:
     checked: list[tuple[object, ...]] = []
     for experiment in plan.experiments:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        check_applicable(hyperparameters, plan.competition.heads, has_table=table is not None)
         check_recipe(hyperparameters.images.augment)
         check_distillation(plan.competition.heads, hyperparameters.loss)
         check_loss(hyperparameters.loss.name, hyperparameters.loss.args, plan.competition.heads)

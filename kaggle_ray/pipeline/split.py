@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.duplicate_groups import NearDuplicates
+from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.scorable import InnerSplit, check_scorable
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
 from kaggle_ray.store.run import RunStore
@@ -49,6 +52,21 @@ def split_rows(competition: Competition, samples: Samples, started: RunStore | N
     samples = samples.without_train_ids(near_duplicates.left_out)
     folds = folds_from_csv(saved, competition.folds, samples, expected_digest=record.folds_digest)
     return Split(samples=samples, folds=folds, near_duplicates=near_duplicates)
+
+
+def check_split(competition: Competition, split: Split, hyperparameter_sets: Sequence[Hyperparameters]) -> None:
+    """Raise FoldsError where a metric cannot score a fold, or an experiment's inner split: see ``check_scorable``."""
+    check_scorable(
+        competition,
+        split.samples,
+        split.folds,
+        groups=merged_groups(split.near_duplicates, split.samples),
+        inner_splits={
+            InnerSplit(share=each.training.inner_share, seed=each.training.seed)
+            for each in hyperparameter_sets
+            if each.training.epoch_rule == "inner"
+        },
+    )
 
 
 def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Split:

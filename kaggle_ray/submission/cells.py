@@ -15,7 +15,7 @@ import numpy as np
 
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.data.head import place_heads
-from kaggle_ray.data.submission_format import PixelOrder
+from kaggle_ray.data.submission_format import PixelOrder, SubmissionFormat
 from kaggle_ray.decide import Decision, default_decision
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.submission.answers import Answer, answers_of
@@ -110,18 +110,19 @@ class LabelCells:
 
 @dataclass(frozen=True, slots=True)
 class TagCells:
-    """The names of the labels that are there, a space between two of them."""
+    """The names of the labels that are there, the format's separator between two of them."""
 
     labels: tuple[str, ...]
+    fmt: SubmissionFormat
 
     def write(self, answer: Answer) -> tuple[Cell, ...]:
         """Return the names of the labels that are 1."""
         is_there = (answer > 0.5).tolist()
-        return (" ".join(name for name, chosen in zip(self.labels, is_there, strict=True) if chosen),)
+        return (self.fmt.join_tags(name for name, chosen in zip(self.labels, is_there, strict=True) if chosen),)
 
     def read(self, cells: Sequence[str]) -> FloatArray:
         """Return (C,) 1 for the named labels."""
-        names = cells[0].split(" ") if cells[0] else []
+        names = self.fmt.split_tags(cells[0])
         _check_names(names, self.labels)
         return np.array([name in names for name in self.labels], dtype=np.float32)
 
@@ -159,7 +160,7 @@ def cells_of(competition: Competition) -> Cells:
     if fmt.cells == "label":
         return LabelCells(classes, num_columns=competition.num_columns)
     if fmt.cells == "tags":
-        return TagCells(classes)
+        return TagCells(classes, fmt)
     if fmt.cells == "rle":
         assert competition.mask is not None, "run lengths are of masks"
         return MaskCells(competition.mask, num_classes=len(fmt.columns), order=fmt.pixel_order)
@@ -197,4 +198,4 @@ def _check_names(names: Sequence[str], classes: Sequence[str]) -> None:
         raise CellError(f"a class is there twice: {' '.join(names[:20])}", column=0)
 
 
-_: Cells = TagCells(())
+_: Cells = LabelCells((), num_columns=1)

@@ -24,7 +24,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, sample_keys, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
-from kaggle_ray.images.mix import Mix, draw_mix, mix_batch
+from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.process import derive_seed
@@ -76,7 +76,7 @@ class EpochBatches(Dataset[Batch]):
         """Draw the epoch's order; with no use for images none is read.
 
         Raises:
-            ConfigError: a batch has fewer rows than there are processes and pieces.
+            ConfigError: a batch has fewer rows than there are processes and pieces, or a table would be cut.
         """
         self._data = data
         self._hyperparameters = hyperparameters
@@ -95,8 +95,8 @@ class EpochBatches(Dataset[Batch]):
                 f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
                 f"{hyperparameters.training.accumulate} pieces each. Use a larger batch_size, or fewer of them."
             )
-        is_asked_for = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
-        self._mixes = is_asked_for and data.inputs.table is None and data.inputs.num_views == 1
+        check_mix(hyperparameters.images.cutmix, has_table=data.inputs.table is not None)
+        self._mixes = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
 
     def __len__(self) -> int:
         """Return the number of this process's pieces."""
@@ -177,7 +177,8 @@ class Finisher:
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the loss's targets.
 
-        Beside soft targets stand the columns of what a teacher says, where there is one: they are mixed alike.
+        All that belongs to a sample is mixed alike: its images, its row of the table, its soft targets, and beside
+        these the columns of what a teacher says, where there is one.
         """
         images_NCHW = to_float(to_device(batch.pixels, self._device))
         if recolors(self._recipe):
@@ -187,10 +188,12 @@ class Finisher:
         targets = targets_of(to_device(batch.target, self._device))
         if batch.teacher is not None:
             targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
+        images = split_views(images_NCHW, self._inputs.num_views)
+        table_ND = table_of(self._inputs.table, batch.read_rows, self._device)
         if batch.mix is not None:
-            images_NCHW, targets = mix_batch(images_NCHW, targets, batch.mix)
-        table_ND = table_of(self._inputs.table, batch.rows, self._device)
-        return split_views(images_NCHW, self._inputs.num_views), table_ND, targets
+            images, targets = mix_batch(images, targets, batch.mix)
+            table_ND = None if table_ND is None else mix_table(table_ND, batch.mix)
+        return images, table_ND, targets
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

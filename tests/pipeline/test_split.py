@@ -147,3 +147,37 @@ def test_show_has_a_sheet_of_each_kind_of_near_duplicates(data: Path, tmp_path: 
         "near-duplicates-left-out",
     }
     assert "1 test rows have a near-duplicate in train" in html
+
+
+@pytest.mark.parametrize("fast_dev", [False, True])
+def test_a_label_that_a_fold_lacks_is_told_before_anything_is_written(tmp_path: Path, fast_dev: bool) -> None:
+    (tmp_path / "rare.py").write_text(
+        """
+import dataclasses
+
+from kaggle_ray import FoldScheme, SubmissionFormat, metric_by_name
+from kaggle_ray.testing.tasks import toy_of
+
+toy = toy_of("multilabel")
+
+
+def read(folder):
+    samples = toy.read(folder)
+    target = samples.target.copy()
+    target[:, 1] = 0
+    target[:3, 1] = 1
+    return dataclasses.replace(samples, target=target)
+
+
+COMPETITION = dataclasses.replace(
+    toy, read=read, heads=(dataclasses.replace(toy.heads[0], metric=metric_by_name("auc")),),
+    folds=FoldScheme(kind="multilabel", num_folds=5),
+)
+"""
+    )
+    with pytest.raises(FoldsError, match=r"the label 'striped' \(of all 64 scored rows 3 do\)\. Use at most 3 folds"):
+        kaggle_ray.run(
+            tmp_path / "rare.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[],
+            fast_dev=fast_dev,
+        )  # fmt: skip
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,47 @@
+"""Hyperparameters that could change nothing of an experiment: refused by name before it is trained without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.head import Head
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.images.mix import check_mix
+from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS
+
+
+def check_applicable(hyperparameters: Hyperparameters, heads: Sequence[Head], *, has_table: bool) -> None:
+    """Raise ConfigError for a hyperparameter that is set and has nothing to act on.
+
+    What a hyperparameter's own help says of when it plays no part, such as ``freeze_epochs`` without pretrained
+    weights, is no error: experiments of a grid may share it.
+
+    Args:
+        hyperparameters: of one experiment.
+        heads: of the competition.
+        has_table: whether numbers come with the images.
+    """
+    images, loss, model = hyperparameters.images, hyperparameters.loss, hyperparameters.model
+    check_mix(images.cutmix, has_table=has_table)
+    if images.tile and heads[0].task != "segmentation":
+        raise ConfigError(
+            f"hyperparameter 'tile': expected 0 for a task without masks, got {images.tile}: only masks are predicted "
+            f"tile by tile."
+        )
+    if loss.label_smoothing and all(head.task == "regression" for head in heads):
+        raise ConfigError(
+            f"hyperparameter 'label_smoothing': expected 0 where only numbers are predicted, got "
+            f"{loss.label_smoothing:g}: there are no classes to share a target with."
+        )
+    if loss.label_smoothing and loss.name == "lovasz":
+        raise ConfigError(
+            f"hyperparameter 'label_smoothing': expected 0 for the loss lovasz, got {loss.label_smoothing:g}: "
+            f"it rounds every target to the likelier class."
+        )
+    is_ours = any(model.name in known for known in (MODELS, SEGMENTERS, TABLE_MODELS))
+    if model.args.get("weights") is not None and not model.pretrained and not is_ours:
+        raise ConfigError(
+            f"model_args 'weights': {model.args['weights']} would not be loaded, as pretrained is false. "
+            f"Set pretrained to true, or leave the weights out."
+        )

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import kaggle_ray
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.head import Head
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.metrics import LOG_LOSS, RMSE
+from kaggle_ray.pipeline.applicable import check_applicable
+from kaggle_ray.testing.tasks import toy_of
+from kaggle_ray.testing.toy import TINY
+from kaggle_ray.types import JsonValue
+
+KIND = Head(name="kind", task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
+AGE = Head(name="age", task="regression", metric=RMSE)
+(MASKS,) = toy_of("masks").heads
+
+
+def check(heads: tuple[Head, ...], *, has_table: bool = False, **values: JsonValue) -> None:
+    check_applicable(Hyperparameters(**values), heads, has_table=has_table)
+
+
+@pytest.mark.parametrize(
+    ("heads", "has_table", "values", "message"),
+    [
+        ((KIND,), True, {"cutmix": 1.0}, "'cutmix': expected 0 for images that come with a table, got 1"),
+        ((KIND,), True, {"cutmix": 0.2, "mixup": 0.2}, "Use mixup, which mixes both by one share"),
+        ((MASKS,), True, {"cutmix": 1.0}, "'cutmix': expected 0 for images that come with a table"),
+        ((KIND,), False, {"tile": 64}, "'tile': expected 0 for a task without masks, got 64"),
+        ((AGE,), False, {"label_smoothing": 0.1}, "'label_smoothing': expected 0 where only numbers are predicted"),
+        ((MASKS,), False, {"loss": "lovasz", "label_smoothing": 0.1}, "expected 0 for the loss lovasz"),
+        ((KIND,), False, {"model_args": {"weights": "mine.pth"}}, "would not be loaded, as pretrained is false"),
+        (
+            (KIND,), False, {"model": "timm/resnet18", "model_args": {"weights": "mine.pth"}}, "Set pretrained to true",
+        ),
+    ],
+)  # fmt: skip
+def test_what_could_change_nothing_is_refused_by_name(
+    heads: tuple[Head, ...], has_table: bool, values: dict[str, JsonValue], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(heads, has_table=has_table, **values)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("heads", "has_table", "values"),
+    [
+        ((KIND,), True, {"mixup": 0.4}),
+        ((KIND,), False, {"cutmix": 1.0, "mixup": 0.4, "label_smoothing": 0.1}),
+        ((KIND, AGE), True, {"mixup": 0.4, "label_smoothing": 0.1}),
+        ((MASKS,), True, {"tile": 64, "label_smoothing": 0.1, "mixup": 0.4}),
+        ((KIND,), False, {"pretrained": True, "model_args": {"weights": "mine.pth"}}),
+        ((KIND,), False, {"model": "small_resnet", "model_args": {"weights": "of my own model"}}),
+    ],
+)
+def test_what_has_something_to_act_on_is_taken(
+    heads: tuple[Head, ...], has_table: bool, values: dict[str, JsonValue]
+) -> None:
+    check(heads, has_table=has_table, **values)
+
+
+@pytest.mark.parametrize("fast_dev", [False, True])
+def test_a_run_that_would_cut_a_table_trains_nothing(tmp_path: Path, fast_dev: bool) -> None:
+    (tmp_path / "toy.py").write_text('from kaggle_ray.testing.tasks import toy_of\nCOMPETITION = toy_of("table")\n')
+    with pytest.raises(kaggle_ray.KaggleRayError, match="hyperparameter 'cutmix': expected 0"):
+        kaggle_ray.run(
+            tmp_path / "toy.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[],
+            experiments=[{**TINY, "cutmix": 1.0}], fast_dev=fast_dev,
+        )  # fmt: skip
+    assert not list((tmp_path / "runs").glob("**/result.json"))
