@@ -62,6 +62,7 @@ def report_of(store: RunStore) -> ReportData:
     board = board_of(store)
     experiments = store.experiments()
     chosen = chosen_ensemble(store)
+    results = {experiment.name: _results(store, experiment, record.num_folds) for experiment in experiments}
     return ReportData(
         competition=record.competition,
         run_id=record.run_id,
@@ -70,10 +71,10 @@ def report_of(store: RunStore) -> ReportData:
         greater_is_better=record.greater_is_better,
         board=board,
         histories={
-            experiment.name: [
-                result.history if result else () for result in _results(store, experiment, record.num_folds)
-            ]
-            for experiment in experiments
+            name: [result.history if result else () for result in of_folds] for name, of_folds in results.items()
+        },
+        fold_scores={
+            name: [result.score if result else None for result in of_folds] for name, of_folds in results.items()
         },
         confusion=np.array(chosen.confusion, dtype=np.int64) if chosen and chosen.confusion else None,
         class_names=record.classes,

@@ -96,16 +96,20 @@ def learning_curves(
     return {"data": data, "layout": layout}
 
 
-def fold_scores(histories: Mapping[str, Folds], mark_of: Mapping[str, Mark], *, metric: str) -> Figure:
+def fold_scores(scores: Mapping[str, Sequence[float | None]], mark_of: Mapping[str, Mark], *, metric: str) -> Figure:
     """Return a figure with one row per experiment, best on top: a mark per fold and a bar at the mean of all folds.
 
-    A fold with fewer epochs than the experiment's longest did not finish and is left out, and with it the mean.
+    Args:
+        scores: Experiment name -> per fold its score; one that has none is left out, and with it the mean.
+        mark_of: Experiment name -> its mark.
+        metric: Name of the x axis.
     """
-    names = [name for name in mark_of if name in histories]
+    names = [name for name in mark_of if name in scores]
     data: list[dict[str, Any]] = []
     for row, name in enumerate(names):
         mark = mark_of[name]
-        finite = _final_scores(histories[name])
+        known = ((fold, score) for fold, score in enumerate(scores[name]) if score is not None)
+        finite = {fold: score for fold, score in known if math.isfinite(score)}
         data.append(
             {
                 "type": "scatter",
@@ -117,7 +121,7 @@ def fold_scores(histories: Mapping[str, Folds], mark_of: Mapping[str, Mark], *, 
                 "hovertemplate": f"{escape(name)}<br>fold %{{customdata}}: %{{x:.5f}}<extra></extra>",
             }
         )
-        if not finite or len(finite) < len(histories[name]):
+        if not finite or len(finite) < len(scores[name]):
             continue
         data.append(
             {
@@ -228,13 +232,6 @@ def _curves_of(
             "<br>%{customdata[0]} to %{customdata[1]} over %{customdata[2]} folds<extra></extra>"
         ),
     }
-
-
-def _final_scores(folds: Folds) -> dict[int, float]:
-    """Return fold -> its finite last-epoch score, of the folds that trained as long as the longest."""
-    num_epochs = max((len(epochs) for epochs in folds), default=0)
-    finals = {fold: epochs[-1].score for fold, epochs in enumerate(folds) if epochs and len(epochs) == num_epochs}
-    return {fold: score for fold, score in finals.items() if math.isfinite(score)}
 
 
 def _finite_by_epoch(folds: Folds, quantity: Quantity) -> dict[int, list[float]]:

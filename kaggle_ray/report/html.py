@@ -42,6 +42,8 @@ class ReportData:
     board: Board
     histories: Mapping[str, Folds]
     """Experiment name -> per fold its epochs; an empty fold has not been trained."""
+    fold_scores: Mapping[str, Sequence[float | None]]
+    """Experiment name -> per fold the score of what its trial predicts; None where it is not finished."""
     confusion: IntArray | None
     """(C, C) counts of the out-of-fold ensemble; rows are the truth. None where the task has no classes."""
     class_names: Sequence[str]
@@ -83,7 +85,7 @@ def _figures(data: ReportData, mark_of: Mapping[str, Mark]) -> dict[str, Figure]
             data.histories, mark_of, solid="valid_loss", dashed="train_loss", title="loss"
         )
         figures["score"] = learning_curves(data.histories, mark_of, solid="score", dashed=None, title=data.metric_name)
-        figures["fold-scores"] = fold_scores(data.histories, mark_of, metric=data.metric_name)
+        figures["fold-scores"] = fold_scores(data.fold_scores, mark_of, metric=data.metric_name)
     if data.confusion is not None:
         figures["confusion"] = confusion_heatmap(data.confusion, data.class_names)
     return figures
@@ -190,8 +192,9 @@ def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
     )
     return section(
         "Learning curves",
-        '<p class="hint">Solid: mean over the folds on their validation rows. Band: from the lowest fold to the'
-        " highest. Dashed: training loss, with augmentation. Tap a name to show or hide it.</p>"
+        '<p class="hint">Solid: mean over the folds on their validation rows, predicted as the epoch was trained,'
+        " without test-time augmentation; the loss is the task's plain one. Band: from the lowest fold to the highest."
+        " Dashed: what training minimises, with augmentation. Tap a name to show or hide it.</p>"
         f'<div class="chips">{picks}{chips}</div>'
         '<div class="pair"><div class="plot" id="loss"></div><div class="plot" id="score"></div></div>',
     )
@@ -202,8 +205,11 @@ def _fold_scores_section(data: ReportData) -> str:
         return ""
     return section(
         "Scores by fold",
-        '<p class="hint">One mark per finished fold, at its last epoch; the bar is their mean where all folds are'
-        ' done.</p><div class="plot" id="fold-scores"></div>',
+        '<p class="hint">One mark per finished fold: the score of what its trial predicts, with test-time augmentation,'
+        " by the rule that needs no fitting; the bar is their mean where all folds are done. The leaderboard scores the"
+        " same predictions by rules that are fitted on other folds, and all rows at once where the metric is pooled;"
+        " with epoch_rule other_folds, those of each fold's chosen epoch.</p>"
+        '<div class="plot" id="fold-scores"></div>',
     )
 
 

@@ -16,6 +16,8 @@ from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.types import EpochMetrics, JsonValue
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+TTA_GAIN = 0.01
+"""How much better the final predictions are than the last epoch's."""
 MODELS = ["resnet18", "convnext-atto", "wide-cnn", "efficientnet-b0", "vit-tiny", "mixer-s"]
 
 
@@ -87,6 +89,10 @@ def demo_report(num_experiments: int = 6, *, num_folds: int = 5, seed: int = 0) 
         greater_is_better=False,
         board=Board(metric="log_loss", greater_is_better=False, rows=tuple(rows)),
         histories=histories,
+        fold_scores={
+            name: [fold[-1].score - TTA_GAIN if len(fold) == max(map(len, folds)) else None for fold in folds]
+            for name, folds in histories.items()
+        },
         confusion=confusion.astype(np.int64),
         class_names=CLASSES,
         experiments=experiments,
@@ -212,6 +218,7 @@ def test_every_text_is_escaped() -> None:
         metric_name=evil,
         board=Board(metric=evil, greater_is_better=False, rows=(row,)),
         histories={evil: next(iter(data.histories.values()))},
+        fold_scores={evil: next(iter(data.fold_scores.values()))},
         class_names=[evil, *CLASSES[1:]],
         experiments={evil: {evil: evil}, "other": {evil: 1}},
         facts={evil: evil},
@@ -239,6 +246,16 @@ def test_losses_that_are_not_numbers_are_left_out_of_the_curves() -> None:
     broken = [[dataclasses.replace(metrics, valid_loss=math.nan) for metrics in folds[0]], *folds[1:]]
     figures = Page(render_report(dataclasses.replace(data, histories={name: broken}))).figures
     assert figures["loss"]["data"][2]["customdata"][0][2] == len(folds) - 1
+
+
+def test_scores_by_fold_are_those_of_the_final_predictions_and_not_of_the_last_epoch() -> None:
+    data = demo_report(1)
+    ((name, scores),) = data.fold_scores.items()
+    marks_of_folds, mean = Page(render_report(data)).figures["fold-scores"]["data"]
+    assert marks_of_folds["x"] == scores
+    assert scores != [fold[-1].score for fold in data.histories[name]]
+    assert mean["x"] == [pytest.approx(np.mean([score for score in scores if score is not None]))]
+    assert "with test-time augmentation" in render_report(data)
 
 
 def test_unfinished_fold_has_no_score_and_its_experiment_no_mean() -> None:
@@ -307,6 +324,7 @@ def test_run_in_which_nothing_succeeded_has_a_report() -> None:
         demo_report(1),
         board=Board(metric="log_loss", greater_is_better=False),
         histories={},
+        fold_scores={},
         confusion=None,
         class_names=[],
         experiments={},
@@ -328,7 +346,8 @@ def test_one_experiments_hyperparameters_are_listed_without_a_comparison() -> No
 def test_long_names_that_differ_at_their_end_are_told_apart_on_an_axis() -> None:
     data = demo_report(2)
     longer = {f"small_resnet blocks=[1, 1, 1] {name}": folds for name, folds in data.histories.items()}
-    figures = Page(render_report(dataclasses.replace(data, histories=longer))).figures
+    scores = dict(zip(longer, data.fold_scores.values(), strict=True))
+    figures = Page(render_report(dataclasses.replace(data, histories=longer, fold_scores=scores))).figures
     labels = figures["fold-scores"]["layout"]["yaxis"]["ticktext"]
     assert len(set(labels)) == 2
     assert max(map(len, labels)) <= 28
@@ -337,5 +356,6 @@ def test_long_names_that_differ_at_their_end_are_told_apart_on_an_axis() -> None
 def test_experiment_without_an_epoch_is_no_gap_in_the_figures() -> None:
     data = demo_report(2)
     with_empty = {**data.histories, "never-started": [[], []]}
-    figures = Page(render_report(dataclasses.replace(data, histories=with_empty))).figures
+    scores = {**data.fold_scores, "never-started": [None, None]}
+    figures = Page(render_report(dataclasses.replace(data, histories=with_empty, fold_scores=scores))).figures
     assert "never-started" in figures["fold-scores"]["layout"]["yaxis"]["ticktext"]
