@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import urlparse
 
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
+from kaggle_ray.cache.seal import Seal, seal_of, unbroken
 from kaggle_ray.data.staging_source import RemoteFile, Source
-from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
 from kaggle_ray.progress import counted
-from kaggle_ray.types import JsonValue
+from kaggle_ray.typed_json import from_json, parse_json
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _MANIFEST = "manifest.json"
 _FILES = "files"
 _NUM_THREADS = 16
 _NUM_TRIES = 3
+_NUM_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,14 +42,29 @@ class StagedData:
     """Keeps a copy from being evicted for as long as this is kept; None of a plain folder."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Note:
+    """What is known of a file that was copied."""
+
+    num_bytes: int
+    stamp: str
+    """Stamp of the file at the source; see ``RemoteFile``."""
+    seal: Seal
+    """Seal of the copy."""
+
+    def is_of(self, file: RemoteFile) -> bool:
+        """Return whether the source still has the file that was copied."""
+        return (self.num_bytes, self.stamp) == (file.num_bytes, file.stamp)
+
+
 def stage_data(uri: str | Path, *, cache_dir: Path, budget_bytes: int | None = None) -> StagedData:
     """Return a folder of this machine with the files of ``uri``.
 
     A plain folder is returned as it is. From ``file://`` (a shared disk) and ``s3://bucket/prefix`` files are copied
     once to ``cache_dir``, by one process while the others wait; a copy that was cut short goes on where it was. What
-    has changed at the source since is copied again. The manifest is written last: its existence means that the copy is
-    whole. A copy is an entry of the cache: before it begins, what is unused makes room for it, and it is not evicted
-    while a process keeps what is returned.
+    has changed since, at the source or here, is copied again. The manifest is written last: its existence means that
+    the copy is whole. A copy is an entry of the cache: before it begins, what is unused makes room for it; and it is
+    not evicted while a process keeps what is returned.
 
     Args:
         uri: a folder, or where to copy from.
@@ -101,7 +125,7 @@ class SharedFolder:
             RemoteFile(
                 name=path.relative_to(self._folder).as_posix(),
                 num_bytes=(status := path.stat()).st_size,
-                stamp=str(status.st_mtime_ns),
+                stamp=f"{status.st_mtime_ns} {status.st_ctime_ns}",  # cp --preserve and archives set the first
             )
             for path in found
         ]
@@ -121,7 +145,11 @@ def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str
     for path in [path for path in target.rglob("*") if path.is_file()]:
         if path.relative_to(target).as_posix() not in wanted:
             path.unlink()
-    missing = [file for file in files if not _is_there(file, target, known.get(file.name))]
+    kept = {file.name: note for file in files if (note := _unbroken(file, target, known.get(file.name)))}
+    missing = [file for file in files if file.name not in kept]
+    if spoilt := [file.name for file in missing if file.name in known and known[file.name].is_of(file)]:
+        names = ", ".join(spoilt[:_NUM_NAMED])
+        logger.warning("%s: %d files here are not what was copied, and are copied again: %s", uri, len(spoilt), names)
     description = Description(
         source=uri,
         content="files",
@@ -132,21 +160,21 @@ def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str
     if missing or held.description() != description:
         num_new = sum(file.num_bytes for file in missing)
         reserve(held, description, num_new_bytes=num_new, budget_bytes=budget_bytes)
-    if not missing and (folder / _MANIFEST).exists():
+    if not missing and kept == known and (folder / _MANIFEST).exists():
         return
     (folder / _MANIFEST).unlink(missing_ok=True)
     target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         copied = pool.map(lambda file: (file.name, _copy(source, file, target, folder, uri)), missing)
         notes = dict(counted("staging files", copied, num_total=len(missing)))
-    manifest = {name: notes.get(name) or known[name] for name in wanted}
+    manifest = {name: asdict(notes.get(name) or kept[name]) for name in wanted}
     partial = folder / f"{_MANIFEST}.partial"
     partial.write_text(json.dumps(manifest))
     partial.replace(folder / _MANIFEST)
     shutil.rmtree(folder / "notes", ignore_errors=True)
 
 
-def _copy(source: Source, file: RemoteFile, target: Path, folder: Path, uri: str) -> dict[str, JsonValue]:
+def _copy(source: Source, file: RemoteFile, target: Path, folder: Path, uri: str) -> _Note:
     """Copy one file under a temporary name, verify and rename it, and note its digest; a corrupt one is tried again."""
     path = target / file.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,36 +189,38 @@ def _copy(source: Source, file: RemoteFile, target: Path, folder: Path, uri: str
         except DataError as error:
             if attempt == _NUM_TRIES:
                 raise DataError(f"{error} Tried {_NUM_TRIES} times. Run the same command to go on.") from error
-    note: dict[str, JsonValue] = {"num_bytes": file.num_bytes, "stamp": file.stamp, "sha256": _sha256(partial)}
     partial.replace(path)
+    note = _Note(num_bytes=file.num_bytes, stamp=file.stamp, seal=seal_of(path))
     notes = folder / "notes"
     notes.mkdir(exist_ok=True)
-    (notes / partial.name).write_text(json.dumps({"name": file.name, **note}))
+    (notes / partial.name).write_text(json.dumps({file.name: asdict(note)}))
     return note
 
 
-def _read_notes(folder: Path) -> dict[str, dict[str, JsonValue]]:
-    """Return what is known of files that were copied: by the last whole copy, and by one that was cut short."""
-    known: dict[str, dict[str, JsonValue]] = {}
-    if (folder / _MANIFEST).exists():
-        known |= json.loads((folder / _MANIFEST).read_text())
+def _read_notes(folder: Path) -> dict[str, _Note]:
+    """Return what is known of files that were copied: by the last whole copy, and by one that was cut short.
+
+    What cannot be read is not known: it was cut short while it was written, was damaged, or is another version's.
+    """
+    known: dict[str, _Note] = {}
+    with suppress(FileNotFoundError, JsonShapeError):
+        known |= _read(dict[str, _Note], folder / _MANIFEST)
     for path in (folder / "notes").glob("*"):
-        try:
-            note = json.loads(path.read_text())
-        except ValueError:  # cut short while it was written: the file is copied again
-            continue
-        known[note.pop("name")] = note
+        with suppress(JsonShapeError):
+            known |= _read(dict[str, _Note], path)
     return known
 
 
-def _is_there(file: RemoteFile, target: Path, note: dict[str, JsonValue] | None) -> bool:
-    path = target / file.name
-    return (
-        note is not None
-        and (note["num_bytes"], note["stamp"]) == (file.num_bytes, file.stamp)
-        and path.is_file()
-        and path.stat().st_size == file.num_bytes
-    )
+def _read(kind: type[T], path: Path) -> T:
+    return from_json(kind, parse_json(path.read_bytes(), where=str(path)), where=str(path))
+
+
+def _unbroken(file: RemoteFile, target: Path, note: _Note | None) -> _Note | None:
+    """Return what is known of a copy that is as it was, None of one that has to be made anew."""
+    if note is None or not note.is_of(file):
+        return None
+    seal = unbroken(target / file.name, note.seal)
+    return None if seal is None else replace(note, seal=seal)
 
 
 def _check_names(files: Sequence[RemoteFile], uri: str) -> None:

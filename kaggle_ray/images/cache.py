@@ -18,6 +18,7 @@ import numpy as np
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
+from kaggle_ray.cache.seal import read_seal, seal_of, unbroken, write_seal
 from kaggle_ray.errors import DataError, NoRoomError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.fingerprints import content_digests
@@ -26,8 +27,8 @@ from kaggle_ray.types import IntArray
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3
-_PIXELS_FILE = "pixels.npy"
+_FORMAT = 4
+_PIXELS_FILE, _SEAL_FILE = "pixels.npy", "seal.json"
 _NUM_NAMED = 5
 
 
@@ -115,8 +116,9 @@ def open_images(
     """Return the images of ``paths`` in their order, decoding those that no process of this machine has decoded yet.
 
     An entry's name is a digest over the contents of its files and its layout. It is built under a lock, by a thread per
-    core, in a temporary file that is renamed when it is whole. Where it has no room even without everything that is
-    unused, the images are decoded on the fly, with a warning.
+    core, in a temporary file that is renamed when it is whole, and sealed: one that is not any more what was decoded is
+    decoded anew. Where it has no room even without everything that is unused, the images are decoded on the fly, with a
+    warning.
 
     Args:
         paths: (N,) files.
@@ -158,7 +160,7 @@ def _open(
     entry = held.folder / _PIXELS_FILE
     num_built = 0
     with held.filling():
-        if not entry.exists():
+        if not _is_intact(entry):
             first = _decode_first(paths, layout)
             try:
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
@@ -167,6 +169,8 @@ def _open(
                 return Images(rows_of_pixels=rows_of_pixels, pixels=None, paths=paths, layout=layout)
             try:
                 _build(paths, layout, first, entry)
+                _check_unchanged(paths, digests, cache_dir)
+                write_seal(entry.with_name(_SEAL_FILE), seal_of(entry))
             except BaseException:
                 held.discard()
                 raise
@@ -176,13 +180,27 @@ def _open(
     return Images(rows_of_pixels=rows_of_pixels, pixels=pixels, num_built=num_built, held=held)
 
 
+def _is_intact(entry: Path) -> bool:
+    """Return whether the pixels are there, and are those that were decoded; what is left of others is removed."""
+    seal_file = entry.with_name(_SEAL_FILE)
+    if (seal := read_seal(seal_file)) is not None:
+        if (unbroken_seal := unbroken(entry, seal)) is not None:
+            if unbroken_seal != seal:
+                write_seal(seal_file, unbroken_seal)
+            return True
+        logger.warning("%s: is not what was decoded, and is decoded anew.", entry)
+    seal_file.unlink(missing_ok=True)
+    entry.unlink(missing_ok=True)  # whoever maps it keeps its pages
+    return False
+
+
 def _describe(paths: Sequence[Path], layout: Layout, num_bytes: int) -> Description:
     return Description(
         source=str(paths[0].parent),
         content=layout.kind,
         num_files=len(paths),
         num_bytes=num_bytes,
-        last_file=_PIXELS_FILE,
+        last_file=_SEAL_FILE,
         sides=(layout.height, layout.width),
     )
 
@@ -196,6 +214,18 @@ def _build(paths: Sequence[Path], layout: Layout, first: Pixels, entry: Path) ->
     _decode_all(paths, layout, into=pixels)
     pixels.flush()
     building.rename(entry)
+
+
+def _check_unchanged(paths: Sequence[Path], digests: Sequence[str], cache_dir: Path) -> None:
+    """Raise DataError where a file was written over while it was decoded: its pixels are nobody knows which."""
+    now = content_digests(paths, cache_dir)
+    changed = [str(path) for path, before, after in zip(paths, digests, now, strict=True) if before != after]
+    if changed:
+        names = ", ".join(changed[:_NUM_NAMED])
+        raise DataError(
+            f"{len(changed)} of {len(paths)} images changed while they were decoded: {names}. Run the same "
+            f"command again when they stay as they are."
+        )
 
 
 def _claim_blocks(file: Path) -> None:

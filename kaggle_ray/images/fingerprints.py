@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
 import stat
@@ -12,8 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from kaggle_ray.cache.seal import file_stamp
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.threads import map_in_threads
+
+logger = logging.getLogger(__name__)
 
 _FILE = "fingerprints.sqlite"
 _WAIT_S = 120
@@ -24,17 +28,11 @@ _NUM_NAMED = 5
 
 
 class Stamp(NamedTuple):
-    """What changes whenever a file does, without a look into it.
-
-    Length and ``modified`` can be the same of other content: ``cp --preserve``, ``touch -r`` and archives set the time.
-    ``changed`` is the file system's own and cannot be set; ``inode`` tells a file that took another's place.
-    """
+    """What changes whenever a file does, without a look into it: where it is, and its ``FileStamp``."""
 
     path: str
     size: int
-    """Size in bytes."""
     modified: int
-    """Time of the last change of the content, in nanoseconds, as are all times."""
     changed: int
     inode: int
 
@@ -46,6 +44,19 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
         DataError: files are missing; the first few are named.
     """
     stamps = _stamps(paths)
+    try:
+        known = _digests_of(stamps, cache_dir)
+    except sqlite3.OperationalError:  # it is locked, or its disk is full
+        raise
+    except sqlite3.DatabaseError as error:
+        logger.warning("%s: %s: it is made anew, and the files are read once more.", cache_dir / _FILE, error)
+        (cache_dir / _FILE).unlink()
+        known = _digests_of(stamps, cache_dir)
+    return [known[stamp] for stamp in stamps]
+
+
+def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> dict[Stamp, str]:
+    """Return the digests that are known, and those of the files that had to be read."""
     with closing(_connect(cache_dir)) as connection:
         known, stale = _known(connection, stamps)
         new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
@@ -59,7 +70,7 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
                     [(*stamp, known[stamp], now) for stamp in [*new, *stale]],
                 )
                 connection.execute("DELETE FROM files WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
-    return [known[stamp] for stamp in stamps]
+    return known
 
 
 def forget(cache_dir: Path) -> None:
@@ -120,16 +131,11 @@ def _stamp_of(name: str, real_folders: dict[str, str]) -> Stamp:
     if stat.S_ISLNK(status.st_mode):
         name = os.path.realpath(name)
         status = os.stat(name)
-        return _stamp(name, status)
+        return Stamp(name, *file_stamp(status))
     folder, file = os.path.split(name)
     if folder not in real_folders:
         real_folders[folder] = os.path.realpath(folder)
-    return _stamp(os.path.join(real_folders[folder], file), status)
-
-
-def _stamp(path: str, status: os.stat_result) -> Stamp:
-    inode = status.st_ino % 2**63  # SQLite has signed integers, and network file systems have inodes beyond them
-    return Stamp(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode)
+    return Stamp(os.path.join(real_folders[folder], file), *file_stamp(status))
 
 
 def _digest_of(stamp: Stamp) -> str:

@@ -48,11 +48,13 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, channe
 
 
 def _placeholder_image(cache_dir: Path, *, channels: int) -> Path:
-    """Return an even grey image that stands in for a test image that does not decode; written where absent."""
+    """Return an even grey image that stands in for a test image that does not decode; written where it is not there."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     path = cache_dir / f"placeholder-{channels}.png"
-    if not path.exists():
+    grey = np.full((_SIZE, _SIZE, channels), _GREY, dtype=np.uint8)
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.exists() else None
+    if found is None or found.size != grey.size or (found != _GREY).any():
         partial = path.with_suffix(f".{os.getpid()}.png")
-        cv2.imwrite(str(partial), np.full((_SIZE, _SIZE, channels), _GREY, dtype=np.uint8))
+        cv2.imwrite(str(partial), grey)
         partial.replace(path)
     return path

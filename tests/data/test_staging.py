@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from kaggle_ray.cache import seal
 from kaggle_ray.data import staging
 from kaggle_ray.data.s3 import etag_of
 from kaggle_ray.data.staging import SharedFolder, stage_data
@@ -107,6 +109,61 @@ def test_a_file_that_was_lost_here_is_copied_again(shared: Path, cache: Path, fe
     fetched.clear()
     assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
     assert fetched == ["train.csv"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_copy_that_was_damaged_here_is_copied_again_and_named(
+    shared: Path, cache: Path, fetched: list[str], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
+    status = (folder / name).stat()
+    (folder / name).write_bytes(bytes([FILES[name][0] ^ 1]) + FILES[name][1:])
+    os.utime(folder / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    fetched.clear()
+    for _ in range(2):
+        assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
+    assert fetched == [name]
+    assert f"1 files here are not what was copied, and are copied again: {name}" in caplog.text
+
+
+def test_a_copy_that_was_only_touched_is_read_once_and_not_copied_again(
+    shared: Path, cache: Path, fetched: list[str]
+) -> None:
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
+    (folder / "train.csv").touch()
+    fetched.clear()
+    read: list[Path] = []
+    digest_of = seal._digest_of
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest_of(path)
+
+    with patch.object(seal, "_digest_of", counted):
+        for _ in range(2):
+            stage_data(shared.as_uri(), cache_dir=cache)
+    assert (fetched, read) == ([], [folder / "train.csv"])
+
+
+def test_a_file_of_the_same_length_and_time_at_the_source_is_copied_again(
+    shared: Path, cache: Path, fetched: list[str]
+) -> None:
+    stage_data(shared.as_uri(), cache_dir=cache)
+    status = (shared / "train.csv").stat()
+    (shared / "train.csv").write_bytes(b"id,label\n1,dog\n")
+    os.utime(shared / "train.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    fetched.clear()
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
+    assert (fetched, (folder / "train.csv").read_bytes()) == (["train.csv"], b"id,label\n1,dog\n")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"train.csv": {"num_bytes": 5}}'])
+def test_a_manifest_that_cannot_be_read_tells_nothing(shared: Path, cache: Path, fetched: list[str], text: str) -> None:
+    folder = stage_data(shared.as_uri(), cache_dir=cache).folder
+    (folder.parent / "manifest.json").write_text(text)
+    fetched.clear()
+    assert contents(stage_data(shared.as_uri(), cache_dir=cache).folder) == FILES
+    assert sorted(fetched) == sorted(FILES)
 
 
 def test_what_arrives_corrupt_is_tried_again(shared: Path, cache: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import cv2
@@ -136,12 +138,96 @@ def test_a_file_that_was_only_touched_is_not_decoded_anew(folder: Path, paths: l
 
 def test_unchanged_files_are_not_even_read_again(folder: Path, paths: list[Path]) -> None:
     opened(paths, folder)
+
+    def read_images() -> list[Path]:
+        return [path for (path,), _ in read.call_args_list if path in paths]
+
     with patch.object(Path, "read_bytes", autospec=True, side_effect=Path.read_bytes) as read:
         assert opened(paths, folder).num_decoded == 0
-        assert not read.called
+        assert read_images() == []
         os.utime(paths[0], ns=(0, 0))
         opened(paths, folder)
-        assert [call.args[0] for call in read.call_args_list] == [paths[0]]
+        assert read_images() == [paths[0]]
+
+
+def pixels_file(folder: Path) -> Path:
+    (path,) = folder.glob("images/*/pixels.npy")
+    return path
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda data: data[:128] + bytes(len(data) - 128), lambda data: bytes(len(data)), lambda data: data[:-1],
+     lambda data: b"", lambda data: b"\x00" + data[1:]],
+    ids=["a flipped bit", "zeros", "zeros with the header", "a lost end", "empty", "a damaged header"],
+)  # fmt: skip
+def test_pixels_that_are_not_those_that_were_decoded_are_decoded_anew(
+    folder: Path, paths: list[Path], damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    good = everything(opened(paths, folder))
+    path, status = pixels_file(folder), pixels_file(folder).stat()
+    path.write_bytes(damage(path.read_bytes()))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = opened(paths, folder)
+    assert again.num_decoded == len(paths)
+    assert np.array_equal(everything(again), good)
+    assert "pixels.npy: is not what was decoded, and is decoded anew." in caplog.text
+    assert opened(paths, folder).num_decoded == 0
+
+
+def test_pixels_that_were_written_through_a_memory_map_are_decoded_anew(folder: Path, paths: list[Path]) -> None:
+    good = everything(opened(paths, folder))
+    np.load(pixels_file(folder), mmap_mode="r+")[0] += 1
+    again = opened(paths, folder)
+    assert again.num_decoded == len(paths)
+    assert np.array_equal(everything(again), good)
+
+
+def test_whoever_has_pixels_open_keeps_what_it_opened_while_others_decode_anew(folder: Path, paths: list[Path]) -> None:
+    first = opened(paths, folder)
+    path = pixels_file(folder)
+    damaged = flipped(path.read_bytes())
+    path.unlink()
+    path.write_bytes(damaged)
+    assert np.array_equal(everything(opened(paths, folder)), everything(first))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["gone", "no JSON"])
+def test_pixels_without_a_seal_are_decoded_anew(
+    folder: Path, paths: list[Path], damage: Callable[[Path], object]
+) -> None:
+    good = everything(opened(paths, folder))
+    damage(pixels_file(folder).with_name("seal.json"))
+    again = opened(paths, folder)
+    assert again.num_decoded == len(paths)
+    assert np.array_equal(everything(again), good)
+
+
+def test_a_cache_that_was_copied_to_another_disk_is_decoded_no_more(
+    folder: Path, paths: list[Path], tmp_path: Path
+) -> None:
+    opened(paths, folder)
+    shutil.copytree(folder, tmp_path / "other")
+    for _ in range(2):
+        assert opened(paths, tmp_path / "other").num_decoded == 0
+
+
+def test_images_that_change_while_they_are_decoded_are_named_and_not_kept(folder: Path, paths: list[Path]) -> None:
+    def decode_and_change(path: Path, *args: int, **options: Any) -> Pixels:
+        pixels = decode_image(path, *args, **options)
+        if path == paths[2]:
+            cv2.imwrite(str(path), np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
+        return pixels
+
+    message = rf"1 of 6 images changed while they were decoded: {paths[2]}\. Run"
+    with patch.object(cache, "decode_image", decode_and_change), pytest.raises(DataError, match=message):
+        opened(paths, folder)
+    assert not list_entries(folder)
+    assert np.array_equal(everything(opened(paths, folder)), np.stack([decoded(path) for path in paths]))
 
 
 def test_missing_files_are_named(folder: Path, paths: list[Path]) -> None:
@@ -273,4 +359,4 @@ def test_what_a_killed_process_built_is_not_taken_for_whole_and_is_cleared_away(
     images = opened(paths, folder)
     assert images.num_decoded == 6
     assert np.array_equal(everything(images), np.stack([decoded(path) for path in paths]))
-    assert [file.name for file in folder.glob("images/*/*")] == ["pixels.npy"]
+    assert sorted(file.name for file in folder.glob("images/*/*")) == ["pixels.npy", "seal.json"]

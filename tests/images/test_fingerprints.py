@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
@@ -88,3 +89,17 @@ def test_what_an_earlier_version_knew_of_files_is_forgotten(paths: list[Path], t
     assert len(content_digests(paths, tmp_path)) == 3
     with closing(sqlite3.connect(tmp_path / "fingerprints.sqlite")) as connection:
         assert connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall() == [("files",)]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: bytes(len(data)), lambda data: data[: len(data) // 2], lambda _: b"no"]
+)
+def test_what_was_damaged_is_made_anew(
+    paths: list[Path], tmp_path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = content_digests(paths, tmp_path)
+    database = tmp_path / "fingerprints.sqlite"
+    database.write_bytes(damage(database.read_bytes()))
+    assert content_digests(paths, tmp_path) == before
+    assert "fingerprints.sqlite: " in caplog.text
+    assert known(tmp_path).keys() == {path.name for path in paths}
