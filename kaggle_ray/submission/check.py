@@ -43,7 +43,8 @@ def check_submission(
             )
     problems = [answer for answer in _answers_or_problems(path, competition) if isinstance(answer, str)]
     if problems:
-        raise SubmissionError(f"{problems[0]}; {len(problems)} rows are like that.")
+        others = f"; {len(problems)} rows are like that" if len(problems) > 1 else ""
+        raise SubmissionError(f"{problems[0]}{others}.")
 
 
 def read_answers(path: Path, competition: Competition) -> Iterator[Answer]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.data.submission_format import PixelOrder
-from kaggle_ray.submission.numerals import parse_whole
+from kaggle_ray.submission.numerals import parse_whole, shown
 from kaggle_ray.types import BoolArray
 
 
@@ -34,15 +34,16 @@ def decode_rle(text: str, height: int, width: int, order: PixelOrder) -> BoolArr
     """
     numbers = np.array([parse_whole(word) for word in text.split(" ")] if text else [], dtype=np.int64)
     if len(numbers) % 2:
-        raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers")
+        raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers: {shown(text)}")
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths
-    if (lengths < 1).any() or (starts[1:] < ends[:-1]).any():
-        raise ValueError("run lengths: expected ascending runs of at least 1 pixel that do not overlap")
-    if len(starts) and (starts[0] < 0 or ends[-1] > height * width):
+    is_wrong = (lengths < 1) | (starts < np.concatenate([[0], ends[:-1]])) | (ends > height * width)
+    if is_wrong.any():
+        run = int(is_wrong.argmax())
+        got = " ".join(map(str, numbers[max(0, 2 * run - 2) : 2 * run + 2].tolist()))
         raise ValueError(
-            f"run lengths: expected pixels 1..{height * width} of a mask of {height} x {width}, "
-            f"got {starts[0] + 1}..{ends[-1]}"
+            f"run lengths: expected ascending runs of at least 1 pixel that do not overlap, of the pixels "
+            f"1..{height * width} of a mask of {height} x {width}, got {got}"
         )
     steps = np.zeros(height * width + 1, dtype=np.int8)
     steps[starts] += 1
