@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kaggle_ray.decide import Decision
+from kaggle_ray.decide import Decision, default_decision
 from kaggle_ray.ensemble.combiner import COMBINERS, Fitted
+from kaggle_ray.metrics import Metric
 from kaggle_ray.pool.members import Member
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.typed_json import from_json
@@ -72,9 +73,13 @@ class SavedEnsemble:
         value: Mapping[str, JsonValue] = {"weights": self.weights} if self.fitted is None else self.fitted
         return COMBINERS[self.method]().from_json(value)
 
-    def decide(self) -> Decision:
-        """Return the rule that turns its predictions into answers."""
-        return Decision.from_json(self.decision)
+    def decide(self, metric: Metric, num_columns: int) -> Decision:
+        """Return the rule that turns its predictions into answers.
+
+        Where none was kept, it is the metric's own: a run may be of before rules that are not fitted had names.
+        """
+        decision = Decision.from_json(self.decision)
+        return default_decision(metric, num_columns) if decision.kind == "none" else decision
 
 
 def saved_ensembles(store: RunStore) -> tuple[SavedEnsemble, ...]:

@@ -21,7 +21,6 @@ from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.decide import default_decision
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
@@ -90,9 +89,7 @@ def predict_new(options: PredictOptions) -> Path:
             for member in ensemble.weighted_members
         }
         blended = ensemble.combine().predict(predictions)
-        decision = ensemble.decide()
-        if decision.kind == "none":  # recorded before the rules that are not fitted had names
-            decision = default_decision(competition.metric, competition.num_columns)
+        decision = ensemble.decide(competition.metric, competition.num_columns)
         with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))
 
