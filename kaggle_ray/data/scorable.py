@@ -5,8 +5,9 @@ Shape legend: N rows, A answers that a row can have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -46,8 +47,9 @@ def check_scorable(
     *,
     groups: StrArray | None,
     inner_splits: Set[InnerSplit] = frozenset(),
+    fitted_on: Mapping[str, IntArray] = MappingProxyType({}),
 ) -> None:
-    """Raise FoldsError for the first fold, or inner split, whose rows some head's metric cannot score.
+    """Raise FoldsError for the first fold, inner split or other rows that some head's metric cannot score.
 
     Each is scored by perfect predictions: where these fail, as AUC does without a row of a label, so does any model
     after hours. A metric that fails on all rows as well is not looked at here, nor one that is the mean of its rows.
@@ -58,9 +60,13 @@ def check_scorable(
         folds: of these rows.
         groups: (N,) rows that an inner split keeps together; None is none.
         inner_splits: of the experiments that choose an epoch by one.
+        fitted_on: name -> positions of rows other than a fold's by whose score weights or rules are fitted.
     """
     scored = folds.scored_rows()
-    scored_together = list(_scored_together(competition, samples, folds, groups, inner_splits))
+    scored_together = [
+        *_scored_together(competition, samples, folds, groups, inner_splits),
+        *(_ScoredTogether(name=name, rows=rows) for name, rows in fitted_on.items()),
+    ]
     for place in place_heads(competition.heads):
         head = place.head
         if head.task == "segmentation" or head.metric.mean_over_rows:

@@ -95,7 +95,7 @@ def nested_score(
         forward: whether folds follow each other in time.
     """
     assert fold_of_scored.min() >= 0, "only scored rows belong here"
-    part_of = _parts(fold_of_scored, target, forward)
+    part_of = parts_of(fold_of_scored, target, forward=forward)
     by_part: dict[int, Blend] = {}
     for part in np.unique(part_of).tolist():
         seen = part_of < part if forward else part_of != part
@@ -116,7 +116,7 @@ def nested_score(
     )
 
 
-def _parts(fold_of: FoldOf, target: Rows, forward: bool) -> IntArray:
+def parts_of(fold_of: FoldOf, target: Rows, *, forward: bool) -> IntArray:
     """Return (N,) the part of each row: its fold, or of a holdout one that it is dealt to, classes evenly.
 
     A holdout in the order of time stays one part, as none of its rows may learn from another.

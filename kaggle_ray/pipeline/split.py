@@ -14,10 +14,11 @@ from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.scorable import InnerSplit, check_scorable
+from kaggle_ray.ensemble.nested import parts_of
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Folds
+from kaggle_ray.types import Folds, IntArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,8 @@ def split_rows(competition: Competition, samples: Samples, started: RunStore | N
 
 
 def check_split(competition: Competition, split: Split, hyperparameter_sets: Sequence[Hyperparameters]) -> None:
-    """Raise FoldsError where a metric cannot score a fold, or an experiment's inner split: see ``check_scorable``."""
+    """Raise FoldsError where a metric cannot score what trials and ensemble will ask it to: see ``check_scorable``."""
+    fits_by_metric = len(hyperparameter_sets) > 1 or competition.metric.decision != "none"
     check_scorable(
         competition,
         split.samples,
@@ -66,7 +68,18 @@ def check_split(competition: Competition, split: Split, hyperparameter_sets: Seq
             for each in hyperparameter_sets
             if each.training.epoch_rule == "inner"
         },
+        fitted_on=_parts_of_holdout(split) if fits_by_metric else {},
     )
+
+
+def _parts_of_holdout(split: Split) -> dict[str, IntArray]:
+    """Return the rows of a holdout that an ensemble is fitted on to score the others; other folds are whole there."""
+    folds, scored = split.folds, split.folds.scored_rows()
+    if folds.num_folds > 1:
+        return {}
+    part_of = parts_of(folds.fold_of[scored], split.samples.target[scored], forward=folds.forward)
+    parts = np.unique(part_of).tolist() if not folds.forward else []
+    return {f"the holdout without part {part} of {len(parts)}": scored[part_of != part] for part in parts}
 
 
 def _new_folds(competition: Competition, samples: Samples, *, find: bool) -> Split:

@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 
 import kaggle_ray
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.folds import FoldScheme, folds_with
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.ensemble.nested import parts_of
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images import duplicate_rows
+from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.pipeline import split
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.split import split_rows
@@ -24,6 +28,8 @@ from kaggle_ray.store.schema import SCHEMA_VERSION
 from kaggle_ray.testing import toy
 from kaggle_ray.testing.planted import made_up_photograph, write_near_duplicate
 from kaggle_ray.testing.recorder import Recorder
+from kaggle_ray.testing.samples import samples_of
+from kaggle_ray.testing.tasks import toy_of
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN
 
 NEAR_DUPLICATES = {"a001": "a000", "a013": "a000", "a021": "a020", "b002": "a030"}
@@ -181,3 +187,25 @@ COMPETITION = dataclasses.replace(
             fast_dev=fast_dev,
         )  # fmt: skip
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("num_experiments", "is_refused"), [(1, False), (2, True)])
+def test_a_holdout_has_each_label_in_more_than_one_of_the_parts_that_weights_are_fitted_without(
+    num_experiments: int, is_refused: bool
+) -> None:
+    labels = toy_of("multilabel")
+    head = dataclasses.replace(labels.heads[0], metric=metric_by_name("auc"))
+    scheme = FoldScheme(kind="multilabel", holdout=True)
+    competition = dataclasses.replace(labels, heads=(head,), folds=scheme)
+    fold_of = np.where(np.arange(100) < 20, 0, -1).astype(np.int8)
+    target = np.tile(np.array([[0, 0], [1, 0]]), (50, 1))
+    in_one_part = np.flatnonzero(parts_of(fold_of[:20], target[:20], forward=False) == 3)[:2]
+    target[in_one_part, 1] = 1
+    samples = samples_of(np.array([f"a{row:02}" for row in range(100)]), target, test_ids=np.array(["t"]))
+    holdout = split.Split(samples=samples, folds=folds_with(scheme, samples, fold_of))
+    experiments = [Hyperparameters(seed=seed) for seed in range(num_experiments)]
+    if not is_refused:
+        split.check_split(competition, holdout, experiments)
+        return
+    with pytest.raises(FoldsError, match=r"the holdout without part 3 of 5: .* none of them has the label 'striped'"):
+        split.check_split(competition, holdout, experiments)
