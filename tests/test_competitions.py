@@ -10,7 +10,7 @@ from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.pipeline.experiments import make_experiments
-from kaggle_ray.pipeline.identity import Content
+from kaggle_ray.train.content import Content
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"

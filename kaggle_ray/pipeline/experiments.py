@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
-from kaggle_ray.pipeline.identity import Content, experiment_id, training_id
+from kaggle_ray.pipeline.identity import experiment_id, training_id
+from kaggle_ray.train.content import Content
 from kaggle_ray.types import Experiment, JsonValue
 
 

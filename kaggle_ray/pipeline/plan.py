@@ -24,12 +24,13 @@ from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
-from kaggle_ray.pipeline.identity import Content, content_of, identity_of, run_id
+from kaggle_ray.pipeline.identity import identity_of, run_id
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
+from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Experiment, Folds, JsonValue
 

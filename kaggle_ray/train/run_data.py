@@ -19,13 +19,14 @@ from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
-from kaggle_ray.errors import StoreError
+from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
@@ -95,6 +96,7 @@ class RunData:
         self._store = store
         self._cache_dir = default_cache_dir()
         self._opened: dict[tuple[int, int], _OpenedImages] = {}
+        self._content: Content | None = None
 
     def of_trial(self, trial: Trial) -> TrialData:
         """Return what ``trial`` is made of; the fold plan is in the order of the competition's samples.
@@ -247,9 +249,38 @@ class RunData:
             return self._opened[sides], 0
         of_run = (self.competition, self.samples, sides, self._cache_dir)
         opened = _OpenedImages(train=train_inputs(*of_run), test=test_inputs(*of_run), masks=open_masks(*of_run))
+        self._check_content()  # after it was opened: what is read from now on is what is looked at here
         self._opened[sides] = opened
         images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]
         return opened, sum(each.num_decoded for each in images)
+
+    def _check_content(self) -> None:
+        """Raise DataError where what this process has loaded is not what the run was begun on.
+
+        Rows and code are looked at once, with the first images: what becomes of their files later does no harm.
+        """
+        folder = {"data_dir": self._staged.folder, "cache_dir": self._cache_dir}
+        if self._content is None:
+            experiments = self._store.experiments()
+            self._content = content_of(
+                self.competition,
+                self._context.competition_file,
+                self.samples,
+                self.folds,
+                self._near_duplicates,
+                [parse_hyperparameters(each.hyperparameters, where=each.name) for each in experiments],
+                **folder,
+            )
+        else:
+            self._content = self._content.with_files_of(self.samples, **folder)
+        record = self._store.record()
+        assert record is not None, "the folds were read from it"
+        identity = replace(record.identity, content=self._content.to_json())
+        if found := self._store.changes_to(identity, self._content.files):
+            raise DataError(
+                f"{self._context.run_dir}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
+                f"Restore it, or stop the run; the same command then begins a new one on what there is now."
+            )
 
     def _inherited(self, trial: Trial, experiment_id: str) -> Parent:
         """Return what the trial takes from the same fold of another experiment."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from kaggle_ray.config import SearchSpace, with_seeds
 from kaggle_ray.pipeline.experiments import make_experiments
-from kaggle_ray.pipeline.identity import Content
+from kaggle_ray.train.content import Content
 from kaggle_ray.types import JsonValue
 
 values_of_experiments = st.fixed_dictionaries(

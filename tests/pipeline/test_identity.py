@@ -21,7 +21,7 @@ from kaggle_ray.config.part import flat_values
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.experiments import make_experiments
-from kaggle_ray.pipeline.identity import Content, described, differing, experiment_id, training_id
+from kaggle_ray.pipeline.identity import differing, experiment_id, training_id
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
@@ -29,6 +29,7 @@ from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.past_runs import copy_past_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.train.content import Content, described
 from kaggle_ray.types import Experiment, JsonValue
 
 CONTENT = Content(parts={"folds": "0" * 12})

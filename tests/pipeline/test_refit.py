@@ -235,7 +235,7 @@ def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data:
 def test_the_epochs_are_the_median_of_those_of_the_folds(rule: str, of_folds: list[int], expected: int) -> None:
     from kaggle_ray.config import parse_hyperparameters
     from kaggle_ray.pipeline.experiments import make_experiments
-    from kaggle_ray.pipeline.identity import Content
+    from kaggle_ray.train.content import Content
 
     hyperparameters = parse_hyperparameters({"epochs": 6, "epoch_rule": rule}, where="here")
     (experiment,) = make_experiments([hyperparameters], Content())

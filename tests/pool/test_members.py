@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.pipeline.experiments import make_experiments
-from kaggle_ray.pipeline.identity import Content
 from kaggle_ray.pool.members import Member, best_epoch_of_others, members_of
+from kaggle_ray.train.content import Content
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Trial, TrialResult
 
