@@ -11,6 +11,8 @@ from pathlib import Path
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.data.columns import Column, ordered_as, place_columns
+from kaggle_ray.data.files import read_header
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
 from kaggle_ray.data.samples import Samples
@@ -98,13 +100,7 @@ class Competition:
         check_heads(self.heads, where=self.name)
         if (self.mask is not None) != self.is_segmentation:
             raise ConfigError(f"{self.name}: a segmentation head and a mask size belong together, got one of them.")
-        cells, num_outputs = self.submission.cells, sum(head.num_outputs for head in self.heads)
-        expected = {"label": 1, "tags": 1, "rle": max(1, num_outputs - 1)}.get(cells, num_outputs)
-        if len(self.submission.columns) != expected:
-            raise ConfigError(
-                f"{self.name}: expected {expected} submission columns for the heads "
-                f"{', '.join(f'{head.name} ({head.task})' for head in self.heads)}, got {len(self.submission.columns)}."
-            )
+        cells = self.submission.cells
         fitting: dict[str, tuple[Task, ...]] = {
             "label": ("binary", "multiclass"), "tags": ("multilabel",), "rle": ("segmentation",),
         }  # fmt: skip
@@ -114,6 +110,14 @@ class Competition:
             )
         if cells == "tags":
             _check_tags(self.classes, self.submission, where=self.name)
+        if self.is_segmentation and cells != "rle":
+            raise ConfigError(f"{self.name}: masks are submitted as cells of kind 'rle', got {cells!r}.")
+        place_columns(self.heads, self.submission)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What each of the submission's columns holds."""
+        return place_columns(self.heads, self.submission)
 
     @property
     def is_segmentation(self) -> bool:
@@ -169,15 +173,21 @@ def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
 def open_competition(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:
     """Return the competition with nothing left to resolve, and its rows from ``data_dir``.
 
-    The folder is first prepared where the competition carries its files.
+    The columns of its submission are in the order of the sample. The folder is first prepared where the competition
+    carries its files.
 
     Raises:
         DataError: the folder is missing, or its files contradict each other.
         ConfigError: what the files tell contradicts the declaration.
+        SubmissionError: the sample submission has other columns than those declared.
     """
     _find_data(competition, data_dir)
     if competition.resolve is not None:
         competition = replace(competition.resolve(competition, data_dir), resolve=None)
+    sample = data_dir / competition.submission.sample_file
+    if sample.is_file():  # who submits needs it, and says so
+        submission = ordered_as(competition.submission, read_header(sample), where=str(sample))
+        competition = replace(competition, submission=submission)
     return competition, _checked(competition, competition.read(data_dir), where=str(data_dir))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -54,6 +55,22 @@ def _parsed(path: Path) -> pd.DataFrame:
         with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
             table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     return table
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file as they stand there, spaces and names that repeat included.
+
+    Raises:
+        DataError: the file cannot be read, or is empty.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: expected a CSV file in UTF-8; {error}.") from error
+    if not header:
+        raise DataError(f"{path}: expected a CSV file with a header, got an empty line.")
+    return header
 
 
 def list_images(folder: Path) -> dict[str, Path]:

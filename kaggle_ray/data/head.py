@@ -54,6 +54,10 @@ class Head:
                 f"head {self.name!r}: a {self.task} task has {number.get(self.task, '1 or more classes')}, "
                 f"got {len(self.classes)}."
             )
+        if len(set(self.classes)) < len(self.classes):
+            raise ConfigError(
+                f"head {self.name!r}: expected classes of different names, got {', '.join(self.classes)}."
+            )
         if self.loss_weight <= 0 or self.score_weight < 0:
             raise ConfigError(
                 f"head {self.name!r}: expected a loss_weight above 0 and a score_weight of at least 0, "

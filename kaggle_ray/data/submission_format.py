@@ -26,7 +26,8 @@ class SubmissionFormat:
 
     id_column: str
     columns: tuple[str, ...]
-    """Names of the other columns. For probabilities and numbers, in the order of a prediction's columns."""
+    """Names of the other columns, in any order: the file has that of the sample. Those of probabilities, numbers and
+    run lengths are the names of the classes, labels or heads; see ``place_columns``."""
     cells: CellKind = "probabilities"
     """``probabilities`` and ``numbers``: a number per column; where the metric scores a decided answer, that answer: 0
     or 1 of a class or label, or a grade. ``label``: the name of the most probable class; ``tags``: the names of the
@@ -35,17 +36,26 @@ class SubmissionFormat:
     """What stands between the names in cells of kind tags; no name may contain it."""
     pixel_order: PixelOrder = "rows"
     """Whether the run lengths of cells of kind rle count pixels along rows or down columns."""
+    holds: tuple[str, ...] = ()
+    """The class, label or head (of several, ``head.class``) that each column holds, where its name does not tell."""
     sample_file: str = "sample_submission.csv"
     """The competition's example, relative to its data folder: ids, their order and the header are taken from it."""
 
     def __post_init__(self) -> None:
-        """Check the kind, and that words have one column."""
+        """Check the kind, that words have one column, and that names do not repeat."""
         if self.cells not in get_args(CellKind):
             raise ConfigError(f"submission: there are no cells {self.cells!r}{suggest(self.cells, get_args(CellKind))}")
         if not self.separator:
             raise ConfigError("submission: expected a separator of tags, got an empty one.")
         if self.cells in ("label", "tags") and len(self.columns) != 1:
             raise ConfigError(f"submission: cells of kind {self.cells!r} have 1 column, got {len(self.columns)}.")
+        if len(set(self.header)) < len(self.header):
+            raise ConfigError(f"submission: expected columns of different names, got {', '.join(self.header)}.")
+        if self.holds and (self.cells in ("label", "tags") or len(self.holds) != len(self.columns)):
+            raise ConfigError(
+                f"submission: holds says what each column of numbers or run lengths holds: expected "
+                f"{len(self.columns)} names for {', '.join(self.columns)}, got {', '.join(self.holds)}."
+            )
 
     def join_tags(self, names: Iterable[str]) -> str:
         """Return the cell of several names."""

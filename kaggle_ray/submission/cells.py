@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kaggle_ray.data.columns import Column
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.data.submission_format import PixelOrder, SubmissionFormat
@@ -57,33 +58,43 @@ class Cells(Protocol):
 class NumberCells:
     """A number per column; a whole one without a point."""
 
+    columns: tuple[Column, ...]
+    """What each cell of a row holds."""
     are_whole: BoolArray
-    """(C,) whether the answers of a column are whole numbers."""
+    """(C,) whether the answers of a prediction's column are whole numbers."""
     are_probabilities: bool
     distributions: tuple[slice, ...]
-    """The columns of each head that are probabilities of its classes, which sum to 1."""
+    """The prediction's columns of each head that are probabilities of its classes, which sum to 1."""
 
     def write(self, answer: Answer) -> tuple[Cell, ...]:
         """Return the numbers; the text of a float is the shortest that reads back as the same."""
-        numbers = zip(answer.tolist(), self.are_whole.tolist(), strict=True)
-        return tuple(int(number) if is_whole else number for number, is_whole in numbers)
+        numbers = [
+            int(number) if is_whole else number
+            for number, is_whole in zip(answer.tolist(), self.are_whole.tolist(), strict=True)
+        ]
+        return tuple(
+            1 - numbers[column.output] if column.is_complement else numbers[column.output] for column in self.columns
+        )
 
     def read(self, cells: Sequence[str]) -> FloatArray:
         """Return (C,) the numbers."""
-        values = np.empty(len(cells), dtype=np.float64)
-        for column, (cell, is_whole) in enumerate(zip(cells, self.are_whole.tolist(), strict=True)):
+        values, texts = np.empty(len(self.are_whole), dtype=np.float64), [""] * len(self.are_whole)
+        complements: list[tuple[int, float]] = []
+        for position, (cell, column) in enumerate(zip(cells, self.columns, strict=True)):
             try:
-                values[column] = parse_whole(cell) if is_whole else parse_number(cell)
+                number = parse_whole(cell) if self.are_whole[column.output] else parse_number(cell)
             except ValueError as error:
-                raise CellError(str(error), column=column) from None
-            if self.are_probabilities and not 0 <= values[column] <= 1:
-                raise CellError(f"expected a probability from 0 to 1, got {shown(cell)}", column=column)
+                raise CellError(str(error), column=position) from None
+            if self.are_probabilities and not 0 <= number <= 1:
+                raise CellError(f"expected a probability from 0 to 1, got {shown(cell)}", column=position)
+            if column.is_complement:
+                complements.append((column.output, number))
+            else:
+                values[column.output], texts[column.output] = number, cell
         for columns in self.distributions:
-            if abs(values[columns].sum() - 1) > _SUM_TOLERANCE:
-                raise CellError(
-                    f"expected probabilities of the classes that sum to 1, got {', '.join(cells[columns][:10])}: "
-                    f"their sum is {values[columns].sum():g}"
-                )
+            _check_sum(values[columns].tolist(), texts[columns])
+        for output, number in complements:
+            _check_sum([number, values[output]], [f"{number:g}", texts[output]])
         return values.astype(np.float32)
 
 
@@ -132,25 +143,25 @@ class MaskCells:
     """The run lengths of a mask, or of each class of pixels but the background."""
 
     size: MaskSize
-    num_classes: int
-    """Columns: 1 for a mask of one class."""
+    columns: tuple[Column, ...]
+    """Which class each cell of a row is the mask of."""
     order: PixelOrder
 
     def write(self, answer: Answer) -> tuple[Cell, ...]:
-        """Return the run lengths of the classes 1, 2, ..."""
-        return tuple(encode_rle(answer == number, self.order) for number in range(1, self.num_classes + 1))
+        """Return the run lengths of each column's class: 1, 2, ... in the answer."""
+        return tuple(encode_rle(answer == column.output + 1, self.order) for column in self.columns)
 
     def read(self, cells: Sequence[str]) -> Answer:
         """Return (H, W) the class of each pixel."""
         answer = np.zeros((self.size.full_height, self.size.full_width), dtype=np.uint8)
-        for column, cell in enumerate(cells):
+        for position, (cell, column) in enumerate(zip(cells, self.columns, strict=True)):
             try:
                 mask = decode_rle(cell, self.size.full_height, self.size.full_width, self.order)
             except ValueError as error:
-                raise CellError(str(error), column=column) from None
+                raise CellError(str(error), column=position) from None
             if (answer[mask] > 0).any():
-                raise CellError("expected one class for each pixel, got pixels that another class has", column=column)
-            answer[mask] = column + 1
+                raise CellError("expected one class for each pixel, got pixels that another class has", column=position)
+            answer[mask] = column.output + 1
         return answer
 
 
@@ -163,10 +174,11 @@ def cells_of(competition: Competition) -> Cells:
         return TagCells(classes, fmt)
     if fmt.cells == "rle":
         assert competition.mask is not None, "run lengths are of masks"
-        return MaskCells(competition.mask, num_classes=len(fmt.columns), order=fmt.pixel_order)
+        return MaskCells(competition.mask, competition.columns, order=fmt.pixel_order)
     are_probabilities = fmt.cells == "probabilities"
     placed = place_heads(competition.heads) if are_probabilities else ()
     return NumberCells(
+        competition.columns,
         default_decision(competition.metric, competition.num_columns).whole_columns(competition.num_columns),
         are_probabilities=are_probabilities,
         distributions=tuple(place.outputs for place in placed if place.head.task == "multiclass"),
@@ -187,6 +199,15 @@ def to_cells(values: Rows, competition: Competition, decision: Decision) -> Iter
     cells = cells_of(competition)
     for block in blocks(values):
         yield from map(cells.write, answers_of(values[block], competition, decision))
+
+
+def _check_sum(numbers: Sequence[float], cells: Sequence[str]) -> None:
+    """Raise CellError where the probabilities of a row's classes, of which each is one, do not sum to 1."""
+    if abs(sum(numbers) - 1) > _SUM_TOLERANCE:
+        raise CellError(
+            f"expected probabilities of the classes that sum to 1, got {', '.join(cells[:10])}: "
+            f"their sum is {sum(numbers):g}"
+        )
 
 
 def _check_names(names: Sequence[str], classes: Sequence[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
+from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.answers import Answer
@@ -62,9 +64,13 @@ def read_answers(path: Path, competition: Competition) -> Iterator[Answer]:
 
 
 def _answers_or_problems(path: Path, competition: Competition) -> Iterator[Answer | str]:
-    """Yield for each row what it says, or as a text why it says nothing."""
-    cells = cells_of(competition)
+    """Yield for each row what it says, or as a text why it says nothing.
+
+    The names in the file's own header tell what its columns hold: so does whoever reads it.
+    """
     for block in read_blocks(path):
+        submission = ordered_as(competition.submission, block.header, where=str(path))
+        cells = cells_of(replace(competition, submission=submission))
         for sample_id, of_row in zip(block.ids, block.cells, strict=True):
             try:
                 yield cells.read(of_row)

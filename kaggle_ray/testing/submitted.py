@@ -1,4 +1,4 @@
-"""What Kaggle sees of a submission: its numbers, read by pandas and by nothing of ours."""
+"""What Kaggle asks for in a submission and what it sees of one: its numbers, read by pandas and by nothing of ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kaggle_ray.data.head import Head
+from kaggle_ray.data.submission_format import CellKind
 from kaggle_ray.types import FloatArray
+
+
+def columns_for(head: Head, cells: CellKind) -> tuple[str, ...]:
+    """Return names of the columns of one head's submission: its classes, or ``answer`` where one column holds all."""
+    classes = head.classes[1:] if cells == "rle" else head.classes
+    is_by_class = cells not in ("label", "tags") and head.task != "binary" and len(classes) > 1
+    return classes if is_by_class else ("answer",)
 
 
 def submitted_values(path: Path) -> FloatArray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from kaggle_ray.submission.cells import Cell, to_cells
 from kaggle_ray.submission.check import read_answers
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
+from kaggle_ray.testing.submitted import columns_for
 from kaggle_ray.types import FloatArray, Task
 
 NAMES = ("cat", "dog, large", 'so-called "cow"')
@@ -25,10 +28,7 @@ def competition(
     task: Task, metric: Metric, cells: CellKind, *, num_classes: int = 0, mask: MaskSize | None = None
 ) -> Competition:
     head = Head(task=task, metric=metric, classes=NAMES[:num_classes])
-    num_columns = {"label": 1, "tags": 1, "rle": max(1, head.num_outputs - 1)}.get(cells, head.num_outputs)
-    fmt = SubmissionFormat(
-        id_column="id", columns=tuple(f"column {number}" for number in range(num_columns)), cells=cells
-    )
+    fmt = SubmissionFormat(id_column="id", columns=columns_for(head, cells), cells=cells)
     return Competition(
         name="x", heads=(head,), read=toy.read, submission=fmt, default_space=toy.default_space, mask=mask
     )
@@ -178,3 +178,70 @@ def test_a_rule_of_any_kind_decides_before_the_file_is_written() -> None:
         rows = list(to_cells(values, of, default_decision(of.metric, 3)))
         assert {cell for row in rows for cell in row} == {0, 1}
         assert all(sum(map(float, row)) == 1 for row in rows)
+
+
+# Columns ------------------------------------------------------------------------------------------------------------
+
+COLOURS = ("blue", "green", "red")
+COLOUR = Head(task="multiclass", classes=COLOURS, metric=metric_by_name("log_loss"))
+TAGGED = Head(task="multilabel", classes=COLOURS, metric=metric_by_name("f2"))
+DOG = Head(name="is_dog", task="binary", classes=("cat", "dog"), metric=metric_by_name("log_loss"))
+AGE = Head(name="age", task="regression", metric=metric_by_name("rmse"))
+
+
+def with_columns(heads: tuple[Head, ...], columns: tuple[str, ...], holds: tuple[str, ...] = ()) -> Competition:
+    fmt = SubmissionFormat(id_column="id", columns=columns, cells="numbers", holds=holds)
+    return Competition(name="x", heads=heads, read=toy.read, submission=fmt, default_space=toy.default_space)
+
+
+@pytest.mark.parametrize(
+    ("of", "values", "expected"),
+    [
+        (with_columns((COLOUR,), ("red", "green", "blue")), [0.5, 0.25, 0.25], {"blue": 0.5, "red": 0.25}),
+        (with_columns((COLOUR,), ("p_green", "p_blue", "p_red")), [0.5, 0.25, 0.25], {"p_blue": 0.5}),
+        (with_columns((COLOUR,), ("c0", "c1", "c2"), ("red", "blue", "green")), [0.5, 0.5, 0], {"c0": 0, "c1": 0.5}),
+        (with_columns((TAGGED,), ("red", "blue", "green")), [1, 0, 1], {"red": 1, "blue": 1, "green": 0}),
+        (with_columns((DOG,), ("cat", "dog")), [0.25], {"cat": 0.75, "dog": 0.25}),
+        (with_columns((DOG,), ("dog", "cat")), [1e-8], {"cat": 1 - float(np.float32(1e-8))}),
+        (with_columns((AGE, DOG), ("dog", "age")), [31.5, 0.25], {"dog": 0.25, "age": 31.5}),
+        (
+            with_columns((DOG, COLOUR), ("red", "cat", "blue", "is_dog", "green")),
+            [1, 0, 0.5, 0.5],
+            {"cat": 0, "red": 0.5},
+        ),
+    ],
+)
+def test_each_number_stands_under_its_own_name_and_is_read_back_from_there(
+    of: Competition, values: list[float], expected: dict[str, float], tmp_path: Path
+) -> None:
+    answer = np.array([values], dtype=np.float32)
+    path, decision = tmp_path / "submission.csv", default_decision(of.metric, len(values))
+    write_submission(path, np.array(["1"]), to_cells(answer, of, decision), of.submission)
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert {name: float(row[name]) for name in expected} == expected
+    (read,) = read_answers(path, of)
+    assert read.tolist() == decision.apply(answer)[0].tolist()
+
+
+def test_a_file_is_read_by_the_names_in_its_own_header(tmp_path: Path) -> None:
+    of = with_columns((COLOUR,), COLOURS)
+    path = tmp_path / "submission.csv"
+    path.write_text("id,red,blue,green\n1,0.5,0.125,0.375\n")
+    (read,) = read_answers(path, of)
+    assert read.tolist() == [0.125, 0.375, 0.5]
+    path.write_text("id,red,blue,pink\n1,0.5,0.125,0.375\n")
+    with pytest.raises(SubmissionError, match="missing: 'green'; not expected: 'pink'"):
+        list(read_answers(path, of))
+
+
+def test_two_columns_of_a_binary_head_that_do_not_sum_to_1_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text("id,cat,dog\n1,0.5,0.25\n")
+    with pytest.raises(SubmissionError, match=r"row '1': expected probabilities .* got 0.5, 0.25: their sum is 0.75"):
+        list(read_answers(path, with_columns((DOG,), ("cat", "dog"))))
+
+
+def test_the_masks_of_classes_stand_under_their_own_names(tmp_path: Path) -> None:
+    of, decision, values = CASES["masks of classes"]
+    turned = replace(of, submission=replace(of.submission, columns=of.submission.columns[::-1]))
+    assert list(to_cells(values, turned, decision)) == [row[::-1] for row in to_cells(values, of, decision)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from kaggle_ray.submission.check import read_answers
 from kaggle_ray.submission.rescore import ScoredRows
 from kaggle_ray.submission.rle import encode_rle
 from kaggle_ray.testing import toy
+from kaggle_ray.testing.submitted import columns_for
 from kaggle_ray.types import FloatArray, Target, Task
 
 RNG = np.random.default_rng(0)
@@ -36,9 +38,7 @@ def of(
     task: Task, metric: Metric, cells: CellKind, classes: Sequence[str] = (), mask: MaskSize | None = None
 ) -> Competition:
     head = Head(task=task, metric=metric, classes=tuple(classes))
-    num_columns = {"label": 1, "tags": 1, "rle": max(1, head.num_outputs - 1)}.get(cells, head.num_outputs)
-    columns = tuple(f"column {number}" for number in range(num_columns))
-    fmt = SubmissionFormat(id_column="id", columns=columns, cells=cells, pixel_order="columns")
+    fmt = SubmissionFormat(id_column="id", columns=columns_for(head, cells), cells=cells, pixel_order="columns")
     return Competition(
         name="x", heads=(head,), read=toy.read, submission=fmt, default_space=toy.default_space, mask=mask
     )
@@ -200,6 +200,39 @@ def test_a_writer_that_writes_another_class_is_refused(monkeypatch: pytest.Monke
     rows = scored(GOOD["names"][0], ARGMAX)
     with pytest.raises(SubmissionError, match=r"row 'a0': expected to read the answer that was written, .*, got "):
         rows.check(target_of(rows.competition), 0.5)
+
+
+def in_the_predictions_order(self: object, answer: FloatArray) -> tuple[Cell, ...]:
+    return tuple(answer.tolist())
+
+
+COLOURS = ("blue", "green", "red")
+
+
+@pytest.mark.parametrize(
+    "columns", [("red", "green", "blue"), ("green", "blue", "red"), ("p_red", "p_blue", "p_green")]
+)
+def test_a_writer_that_puts_a_probability_under_another_class_is_refused(
+    columns: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    competition = of("multiclass", metric_by_name("log_loss"), "probabilities", COLOURS)
+    competition = replace(competition, submission=replace(competition.submission, columns=columns))
+    rows, target = scored(competition, NONE), np.arange(NUM_ROWS) % 3
+    rows.check(target, score_of(rows, target))
+    monkeypatch.setattr(NumberCells, "write", in_the_predictions_order)
+    with pytest.raises(SubmissionError, match=r"row 'a0': expected to read the answer"):
+        rows.check(target, score_of(rows, target))
+
+
+def test_a_writer_that_puts_a_mask_under_another_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    competition, rules = GOOD["masks of classes"]
+    turned = replace(competition, submission=replace(competition.submission, columns=("c", "b")))
+    rows, target = scored(turned, *rules), target_of(turned)
+    rows.check(target, score_of(rows, target))
+    in_order = cells_module.MaskCells(SIZE, competition.columns, "columns").write
+    monkeypatch.setattr(cells_module.MaskCells, "write", lambda self, answer: in_order(answer))
+    with pytest.raises(SubmissionError, match=r"row 'a0': expected to read the answer"):
+        rows.check(target, score_of(rows, target))
 
 
 def test_a_writer_that_rounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_values_need_one_column_per_column_of_the_format(tmp_path: Path) -> None
 
 def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
-    path.write_text("id,label\n007,1\nNA,0\n1e3,0.25\n")
+    path.write_text("id,class 0\n007,1\nNA,0\n1e3,0.25\n")
     assert read_cells(path).ids == ("007", "NA", "1e3")
     values = read(path, competition(1))
     assert values.dtype == np.float32
