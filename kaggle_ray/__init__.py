@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from kaggle_ray.data.files import rle_coverage as rle_coverage
     from kaggle_ray.data.folds import FoldScheme as FoldScheme
     from kaggle_ray.data.head import Head as Head
+    from kaggle_ray.data.reading import ImageReading as ImageReading
+    from kaggle_ray.data.reading import MaskReading as MaskReading
+    from kaggle_ray.data.reading import Reading as Reading
     from kaggle_ray.data.samples import Samples as Samples
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
@@ -55,6 +58,9 @@ _HOME = {
     "SearchSpace": "kaggle_ray.config",
     "Competition": "kaggle_ray.data.competition",
     "MaskSize": "kaggle_ray.data.competition",
+    "ImageReading": "kaggle_ray.data.reading",
+    "MaskReading": "kaggle_ray.data.reading",
+    "Reading": "kaggle_ray.data.reading",
     "Samples": "kaggle_ray.data.samples",
     "as_ids": "kaggle_ray.data.files",
     "encode_labels": "kaggle_ray.data.files",

@@ -15,6 +15,7 @@ from kaggle_ray.data.columns import Column, ordered_as, place_columns
 from kaggle_ray.data.files import read_header
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.target import canonical_target
@@ -89,6 +90,8 @@ class Competition:
     """Channels of an image: 3 are red, green and blue; another number is taken from the file as it is."""
     mask: MaskSize | None = None
     """Size of the masks of a segmentation competition; None for any other."""
+    reading: Reading | None = None
+    """How the values of images and masks are read; None finds it out over the training files."""
     resolve: Callable[[Competition, Path], Competition] | None = None
     """Returns the competition with what only its data folder tells, such as the names of the classes; see
     ``open_competition``. None where all is declared."""

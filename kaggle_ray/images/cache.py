@@ -19,6 +19,7 @@ from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.cache.seal import read_seal, seal_of, unbroken, write_seal
+from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.errors import DataError, NoRoomError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.fingerprints import content_digests
@@ -42,12 +43,16 @@ class Layout:
     channels: int = 3
     num_classes: int = 256
     """Number of classes in a mask of labels."""
+    image_reading: ImageReading | None = None
+    mask_reading: MaskReading | None = None
+    """How values are read; None is the default of ``decode_image``."""
 
     def decode(self, path: Path) -> Pixels:
         """Return (H, W, C) the pixels of a file."""
         return decode_image(
-            path, self.height, self.width, kind=self.kind, channels=self.channels, num_classes=self.num_classes
-        )
+            path, self.height, self.width, kind=self.kind, channels=self.channels, num_classes=self.num_classes,
+            image_reading=self.image_reading, mask_reading=self.mask_reading,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +115,8 @@ def open_images(
     kind: PixelKind = "image",
     channels: int = 3,
     num_classes: int = 256,
+    image_reading: ImageReading | None = None,
+    mask_reading: MaskReading | None = None,
     cache_dir: Path,
     budget_bytes: int | None = None,
 ) -> Images:
@@ -127,6 +134,8 @@ def open_images(
         kind: see ``decode_image``.
         channels: of an image.
         num_classes: of labels.
+        image_reading: see ``decode_image``, as for the next; None is its default.
+        mask_reading: of masks.
         cache_dir: where entries are.
         budget_bytes: that all entries together may take; see ``cache.budget.budget_of``.
 
@@ -134,7 +143,10 @@ def open_images(
         DataError: files are missing or do not decode; the first few are named.
         StoreError: the cache folder cannot be written.
     """
-    layout = Layout(height=height, width=width, kind=kind, channels=channels, num_classes=num_classes)
+    layout = Layout(
+        height=height, width=width, kind=kind, channels=channels, num_classes=num_classes,
+        image_reading=image_reading, mask_reading=mask_reading,
+    )  # fmt: skip
     with written_cache(cache_dir):
         digests = content_digests(paths, cache_dir)
         unique = sorted(set(digests))

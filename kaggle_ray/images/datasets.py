@@ -11,6 +11,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import PixelKind
+from kaggle_ray.images.reading import reading_of
 from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.rows import LazyRows, Rows, read_rows
 from kaggle_ray.types import ByteArray, IntArray
@@ -21,12 +22,12 @@ _HALF = 128
 
 def open_train(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images:
     """Return the training images decoded to ``sides``, height and width in pixels."""
-    return _open(samples.train_files, sides, competition, cache_dir)
+    return _open(samples.train_files, sides, competition, samples, cache_dir)
 
 
 def open_test(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images:
     """Return the test images decoded to ``sides``, height and width in pixels."""
-    return _open(samples.test_files, sides, competition, cache_dir)
+    return _open(samples.test_files, sides, competition, samples, cache_dir)
 
 
 def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Images | None:
@@ -40,6 +41,7 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
         width=width,
         kind=mask_kind(competition),
         num_classes=max(2, len(competition.heads[0].classes)),
+        mask_reading=reading_of(competition, samples, cache_dir).masks,
         cache_dir=cache_dir,
     )
 
@@ -49,13 +51,19 @@ def mask_kind(competition: Competition) -> PixelKind:
     return "mask" if len(competition.heads[0].classes) == 1 else "labels"
 
 
-def unreadable_of(competition: Competition, samples: Samples) -> dict[Path, str]:
+def unreadable_of(competition: Competition, samples: Samples, cache_dir: Path) -> dict[Path, str]:
     """Return the images and masks of the rows that do not decode, with the reasons."""
-    found = unreadable_files((*samples.train_files, *samples.test_files), channels=competition.channels)
+    reading = reading_of(competition, samples, cache_dir)
+    images = (*samples.train_files, *samples.test_files)
+    found = unreadable_files(images, channels=competition.channels, image_reading=reading.images)
     if samples.train_masks is None:
         return found
-    num_classes = max(2, len(competition.heads[0].classes))
-    return found | unreadable_files(samples.train_masks, kind=mask_kind(competition), num_classes=num_classes)
+    return found | unreadable_files(
+        samples.train_masks,
+        kind=mask_kind(competition),
+        num_classes=max(2, len(competition.heads[0].classes)),
+        mask_reading=reading.masks,
+    )
 
 
 def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> tuple[Rows, int]:
@@ -82,6 +90,15 @@ def _classes_of(masks: Images, rows: IntArray, *, are_binary: bool) -> ByteArray
     return (flat >= _HALF).astype(np.uint8) if are_binary else flat
 
 
-def _open(paths: tuple[Path, ...], sides: tuple[int, int], competition: Competition, cache_dir: Path) -> Images:
+def _open(
+    paths: tuple[Path, ...], sides: tuple[int, int], competition: Competition, samples: Samples, cache_dir: Path
+) -> Images:
     height, width = sides
-    return open_images(paths, height=height, width=width, channels=competition.channels, cache_dir=cache_dir)
+    return open_images(
+        paths,
+        height=height,
+        width=width,
+        channels=competition.channels,
+        image_reading=reading_of(competition, samples, cache_dir).images,
+        cache_dir=cache_dir,
+    )

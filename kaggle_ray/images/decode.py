@@ -5,7 +5,6 @@ Shape legend: H and W pixels, C channels.
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Literal
@@ -13,10 +12,11 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
+from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.jpeg import read_header
+from kaggle_ray.images.planes import planes_of
 
 Pixels = npt.NDArray[np.uint8]
 """uint8; images of 16-bit files are uint16 and stay it."""
@@ -32,7 +32,15 @@ _FULL = {3: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1: cv2.IMREAD_GRAYSCALE | cv
 
 
 def decode_image(
-    path: Path, height: int, width: int, *, kind: PixelKind = "image", channels: int = 3, num_classes: int = 256
+    path: Path,
+    height: int,
+    width: int,
+    *,
+    kind: PixelKind = "image",
+    channels: int = 3,
+    num_classes: int = 256,
+    image_reading: ImageReading | None = None,
+    mask_reading: MaskReading | None = None,
 ) -> Pixels:
     """Return (height, width, C) pixels; the aspect ratio is not kept, and shrinking averages areas.
 
@@ -41,13 +49,16 @@ def decode_image(
         height: of the result, in pixels.
         width: of the result, in pixels.
         kind: ``image``: red, green and blue, or the file's own ``channels``; ``mask``: the share of each pixel, 0..255,
-            that is not black; ``labels``: the class number of the nearest pixel. Masks and labels have one channel.
+            that is foreground; ``labels``: the class number of the nearest pixel. Masks and labels have one channel.
         channels: of an image; 3 are red, green and blue, 1 is grey.
         num_classes: of labels, which are numbered from 0.
+        image_reading: the bits that an image has to have, and the values of 16 bits that become 0 and 65535; None
+            takes all as they are.
+        mask_reading: which values of a mask are foreground; None is all but black.
 
     Raises:
-        DataError: the file is missing, empty, truncated, no image, has another number of channels, or a pixel of labels
-            is of no class.
+        DataError: the file is missing, empty, truncated, no image, has another number of channels or bits, or a pixel
+            of labels is of no class.
     """
     try:
         content = path.read_bytes()
@@ -56,17 +67,20 @@ def decode_image(
     if kind == "labels":
         return _resized(_decode_labels(path, content, num_classes), height, width, cv2.INTER_NEAREST_EXACT)
     if kind == "mask":
-        is_there = _decode(path, content, cv2.IMREAD_GRAYSCALE) > 0
+        is_there = planes_of(path, content).foreground(mask_reading or MaskReading())
         return _shrunk_or_grown(np.where(is_there, np.uint8(255), np.uint8(0)), height, width)
-    pixels = _decode_reduced(content, height, width, channels)
+    image_reading = image_reading or ImageReading()
+    flags = cv2.IMREAD_IGNORE_ORIENTATION if image_reading.as_stored else 0
+    pixels = _decode_reduced(content, height, width, channels, flags)
     if pixels is None:
-        pixels = _decode(path, content, _FULL.get(channels, cv2.IMREAD_UNCHANGED))
+        pixels = _decode(path, content, _FULL.get(channels, cv2.IMREAD_UNCHANGED) | flags)
         _check_channels(pixels, path, channels)
         pixels = _shrunk_or_grown(pixels, height, width)
-    return _in_rgb_order(pixels)
+    _check_bits(pixels, path, image_reading)
+    return _in_rgb_order(_stretched(pixels, image_reading))
 
 
-def _decode_reduced(content: bytes, height: int, width: int, channels: int) -> Pixels | None:
+def _decode_reduced(content: bytes, height: int, width: int, channels: int, flags: int) -> Pixels | None:
     """Return (height, width, C) of a JPEG that is much larger, None where it has to be decoded in full.
 
     Where the factor does not divide a side, the last of the decoded pixels stands for a part of its area only; that is
@@ -76,7 +90,7 @@ def _decode_reduced(content: bytes, height: int, width: int, channels: int) -> P
     factor = 1 if header is None else header.reduction(height, width)
     if header is None or factor == 1:
         return None
-    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _REDUCED[channels][factor])
+    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _REDUCED[channels][factor] | flags)
     sides = header.height / factor, header.width / factor
     if pixels is not None and header.has_exif and pixels.shape[:2] == sides[::-1]:
         sides = sides[::-1]
@@ -97,19 +111,38 @@ def _decode(path: Path, content: bytes, flags: int) -> Pixels:
 
 
 def _decode_labels(path: Path, content: bytes, num_classes: int) -> Pixels:
-    """Return (H, W) the class numbers of a palette or grey image; OpenCV would make colours of a palette's."""
-    try:
-        labels = np.array(Image.open(io.BytesIO(content)))
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).") from error
-    if labels.ndim != 2 or labels.max(initial=0) > 255:
-        raise DataError(f"{path}: expected a palette or grey image of class numbers 0..255, got shape {labels.shape}.")
+    """Return (H, W) the class numbers of a palette or grey image."""
+    planes = planes_of(path, content)
+    labels = planes.colors if planes.numbers is None else planes.numbers
+    expected = f"{path}: expected a palette or grey image of class numbers 0..{num_classes - 1}"
+    if planes.numbers is None and planes.is_colored:
+        raise DataError(f"{expected}, got colours. Save the numbers of the classes instead of their colours.")
+    if planes.is_lossy:
+        raise DataError(f"{expected}, got a JPEG or the like, which does not keep numbers. Save them as PNG.")
+    if planes.alpha is not None and (planes.alpha != planes.alpha.flat[0]).any():
+        raise DataError(f"{expected}, got a transparent one: its numbers may be in the alpha channel. Save it without.")
     if (is_wrong := labels >= num_classes).any():
         raise DataError(
             f"{path}: expected class numbers 0..{num_classes - 1}, got {labels[is_wrong][0]} and the like in "
             f"{np.count_nonzero(is_wrong)} of {labels.size} pixels. Give them a class, or the competition one more."
         )
     return labels.astype(np.uint8)
+
+
+def _check_bits(pixels: Pixels, path: Path, reading: ImageReading) -> None:
+    bits = 8 * pixels.itemsize
+    if reading.bits not in (bits, None):
+        raise DataError(
+            f"{path}: expected {reading.bits} bits per channel like most images to train on, got {bits}. Convert it."
+        )
+
+
+def _stretched(pixels: Pixels, reading: ImageReading) -> Pixels:
+    """Return 16-bit pixels of which ``black`` and ``white`` have become 0 and 65535; others as they are."""
+    if pixels.dtype == np.uint8 or (reading.black, reading.white) == (0, 65535):
+        return pixels
+    shares = (pixels.astype(np.float32) - reading.black) / (reading.white - reading.black)
+    return np.asarray(np.rint(shares.clip(0, 1) * 65535), dtype=np.uint16)
 
 
 def _check_channels(pixels: Pixels, path: Path, channels: int) -> None:

@@ -57,7 +57,7 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
 
 def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> dict[Stamp, str]:
     """Return the digests that are known, and those of the files that had to be read."""
-    with closing(_connect(cache_dir)) as connection:
+    with closing(connect(cache_dir)) as connection:
         known, stale = _known(connection, stamps)
         new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
         if new:
@@ -74,19 +74,24 @@ def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> dict[Stamp, str]:
 
 
 def forget(cache_dir: Path) -> None:
-    """Forget all digests: every file is read again when it is asked for."""
+    """Forget all digests and facts: every file is read again when it is asked for."""
     if (cache_dir / _FILE).exists():
-        with closing(_connect(cache_dir)) as connection:
+        with closing(connect(cache_dir)) as connection:
             with connection:
                 connection.execute("DELETE FROM files")
+                connection.execute("DELETE FROM facts")
             connection.execute("VACUUM")
 
 
-def _connect(cache_dir: Path) -> sqlite3.Connection:
+def connect(cache_dir: Path) -> sqlite3.Connection:
+    """Return the database of what is known of files and of contents; whoever opens it closes it."""
     connection = sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS files "
         "(path TEXT PRIMARY KEY, size INT, modified INT, changed INT, inode INT, digest TEXT, used INT)"
+    )
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS facts (digest TEXT, kind TEXT, fact TEXT, seal TEXT, PRIMARY KEY (digest, kind))"
     )
     connection.execute("DROP TABLE IF EXISTS contents")  # of earlier versions, which knew less of a file
     return connection

@@ -9,23 +9,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.decode import PixelKind, decode_image
 from kaggle_ray.images.threads import map_in_threads
 
 _SIZE = 16
-_GREY = 128
 
 
 def unreadable_files(
-    paths: Sequence[Path], *, kind: PixelKind = "image", channels: int = 3, num_classes: int = 256
+    paths: Sequence[Path],
+    *,
+    kind: PixelKind = "image",
+    channels: int = 3,
+    num_classes: int = 256,
+    image_reading: ImageReading | None = None,
+    mask_reading: MaskReading | None = None,
 ) -> dict[Path, str]:
     """Return the files that do not decode, with the reasons; all are decoded once, by a thread per core."""
 
     def reason(path: Path) -> str | None:
         try:
-            decode_image(path, _SIZE, _SIZE, kind=kind, channels=channels, num_classes=num_classes)
+            decode_image(
+                path, _SIZE, _SIZE, kind=kind, channels=channels, num_classes=num_classes,
+                image_reading=image_reading, mask_reading=mask_reading,
+            )  # fmt: skip
         except DataError as error:
             return str(error)
         return None
@@ -34,7 +43,14 @@ def unreadable_files(
     return {path: found for path, found in zip(paths, reasons, strict=True) if found}
 
 
-def without_unreadable(samples: Samples, unreadable: Collection[Path], *, channels: int, cache_dir: Path) -> Samples:
+def without_unreadable(
+    samples: Samples,
+    unreadable: Collection[Path],
+    *,
+    channels: int,
+    image_reading: ImageReading | None,
+    cache_dir: Path,
+) -> Samples:
     """Return the samples without the training rows that need one of the ``unreadable`` files.
 
     A test row cannot be left out, since the submission needs it: an even grey image stands in for its file.
@@ -44,17 +60,21 @@ def without_unreadable(samples: Samples, unreadable: Collection[Path], *, channe
     """
     if not unreadable:
         return samples
-    return samples.without_files(unreadable, placeholder=_placeholder_image(cache_dir, channels=channels))
+    return samples.without_files(unreadable, placeholder=_placeholder_image(cache_dir, channels, image_reading))
 
 
-def _placeholder_image(cache_dir: Path, *, channels: int) -> Path:
+def _placeholder_image(cache_dir: Path, channels: int, reading: ImageReading | None) -> Path:
     """Return an even grey image that stands in for a test image that does not decode; written where it is not there."""
     cache_dir.mkdir(parents=True, exist_ok=True)
-    path = cache_dir / f"placeholder-{channels}.png"
-    grey = np.full((_SIZE, _SIZE, channels), _GREY, dtype=np.uint8)
+    dtype: type[np.uint8 | np.uint16] = np.uint8
+    value = 128
+    if reading is not None and reading.bits == 16:
+        dtype, value = np.uint16, (reading.black + reading.white + 1) // 2
+    path = cache_dir / f"placeholder-{channels}-{value}-{np.dtype(dtype)}.{'png' if channels <= 4 else 'tif'}"
+    grey = np.full((_SIZE, _SIZE, channels), value, dtype=dtype)
     found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.exists() else None
-    if found is None or found.size != grey.size or (found != _GREY).any():
-        partial = path.with_suffix(f".{os.getpid()}.png")
+    if found is None or found.size != grey.size or found.dtype != dtype or (found != value).any():
+        partial = path.with_suffix(f".{os.getpid()}{path.suffix}")
         cv2.imwrite(str(partial), grey)
         partial.replace(path)
     return path

@@ -19,6 +19,7 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.folds_csv import ids_by_fold
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.ensemble.saved import chosen_ensemble
@@ -121,6 +122,8 @@ def _open(
         DataError: they have other classes or columns than those of the run.
     """
     competition, samples = open_competition(declared, data_dir)
+    reading = Reading.recorded(store.reading(), where=str(store.run_dir))
+    competition = dataclasses.replace(competition, reading=reading)
     classes = {head.name: head.classes for head in competition.heads}
     columns = None if samples.test_table is None else samples.test_table.columns
     _check_same("classes", record.classes_of_heads, classes, data_dir)
@@ -128,12 +131,17 @@ def _open(
     test_files = samples.test_files
     bad_in_run = {data_dir / name for name in store.unreadable()}
     suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
-    unreadable = unreadable_files(suspects, channels=competition.channels)
+    unreadable = unreadable_files(suspects, channels=competition.channels, image_reading=reading.images)
     if unreadable:
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
         logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
-    kept = without_unreadable(samples, unreadable, channels=competition.channels, cache_dir=default_cache_dir())
-    return competition, kept
+    return competition, without_unreadable(
+        samples,
+        unreadable,
+        channels=competition.channels,
+        image_reading=reading.images,
+        cache_dir=default_cache_dir(),
+    )
 
 
 def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> None:

@@ -17,10 +17,12 @@ from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
+from kaggle_ray.images.reading import reading_of, with_reading
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -73,6 +75,12 @@ class RunPlan:
     def data_dir(self) -> Path:
         """The folder of the competition's files on this machine."""
         return self.staged.folder
+
+    @property
+    def reading(self) -> Reading:
+        """How the values of images and masks are read."""
+        assert self.competition.reading is not None, "the plan has found it out"
+        return self.competition.reading
 
     @property
     def identity(self) -> RunIdentity:
@@ -149,11 +157,13 @@ def make_plan(options: RunOptions) -> RunPlan:
         check_split(competition, split, hyperparameter_sets)
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
+    competition = with_reading(competition, samples, default_cache_dir())
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     samples = without_unreadable(
         samples,
         [data_dir / name for name in unreadable],
         channels=competition.channels,
+        image_reading=reading_of(competition, samples, default_cache_dir()).images,
         cache_dir=default_cache_dir(),
     )
     if split is None:
@@ -225,7 +235,7 @@ def _unreadable(
         return started.unreadable()
     if not options.skip_unreadable:
         return {}
-    found = unreadable_of(competition, samples)
+    found = unreadable_of(competition, samples, default_cache_dir())
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
 
 

@@ -124,6 +124,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
         store.save_unreadable(plan.unreadable)
     if plan.near_duplicates.groups:
         store.save_near_duplicates(plan.near_duplicates.to_json())
+    store.save_reading(plan.reading.to_json())
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
@@ -140,6 +141,9 @@ def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
         text = f"the table's columns {', '.join(idle[:5])} are empty, or the same in every training row"
         yield RunWarned(topic="idle_columns", text=text)
+    if plan.reading.remarks:
+        text = f"{'; '.join(plan.reading.remarks)} (see reading.json, and kaggle-ray show)"
+        yield RunWarned(topic="reading", text=text)
     if plan.near_duplicates.groups:
         text = f"near-duplicate images: {plan.near_duplicates.summary()} (see near_duplicates.json)"
         yield RunWarned(topic="near_duplicates", text=text)

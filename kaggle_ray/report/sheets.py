@@ -11,6 +11,7 @@ from PIL import Image
 
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import place_heads
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import augment_batch, id_hashes, sample_keys
@@ -62,8 +63,12 @@ def decoded_or_none(
     path: Path, height: int, width: int, competition: Competition, kind: PixelKind = "image"
 ) -> Pixels | None:
     """Return the pixels of an image or mask, None where the file does not decode."""
+    reading = competition.reading or Reading()
     try:
-        return decode_image(path, height, width, kind=kind, channels=competition.channels)
+        return decode_image(
+            path, height, width, kind=kind, channels=competition.channels,
+            image_reading=reading.images, mask_reading=reading.masks,
+        )  # fmt: skip
     except DataError:  # listed under "Files that cannot be read"
         return None
 
@@ -92,7 +97,7 @@ def _thumb(path: Path, competition: Competition) -> Pixels:
     if pixels is None:
         return np.full((THUMB, THUMB, 3), 128, dtype=np.uint8)
     if pixels.dtype == np.uint16:
-        pixels = (pixels / max(1, int(pixels.max())) * 255).astype(np.uint8)
+        pixels = (pixels >> 8).astype(np.uint8)
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -13,14 +14,17 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import is_of_classes, place_heads
+from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import recipe_names
 from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
+from kaggle_ray.images.reading import with_reading
 from kaggle_ray.report.duplicate_sheet import shown_pairs
 from kaggle_ray.report.sheets import decoded_or_none, pairs_sheet, sample_sheet, variant_sheet
 
@@ -41,12 +45,14 @@ def contact_sheets(
         recipes: of augmentation, whose variants are shown; None is all.
     """
     out.mkdir(parents=True, exist_ok=True)
+    competition = _as_read(competition, samples)
     chosen = _spread(samples)
     sections = [("Samples", _figure(sample_sheet(competition, samples, chosen), out / "samples.png"))]
     for recipe in recipes or recipe_names():
         sheet = variant_sheet(competition, samples, chosen[:4], recipe)
         sections.append((f"Augmented: {recipe}", _figure(sheet, out / f"augment-{recipe}.png")))
     sections.append(("Sizes and kinds of file", _size_tables(samples)))
+    sections.append(("How values are read", _reading_section(competition)))
     sections.append(("Channels of train and test", channel_table(competition, samples)))
     sections.append(("Near-duplicates", _near_duplicate_section(competition, samples, out)))
     sections.append(("Classes", _class_table(competition, samples)))
@@ -117,6 +123,31 @@ def _size_and_kind(path: Path) -> tuple[str, str]:
         return "unreadable", path.suffix
 
 
+def _as_read(competition: Competition, samples: Samples) -> Competition:
+    """Return the competition with its reading; where it cannot be told, files are shown as they are, and the reason."""
+    try:
+        return with_reading(competition, samples, default_cache_dir())
+    except DataError as error:
+        reading = Reading(images=ImageReading(), masks=MaskReading(), remarks=(f"A run would stop here: {error}",))
+        return replace(competition, reading=reading)
+
+
+def _reading_section(competition: Competition) -> str:
+    """Return how images and masks are read, and what could be meant otherwise."""
+    reading = competition.reading or Reading()
+    rows = [["images", name, str(value)] for name, value in asdict(reading.images or ImageReading()).items()]
+    if reading.masks is not None and competition.is_segmentation:
+        masks = asdict(reading.masks)
+        rows += [[f"masks of {form}", "foreground above", _joined(cuts)] for form, cuts in masks.pop("cuts").items()]
+        rows += [["masks", name, str(value)] for name, value in masks.items()]
+    remarks = "".join(f"<li>{escape(remark)}</li>" for remark in reading.remarks)
+    return f"{_table(['of', 'what', 'value'], rows)}<ul>{remarks}</ul>"
+
+
+def _joined(cuts: Sequence[int]) -> str:
+    return " or ".join(map(str, cuts))
+
+
 def _class_table(competition: Competition, samples: Samples) -> str:
     target = samples.target.reshape(len(samples.target), -1)
     rows: list[list[str]] = []
@@ -150,7 +181,7 @@ def _near_duplicate_section(competition: Competition, samples: Samples, out: Pat
 
 
 def _unreadable_list(competition: Competition, samples: Samples) -> str:
-    found = unreadable_of(competition, samples)
+    found = unreadable_of(competition, samples, default_cache_dir())
     if not found:
         return "<p>None.</p>"
     items = "".join(f"<li>{escape(reason)}</li>" for reason in list(found.values())[:50])

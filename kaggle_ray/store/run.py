@@ -27,6 +27,7 @@ CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
 UNREADABLE_FILE = "unreadable.json"
 NEAR_DUPLICATES_FILE = "near_duplicates.json"
+READING_FILE = "reading.json"
 EVENTS_FILE = "events.jsonl"
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
@@ -110,6 +111,14 @@ class RunStore(TrialStore):
     def near_duplicates(self) -> dict[str, JsonValue] | None:
         """Return the near-duplicates that the folds were made with, None where there are none."""
         return self._json(NEAR_DUPLICATES_FILE, max_bytes=MAX_LIST_BYTES)
+
+    def save_reading(self, description: Mapping[str, JsonValue]) -> None:
+        """Save how the values of images and masks are read; the first stays."""
+        self.blobs.put_if_absent(READING_FILE, encode(description))
+
+    def reading(self) -> dict[str, JsonValue] | None:
+        """Return how the values of images and masks are read, None where an earlier version did not say."""
+        return self._json(READING_FILE)
 
     def save_experiment(self, experiment: Experiment) -> None:
         """Save what an experiment id stands for."""

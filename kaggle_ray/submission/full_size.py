@@ -6,6 +6,7 @@ import numpy as np
 
 from kaggle_ray.data.baseline import perfect_predictions
 from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.images.decode import PixelKind, decode_image
@@ -26,11 +27,13 @@ def full_size_score(competition: Competition, samples: Samples, folds: Folds, en
     if not size.is_enlarged:
         return None
     kind: PixelKind = "mask" if len(competition.classes) == 1 else "labels"
+    mask_reading = (competition.reading or Reading()).masks
     scores: list[float] = []
     for position, row in enumerate(folds.scored_rows().tolist()):
         decision = ensemble.decision_of(position)
         answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
-        truth = decode_image(samples.train_masks[row], size.full_height, size.full_width, kind=kind)[..., 0]
+        file, sides = samples.train_masks[row], (size.full_height, size.full_width)
+        truth = decode_image(file, *sides, kind=kind, mask_reading=mask_reading)[..., 0]
         target = (truth > 127) if kind == "mask" else truth
         values = perfect_predictions(competition.heads[0], answer.reshape(1, -1))  # the answer, as a metric reads it
         scores.append(competition.metric.score(target.reshape(1, -1).astype(np.uint8), values))

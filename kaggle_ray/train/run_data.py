@@ -17,6 +17,7 @@ from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
+from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import DataError, StoreError
@@ -187,8 +188,16 @@ class RunData:
         competition, samples = open_competition(declared, data_dir)
         if self._context.only_ids is not None:
             samples = samples.with_ids(self._context.only_ids)
+        reading = Reading.recorded(self._store.reading(), where=str(self._store.run_dir))
+        competition = replace(competition, reading=reading)
         unreadable = [data_dir / name for name in self._store.unreadable()]
-        samples = without_unreadable(samples, unreadable, channels=competition.channels, cache_dir=self._cache_dir)
+        samples = without_unreadable(
+            samples,
+            unreadable,
+            channels=competition.channels,
+            image_reading=reading.images,
+            cache_dir=self._cache_dir,
+        )
         return competition, samples.without_train_ids(self._near_duplicates.left_out)
 
     @cached_property

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from kaggle_ray.data.competition import open_competition
@@ -40,3 +42,24 @@ def test_channels_that_differ_between_train_and_test_are_marked(tmp_path: Path) 
     for path in (tmp_path / "data/images").glob("b*.png"):
         cv2.imwrite(str(path), np.full((32, 32, 3), 250, dtype=np.uint8))
     assert "differs" in contact_sheets(competition, samples, out=tmp_path / "b", recipes=["none"]).read_text()
+
+
+def test_how_masks_are_read_is_shown_and_what_could_be_meant_otherwise(tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of("masks"), tmp_path / "data")
+    assert samples.train_masks is not None
+    numbers = np.zeros((32, 32), dtype=np.uint8)
+    numbers[4:9], numbers[20:25] = 1, 2
+    for path in samples.train_masks:
+        cv2.imwrite(str(path), numbers)
+    page = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["none"]).read_text()
+    assert "masks hold 1, 2: whatever is not 0 is read as foreground: a000.png" in page
+    assert "<td>masks of 8 bits</td><td>foreground above</td><td>0</td>" in page
+
+
+def test_masks_that_a_run_would_refuse_are_shown_with_the_reason(tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of("masks"), tmp_path / "data")
+    assert samples.train_masks is not None
+    for path in samples.train_masks:
+        cv2.imwrite(str(path), np.full((32, 32), 3, dtype=np.uint8))
+    page = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["none"]).read_text()
+    assert "A run would stop here: no pixel of" in page
