@@ -125,17 +125,20 @@ def test_grades_are_submitted_as_they_were_cut(tmp_path: Path) -> None:
     assert len(np.unique(grades)) > 1
 
 
-def test_names_of_classes_are_no_answer_to_a_metric_of_probabilities(tmp_path: Path) -> None:
-    """It is met with the baseline, in the first seconds, and not after the training."""
+@pytest.mark.parametrize("metric", ["log_loss", "auc"])
+def test_names_of_classes_are_no_answer_to_a_metric_of_probabilities(metric: str, tmp_path: Path) -> None:
+    """It is met before the training."""
     (tmp_path / "named.py").write_text(
         "from dataclasses import replace\n"
         "from kaggle_ray import metric_by_name\n"
         "from kaggle_ray.testing.tasks import toy_of\n"
         'toy = toy_of("views")\n'
-        'head = replace(toy.heads[0], metric=metric_by_name("log_loss"))\n'
+        f'head = replace(toy.heads[0], metric=metric_by_name("{metric}"))\n'
         'COMPETITION = replace(toy, name="named", heads=(head,))\n'
     )
-    with pytest.raises(SubmissionError, match=r"log_loss 0\.\d+, and .* read back: row 'a000' is .* Declare a metric"):
+    with pytest.raises(
+        SubmissionError, match=rf"made-up .* {metric} 0\.\d+, and .*: row 'a\d+' is .* Declare a metric"
+    ):
         kaggle_ray.run(
             tmp_path / "named.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local", reporters=[]
         )

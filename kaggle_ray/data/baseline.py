@@ -1,4 +1,4 @@
-"""Predictions that need no model: the constant ones, which are to be beaten, and the perfect ones, which cannot be.
+"""Predictions that need no model: constant ones, which are to be beaten, perfect ones, which cannot be, and mixed ones.
 
 Shape legend: N rows, T columns of a target, C columns of a prediction.
 """
@@ -37,6 +37,17 @@ def perfect_predictions(head: Head, target: Target) -> FloatArray:
     if head.task == "segmentation" and head.num_outputs > 1:
         columns = np.concatenate([columns == number for number in range(head.num_outputs)], axis=1)
     return np.asarray(columns, dtype=np.float32)
+
+
+def mixed_predictions(heads: Sequence[Head], target: Rows) -> FloatArray:
+    """Return (N, C) each row's perfect prediction mixed with that of another row, in shares by chance.
+
+    They differ from row to row as a model's do, and whatever scores perfect predictions takes them: they lie between.
+    """
+    rng = np.random.default_rng(0)
+    parts = [perfect_predictions(place.head, target_of(place, target)[:]) for place in place_heads(heads)]
+    perfect, share = np.concatenate(parts, axis=1), rng.random((len(target), 1))
+    return np.asarray(share * perfect + (1 - share) * perfect[rng.permutation(len(target))], dtype=np.float32)
 
 
 def check_directions(heads: Sequence[Head], target: Rows) -> None:

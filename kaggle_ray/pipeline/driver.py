@@ -83,6 +83,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)
+        submitter.rehearse(plan.folds, target)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
         num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())

@@ -34,6 +34,8 @@ class ScoredRows:
     """Predictions of the rows that a score was made of, and what decided them."""
 
     competition: Competition
+    what: str
+    """What they are, for messages."""
     ids: StrArray
     """(N,) of the rows."""
     values: Rows
@@ -67,7 +69,7 @@ class ScoredRows:
         of_file = scorer.score(target, self._rows(self._written))
         if not math.isclose(of_file, shown, rel_tol=1e-9, abs_tol=1e-12):
             raise SubmissionError(
-                f"{self.competition.name}: the out-of-fold rows have {self.competition.metric.name} {shown:.5f}, and "
+                f"{self.competition.name}: {self.what} have {self.competition.metric.name} {shown:.5f}, and "
                 f"{of_file:.5f} once they are written to a submission and read back{self._first_difference()}. "
                 f"Declare a metric of what cells of kind {self.competition.submission.cells!r} hold, or another kind: "
                 f"probabilities for a metric of probabilities."

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kaggle_ray.data.baseline import constant_predictions
+from kaggle_ray.data.baseline import constant_predictions, mixed_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision, decided, default_decision
 from kaggle_ray.ensemble import Ensemble
-from kaggle_ray.ensemble.combiner import FoldOf
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import over_folds
 from kaggle_ray.pool.gather import Pool
@@ -29,6 +28,8 @@ from kaggle_ray.types import Folds, JsonValue, StrArray
 
 FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
 """Names of the submissions."""
+_REHEARSED_MASKS = 16
+"""Training rows whose masks are rehearsed: all would take a pass over the images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,7 @@ class Submitter:
             target: (N, T) of the training rows.
 
         Raises:
-            SubmissionError: the file is not what the sample submission asks for, or would not be what was scored.
+            SubmissionError: the file is not what the sample submission asks for.
         """
         heads, metric = self.competition.heads, self.competition.metric
         targets = [select_rows(target, folds.train_rows(fold)) for fold in range(folds.num_folds)]
@@ -62,11 +63,34 @@ class Submitter:
         oof = LazyRows((len(scored), self.competition.num_columns), lambda rows: of_folds[fold_of[rows]])
         decision = default_decision(metric, self.competition.num_columns)
         score = over_folds(decided(metric, decision), fold_of).score(select_rows(target, scored), oof)
-        if self.competition.submission.cells != "rle":  # of masks it would take longer than a baseline may
-            rules = dict.fromkeys(np.unique(fold_of).tolist(), decision)
-            self._scored(oof, folds, fold_of, rules).check(select_rows(target, scored), score)
         values = constant_predictions(heads, target, len(self.test_ids))
         return self._submit(BASELINE, values, decision, {"method": "constant", "score_honest": score}), score
+
+    def rehearse(self, folds: Folds, target: Rows) -> None:
+        """Write, read and score predictions that are made up, to meet before training what would be refused after it.
+
+        Args:
+            folds: of the run.
+            target: (N, T) of the training rows.
+
+        Raises:
+            SubmissionError: a submission would not be what was scored.
+        """
+        rows = folds.scored_rows()
+        if self.competition.is_segmentation:
+            rows = rows[:_REHEARSED_MASKS]
+        of_rows = select_rows(target, rows)
+        rule = default_decision(self.competition.metric, self.competition.num_columns)
+        made_up = ScoredRows(
+            competition=self.competition,
+            what="made-up predictions of the training rows",
+            ids=folds.sample_ids[rows],
+            values=mixed_predictions(self.competition.heads, of_rows),
+            fold_of=folds.fold_of[rows],
+            part_of=folds.fold_of[rows],
+            decisions=dict.fromkeys(range(folds.num_folds), rule),
+        )
+        made_up.check(of_rows, None)
 
     def submit_ensemble(self, ensemble: Ensemble, pool: Pool, folds: Folds, target: Rows) -> Path:
         """Submit the ensemble's test predictions; return the file.
@@ -80,9 +104,17 @@ class Submitter:
         Raises:
             SubmissionError: the file is not what the sample submission asks for, or would not be what was scored.
         """
-        rules = {part: blend.decision for part, blend in ensemble.by_part.items()}
-        scored = self._scored(ensemble.oof, folds, ensemble.part_of, rules)
-        scored.check(select_rows(target, folds.scored_rows()), ensemble.score_honest)
+        rows = folds.scored_rows()
+        scored = ScoredRows(
+            competition=self.competition,
+            what="the out-of-fold predictions",
+            ids=folds.sample_ids[rows],
+            values=ensemble.oof,
+            fold_of=folds.fold_of[rows],
+            part_of=ensemble.part_of,
+            decisions={part: blend.decision for part, blend in ensemble.by_part.items()},
+        )
+        scored.check(select_rows(target, rows), ensemble.score_honest)
         made_of = {
             "method": ensemble.method,
             "weights": dict(ensemble.weights),
@@ -111,18 +143,6 @@ class Submitter:
             "the cross-validated ensemble with the same weights.",
         }
         return self._submit(REFIT, ensemble.apply(test), ensemble.decision, made_of)
-
-    def _scored(self, oof: Rows, folds: Folds, part_of: FoldOf, decisions: Mapping[int, Decision]) -> ScoredRows:
-        """Return the rows that a score was made of."""
-        rows = folds.scored_rows()
-        return ScoredRows(
-            competition=self.competition,
-            ids=folds.sample_ids[rows],
-            values=oof,
-            fold_of=folds.fold_of[rows],
-            part_of=part_of,
-            decisions=decisions,
-        )
 
     def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Path:
         with checked_draft(

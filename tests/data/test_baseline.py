@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kaggle_ray.data.baseline import check_directions, constant_predictions, perfect_predictions
+from kaggle_ray.data.baseline import check_directions, constant_predictions, mixed_predictions, perfect_predictions
 from kaggle_ray.data.head import Head
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import ACCURACY, AUC, DICE, F2, LOG_LOSS, MEAN_IOU, QUADRATIC_KAPPA, R2, RMSE
@@ -89,3 +89,18 @@ def test_many_constant_rows_take_the_memory_of_one() -> None:
     many = constant_predictions([MASK], np.ones((2, 1000), dtype=np.uint8), 10**6)
     assert many.shape == (10**6, 1000)
     assert many.strides[0] == 0
+
+
+@pytest.mark.parametrize(("head", "target"), CASES)
+def test_mixed_predictions_lie_between_the_perfect_ones_and_differ_from_row_to_row(head: Head, target: Target) -> None:
+    mixed, perfect = mixed_predictions([head], target), perfect_predictions(head, target)
+    assert mixed.shape == perfect.shape
+    assert ((mixed >= perfect.min(axis=0) - 1e-6) & (mixed <= perfect.max(axis=0) + 1e-6)).all()
+    assert len(np.unique(mixed.round(4), axis=0)) > len(target) / 4
+    if head.task == "multiclass":
+        assert mixed.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert np.array_equal(mixed, mixed_predictions([head], target))
+
+
+def test_mixed_predictions_of_several_heads_lie_side_by_side() -> None:
+    assert mixed_predictions([KIND, TAGS, AGE], SEVERAL).shape == (4, 6)

@@ -63,6 +63,7 @@ def scored(competition: Competition, *rules: Decision) -> ScoredRows:
     """Return rows of as many folds as there are rules."""
     return ScoredRows(
         competition=competition,
+        what="the rows",
         ids=np.array([f"a{row}" for row in range(NUM_ROWS)]),
         values=predictions(competition),
         fold_of=np.arange(NUM_ROWS) % len(rules),
@@ -129,7 +130,7 @@ def test_what_is_written_scores_as_it_is_shown(name: str) -> None:
 def test_another_score_than_the_files_is_refused(name: str) -> None:
     competition, rules = GOOD[name]
     rows, target = scored(competition, *rules), target_of(competition)
-    with pytest.raises(SubmissionError, match=rf"x: the out-of-fold rows have {competition.metric.name} "):
+    with pytest.raises(SubmissionError, match=rf"x: the rows have {competition.metric.name} "):
         rows.check(target, score_of(rows, target) + 1e-4)
 
 
