@@ -28,11 +28,15 @@ def render_lr_page(
     """
     lowest = min(range(len(sweep.lrs)), key=sweep.smoothed.__getitem__)
     shown = [
-        ("Suggested lr", suggestion_text(sweep), "where two thirds of the fall are done"),
+        (
+            "Suggested lr",
+            suggestion_text(sweep),
+            "a third of where the loss begins to rise again, or a tenth of the last rate",
+        ),
         (
             "Lowest loss at",
             f"{sweep.lrs[lowest]:.1e}",
-            f"{sweep.smoothed[lowest]:.4g}, close to diverging from here on",
+            f"{sweep.smoothed[lowest]:.4g}",
         ),
         ("Steps", str(len(sweep.lrs)), f"from {sweep.lrs[0]:.0e} to {sweep.lrs[-1]:.1e}"),
     ]

@@ -33,7 +33,8 @@ from kaggle_ray.types import Folds
 LOWEST, HIGHEST, NUM_STEPS = 1e-7, 10.0, 120
 """The range of learning rates, and the steps that it is gone through in: 15 per decade."""
 _DIVERGED = 4.0
-"""The mean of the last losses over the lowest that it was: the test ends."""
+"""The mean of the last losses over the lowest that it was, and above the first loss, too: the test ends. Where the
+lowest is nearly nothing, the noise of batches is a multiple of it."""
 _MEMORY = 0.8
 """Share of the mean of the last losses that stays from step to step."""
 _LEAST_STEPS = 10
@@ -104,7 +105,7 @@ def find_lr(
             recent = _MEMORY * recent + (1 - _MEMORY) * loss
             mean = recent / (1 - _MEMORY ** (step + 1))
             best = min(best, mean)
-            if mean > _DIVERGED * best or len(losses) == num_steps:
+            if mean > max(_DIVERGED * best, losses[0]) or len(losses) == num_steps:
                 break
     if len(losses) < _LEAST_STEPS:
         raise NonFiniteLossError(

@@ -14,9 +14,12 @@ _WIDTH = 0.25
 """Width of the smoothing, in decades of the learning rate: the deviation of a Gaussian."""
 _LEAST_FALL = 0.02
 """Share of the first loss by which it has to fall to suggest anything."""
-
-_DONE = 2 / 3
-"""Share of the whole fall that is done at the suggested rate."""
+_STILL_LOW = 0.2
+"""Share of the whole fall by which the loss may lie above its lowest, and still be in the valley."""
+_BELOW_THE_EDGE = 3.0
+"""The valley's upper edge over the suggested rate: a run stays there for many steps, the test for a few."""
+_BELOW_THE_END = 10.0
+"""The last rate over the suggested one, where the loss has not begun to rise: it may be about to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,17 +33,23 @@ class LrSweep:
     smoothed: tuple[float, ...]
     """The losses, smoothed over neighbouring rates on both sides, so that the curve does not lag."""
     suggestion: float | None
-    """The rate at which two thirds of the smoothed loss's fall are done; None where it does not fall."""
+    """A third of the highest rate at which the smoothed loss is still near its lowest, or a tenth of the last one where
+    it does not rise again; None where it does not fall."""
 
 
 def lr_sweep(lrs: Sequence[float], losses: Sequence[float]) -> LrSweep:
     """Return the sweep with its smoothed curve and its suggestion.
 
-    The suggestion lies in the valley between where the loss begins to fall and its minimum: the rate from which on at
-    least two thirds of the smoothed loss's whole fall are done. It is a good peak for a schedule that rises and falls;
-    at the minimum training is close to diverging. The rate of the steepest descent, the other usual choice, is found
-    nearby, but moves more from seed to seed, and falls for the quick gain of the first few steps.
-    Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017 (the test).
+    The suggestion is a third of the rate at which the loss begins to rise out of its valley, where it lies a fifth of
+    its whole fall above its lowest; a tenth of the last rate where it does not rise. It is a good peak for a schedule
+    that rises and falls: of the rates at which the test makes progress the highest that is safe. Where the loss fell is
+    not asked. A fresh last layer that starts far off falls at once to what a guess costs, at rates that train nothing
+    else: the steepest descent, the share of the fall that is done, or a tenth of the rate at the minimum (the usual
+    rules, those of fastai among them) then suggest rates that are ten to fifty times too small. Photographs of dogs and
+    cats, from scratch: two thirds of the fall done at 8e-5, lowest at 3e-4, flat until 8e-3, so 2.7e-3 is suggested;
+    their search space trains at 3e-3. Digits: 1.5e-2, where rates from 1e-2 to 1e-1 trained alike, and best.
+    Source: Smith, "Cyclical learning rates for training neural networks", WACV 2017 (the test, and to look for where
+    the loss stops falling).
 
     Args:
         lrs: ascending, evenly spaced in their logarithm.
@@ -52,7 +61,7 @@ def lr_sweep(lrs: Sequence[float], losses: Sequence[float]) -> LrSweep:
         lrs=tuple(map(float, lrs)),
         losses=tuple(map(float, losses)),
         smoothed=tuple(smoothed.tolist()),
-        suggestion=_in_the_valley(decades, smoothed),
+        suggestion=_below_the_edge(decades, smoothed),
     )
 
 
@@ -63,10 +72,12 @@ def _smooth(decades: FloatArray, losses: FloatArray) -> FloatArray:
     return np.asarray((weights * losses).sum(axis=1) / weights.sum(axis=1))
 
 
-def _in_the_valley(decades: FloatArray, smoothed: FloatArray) -> float | None:
+def _below_the_edge(decades: FloatArray, smoothed: FloatArray) -> float | None:
     lowest = int(smoothed.argmin())
     fall = smoothed[0] - smoothed[lowest]
     if fall < _LEAST_FALL * abs(smoothed[0]):
         return None
-    is_above = smoothed[:lowest] > smoothed[0] - _DONE * fall
-    return math.pow(10.0, float(decades[is_above.nonzero()[0][-1]]))
+    rises = np.flatnonzero(smoothed[lowest:] > smoothed[lowest] + _STILL_LOW * fall)
+    if not rises.size:
+        return math.pow(10.0, float(decades[-1])) / _BELOW_THE_END
+    return math.pow(10.0, float(decades[lowest + rises[0] - 1])) / _BELOW_THE_EDGE

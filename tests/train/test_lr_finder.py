@@ -19,6 +19,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.testing.toy import COMPETITION, TINY
+from kaggle_ray.train import lr_finder
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loop import Fit
@@ -57,15 +58,17 @@ def sweep(data: FitData) -> LrSweep:
 # The test itself ------------------------------------------------------------------------------------------------------
 
 
-def test_the_suggested_rate_trains_better_than_a_much_smaller_one_and_stays_finite(
+def test_the_suggested_rate_trains_nearly_as_well_as_the_best_and_better_than_a_much_smaller_one(
     data: FitData, sweep: LrSweep
 ) -> None:
     def loss(lr: float) -> float:
-        return list(Fit(data, BASE.replace(lr=lr), SETTINGS).epochs())[-1].train_loss
+        return list(Fit(data, BASE.replace(lr=lr), SETTINGS).epochs())[-1].valid_loss
 
     assert sweep.suggestion is not None
-    assert 1e-3 <= sweep.suggestion <= 0.3
-    assert loss(sweep.suggestion) < 0.9 * loss(sweep.suggestion / 30)
+    assert 1e-3 <= sweep.suggestion <= 3
+    of_rates = {factor: loss(sweep.suggestion * factor) for factor in (1 / 100, 1 / 30, 1 / 10, 1 / 3, 1, 3)}
+    assert of_rates[1] < 0.9 * of_rates[1 / 30]
+    assert of_rates[1] < 1.15 * min(of_rates.values())
 
 
 def test_the_rates_grow_by_the_same_factor_over_the_range(data: FitData, sweep: LrSweep) -> None:
@@ -95,6 +98,16 @@ def test_the_first_loss_is_that_of_the_untrained_model_on_its_first_batch(data: 
     epoch = next(Fit(data, BASE.replace(lr=1e-12, epochs=1), SETTINGS).epochs())
     num_batches = math.ceil(len(data.train_rows) / BASE.training.batch_size)
     assert np.mean(sweep.losses[:num_batches]) == pytest.approx(epoch.train_loss, rel=1e-3)
+
+
+def test_noise_about_a_loss_of_nearly_nothing_is_not_taken_for_divergence(
+    data: FitData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = [0.7] * 10 + [0.01, 0.1] * 55
+    monkeypatch.setattr(lr_finder, "_train", lambda *args, **kwargs: iter(losses))
+    assert len(find_lr(data, BASE, SETTINGS).losses) == len(losses)
+    monkeypatch.setattr(lr_finder, "_train", lambda *args, **kwargs: iter([*losses[:60], *[3.0] * 60]))
+    assert len(find_lr(data, BASE, SETTINGS).losses) < 64
 
 
 def test_a_loss_that_is_never_finite_is_an_error(data: FitData) -> None:
@@ -183,10 +196,39 @@ def curve(middle: float, edge: float) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 @pytest.mark.parametrize("middle", [1e-4, 1e-3, 1e-2])
-def test_the_suggestion_follows_the_fall_of_the_loss(middle: float) -> None:
+def test_the_suggestion_is_some_way_below_where_the_loss_rises(middle: float) -> None:
     found = lr_sweep(LRS.tolist(), curve(middle, 100 * middle).clip(max=3).tolist())
     assert found.suggestion is not None
-    assert middle < found.suggestion < 3 * middle
+    assert 5 * middle < found.suggestion < 100 * middle / 5
+
+
+def sigmoid(exponent: float, width: float = 0.2) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """From 0 to 1 around a power of ten, over some decades."""
+    return 1 / (1 + np.exp(-(np.log10(LRS) - exponent) / width))
+
+
+RISE = 5 * sigmoid(-0.5)
+SHAPES = {
+    "a valley": (1 - 0.8 * sigmoid(-3) + RISE, 3e-3, 0.1),
+    "a bad first layer is mended at once, and little is learnt after": (1 - 0.3 * sigmoid(-5) + RISE, 3e-3, 0.1),
+    "most of the fall is early, the rest goes on for long": (
+        1 - 0.6 * sigmoid(-5) - 0.3 * sigmoid(-3, 0.6) + RISE, 3e-3, 0.1,
+    ),
+    "a bump before the fall": (1 + 0.3 * sigmoid(-6) - 1.1 * sigmoid(-4) + RISE, 3e-3, 0.1),
+    "it diverges at a small rate": (1 - 0.8 * sigmoid(-5) + 5 * sigmoid(-2.5), 3e-5, 1e-3),
+    "it falls to the end": (1 - 0.8 * sigmoid(-1), 0.9, 1.1),
+    "a low loss": (0.7 - 0.69 * sigmoid(-4) + RISE, 1e-3, 0.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_made_the_loss_fall_the_suggestion_is_near_the_valleys_upper_edge(name: str, seed: int) -> None:
+    losses, least, most = SHAPES[name]
+    noise = 0.02 * np.random.default_rng(seed).standard_normal(len(LRS)) * losses
+    found = lr_sweep(LRS.tolist(), (losses + noise).tolist())
+    assert found.suggestion is not None
+    assert least < found.suggestion < most
 
 
 @pytest.mark.parametrize("seed", range(5))
