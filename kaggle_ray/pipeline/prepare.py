@@ -147,3 +147,6 @@ def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.near_duplicates.groups:
         text = f"near-duplicate images: {plan.near_duplicates.summary()} (see near_duplicates.json)"
         yield RunWarned(topic="near_duplicates", text=text)
+    elif plan.options.ignore_near_duplicates:
+        text = "near-duplicate images were not looked for: where two folds share some, every score is too good"
+        yield RunWarned(topic="near_duplicates", text=text)

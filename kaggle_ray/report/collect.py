@@ -101,7 +101,8 @@ def _experiment_row(
 ) -> BoardRow:
     ended = [result for result in _results(store, experiment, record.num_folds) if result is not None]
     committed = [result for result in ended if result.status == "committed"]
-    fold_scores = [result.score for result in committed if result.score is not None]
+    unproven = _why_unproven(experiment)
+    fold_scores = [result.score for result in committed if result.score is not None and unproven is None]
     scores = {} if chosen is None else chosen.scores
     is_member = chosen is not None and any(m.member_id == experiment.experiment_id for m in chosen.members)
     return BoardRow(
@@ -114,7 +115,7 @@ def _experiment_row(
         num_folds=record.num_folds,
         epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs,
         duration_s=sum(result.duration_s for result in ended),
-        error=next((result.error for result in ended if result.error), None) or _why_unproven(experiment),
+        error=next((result.error for result in ended if result.error), None) or unproven,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import kaggle_ray
+from kaggle_ray.ensemble import select
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.result import RunResult
@@ -162,3 +163,75 @@ def test_weights_that_are_declared_trusted_are_part_of_the_lineage(
         lineage = store.lineage(of_trial)
         assert lineage.is_proven
         assert dict(lineage.started_from) == {str(weights): digest}
+
+
+# Folds whose rows have no others to learn from -----------------------------------------------------------------------
+
+BY_TIME = """
+import dataclasses
+
+import numpy as np
+
+from kaggle_ray import FoldScheme
+from kaggle_ray.testing.toy import COMPETITION as TOY
+
+
+def read(folder):
+    samples = TOY.read(folder)
+    return dataclasses.replace(samples, times=np.arange(len(samples.train_ids), dtype=float))
+
+
+COMPETITION = dataclasses.replace(TOY, read=read, folds=FoldScheme({scheme}))
+"""
+TWO: list[dict[str, JsonValue]] = [{**BASE, "epochs": 2}, {**BASE, "epochs": 2, "lr": 1e-3}]
+
+
+def run_with_folds(folder: Path, data: Path, scheme: str, **options: object) -> RunResult:
+    file = folder / "competition.py"
+    file.write_text(BY_TIME.format(scheme=scheme))
+    return kaggle_ray.run(
+        file, experiments=TWO, data=data, runs=folder / "runs", launcher="local", reporters=[], **options  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_a_run_by_time_learns_weights_from_earlier_spans(tmp_path: Path, toy_data: Path) -> None:
+    result = run_with_folds(tmp_path, toy_data, "kind='time', num_folds=3")
+    assert result.ensemble is not None
+    assert result.score is not None
+    of_spans = result.ensemble.by_part
+    assert set(of_spans[0].fitted.weights.values()) == {0.5}, "nothing is earlier"
+    folds = result.plan.folds
+    rows = folds.scored_rows()
+    again = select(
+        result.pool.oof, result.plan.samples.target[rows], folds.fold_of[rows], result.plan.competition.metric,
+        forward=True,
+    )  # fmt: skip
+    assert result.score == again.score_honest
+    assert result.to_json()["best_score"] is not None
+
+
+def test_a_holdout_by_time_says_that_what_is_submitted_has_no_score(tmp_path: Path, toy_data: Path) -> None:
+    scheme = "kind='time', num_folds=3, holdout=True"
+    result = run_with_folds(tmp_path, toy_data, scheme)
+    assert result.score is None
+    rows = {row.name: row for row in result.board.rows}
+    assert "there are no others to fit on" in (rows["ensemble (greedy)"].error or "")
+    experiments = [row for row in result.board.rows if row.kind == "experiment"]
+    assert all(row.score is not None for row in experiments), "nothing is fitted to them"
+    mean = run_with_folds(tmp_path, toy_data, scheme, ensemble="mean")
+    assert mean.num_epochs_trained == 0
+    assert mean.score == rows["ensemble (mean)"].score is not None
+
+
+def test_a_holdouts_score_is_that_of_what_is_submitted(tmp_path: Path, toy_data: Path) -> None:
+    result = run_with_folds(tmp_path, toy_data, "num_folds=3, holdout=True")
+    assert result.ensemble is not None
+    assert result.score is not None
+    assert len(result.ensemble.by_part) == 5
+
+
+def test_that_near_duplicates_were_not_looked_for_is_told(tmp_path: Path, toy_data: Path) -> None:
+    result = run(tmp_path, toy_data, SHORT, ignore_near_duplicates=True)
+    events = [envelope.event for envelope in read_events(result.run_dir / "events.jsonl")]
+    (warning,) = (event for event in events if isinstance(event, RunWarned))
+    assert "were not looked for" in warning.text
