@@ -11,7 +11,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.config import HYPERPARAMETER_NAMES
-from kaggle_ray.submission.table import read_cells
+from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 POINTS: list[dict[str, Any]] = [{**TINY, "epochs": 2, "lr": 1e-2}, {**TINY, "epochs": 2, "lr": 1e-3}]

@@ -11,7 +11,7 @@ import pytest
 import kaggle_ray
 from kaggle_ray.errors import DataError, SubmissionError
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.submission.table import read_cells
+from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
 
 TRUTH_IS_CLOSE: dict[ToyTask, float] = {

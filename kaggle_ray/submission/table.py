@@ -52,18 +52,8 @@ class CellsDigest:
         return self._digest.hexdigest()
 
 
-def read_cells(path: Path) -> SubmissionTable:
-    """Return all cells of a submission file.
-
-    Raises:
-        SubmissionError: the file is missing or no CSV, or a row has another number of fields than the header.
-    """
-    (table,) = read_blocks(path, rows_at_once=None)
-    return table
-
-
-def read_blocks(path: Path, *, rows_at_once: int | None = _ROWS_AT_ONCE) -> Iterator[SubmissionTable]:
-    """Yield the cells of a submission file, some rows at a time, each with the header; None yields all together.
+def read_blocks(path: Path, *, rows_at_once: int = _ROWS_AT_ONCE) -> Iterator[SubmissionTable]:
+    """Yield the cells of a submission file, some rows at a time, each with the header.
 
     Raises:
         SubmissionError: the file is missing or no CSV, or a row has another number of fields than the header.
@@ -85,7 +75,7 @@ def read_blocks(path: Path, *, rows_at_once: int | None = _ROWS_AT_ONCE) -> Iter
             ids=tuple(row[0] for row in block),
             cells=tuple(tuple(row[1:]) for row in block),
         )
-        if rows_at_once is None or len(block) < rows_at_once:
+        if len(block) < rows_at_once:
             return
 
 

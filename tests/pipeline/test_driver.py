@@ -30,10 +30,9 @@ from kaggle_ray.reporters.events import (
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
-from kaggle_ray.submission.table import read_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing.recorder import Recorder
-from kaggle_ray.testing.submitted import submitted_values
+from kaggle_ray.testing.submitted import read_cells, submitted_values
 from kaggle_ray.testing.toy import COMPETITION, NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 from kaggle_ray.types import FloatArray, JsonValue, StrArray, Trial
 

@@ -21,8 +21,7 @@ from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.table import read_cells
-from kaggle_ray.testing.submitted import submitted_values
+from kaggle_ray.testing.submitted import read_cells, submitted_values
 from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
 from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
 from kaggle_ray.train.reload import TestRows

@@ -26,10 +26,9 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RefitEnded, TrialEnded
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.table import read_cells
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
 from kaggle_ray.testing.recorder import Recorder
-from kaggle_ray.testing.submitted import submitted_values
+from kaggle_ray.testing.submitted import read_cells, submitted_values
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, Folds, JsonValue, Trial, TrialResult
 

@@ -16,9 +16,10 @@ from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission, read_answers
-from kaggle_ray.submission.table import check_ids, digest_of_cells, read_blocks, read_cells
+from kaggle_ray.submission.table import check_ids, digest_of_cells, read_blocks
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
+from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.types import FloatArray
 
 FORMAT = SubmissionFormat(id_column="id", columns=("label",))
