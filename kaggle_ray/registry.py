@@ -142,6 +142,16 @@ _REGISTRIES: list[Registry[Any]] = []
 """All there are in this process."""
 
 
+def of_others(names: Collection[str]) -> dict[str, Any]:
+    """Return ``<kind> <name>`` -> value of those of ``names`` that the package itself did not register."""
+    return {
+        f"{registry.kind} {name}": value
+        for registry in _REGISTRIES
+        for name, value in registry.items()
+        if name in names and not registry.is_built_in(name)
+    }
+
+
 @contextmanager
 def registrations_undone() -> Iterator[None]:
     """Forget at the end what was registered meanwhile: for tests. What is built in stays."""

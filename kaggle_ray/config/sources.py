@@ -1,16 +1,18 @@
-"""The source files of a user's code: a file that is loaded by path, and what it imports from its own folder."""
+"""The source files of a user's code: a file that is loaded by path, and what it imports that is not installed."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 from kaggle_ray.errors import ConfigError
 
 _INSTALLED = {"site-packages", "dist-packages"}
+_PYTHON = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
 
 
 def source_digests(file: Path, *, num_hex: int = 16) -> dict[str, str]:
@@ -20,13 +22,15 @@ def source_digests(file: Path, *, num_hex: int = 16) -> dict[str, str]:
 
 
 def source_files(file: Path) -> dict[str, Path]:
-    """Return ``file`` and the modules of its own folder that it imports, directly or through one another.
+    """Return ``file`` and the user's own modules that it imports, directly or through one another.
 
-    The imports are read, not run: those inside functions count, too. What is installed, and kaggle_ray itself, do not,
-    even where an environment lies in the folder. A module that is loaded by its path alone is not found.
+    They lie in its folder, or wherever else Python finds them. The imports are read, not run: those inside functions
+    count, too. What is installed, Python's own modules and kaggle_ray itself do not, even where an environment lies in
+    the folder. A module that is loaded by its path alone is not found.
 
     Returns:
-        Path relative to the folder of ``file``, with slashes -> path; ``file`` first, the others sorted.
+        Path relative to the folder of ``file``, or to the place on Python's path that has it, with slashes -> path;
+        ``file`` first, the others sorted.
 
     Raises:
         ConfigError: a module is no Python.
@@ -37,8 +41,8 @@ def source_files(file: Path) -> dict[str, Path]:
     while pending:
         path, package = pending.pop()
         for name in _imported_names(path, package):
-            for module, module_package in _modules_of(name, folder):
-                key = module.relative_to(folder).as_posix()
+            for module, root, module_package in _modules_of(name, folder):
+                key = module.relative_to(folder if module.is_relative_to(folder) else root).as_posix()
                 if key not in found:
                     found[key] = module
                     pending.append((module, module_package))
@@ -61,15 +65,15 @@ def _imported_names(path: Path, package: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}".removeprefix(".") for alias in node.names)
 
 
-def _modules_of(name: str, folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files below ``folder`` that importing ``name`` runs, packages first, and the package of each."""
+def _modules_of(name: str, folder: Path) -> Iterator[tuple[Path, Path, str]]:
+    """Yield the user's files that importing ``name`` runs, packages first: each with its place and its package."""
     parts = name.split(".")
     if parts[0] == "kaggle_ray":
         return
     for root in dict.fromkeys([*(Path(entry or ".").resolve() for entry in sys.path), folder]):
         found = list(_modules_below(root, parts))
         if found:  # as Python does, the first place that has it counts
-            yield from ((file, package) for file, package in found if _is_own(file, folder))
+            yield from ((file, root, package) for file, package in found if _is_own(file, folder))
             return
 
 
@@ -83,4 +87,6 @@ def _modules_below(root: Path, parts: list[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _is_own(file: Path, folder: Path) -> bool:
-    return file.is_relative_to(folder) and not _INSTALLED & set(file.relative_to(folder).parts)
+    if file.is_relative_to(folder):  # which may itself be below an environment's
+        return not _INSTALLED & set(file.relative_to(folder).parts)
+    return not (_INSTALLED & set(file.parts) or any(file.is_relative_to(place) for place in _PYTHON))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.table import Table
 from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.registry import of_others
 from kaggle_ray.types import Folds, JsonValue, short_digest
 
 _FILE_HEX = 16
@@ -82,7 +83,8 @@ def content_of(
         samples: the rows that are trained on and predicted.
         folds: of the training rows.
         near_duplicates: that were found among the images.
-        hyperparameter_sets: whose files of weights count.
+        hyperparameter_sets: whose files of weights count, and whatever else than the package has registered what they
+            name, such as a model of a script or a notebook.
         data_dir: below which the samples' files are.
         cache_dir: where the digests of files are remembered.
 
@@ -104,19 +106,22 @@ def content_of(
             "competition": described(competition),
         }
     )
+    if registered := of_others({name for each in hyperparameter_sets for name in _texts_in(each.to_dict())}):
+        code = {name: described(value) for name, value in sorted(registered.items())}
+        content = dataclasses.replace(content, parts={**content.parts, "registered code": code})
     content = content.with_files_of(samples, data_dir=data_dir, cache_dir=cache_dir)
     return dataclasses.replace(content, weights={file: _weights_digest(file, cache_dir) for file in weights_files})
 
 
 def described(value: object) -> JsonValue:
-    """Return JSON that is the same for equal declarations: dataclasses by field, functions by name and source.
+    """Return JSON that is the same for equal declarations: dataclasses by field, functions and classes by source.
 
-    A function of kaggle_ray's own is told by its name, any other by its source as well; so are the values that a
-    closure or a partial has bound. An object of another kind is told by its type.
+    A function or class of kaggle_ray's own is told by its name, any other by its source as well; so are the values that
+    a closure or a partial has bound. An object of another kind is told by its type.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [spec.name for spec in dataclasses.fields(value) if spec.name not in _READERS]
         return {name: described(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
@@ -125,22 +130,34 @@ def described(value: object) -> JsonValue:
         return [described(item) for item in value]
     if isinstance(value, partial):
         return {"function": described(value.func), "arguments": described([*value.args, value.keywords])}
-    if inspect.isfunction(value):
-        return _function(value)
+    if inspect.isfunction(value) or isinstance(value, type):
+        return _code(value)
     return f"a {type(value).__qualname__}"
 
 
-def _function(function: Callable[..., object]) -> JsonValue:
-    name = getattr(function, "__qualname__", "function")
-    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+def _code(value: Callable[..., object]) -> JsonValue:
+    name = getattr(value, "__qualname__", "function")
+    cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
     bound = [described(each) for each in cells if not callable(each)]
-    if function.__module__.startswith("kaggle_ray."):
+    if value.__module__.startswith("kaggle_ray."):
         return {"name": name, "bound": bound}
     try:
-        source = inspect.getsource(function)
-    except OSError:  # made by exec, or in a console: its name has to do
+        source = inspect.getsource(value)
+    except (OSError, TypeError):  # made by exec, or in a console: its name has to do
         source = ""
     return {"name": name, "bound": bound, "source": hashlib.sha256(source.encode()).hexdigest()[:_FILE_HEX]}
+
+
+def _texts_in(value: JsonValue) -> Iterator[str]:
+    """Yield every text of a JSON value, keys aside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts_in(item)
 
 
 def _digest_of(array: npt.NDArray[np.generic] | None) -> str | None:

@@ -51,6 +51,15 @@ def test_a_folder_that_is_imported_from_above_is_its_own(tmp_path: Path, monkeyp
     assert list(source_files(file)) == ["pets.py", "common.py"]
 
 
+def test_modules_that_python_finds_elsewhere_are_the_users_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path / "competitions", pets="import nets.small\nimport json, email.message\nimport sides\n")
+    written(tmp_path / "lib", nets____init__="", nets__small="from ..sides import x\nfrom nets import blocks\n")
+    written(tmp_path / "lib", nets__blocks="", sides="", unused="")
+    (tmp_path / "lib" / "nets" / "__init__.py").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "lib"), *sys.path])
+    assert list(source_files(file)) == ["pets.py", "nets/__init__.py", "nets/blocks.py", "nets/small.py", "sides.py"]
+
+
 def test_what_is_installed_below_the_folder_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, pets="import helper\nimport kaggle_ray\n")
     installed = tmp_path / ".venv" / "site-packages"
@@ -60,13 +69,13 @@ def test_what_is_installed_below_the_folder_does_not_count(tmp_path: Path, monke
     assert list(source_files(file)) == ["pets.py"]
 
 
-def test_a_module_that_python_finds_elsewhere_first_does_not_count(
+def test_of_two_modules_of_a_name_the_one_counts_that_python_finds_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(tmp_path / "own", pets="import twofold\n", twofold="")
     written(tmp_path / "before", twofold="")
     monkeypatch.setattr(sys, "path", [str(tmp_path / "before"), *sys.path])
-    assert list(source_files(file)) == ["pets.py"]
+    assert source_files(file) == {"pets.py": file, "twofold.py": tmp_path / "before" / "twofold.py"}
 
 
 def test_a_module_that_is_no_python_is_named(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kaggle_ray
 from kaggle_ray.config import Hyperparameters, OptimizerHyperparameters, parse_hyperparameters
 from kaggle_ray.config.part import flat_values
 from kaggle_ray.errors import RunMismatchError
@@ -28,6 +31,7 @@ from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.past_runs import copy_past_run
+from kaggle_ray.testing.tasks import ToyTask
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.content import Content, described
 from kaggle_ray.types import Experiment, JsonValue
@@ -239,6 +243,86 @@ def test_other_code_that_the_competition_imports_from_its_folder_is_another_run(
     first = folder.plan()
     (folder.root / "sizes_of_pets.py").write_text("SIDE = 8  # pixels\n")
     assert folder.plan().run_id != first.run_id
+
+
+def test_other_code_that_the_competition_imports_from_elsewhere_is_another_run(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = folder.root / "lib" / "sides_of_pets.py"
+    helper.parent.mkdir()
+    helper.write_text("SIDE = 8\n")
+    monkeypatch.syspath_prepend(str(helper.parent))
+    folder.edit("SIZE = 8", "from sides_of_pets import SIDE as SIZE")
+    first = folder.plan()
+    helper.write_text("SIDE = 8  # pixels\n")
+    assert folder.plan().run_id != first.run_id
+
+
+def flips_with(probability: float) -> Callable[[int, int], Any]:
+    def flips(height: int, width: int) -> Any:
+        import albumentations as A
+
+        return A.Compose([A.Resize(height, width), A.HorizontalFlip(p=probability)])
+
+    return flips
+
+
+def test_other_code_that_a_script_registers_is_another_run_where_an_experiment_names_it(folder: Folder) -> None:
+    named = [{**TINY, "epochs": 1, "augment": "flips"}]
+    ids: list[tuple[str, str]] = []
+    for probability in (0.5, 0.5, 1.0):
+        kaggle_ray.register_augmentation("flips")(flips_with(probability))
+        ids.append((folder.plan(experiments=named).run_id, folder.plan().run_id))
+    assert ids[0] == ids[1]
+    assert ids[2][0] != ids[0][0]
+    assert ids[2][1] == ids[0][1]
+
+
+def test_a_class_that_is_registered_is_described_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "nets_of_a_script.py"
+    found: list[JsonValue] = []
+    for width in (4, 4, 8000):
+        file.write_text(f"class Net:\n    width = {width}\n")
+        sys.modules.pop(file.stem, None)
+        found.append(described(importlib.import_module(file.stem).Net))
+    assert found[0] == found[1] != found[2]
+
+
+def test_another_file_of_weights_under_the_same_name_is_another_run(folder: Folder) -> None:
+    file = folder.root / "resnet18.pth"
+    model = {"model": "resnet18", "pretrained": True, "model_args": {"weights": str(file)}, "image_size": 8}
+    ids: list[str] = []
+    for content in (b"first", b"other", b"first"):
+        file.write_bytes(content)
+        ids.append(folder.plan(experiments=[model]).run_id)
+    assert ids[0] == ids[2] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("masks", "masks/a000.png"), ("mask_classes", "masks/a001.png"), ("table", "train.csv"),
+                       ("table", "test.csv"), ("views", "images/a000_2.png"), ("regression", "train.csv")]
+)  # fmt: skip
+def test_another_mask_table_view_or_label_is_another_run(task: ToyTask, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "competition.py"
+    file.write_text(f"from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of({task!r})\n")
+
+    def run_id() -> str:
+        options: dict[str, Any] = {"data": tmp_path / "data", "runs": tmp_path / "runs", "device": "cpu"}
+        return make_plan(RunOptions(competition=file, threads=1, ignore_near_duplicates=True, **options)).run_id
+
+    first = run_id()
+    changed = tmp_path / "data" / name
+    if changed.suffix == ".csv":
+        header, first_row, row, *rest = changed.read_text().splitlines()
+        sample_id, light, *others = row.split(",")
+        row = ",".join([sample_id, str(float(light) + 0.125), *others])
+        changed.write_text("\n".join([header, first_row, row, *rest]) + "\n")
+    else:
+        pixels = cv2.imread(str(changed), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None
+        cv2.imwrite(str(changed), pixels[::-1, ::-1])
+    assert run_id() != first
 
 
 def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder) -> None:
