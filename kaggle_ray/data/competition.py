@@ -16,7 +16,7 @@ from kaggle_ray.data.files import read_header
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
 from kaggle_ray.data.reading import Reading
-from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.samples import Samples, as_marks, as_times
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
@@ -221,7 +221,7 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
 
 
 def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
-    """Return the samples with their target in its one form; see ``canonical_target``.
+    """Return the samples with their target, marks and times in their one form; see ``canonical_target``.
 
     Raises:
         DataError: arrays differ in length, an input of the task is missing or a label is out of range.
@@ -243,6 +243,10 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
         raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
     if competition.is_segmentation and samples.train_masks is None:
         raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
+    name, marks, times = competition.name, samples.train_only, samples.times
     return replace(
-        samples, target=canonical_target(competition.heads, samples.target, samples.train_ids, where=competition.name)
+        samples,
+        target=canonical_target(competition.heads, samples.target, samples.train_ids, where=name),
+        train_only=None if marks is None else as_marks(marks, where=name),
+        times=None if times is None else as_times(times, where=name),
     )

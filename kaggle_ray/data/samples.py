@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import DataError
@@ -132,6 +133,33 @@ class Samples:
             raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
         test_paths = tuple(_replaced(paths, bad, placeholder) for paths in self.test_paths)
         return replace(self.with_train_rows(keep), test_paths=test_paths)
+
+
+def as_marks(given: npt.ArrayLike, *, where: str) -> BoolArray:
+    """Return (N,) truth values, given as such or as 0 and 1.
+
+    Raises:
+        DataError: they are others.
+    """
+    values = np.asarray(given)
+    if values.ndim != 1 or values.dtype.kind not in "biufO" or not np.isin(values, [False, True]).all():
+        raise DataError(f"{where}: train_only: expected True or False for each training row, got {values.dtype}.")
+    return values.astype(np.bool_)
+
+
+def as_times(given: npt.ArrayLike, *, where: str) -> Float64Array:
+    """Return (N,) times as numbers, dates as nanoseconds; NaN where a row has none.
+
+    Raises:
+        DataError: they are neither.
+    """
+    values = np.asarray(given)
+    if values.ndim != 1 or values.dtype.kind not in "biufmM":
+        raise DataError(f"{where}: times: expected a number or a date for each training row, got {values.dtype}.")
+    if values.dtype.kind not in "mM":
+        return values.astype(np.float64)
+    numbers = values.astype(f"{values.dtype.kind}8[ns]").astype(np.int64).astype(np.float64)
+    return np.where(np.isnat(values), np.nan, numbers)
 
 
 def views_of(paths: ImagePaths) -> tuple[Path, ...]:

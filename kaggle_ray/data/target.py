@@ -134,7 +134,7 @@ def _highest(head: Head) -> int | None:
 def _check_rounding(head: Head, columns: Float64Array, where: str) -> None:
     """Raise DataError where numbers differ by less than a model's float32 can tell."""
     lost = np.abs(columns - columns.astype(np.float32)).max()
-    if lost > _ROUNDING * columns.std() > 0:
+    if np.ptp(columns) and lost > _ROUNDING * columns.std():
         raise DataError(
             f"{where}: the targets of head {head.name!r} lie around {columns.mean():.6g} and differ by "
             f"{np.ptp(columns):.6g}, which the float32 of models does not tell apart. Let read() subtract a constant, "

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.samples import Samples, as_marks, as_times
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import DataError
 
@@ -99,3 +100,29 @@ def test_files_are_those_of_all_views_in_the_order_of_the_rows(samples: Samples)
 def test_without_marks_no_row_is_train_only(samples: Samples) -> None:
     assert samples.is_train_only.tolist() == [False, False, True]
     assert dataclasses.replace(samples, train_only=None).is_train_only.tolist() == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    "given", [[True, False, False], [1, 0, 0], np.array([1, 0, 0], dtype=np.uint8), [1.0, 0.0, 0.0]]
+)
+def test_marks_are_truth_values_whatever_stands_for_them(given: npt.ArrayLike) -> None:
+    marks = as_marks(given, where="pets")
+    assert (marks.dtype.name, marks.tolist()) == ("bool", [True, False, False])
+
+
+@pytest.mark.parametrize(
+    "given", [[0, 1, 2], [0.5, 1, 0], [np.nan, 0, 1], ["True", "False", "no"], [None, 1, 0], [[1], [0]]]
+)
+def test_other_marks_are_refused(given: npt.ArrayLike) -> None:
+    with pytest.raises(DataError, match="pets: train_only: expected True or False for each training row"):
+        as_marks(given, where="pets")
+
+
+def test_times_are_numbers_and_dates_keep_their_order() -> None:
+    assert as_times([3, 1, 2], where="pets").tolist() == [3.0, 1.0, 2.0]
+    dates = np.array(["2020-01-02", "NaT", "2019-12-31"], dtype="datetime64[D]")
+    numbers = as_times(dates, where="pets")
+    assert numbers[0] - numbers[2] == 2 * 24 * 3600 * 1e9
+    assert np.isnan(numbers[1])
+    with pytest.raises(DataError, match="pets: times: expected a number or a date for each training row, got <U10"):
+        as_times(["2020-01-02"], where="pets")

@@ -11,12 +11,14 @@ import pytest
 
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.folds import FoldScheme, make_folds
 from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.target import canonical_target
-from kaggle_ray.errors import DataError
+from kaggle_ray.errors import DataError, FoldsError
 from kaggle_ray.metrics import ACCURACY, DICE, F2, LOG_LOSS, QUADRATIC_KAPPA, RMSE
+from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import Target
 
 CLASSES = tuple(f"c{number}" for number in range(20))
@@ -165,6 +167,11 @@ def test_numbers_of_any_size_that_a_model_can_tell_apart_are_kept(given: list[fl
     assert canonical(PRICE, given).tolist() == given
 
 
+def test_many_equal_numbers_are_a_target_though_their_mean_is_rounded() -> None:
+    ids = np.array([f"a{row}" for row in range(12)])
+    assert canonical_target((PRICE,), np.full(12, 0.1), ids, where="pets").tolist() == [0.1] * 12
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "float32", "object"])
 def test_an_opened_competition_has_the_target_in_its_one_form(dtype: str, tmp_path: Path) -> None:
     def read(folder: Path) -> Samples:
@@ -179,3 +186,15 @@ def test_an_opened_competition_has_the_target_in_its_one_form(dtype: str, tmp_pa
     )  # fmt: skip
     target = open_competition(competition, tmp_path)[1].target
     assert (target.dtype.name, target.tolist()) == ("int64", NUMBERS)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool", "float32", "object"])
+@pytest.mark.parametrize("num_columns", [0, 1])
+def test_a_class_with_fewer_rows_than_folds_is_told_whatever_the_type_of_its_numbers(
+    dtype: str, num_columns: int
+) -> None:
+    ids = np.array([f"a{row:02}" for row in range(30)])
+    given = (np.arange(30) < 2).astype(dtype).reshape(30, *[1] * num_columns)
+    samples = samples_of(ids, canonical_target((BINARY,), given, ids, where="pets"), test_ids=np.array(["t"]))
+    with pytest.raises(FoldsError, match="class 'dog': expected at least 5 scored rows, one for each fold, got 2"):
+        make_folds(FoldScheme(), samples, heads=(BINARY,))
