@@ -8,6 +8,7 @@ import click
 
 from kaggle_ray.cli import cache, look, run
 from kaggle_ray.errors import KaggleRayError
+from kaggle_ray.untrusted import printable
 
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 """Exit codes of a shell: 128, and the number of the signal."""
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         commands.main(args=arguments, standalone_mode=False)
     except KaggleRayError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        click.echo(printable(f"{type(error).__name__}: {error}"), err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()

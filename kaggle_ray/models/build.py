@@ -10,6 +10,7 @@ from torch import nn
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
+from kaggle_ray.models.first_logits import logits_layers, start_small
 from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, Pooling, head_layers, parse_head
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import Network
@@ -17,6 +18,7 @@ from kaggle_ray.models.own import with_features, with_logits
 from kaggle_ray.models.registry import MODELS, SEGMENTERS, SMP_PREFIX, TABLE_MODELS, check_model_name, smp_models
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.table import JoinedTable, NormedTable, TableNorm, TableOnly
+from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
 
 
@@ -31,10 +33,11 @@ def build_model(
     """Return a model of the competition's shapes.
 
     Weights come from torch's global random generator, or where ``pretrained`` from the library's own loading, with a
-    fresh head. ``model_args`` of a library's model may name other ``weights``: a name of the library's, or a file. Of a
-    classifier beside a table they may name ``embedding`` and ``table_width`` (features of image and table, 64 each) and
-    ``table_dropout``; with a ``head``, the image's features are those that it pools, and the rest of it stands above
-    both.
+    fresh head. Where it is not a network of ours alone, the weights of the layer that makes the logits are scaled down
+    (``kaggle_ray.models.first_logits``). ``model_args`` of a library's model may name other ``weights``: a name of the
+    library's, or a file. Of a classifier beside a table they may name ``embedding`` and ``table_width`` (features of
+    image and table, 64 each) and ``table_dropout``; with a ``head``, the image's features are those that it pools, and
+    the rest of it stands above both.
 
     Raises:
         ConfigError: the name or an argument of it is unknown, the head is none that the model takes, the weights cannot
@@ -59,6 +62,7 @@ def build_model(
     except (TypeError, ValueError, KeyError, AssertionError) as error:
         reason = str(error).rstrip(".")
         raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
+    start_small(network.logits)
     return Model(network, shapes)
 
 
@@ -101,7 +105,7 @@ def _build_segmenter(name: str, shapes: Shapes, pretrained: bool, arguments: dic
         num_table_features=norm.num_features if norm else 0,
         **arguments,
     )
-    own = with_logits(network)
+    own = _registered(SEGMENTERS, name, network, shapes.num_outputs)
     return own if norm is None else dataclasses.replace(own, module=NormedTable(network, norm))
 
 
@@ -125,7 +129,8 @@ def _build_joined(
     joined = JoinedTable(
         inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
     )  # fmt: skip
-    return dataclasses.replace(inner, module=joined, fresh=(*inner.fresh, joined.of_table, joined.head))
+    fresh = (*inner.fresh, joined.of_table, joined.head)
+    return dataclasses.replace(inner, module=joined, fresh=fresh, logits=logits_layers(head, shapes.num_outputs))
 
 
 def _build_headed(
@@ -133,7 +138,10 @@ def _build_headed(
 ) -> Network:
     inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
     network = HeadedNetwork(inner.module, inner.num_features, shapes.num_outputs, options)
-    return dataclasses.replace(inner, module=network, fresh=(network.pooling, network.head))
+    fresh = (network.pooling, network.head)
+    return dataclasses.replace(
+        inner, module=network, fresh=fresh, logits=logits_layers(network.head, shapes.num_outputs)
+    )
 
 
 def _build_classifier(
@@ -150,7 +158,13 @@ def _build_classifier(
     if num_channels != 3:
         arguments = {"num_channels": num_channels, **arguments}
     network = MODELS[name](num_outputs=num_outputs or 1, **arguments)
-    return with_features(name, network) if num_outputs is None else with_logits(network)
+    return with_features(name, network) if num_outputs is None else _registered(MODELS, name, network, num_outputs)
+
+
+def _registered(registry: Registry[Any], name: str, network: nn.Module, num_outputs: int) -> Network:
+    """Return a network with its logits. The last layer of ours stays as it is drawn: past runs repeat to the byte."""
+    made = with_logits(network, num_outputs)
+    return dataclasses.replace(made, logits=()) if registry.is_built_in(name) else made
 
 
 def _refuse_pretrained(name: str, pretrained: bool) -> None:

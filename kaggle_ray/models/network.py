@@ -14,6 +14,9 @@ from kaggle_ray.errors import ConfigError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Layer = nn.Linear | nn.Conv2d
+"""What makes logits of features."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
@@ -23,6 +26,8 @@ class Network:
     """Takes the images, the images and a table, or a table alone."""
     fresh: tuple[nn.Module, ...]
     """The parts of it that come with no pretrained weights."""
+    logits: tuple[Layer, ...] = ()
+    """Fresh layers that make the logits: one, or several whose mean they are; none where it ends with features."""
     num_features: int = 0
     """Channels of the features that it ends with, (N, E, H, W) or (N, L, E); 0 where it ends with logits."""
     mean: Sequence[float] = IMAGENET_MEAN
@@ -47,7 +52,7 @@ def on_meta(module: nn.Module, *inputs: Tensor) -> Tensor:
     return output
 
 
-def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+def last_layer(network: nn.Module) -> tuple[str, Layer]:
     """Return name and module of what makes the logits: the last linear layer, else (SqueezeNet) convolution.
 
     Raises:

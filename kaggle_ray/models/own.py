@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import Network, last_layer
 
 _FRESH = ("of_table", "decoders", "head")
@@ -32,11 +33,12 @@ class OwnFeatures(nn.Module):
         return features
 
 
-def with_logits(network: nn.Module) -> Network:
-    """Return ``network`` as it is; fresh is what its attributes name, else its last layer."""
+def with_logits(network: nn.Module, num_outputs: int) -> Network:
+    """Return ``network`` as it is, with ``num_outputs``; fresh is what its attributes name, else its last layer."""
     parts = [getattr(network, name, None) for name in _FRESH]
     fresh = tuple(part for part in parts if isinstance(part, nn.Module))
-    return Network(module=network, fresh=fresh or (last_layer(network)[1],))
+    fresh = fresh or (last_layer(network)[1],)
+    return Network(module=network, fresh=fresh, logits=logits_layers(fresh[-1], num_outputs))
 
 
 def with_features(name: str, network: nn.Module) -> Network:

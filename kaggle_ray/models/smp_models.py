@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.config.model import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded
 from kaggle_ray.models.weights import downloading, load_weights, read_weights
@@ -93,6 +94,7 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
     return Network(
         module=CroppedSegmenter(network, network.encoder.output_stride),
         fresh=tuple(fresh),
+        logits=logits_layers(network.segmentation_head, num_outputs),
         mean=[value / scale for value in statistics["mean"]],
         std=[value / scale for value in statistics["std"]],
         input_size=input_size(arguments),

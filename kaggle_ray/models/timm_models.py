@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kaggle_ray.config.model import names_a_file
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.weights import downloading, read_weights
 from kaggle_ray.types import JsonValue
@@ -50,6 +51,8 @@ def build(
         TypeError: an argument is unknown.
     """
     keywords = dict(arguments)
+    if "checkpoint_path" in keywords:  # whose content would be no part of what the experiment's id is made of
+        raise ConfigError(f"model {name!r}: model_args 'checkpoint_path': name the file as 'weights', with pretrained.")
     source = f"the Hugging Face hub ({_cfg(name).hf_hub_id or _cfg(name).url})"
     weights = keywords.pop("weights", None)
     if pretrained and weights is not None:
@@ -73,9 +76,12 @@ def build(
             module=TimmFeatures(network), fresh=(), num_features=_num_features(network),
             mean=cfg["mean"], std=cfg["std"], input_size=size,
         )  # fmt: skip
+    if pretrained and num_outputs == cfg["num_classes"]:  # timm has then loaded a head, of other classes
+        network.reset_classifier(num_outputs)
     last = network.get_classifier()
-    fresh = tuple(last) if isinstance(last, tuple | list) else (last,)
-    return Network(module=network, fresh=fresh, mean=cfg["mean"], std=cfg["std"], input_size=size)
+    fresh = tuple(last) if isinstance(last, tuple | list | nn.ModuleList) else (last,)
+    logits = tuple(layer for head in fresh for layer in logits_layers(head, num_outputs))
+    return Network(module=network, fresh=fresh, logits=logits, mean=cfg["mean"], std=cfg["std"], input_size=size)
 
 
 @contextmanager

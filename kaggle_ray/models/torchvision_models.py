@@ -62,7 +62,8 @@ def build(
     if num_channels != 3:
         replace_first_convolution(network, num_channels)
     if num_outputs is not None:
-        return Network(module=network, fresh=(last_layer(network)[1],), mean=mean, std=std, input_size=size)
+        last = last_layer(network)[1]
+        return Network(module=network, fresh=(last,), logits=(last,), mean=mean, std=std, input_size=size)
     features = features_of(network)
     shape = on_meta(features, torch.empty(1, num_channels, size, size, device="meta")).shape
     num_features = shape[1] if len(shape) == 4 else shape[2]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.reporters.table import duration_text
+from kaggle_ray.reporters.table import duration_text, plain
 
 
 def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
@@ -21,8 +21,8 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
     num_folds = plan.folds.num_folds
     total = estimated_seconds([seconds_per_trial[e.experiment_id] for e in plan.experiments], num_folds, plan.num_slots)
     table = Table(
-        title=f"{plan.competition.name}: {len(plan.experiments)} experiments x {num_folds} folds",
-        caption=(
+        title=plain(f"{plan.competition.name}: {len(plan.experiments)} experiments x {num_folds} folds"),
+        caption=plain(
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
             f"about {duration_text(total)} in all. Run folder: {plan.run_dir}"
         ),
@@ -32,7 +32,7 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
     for experiment in plan.experiments:
         seconds = seconds_per_trial[experiment.experiment_id]
         table.add_row(
-            experiment.name,
+            plain(experiment.name),
             experiment.experiment_id,
             str(experiment.hyperparameters["image_size"]),
             str(experiment.hyperparameters["epochs"]) if experiment.weights_of is None else "none: predicts only",

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from kaggle_ray.cache.budget import budget_of
 from kaggle_ray.cache.entries import CacheEntry, list_entries
+from kaggle_ray.reporters.table import plain
 
 _MIB = 2**20
 
@@ -17,13 +18,13 @@ def cache_table(cache_dir: Path) -> Table:
     entries = list_entries(cache_dir)
     num_bytes = sum(entry.num_bytes for entry in entries)
     limit = budget_of(cache_dir) if cache_dir.is_dir() else 0
-    table = Table(title=f"{cache_dir}: {num_bytes / _MIB:,.0f} MiB of at most {limit / _MIB:,.0f}")
+    table = Table(title=plain(f"{cache_dir}: {num_bytes / _MIB:,.0f} MiB of at most {limit / _MIB:,.0f}"))
     for name in ("of", "kind", "files", "size", "MiB", "last used", ""):
         table.add_column(name, overflow="fold")
     for entry in entries:
         table.add_row(
-            entry.description.source,
-            entry.description.content,
+            plain(entry.description.source),
+            plain(entry.description.content),
             f"{entry.description.num_files:,}",
             " x ".join(str(side) for side in entry.description.sides or ()),
             f"{entry.num_bytes / _MIB:,.1f}",

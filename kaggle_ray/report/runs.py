@@ -8,31 +8,35 @@ from rich.table import Table
 
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.report.collect import board_of
-from kaggle_ray.reporters.table import score_text
-from kaggle_ray.store.run import list_runs
+from kaggle_ray.reporters.table import one_line, plain, score_text
+from kaggle_ray.store.run import RunStore, list_runs
 
 
 def runs_table(root: Path) -> Table:
     """Return one row per run below ``root``; one that cannot be read says why."""
-    table = Table(title=f"Runs in {root}")
+    table = Table(title=plain(f"Runs in {root}"))
     for name in ("competition", "run", "trials", "metric", "best experiment", "score", "ensemble (honest)"):
         table.add_column(name, overflow="fold")
     for store in list_runs(root):
-        competition, run_id = store.run_dir.parent.name, store.run_dir.name
         try:
-            board = board_of(store)
+            cells = _cells(store)
         except KaggleRayError as error:
-            table.add_row(competition, run_id, "", "", str(error), "", "")
-            continue
-        experiments = [row for row in board.rows if row.kind == "experiment"]
-        best = board.best_experiment
-        table.add_row(
-            competition,
-            run_id,
-            f"{sum(row.folds_done for row in experiments)}/{sum(row.num_folds for row in experiments)}",
-            board.metric,
-            best.name if best else "",
-            score_text(best.score) if best else "",
-            score_text(board.submitted.score) if board.submitted else "",
-        )
+            cells = ["", "", one_line(str(error)), "", ""]
+        except Exception as error:  # whatever is wrong with one run, the others are shown
+            cells = ["", "", one_line(f"cannot be read: {type(error).__name__}: {error}"), "", ""]
+        table.add_row(*map(plain, (store.run_dir.parent.name, store.run_dir.name, *cells)))
     return table
+
+
+def _cells(store: RunStore) -> list[str]:
+    """Return what there is to say of a run: trials, metric, best experiment, its score, and the ensemble's."""
+    board = board_of(store)
+    experiments = [row for row in board.rows if row.kind == "experiment"]
+    best = board.best_experiment
+    return [
+        f"{sum(row.folds_done for row in experiments)}/{sum(row.num_folds for row in experiments)}",
+        board.metric,
+        best.name if best else "",
+        score_text(best.score) if best else "",
+        score_text(board.submitted.score) if board.submitted else "",
+    ]

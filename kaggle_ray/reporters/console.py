@@ -29,8 +29,9 @@ from kaggle_ray.reporters.events import (
     TrialWarned,
 )
 from kaggle_ray.reporters.progress import RunProgress, TrialProgress
-from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_table, one_line, score_text
+from kaggle_ray.reporters.table import clock_text, duration_text, leaderboard_table, one_line, plain, score_text
 from kaggle_ray.types import EpochMetrics, Trial
+from kaggle_ray.untrusted import printable
 
 SLOW_EPOCH_S = 30.0
 """Seconds of an epoch from which a trial in a pipe shows signs of life, at most one in this time."""
@@ -80,7 +81,7 @@ class ConsoleReporter:
             event, PreparationProgressed | RunStarted | EpochEnded | TrialEnded
         ):  # in the view
             for line in event_lines(event, self._progress):
-                self._console.print(line, soft_wrap=True)
+                self._console.print(_printable(line), soft_wrap=True)
         if isinstance(event, RunEnded):
             self._console.print(self._leaderboard(event))
         if self._live is not None:
@@ -116,7 +117,7 @@ class ConsoleReporter:
         return True
 
     def _write(self, text: str) -> None:
-        self._console.out(text, highlight=False)
+        self._console.out(printable(text), highlight=False)
 
 
 _CONSOLE_IS_A_REPORTER: type[Reporter] = ConsoleReporter
@@ -260,7 +261,7 @@ def _running_table(progress: RunProgress) -> Table:
     for trial in progress.running:
         measured = trial.measured
         table.add_row(
-            Text(progress.name_of(trial.trial)),
+            plain(progress.name_of(trial.trial)),
             trial.trial.rows.removeprefix("fold"),
             f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
             _loss(measured.train_loss) if measured else "",
@@ -270,6 +271,11 @@ def _running_table(progress: RunProgress) -> Table:
             _memory(measured) if measured else "",
         )
     return table
+
+
+def _printable(line: Text) -> Text:
+    """Return a line as it is, or without its styles where it holds what would move the cursor."""
+    return line if line.plain.isprintable() else plain(line.plain)
 
 
 def _counter(progress: RunProgress) -> str:

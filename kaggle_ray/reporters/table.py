@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.reporters.events import BoardRow, RowKind
+from kaggle_ray.untrusted import printable
 
 _KIND_STYLES: dict[RowKind, str] = {"ensemble": "bold", "baseline": "dim"}
 
@@ -35,21 +36,22 @@ def leaderboard_table(
     }
     cells = {title: [draw(row) for row in rows] for title, draw in columns.items()}
     shown = [title for title in columns if any(cells[title]) or title == metric]
-    errors = [f"{row.name}: {one_line(row.error)}" for row in rows if row.error]
+    errors = [plain(f"{row.name}: {one_line(row.error)}") for row in rows if row.error]
 
     table = Table(
         box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
-        caption=Text("\n".join(errors), style="red") if errors else None,
+        caption=Text("\n", style="red").join(errors) if errors else None,
         caption_justify="left",
     )
     table.add_column("#", justify="right")
     table.add_column("name", overflow="fold")
     for title in shown:
-        table.add_column("+- folds" if ascii_only and title == "± folds" else title, justify="right", no_wrap=True)
+        shown_as = "+- folds" if ascii_only and title == "± folds" else title
+        table.add_column(plain(shown_as), justify="right", no_wrap=True)
     for number, row in enumerate(rows):
         place = str(number + 1) if row.score is not None else ""
         figures = (cells[title][number] for title in shown)
-        table.add_row(place, Text(row.name), *figures, style=_KIND_STYLES.get(row.kind))
+        table.add_row(place, plain(row.name), *figures, style=_KIND_STYLES.get(row.kind))
     return table
 
 
@@ -70,6 +72,11 @@ def clock_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def plain(text: str) -> Text:
+    """Return a text that is shown letter by letter: nothing in it is markup, or moves the cursor."""
+    return Text(printable(text))
 
 
 def one_line(text: str) -> str:

@@ -167,7 +167,7 @@ class RunStore(TrialStore):
 
     def save_report(self, html: str) -> Path:
         """Save the report; return its path."""
-        self.blobs.put(REPORT_FILE, html.encode())
+        self.blobs.put(REPORT_FILE, html.encode("utf-8", "backslashreplace"))
         return self.run_dir / REPORT_FILE
 
     def _begun(self) -> RunRecord:
