@@ -11,6 +11,9 @@ from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.errors import ConfigError, SubmissionError
 
+_FILLERS = {"class", "has", "is", "label", "p", "pred", "prob", "probability", "score", "target"}
+"""Words of a column's name beside that of its class."""
+
 _SHOWN = 20
 """Names of a list that a message shows."""
 
@@ -74,9 +77,8 @@ def ordered_as(fmt: SubmissionFormat, header: Sequence[str], *, where: str) -> S
             f"format, {_listed(fmt.columns)}, got {_listed(header)}{_difference(fmt.header, header)}. "
             f"Declare the columns as they stand in the sample submission."
         )
-    order = [fmt.columns.index(name) for name in header[1:]]
-    holds = tuple(fmt.holds[number] for number in order) if fmt.holds else ()
-    return replace(fmt, columns=tuple(header[1:]), holds=holds)
+    holds = dict(zip(fmt.columns, fmt.holds, strict=False))
+    return replace(fmt, columns=tuple(header[1:]), holds=tuple(holds[name] for name in header[1:] if fmt.holds))
 
 
 def _names_of(head: Head, *, is_two_columns: bool) -> dict[str, Column]:
@@ -148,8 +150,7 @@ def _check_side(head: Head, written: str) -> None:
     if head.task != "binary":
         return
     first, second = head.classes
-    words = _words(written)
-    if _words(first) <= words and not _words(second) <= words:
+    if _words(first) in (_words(written), _words(written) - _FILLERS):
         raise ConfigError(
             f"submission: the column {written!r} has the name of class {first!r}, and what a binary head predicts is "
             f"the probability of the second class, {second!r}. Declare classes=({second!r}, {first!r}) if it asks for "

@@ -107,7 +107,7 @@ def test_the_only_number_may_stand_under_any_name(head: Head) -> None:
     assert outputs(SALT, ("rle_mask",), cells="rle") == [0]
 
 
-@pytest.mark.parametrize("column", ["cat", "Cat", "is_cat", "P(cat)", " cat "])
+@pytest.mark.parametrize("column", ["cat", "Cat", "is_cat", "P(cat)", " cat ", "prob_is_cat"])
 def test_the_probability_of_the_second_class_does_not_stand_under_the_name_of_the_first(column: str) -> None:
     with pytest.raises(
         ConfigError, match=r"has the name of class 'cat'.*second class, 'dog'.*classes=\('dog', 'cat'\)"
@@ -120,6 +120,7 @@ def test_the_probability_of_the_second_class_does_not_stand_under_the_name_of_th
     ("classes", "column"),
     [
         (("no", "yes"), "noise"),
+        (("no", "yes"), "no_finding"),
         (("0", "1"), "label1"),
         (("cat", "dog"), "cat_or_dog"),
         (("ship", "no ship"), "no_ship"),
