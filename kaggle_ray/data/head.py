@@ -58,6 +58,13 @@ class Head:
             raise ConfigError(
                 f"head {self.name!r}: expected classes of different names, got {', '.join(self.classes)}."
             )
+        # Of several classes the most probable one of each pixel is the answer, whatever the metric.
+        of_pixels = ("none", "mask") if len(self.classes) == 1 else ("none",)
+        if self.task == "segmentation" and self.metric.decision not in of_pixels:
+            raise ConfigError(
+                f"head {self.name!r}: metric {self.metric.name!r} decides by {self.metric.decision!r}; masks of "
+                f"{len(self.classes)} classes are decided by {' or '.join(map(repr, of_pixels))}."
+            )
         if self.loss_weight <= 0 or self.score_weight < 0:
             raise ConfigError(
                 f"head {self.name!r}: expected a loss_weight above 0 and a score_weight of at least 0, "

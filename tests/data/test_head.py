@@ -62,3 +62,26 @@ def test_names_of_heads_differ_and_masks_stand_alone() -> None:
     mask = Head(name="mask", task="segmentation", classes=("car",), metric=metric_by_name("dice"))
     with pytest.raises(ConfigError, match="a segmentation head stands alone"):
         check_heads([mask, AGE], where="x")
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [
+        ("accuracy", ("car",)),
+        ("quadratic_kappa", ("car",)),
+        ("f2", ("car",)),
+        ("accuracy", ("ground", "car")),
+        ("dice", ("ground", "car")),
+    ],
+)
+def test_masks_have_no_metric_whose_rule_is_not_of_pixels(metric: str, classes: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=rf"metric '{metric}' decides by .*; masks of {len(classes)} classes are dec"):
+        Head(task="segmentation", classes=classes, metric=metric_by_name(metric))
+
+
+@pytest.mark.parametrize(("metric", "classes"), [("dice", ("car",)), ("mean_iou", ("car",)), ("mean_iou", ("a", "b"))])
+def test_masks_have_a_metric_that_cuts_them_or_takes_the_most_probable_class(
+    metric: str, classes: tuple[str, ...]
+) -> None:
+    head = Head(task="segmentation", classes=classes, metric=metric_by_name(metric))
+    assert head.num_outputs == len(classes)

@@ -11,7 +11,7 @@ from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.types import Target
 
-LOG_LOSS, RMSE, DICE = (metric_by_name(name) for name in ("log_loss", "rmse", "dice"))
+LOG_LOSS, RMSE, DICE, MEAN_IOU = map(metric_by_name, ("log_loss", "rmse", "dice", "mean_iou"))
 BINARY = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
 CLASSES = Head(name="kind", task="multiclass", classes=tuple("abcd"), metric=LOG_LOSS)
 LABELS = Head(name="tags", task="multilabel", classes=tuple("xyz"), metric=LOG_LOSS)
@@ -120,7 +120,7 @@ def test_right_masks_cost_nothing_and_wrong_ones_much() -> None:
 
 
 def test_pixels_of_several_classes_are_a_softmax() -> None:
-    outputs = PixelOutputs(Head(task="segmentation", classes=("none", "sky", "sea"), metric=DICE))
+    outputs = PixelOutputs(Head(task="segmentation", classes=("none", "sky", "sea"), metric=MEAN_IOU))
     masks_NHW1 = torch.randint(0, 3, (2, 8, 8, 1), generator=torch.Generator().manual_seed(0)).byte()
     targets = outputs.soft_targets(masks_NHW1)
     assert torch.equal(targets.argmax(dim=1), masks_NHW1[..., 0].long())

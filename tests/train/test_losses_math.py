@@ -22,14 +22,14 @@ from kaggle_ray.train.losses.regression import huber
 from kaggle_ray.types import JsonValue
 
 N = 12
-LOG_LOSS, RMSE, DICE = (metric_by_name(name) for name in ("log_loss", "rmse", "dice"))
+LOG_LOSS, RMSE, DICE, MEAN_IOU = map(metric_by_name, ("log_loss", "rmse", "dice", "mean_iou"))
 HEADS = {
     "binary": Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS),
     "multiclass": Head(task="multiclass", classes=tuple("abcd"), metric=LOG_LOSS),
     "multilabel": Head(task="multilabel", classes=tuple("xyz"), metric=LOG_LOSS),
     "regression": Head(task="regression", metric=RMSE),
     "mask": Head(task="segmentation", classes=("car",), metric=DICE),
-    "masks": Head(task="segmentation", classes=("none", "sky", "sea"), metric=DICE),
+    "masks": Head(task="segmentation", classes=("none", "sky", "sea"), metric=MEAN_IOU),
 }
 ARGS: dict[str, list[tuple[str, dict[str, JsonValue]]]] = {
     "binary": [("cross_entropy", {"class_weights": [1, 3]}), ("bce", {"pos_weight": 3}), ("focal", {"alpha": 0.25})],

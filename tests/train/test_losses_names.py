@@ -22,13 +22,13 @@ from kaggle_ray.train.losses.class_weights import count_classes, even_counts
 from kaggle_ray.train.losses.registry import DEFAULTS
 from kaggle_ray.types import Float64Array, JsonValue
 
-LOG_LOSS, RMSE, DICE = (metric_by_name(name) for name in ("log_loss", "rmse", "dice"))
+LOG_LOSS, RMSE, DICE, MEAN_IOU = map(metric_by_name, ("log_loss", "rmse", "dice", "mean_iou"))
 BINARY = Head(task="binary", classes=("no", "yes"), metric=LOG_LOSS)
 KIND = Head(name="kind", task="multiclass", classes=("cat", "dog", "emu"), metric=LOG_LOSS)
 TAGS = Head(name="tags", task="multilabel", classes=("clear", "cloudy"), metric=LOG_LOSS)
 AGE = Head(name="age", task="regression", metric=RMSE)
 MASK = Head(name="salt", task="segmentation", classes=("salt",), metric=DICE)
-MASKS = Head(name="land", task="segmentation", classes=("none", "sky", "sea"), metric=DICE)
+MASKS = Head(name="land", task="segmentation", classes=("none", "sky", "sea"), metric=MEAN_IOU)
 EVERY_HEAD = [BINARY, KIND, TAGS, AGE, MASK, MASKS]
 
 
