@@ -18,7 +18,7 @@ import numpy as np
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.cache.seal import read_seal, seal_of, unbroken, write_seal
+from kaggle_ray.cache.seal import FileStamp, file_stamp, read_seal, seal_of, unbroken, write_seal
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.errors import DataError, NoRoomError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
@@ -66,7 +66,12 @@ class Images:
     num_built: int = 0
     """Images that had to be decoded to open the set: U, or 0 where the cache had them."""
     paths: tuple[Path, ...] = ()
-    """(U,) files of the images where they are decoded on the fly; empty where they are kept decoded."""
+    """(U,) files of the images where they are decoded on the fly; empty where they are kept decoded, as are the next
+    two."""
+    stamps: tuple[FileStamp, ...] = ()
+    """(U,) stamps that the files had when the set was opened."""
+    digests: tuple[str, ...] = ()
+    """(U,) sha256 of the files."""
     layout: Layout | None = None
     """How the images are decoded where they are decoded on the fly; None where they are kept decoded."""
     held: EntryUse | None = None
@@ -98,13 +103,23 @@ class Images:
         """Return (n, H, W, C) the pixels of ``rows`` (n,), in their order: a copy.
 
         Raises:
-            DataError: an image that is decoded on the fly does not decode any more.
+            DataError: an image that is decoded on the fly does not decode any more, or is another one by now.
         """
         if self.pixels is not None:
             return self.pixels[self.rows_of_pixels[rows]]
         assert self.layout is not None, "what is not in memory is decoded"
         self.num_read[0] += len(rows)
-        return np.stack(map_in_threads(self.layout.decode, [self.paths[row] for row in self.rows_of_pixels[rows]]))
+        return np.stack(map_in_threads(self._decode, self.rows_of_pixels[rows].tolist()))
+
+    def _decode(self, slot: int) -> Pixels:
+        """Return (H, W, C) the pixels of a file, which is looked at after it was read: it may be written over."""
+        assert self.layout is not None, "what is not in memory is decoded"
+        path = self.paths[slot]
+        pixels = self.layout.decode(path)
+        is_same_file = file_stamp(path.stat()) == self.stamps[slot]
+        if not is_same_file and hashlib.sha256(path.read_bytes()).hexdigest() != self.digests[slot]:
+            raise DataError(f"{path}: is another image than when the run opened it. Restore it, or stop the run.")
+        return pixels
 
 
 def open_images(
@@ -178,7 +193,12 @@ def _open(
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
             except NoRoomError as error:
                 logger.warning("%s Until then the %d images are decoded anew each time.", error, len(paths))
-                return Images(rows_of_pixels=rows_of_pixels, pixels=None, paths=paths, layout=layout)
+                stamps = tuple(file_stamp(path.stat()) for path in paths)
+                _check_unchanged(paths, digests, cache_dir)
+                return Images(
+                    rows_of_pixels=rows_of_pixels, pixels=None, paths=paths, stamps=stamps, digests=tuple(digests),
+                    layout=layout,
+                )  # fmt: skip
             try:
                 _build(paths, layout, first, entry)
                 _check_unchanged(paths, digests, cache_dir)
@@ -229,13 +249,13 @@ def _build(paths: Sequence[Path], layout: Layout, first: Pixels, entry: Path) ->
 
 
 def _check_unchanged(paths: Sequence[Path], digests: Sequence[str], cache_dir: Path) -> None:
-    """Raise DataError where a file was written over while it was decoded: its pixels are nobody knows which."""
+    """Raise DataError where a file was written over since its digest was taken: its pixels are nobody knows which."""
     now = content_digests(paths, cache_dir)
     changed = [str(path) for path, before, after in zip(paths, digests, now, strict=True) if before != after]
     if changed:
         names = ", ".join(changed[:_NUM_NAMED])
         raise DataError(
-            f"{len(changed)} of {len(paths)} images changed while they were decoded: {names}. Run the same "
+            f"{len(changed)} of {len(paths)} images changed while they were opened: {names}. Run the same "
             f"command again when they stay as they are."
         )
 

@@ -20,7 +20,7 @@ from kaggle_ray.store.schema import decode, encode, experiment_to_json
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Experiment, JsonValue
+from kaggle_ray.types import Experiment, JsonValue, short_digest
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES
 
 CONTENT_FILE = "content.json"
@@ -34,6 +34,7 @@ FAST_DEV = "fast-dev"
 """How the ids begin of runs that only show whether everything works."""
 
 _CHUNK_BYTES = 1 << 20
+_DIGEST = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,15 +137,31 @@ class RunStore(TrialStore):
     def save_ensemble(
         self, name: str, description: Mapping[str, JsonValue], *, oof: Rows, test: Rows, are_masks: bool = False
     ) -> None:
-        """Save ``ensemble.json``, which comes last, and two arrays: of masks bytes, 255 being 1, else float32."""
+        """Save ``ensemble.json``, which comes last, and two arrays: of masks bytes, 255 being 1, else float32.
+
+        The text has a digest of what else it says: weights and decision rule predict new rows.
+        """
         for part, rows in (("oof", oof), ("test", test)):
             values = (quantised(rows[block]) if are_masks else rows[block] for block in blocks(rows))
             self.blobs.put(f"ensembles/{name}/{part}.npy", npy_chunks(values, num_rows=len(rows)))
-        self.blobs.put(f"ensembles/{name}/ensemble.json", encode(description))
+        digest = short_digest(description, num_hex=64)
+        self.blobs.put(f"ensembles/{name}/ensemble.json", encode({**description, _DIGEST: digest}))
 
     def ensemble(self, name: str) -> dict[str, JsonValue] | None:
-        """Return the description of a saved ensemble, None where there is none."""
-        return self._json(f"ensembles/{name}/ensemble.json")
+        """Return the description of a saved ensemble, None where there is none.
+
+        Raises:
+            CorruptBlobError: it does not say what was saved.
+        """
+        key = f"ensembles/{name}/ensemble.json"
+        value = self._json(key)
+        expected = None if value is None else value.pop(_DIGEST, None)  # absent from one of before there was any
+        if value is not None and expected is not None and expected != (got := short_digest(value, num_hex=64)):
+            raise CorruptBlobError(
+                f"{self.run_dir / key}: expected sha256 {expected}, got {got}. "
+                f"Run the command of {self.run_dir / RUN_FILE} again: the ensemble is made anew."
+            )
+        return value
 
     def ensemble_names(self) -> list[str]:
         """Return the names of all saved ensembles, sorted."""

@@ -223,7 +223,7 @@ def test_images_that_change_while_they_are_decoded_are_named_and_not_kept(folder
             cv2.imwrite(str(path), np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
         return pixels
 
-    message = rf"1 of 6 images changed while they were decoded: {paths[2]}\. Run"
+    message = rf"1 of 6 images changed while they were opened: {paths[2]}\. Run"
     with patch.object(cache, "decode_image", decode_and_change), pytest.raises(DataError, match=message):
         opened(paths, folder)
     assert not list_entries(folder)
@@ -312,6 +312,19 @@ def _slowly(path: Path, height: int, width: int, **options: object) -> Pixels:
 def _count_decoded(paths: list[Path], folder: Path, counted: multiprocessing.Queue[int]) -> None:
     with patch.object(cache, "decode_image", _slowly):
         counted.put(opened(paths, folder).num_decoded)
+
+
+def test_an_image_that_is_decoded_on_the_fly_may_be_touched_and_not_exchanged(folder: Path, paths: list[Path]) -> None:
+    images = opened(paths, folder, budget_bytes=0)
+    before = everything(images)
+    paths[1].touch()
+    assert np.array_equal(everything(images), before)
+    status = paths[1].stat()
+    shutil.copyfile(paths[0], paths[1])
+    os.utime(paths[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError, match=rf"{paths[1]}: is another image than when the run opened it"):
+        everything(images)
+    assert np.array_equal(images.read(np.array([0, 2])), before[[0, 2]])
 
 
 def test_processes_that_build_at_once_decode_once_in_total(folder: Path, paths: list[Path]) -> None:

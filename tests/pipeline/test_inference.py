@@ -232,6 +232,25 @@ def test_weights_of_another_run_are_not_predicted_with(finished: RunResult, toy_
         kaggle_ray.predict(run_dir, data=toy_data, out=tmp_path / "x.csv")
 
 
+def test_an_ensemble_that_was_changed_is_not_predicted_with_and_made_anew_by_the_run(
+    toy_data: Path, tmp_path: Path
+) -> None:
+    hyperparameter_sets = [BASE, {**BASE, "lr": 5e-3}]
+    finished = run(tmp_path / "runs", toy_data, *hyperparameter_sets, ensemble="mean")
+    path = finished.run_dir / "ensembles/mean/ensemble.json"
+    text = path.read_text()
+    path.write_text(text.replace("0.5", "0.6"))
+    with pytest.raises(CorruptBlobError, match=r"mean/ensemble\.json: expected sha256 .* the ensemble is made anew"):
+        kaggle_ray.predict(finished.run_dir, data=toy_data, out=tmp_path / "x.csv")
+    run(tmp_path / "runs", toy_data, *hyperparameter_sets, ensemble="mean")
+    assert path.read_text() == text
+    described = json.loads(text)
+    del described["sha256"]
+    path.write_text(json.dumps(described))
+    out = kaggle_ray.predict(finished.run_dir, data=toy_data, out=tmp_path / "x.csv")
+    assert out.read_bytes() == finished.submission.read_bytes(), "one of before it had a digest"
+
+
 OTHER_FILES = """
 import dataclasses
 from kaggle_ray import Head, Table
