@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,20 +31,52 @@ class MaskSize:
     >>> from kaggle_ray import MaskSize
     >>> MaskSize(full_height=1280, full_width=1918, height=320, width=480).height
     320
+    >>> MaskSize(height=256, width=256).full_height is None  # masks are submitted each at its image's own size
+    True
+
+    Raises:
+        ConfigError: on creation, where one of full height and width is left out.
     """
 
-    full_height: int
-    full_width: int
-    """Height and width of the mask files and of the submission."""
+    full_height: int | None = None
+    full_width: int | None = None
+    """Height and width of the mask files and of the submission; None where these are of each image's own size."""
     height: int
     width: int
     """Height and width at which probabilities are kept, blended and scored; the submission enlarges them to full size
     before they are cut by the threshold."""
+    own_sizes: Mapping[str, tuple[int, int]] | None = field(default=None, compare=False)
+    """Full height and width by the sample's id, where each image has its own: looked up before a run, None before."""
+
+    def __post_init__(self) -> None:
+        """Check that both full sides are given, or none."""
+        if (self.full_height is None) != (self.full_width is None):
+            raise ConfigError("a mask size: expected full_height and full_width, or neither; got one of them.")
 
     @property
     def is_enlarged(self) -> bool:
         """Whether masks are submitted at another size than they are kept at."""
         return (self.height, self.width) != (self.full_height, self.full_width)
+
+    @property
+    def declared(self) -> tuple[int, int] | None:
+        """Full height and width of all masks, None where each image has its own."""
+        if self.full_height is None or self.full_width is None:
+            return None
+        return self.full_height, self.full_width
+
+    def full_size(self, sample_id: str) -> tuple[int, int]:
+        """Return the full height and width of a sample's mask.
+
+        Raises:
+            DataError: its image has to tell it, and does not decode.
+        """
+        if self.declared is not None:
+            return self.declared
+        assert self.own_sizes is not None, "they are looked up before anything is written"
+        if sample_id not in self.own_sizes:
+            raise DataError(f"sample {sample_id!r}: its image does not decode, so that its mask has no size.")
+        return self.own_sizes[sample_id]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

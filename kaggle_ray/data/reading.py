@@ -72,6 +72,11 @@ class Reading:
     remarks: tuple[str, ...] = ()
     """A line each on what could be meant otherwise, with the names of files."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to find out."""
+        return self.images is not None and self.masks is not None
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return the reading as JSON."""
         return asdict(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
@@ -12,45 +12,73 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.facts import ImageFacts, image_facts, mask_facts
+from kaggle_ray.images.facts import ImageFacts, MaskFacts, image_facts, mask_facts
 from kaggle_ray.images.mask_reading import decide_masks
+from kaggle_ray.images.sizes import photographs_lie_as_stored, with_full_sizes
 
 _DEEPEST = 65535
 _FAINT = 8
 """Brightest value over that of most images from which it is pointed out that these are nearly black."""
 
 
-def with_reading(competition: Competition, samples: Samples, cache_dir: Path) -> Competition:
-    """Return the competition with its ``reading``: what is not declared of it is found out from the training files.
+def as_read(competition: Competition, samples: Samples, cache_dir: Path) -> Competition:
+    """Return the competition with its ``reading`` and, where each image has its own, the full sizes of its masks.
 
-    It is a function of the files' contents. Files that do not decode have no say, and are named by who decodes them.
+    What is not declared of the reading is found out from the training files. It is a function of the files' contents:
+    those that do not decode have no say, and are named by who decodes them.
 
     Raises:
-        DataError: it cannot be told how a file is meant, or test images have other bits than those to train on.
+        DataError: it cannot be told how a file is meant; sizes of image, mask and declaration contradict each other; or
+            images to predict have other bits than those to train on.
     """
-    declared = competition.reading or Reading()
-    images, masks, remarks = declared.images, declared.masks, list(declared.remarks)
-    if images is not None and masks is not None:
-        return competition
-    with written_cache(cache_dir):
-        if images is None:
-            train, test = (
-                image_facts(files, channels=competition.channels, cache_dir=cache_dir)
-                for files in (samples.train_files, samples.test_files)
-            )
-            images = _decide_images(train, test, remarks)
-        if masks is None and samples.train_masks is not None and len(competition.heads[0].classes) == 1:
-            masks, of_masks = decide_masks(mask_facts(samples.train_masks, cache_dir=cache_dir))
-            remarks += of_masks
-    reading = Reading(images=images, masks=masks or MaskReading(), remarks=tuple(remarks))
-    return replace(competition, reading=reading)
+    facts = _measured(competition, samples, cache_dir)
+    read = replace(competition, reading=_decide(competition, samples, facts))
+    if not competition.is_segmentation:
+        return read
+    remarks: list[str] = []
+    sized = with_full_sizes(read, samples, facts.train, facts.masks, facts.test, remarks)
+    assert sized.reading is not None, "it was just found out"
+    return replace(sized, reading=replace(sized.reading, remarks=(*sized.reading.remarks, *remarks)))
 
 
 def reading_of(competition: Competition, samples: Samples, cache_dir: Path) -> Reading:
     """Return how the competition's files are read, found out now where that was not done yet."""
-    reading = with_reading(competition, samples, cache_dir).reading
-    assert reading is not None, "it was just found out"
-    return reading
+    if competition.reading is not None and competition.reading.is_whole:
+        return competition.reading
+    return _decide(competition, samples, _measured(competition, samples, cache_dir))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of the files of a competition that can be measured."""
+
+    train: Mapping[Path, ImageFacts]
+    test: Mapping[Path, ImageFacts]
+    masks: Mapping[Path, MaskFacts]
+
+
+def _measured(competition: Competition, samples: Samples, cache_dir: Path) -> _Facts:
+    with written_cache(cache_dir):
+        train, test = (
+            image_facts(files, channels=competition.channels, cache_dir=cache_dir)
+            for files in (samples.train_files, samples.test_files)
+        )
+        return _Facts(train, test, mask_facts(samples.train_masks or (), cache_dir=cache_dir))
+
+
+def _decide(competition: Competition, samples: Samples, facts: _Facts) -> Reading:
+    """Return how the files are read, what is declared of it as it is."""
+    declared = competition.reading or Reading()
+    images, masks, remarks = declared.images, declared.masks, list(declared.remarks)
+    if images is None:
+        as_stored = photographs_lie_as_stored(samples, facts.train, facts.masks, remarks)
+        images = replace(_decide_images(facts.train, facts.test, remarks), as_stored=as_stored)
+    if masks is None:
+        masks = MaskReading()
+        if facts.masks and len(competition.heads[0].classes) == 1:
+            masks, of_masks = decide_masks(facts.masks)
+            remarks += of_masks
+    return Reading(images=images, masks=masks, remarks=tuple(remarks))
 
 
 def _decide_images(

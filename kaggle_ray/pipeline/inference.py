@@ -24,6 +24,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
 from kaggle_ray.pipeline.own_code import competition_of
@@ -124,6 +125,7 @@ def _open(
     competition, samples = open_competition(declared, data_dir)
     reading = Reading.recorded(store.reading(), where=str(store.run_dir))
     competition = dataclasses.replace(competition, reading=reading)
+    competition = with_test_sizes(competition, samples, default_cache_dir())
     classes = {head.name: head.classes for head in competition.heads}
     columns = None if samples.test_table is None else samples.test_table.columns
     _check_same("classes", record.classes_of_heads, classes, data_dir)

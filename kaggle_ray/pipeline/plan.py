@@ -22,7 +22,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
-from kaggle_ray.images.reading import reading_of, with_reading
+from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -157,7 +157,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         check_split(competition, split, hyperparameter_sets)
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
-    competition = with_reading(competition, samples, default_cache_dir())
+    competition = as_read(competition, samples, default_cache_dir())
     unreadable = _unreadable(options, competition, samples, data_dir, started)
     samples = without_unreadable(
         samples,

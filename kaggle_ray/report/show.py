@@ -24,7 +24,7 @@ from kaggle_ray.images.augment import recipe_names
 from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
-from kaggle_ray.images.reading import with_reading
+from kaggle_ray.images.reading import as_read
 from kaggle_ray.report.duplicate_sheet import shown_pairs
 from kaggle_ray.report.sheets import decoded_or_none, pairs_sheet, sample_sheet, variant_sheet
 
@@ -126,7 +126,7 @@ def _size_and_kind(path: Path) -> tuple[str, str]:
 def _as_read(competition: Competition, samples: Samples) -> Competition:
     """Return the competition with its reading; where it cannot be told, files are shown as they are, and the reason."""
     try:
-        return with_reading(competition, samples, default_cache_dir())
+        return as_read(competition, samples, default_cache_dir())
     except DataError as error:
         reading = Reading(images=ImageReading(), masks=MaskReading(), remarks=(f"A run would stop here: {error}",))
         return replace(competition, reading=reading)

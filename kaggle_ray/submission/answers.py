@@ -13,7 +13,7 @@ import numpy as np
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import SubmissionError
-from kaggle_ray.types import ByteArray, FloatArray
+from kaggle_ray.types import ByteArray, FloatArray, StrArray
 
 Answer = FloatArray | ByteArray
 """(C,) float32: a number per column, 1 for the class or the tags that are named and 0 for the others; or of a mask
@@ -22,13 +22,16 @@ Answer = FloatArray | ByteArray
 _ARGMAX = Decision(kind="argmax")
 
 
-def answers_of(values_NC: FloatArray, competition: Competition, decision: Decision) -> Iterator[Answer]:
+def answers_of(
+    values_NC: FloatArray, competition: Competition, decision: Decision, *, ids: StrArray
+) -> Iterator[Answer]:
     """Yield each row's answer.
 
     Args:
         values_NC: predictions, not yet decided.
         competition: says what its cells can hold.
         decision: turns predictions into an answer.
+        ids: (N,) of the rows, which tell the full size of a mask.
 
     Raises:
         SubmissionError: a prediction is not finite: any rule would make an answer of it that looks like another.
@@ -41,8 +44,8 @@ def answers_of(values_NC: FloatArray, competition: Competition, decision: Decisi
         )
     if competition.submission.cells == "rle":
         assert competition.mask is not None, "run lengths are of masks"
-        for row_P in values_NC:
-            yield enlarged(row_P, competition.mask, decision)
+        for row_P, sample_id in zip(values_NC, ids.tolist(), strict=True):
+            yield enlarged(row_P, competition.mask, decision, full=competition.mask.full_size(sample_id))
         return
     decided = decision.apply(values_NC)
     if competition.submission.cells == "label":
@@ -52,7 +55,7 @@ def answers_of(values_NC: FloatArray, competition: Competition, decision: Decisi
     yield from decided
 
 
-def enlarged(values_P: FloatArray, size: MaskSize, decision: Decision) -> ByteArray:
+def enlarged(values_P: FloatArray, size: MaskSize, decision: Decision, *, full: tuple[int, int]) -> ByteArray:
     """Return (full H, full W) the decided class of each pixel of one image.
 
     The probabilities are enlarged first and decided then: the other way round, an outline would be as coarse as they
@@ -60,15 +63,16 @@ def enlarged(values_P: FloatArray, size: MaskSize, decision: Decision) -> ByteAr
 
     Args:
         values_P: (K * height * width,) probabilities of one image, at the size that they are kept at.
-        size: both sizes.
+        size: that they are kept at.
         decision: of masks.
+        full: height and width of the result, in pixels.
     """
     planes_KHW = values_P.reshape(-1, size.height, size.width)
-    full = (size.full_width, size.full_height)
-    if size.is_enlarged:
-        planes_KHW = np.stack([cv2.resize(plane, full, interpolation=cv2.INTER_LINEAR) for plane in planes_KHW])
+    if full != (size.height, size.width):
+        sides = full[::-1]
+        planes_KHW = np.stack([cv2.resize(plane, sides, interpolation=cv2.INTER_LINEAR) for plane in planes_KHW])
     if len(planes_KHW) > 1:
         return np.asarray(planes_KHW.argmax(axis=0), dtype=np.uint8)
-    times = size.full_height * size.full_width / (size.height * size.width)
+    times = full[0] * full[1] / (size.height * size.width)
     answer = decision.enlarged(times).apply(planes_KHW.reshape(1, -1))
-    return np.asarray(answer.reshape(size.full_height, size.full_width) > 0.5, dtype=np.uint8)
+    return np.asarray(answer.reshape(full) > 0.5, dtype=np.uint8)

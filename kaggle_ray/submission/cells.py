@@ -22,7 +22,7 @@ from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.submission.answers import Answer, answers_of
 from kaggle_ray.submission.numerals import parse_number, parse_whole, shown
 from kaggle_ray.submission.rle import decode_rle, encode_rle
-from kaggle_ray.types import BoolArray, FloatArray
+from kaggle_ray.types import BoolArray, FloatArray, StrArray
 
 Cell = str | float
 _SUM_TOLERANCE = 0.01
@@ -45,8 +45,8 @@ class Cells(Protocol):
         """Return the cells of a row."""
         ...
 
-    def read(self, cells: Sequence[str]) -> Answer:
-        """Return the answer that a row's cells say: what was written, to the bit.
+    def read(self, cells: Sequence[str], sample_id: str) -> Answer:
+        """Return the answer that the cells of a sample's row say: what was written, to the bit.
 
         Raises:
             CellError: a cell says none.
@@ -76,7 +76,7 @@ class NumberCells:
             1 - numbers[column.output] if column.is_complement else numbers[column.output] for column in self.columns
         )
 
-    def read(self, cells: Sequence[str]) -> FloatArray:
+    def read(self, cells: Sequence[str], sample_id: str) -> FloatArray:
         """Return (C,) the numbers."""
         values, texts = np.empty(len(self.are_whole), dtype=np.float64), [""] * len(self.are_whole)
         complements: list[tuple[int, float]] = []
@@ -110,7 +110,7 @@ class LabelCells:
         """Return the name of the class that is 1."""
         return (self.classes[int(answer[0]) if self.num_columns == 1 else int(answer.argmax())],)
 
-    def read(self, cells: Sequence[str]) -> FloatArray:
+    def read(self, cells: Sequence[str], sample_id: str) -> FloatArray:
         """Return (C,) 1 for the named class."""
         _check_names(cells, self.classes)
         number = self.classes.index(cells[0])
@@ -131,7 +131,7 @@ class TagCells:
         is_there = (answer > 0.5).tolist()
         return (self.fmt.join_tags(name for name, chosen in zip(self.labels, is_there, strict=True) if chosen),)
 
-    def read(self, cells: Sequence[str]) -> FloatArray:
+    def read(self, cells: Sequence[str], sample_id: str) -> FloatArray:
         """Return (C,) 1 for the named labels."""
         names = self.fmt.split_tags(cells[0])
         _check_names(names, self.labels)
@@ -151,12 +151,13 @@ class MaskCells:
         """Return the run lengths of each column's class: 1, 2, ... in the answer."""
         return tuple(encode_rle(answer == column.output + 1, self.order) for column in self.columns)
 
-    def read(self, cells: Sequence[str]) -> Answer:
+    def read(self, cells: Sequence[str], sample_id: str) -> Answer:
         """Return (H, W) the class of each pixel."""
-        answer = np.zeros((self.size.full_height, self.size.full_width), dtype=np.uint8)
+        full = self.size.full_size(sample_id)
+        answer = np.zeros(full, dtype=np.uint8)
         for position, (cell, column) in enumerate(zip(cells, self.columns, strict=True)):
             try:
-                mask = decode_rle(cell, self.size.full_height, self.size.full_width, self.order)
+                mask = decode_rle(cell, *full, self.order)
             except ValueError as error:
                 raise CellError(str(error), column=position) from None
             if (answer[mask] > 0).any():
@@ -185,20 +186,23 @@ def cells_of(competition: Competition) -> Cells:
     )
 
 
-def to_cells(values: Rows, competition: Competition, decision: Decision) -> Iterator[tuple[Cell, ...]]:
+def to_cells(
+    values: Rows, competition: Competition, decision: Decision, *, ids: StrArray
+) -> Iterator[tuple[Cell, ...]]:
     """Yield each row's cells; some rows at a time are in memory.
 
     Args:
         values: (N, C) predictions, not yet decided.
         competition: says what the cells hold.
         decision: turns predictions into an answer.
+        ids: (N,) of the rows.
 
     Raises:
         SubmissionError: a prediction is not finite.
     """
     cells = cells_of(competition)
     for block in blocks(values):
-        yield from map(cells.write, answers_of(values[block], competition, decision))
+        yield from map(cells.write, answers_of(values[block], competition, decision, ids=ids[block]))
 
 
 def _check_sum(numbers: Sequence[float], cells: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def _answers_or_problems(path: Path, competition: Competition) -> Iterator[Answe
         cells = cells_of(replace(competition, submission=submission))
         for sample_id, of_row in zip(block.ids, block.cells, strict=True):
             try:
-                yield cells.read(of_row)
+                yield cells.read(of_row, sample_id)
             except CellError as error:
                 yield f"{path}: row {sample_id!r}{_column(block.header, error.column)}: {error}"
 

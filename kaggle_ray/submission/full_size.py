@@ -31,9 +31,9 @@ def full_size_score(competition: Competition, samples: Samples, folds: Folds, en
     scores: list[float] = []
     for position, row in enumerate(folds.scored_rows().tolist()):
         decision = ensemble.decision_of(position)
-        answer = enlarged(ensemble.oof[position : position + 1][0], size, decision)
-        file, sides = samples.train_masks[row], (size.full_height, size.full_width)
-        truth = decode_image(file, *sides, kind=kind, mask_reading=mask_reading)[..., 0]
+        full = size.full_size(str(samples.train_ids[row]))
+        answer = enlarged(ensemble.oof[position : position + 1][0], size, decision, full=full)
+        truth = decode_image(samples.train_masks[row], *full, kind=kind, mask_reading=mask_reading)[..., 0]
         target = (truth > 127) if kind == "mask" else truth
         values = perfect_predictions(competition.heads[0], answer.reshape(1, -1))  # the answer, as a metric reads it
         scores.append(competition.metric.score(target.reshape(1, -1).astype(np.uint8), values))

@@ -98,7 +98,7 @@ class ScoredRows:
     def _through_file(self, rows: IntArray, decision: Decision) -> FloatArray:
         """Return (n, C) the answers of rows as a submission's reader reads them from what its writer writes."""
         competition = self.competition
-        answers = list(answers_of(self.values[rows], competition, decision))
+        answers = list(answers_of(self.values[rows], competition, decision, ids=self.ids[rows]))
         with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
             file = Path(folder) / "scored.csv"
             write_submission(file, self.ids[rows], map(cells_of(competition).write, answers), competition.submission)

@@ -179,7 +179,7 @@ def checked_draft(
     fmt = competition.submission
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         draft = Path(folder) / "draft.csv"
-        written = write_submission(draft, test_ids, to_cells(values, competition, decision), fmt)
+        written = write_submission(draft, test_ids, to_cells(values, competition, decision, ids=test_ids), fmt)
         check_submission(draft, data_dir / fmt.sample_file, competition, only_ids=only_ids)
         if digest_of_cells(draft) != written:
             raise SubmissionError("the submission reads back with other values than were written.")

@@ -116,13 +116,15 @@ def content_of(
 def described(value: object) -> JsonValue:
     """Return JSON that is the same for equal declarations: dataclasses by field, functions and classes by source.
 
+    A field that is not compared says nothing of its own: it follows from files that count by themselves.
+
     A function or class of kaggle_ray's own is told by its name, any other by its source as well; so are the values that
     a closure or a partial has bound. An object of another kind is told by its type.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [spec.name for spec in dataclasses.fields(value) if spec.name not in _READERS]
+        names = [spec.name for spec in dataclasses.fields(value) if spec.compare and spec.name not in _READERS]
         return {name: described(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(name): described(item) for name, item in value.items()}

@@ -66,7 +66,7 @@ def selected(pool: Pool, metric: Metric, method: str) -> Ensemble:
 
 
 def submitted(pool: Pool, ensemble: Ensemble) -> list[tuple[str | float, ...]]:
-    return list(to_cells(ensemble.apply(pool.test), SMALL.competition, ensemble.decision))
+    return list(to_cells(ensemble.apply(pool.test), SMALL.competition, ensemble.decision, ids=SMALL.test_ids))
 
 
 def test_masks_stay_in_their_files_and_are_what_was_stored(store: RunStore, pool: Pool) -> None:
@@ -165,7 +165,7 @@ _ALL_OF_A_RUN = """
     ensemble = select(pool.oof, run.target, run.folds.fold_of, DICE, "greedy")
     blended = ensemble.apply(pool.test)
     store.save_ensemble("greedy", {}, oof=ensemble.oof, test=blended, are_masks=True)
-    cells = list(to_cells(blended, run.competition, ensemble.decision))
+    cells = list(to_cells(blended, run.competition, ensemble.decision, ids=run.test_ids))
     assert len(cells) == run.num_test and all(cells)
     print(peak_mib() - before)
 """

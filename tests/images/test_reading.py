@@ -12,7 +12,7 @@ from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.datasets import open_test, open_train, unreadable_of
-from kaggle_ray.images.reading import with_reading
+from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.testing.tasks import toy_of
 
@@ -46,7 +46,7 @@ def test_images_of_16_bits_are_read_by_the_range_that_they_use(
     used: tuple[int, int], read: tuple[int, int], tmp_path: Path
 ) -> None:
     competition, samples = toy(tmp_path / "data", train=used, test=used)
-    reading = with_reading(competition, samples, tmp_path / "cache").reading
+    reading = as_read(competition, samples, tmp_path / "cache").reading
     assert reading is not None
     assert reading.images == ImageReading(bits=16, black=read[0], white=read[1])
     assert len(reading.remarks) == (read != (0, 65535))
@@ -59,7 +59,7 @@ def test_images_of_16_bits_are_read_by_the_range_that_they_use(
 
 def test_what_is_brighter_among_the_images_to_predict_is_named(tmp_path: Path) -> None:
     competition, samples = toy(tmp_path / "data", train=(0, 4000), test=(0, 9000))
-    reading = with_reading(competition, samples, tmp_path / "cache").reading
+    reading = as_read(competition, samples, tmp_path / "cache").reading
     assert reading is not None
     assert reading.remarks[1].startswith(f"{len(samples.test_ids)} images to predict have values outside of 0 to 4095")
     assert open_test(competition, samples, (32, 32), tmp_path / "cache").read(np.arange(1)).max() == 65535
@@ -70,7 +70,7 @@ def test_one_bright_pixel_among_dark_images_is_named(tmp_path: Path) -> None:
     bright = np.asarray(cv2.imread(str(samples.train_files[3]), cv2.IMREAD_UNCHANGED))
     bright[0, 0] = 65535
     cv2.imwrite(str(samples.train_files[3]), bright)
-    reading = with_reading(competition, samples, tmp_path / "cache").reading
+    reading = as_read(competition, samples, tmp_path / "cache").reading
     assert reading is not None
     (remark,) = reading.remarks
     assert "most 16-bit images are nearly black" in remark
@@ -80,7 +80,7 @@ def test_one_bright_pixel_among_dark_images_is_named(tmp_path: Path) -> None:
 def test_what_is_declared_is_not_looked_for(tmp_path: Path) -> None:
     competition, samples = open_competition(toy_of("masks"), tmp_path / "data")
     declared = Reading(masks=MaskReading(cuts={"8 bits": (200,)}))
-    found = with_reading(replace(competition, reading=declared), samples, tmp_path / "cache").reading
+    found = as_read(replace(competition, reading=declared), samples, tmp_path / "cache").reading
     assert found == Reading(images=ImageReading(bits=8), masks=declared.masks)
 
 
@@ -91,7 +91,7 @@ def test_a_file_of_other_bits_is_named_and_can_be_left_out(many: type, one: type
     odd = (samples.train_files[5], samples.test_files[2])
     for path in odd:
         assert cv2.imwrite(str(path), np.zeros((32, 32, 3), dtype=one))
-    competition, cache = with_reading(competition, samples, tmp_path / "cache"), tmp_path / "cache"
+    competition, cache = as_read(competition, samples, tmp_path / "cache"), tmp_path / "cache"
     bits = 8 * np.dtype(many).itemsize
     message = rf"{odd[0].name}: expected {bits} bits per channel like most images to train on, got {24 - bits}"
     with pytest.raises(DataError, match=message):
@@ -110,7 +110,7 @@ def test_test_images_of_other_bits_than_those_to_train_on_are_refused(tmp_path: 
     for path in samples.test_files:
         assert cv2.imwrite(str(path), np.zeros((32, 32, 3), dtype=np.uint16))
     with pytest.raises(DataError, match=r"the training images have 8 bits per channel, such as .* to predict 16"):
-        with_reading(competition, samples, tmp_path / "cache")
+        as_read(competition, samples, tmp_path / "cache")
 
 
 def test_a_reading_comes_back_from_json() -> None:

@@ -19,7 +19,7 @@ from kaggle_ray.submission.check import read_answers
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
 from kaggle_ray.testing.submitted import columns_for
-from kaggle_ray.types import FloatArray, Task
+from kaggle_ray.types import FloatArray, StrArray, Task
 
 NAMES = ("cat", "dog, large", 'so-called "cow"')
 
@@ -32,6 +32,10 @@ def competition(
     return Competition(
         name="x", heads=(head,), read=toy.read, submission=fmt, default_space=toy.default_space, mask=mask
     )
+
+
+def ids_of(values: FloatArray) -> StrArray:
+    return np.array([f"id{number}" for number in range(len(values))])
 
 
 GRADES = competition("regression", metric_by_name("quadratic_kappa"), "numbers")
@@ -108,7 +112,7 @@ CASES: dict[str, tuple[Competition, Decision, FloatArray]] = {
 
 def cells_of(name: str) -> list[tuple[Cell, ...]]:
     of, decision, values = CASES[name]
-    return list(to_cells(values, of, decision))
+    return list(to_cells(values, of, decision, ids=ids_of(values)))
 
 
 def test_a_grade_is_the_cut_grade() -> None:
@@ -141,8 +145,8 @@ def test_where_nothing_is_decided_the_numbers_are_the_predictions() -> None:
 def test_what_is_read_is_the_answer_that_was_written(name: str, tmp_path: Path) -> None:
     of, decision, values = CASES[name]
     path, ids = tmp_path / "submission.csv", np.array([f"id {row}" for row in range(len(values))])
-    write_submission(path, ids, to_cells(values, of, decision), of.submission)
-    read, answers = list(read_answers(path, of)), list(answers_of(values, of, decision))
+    write_submission(path, ids, to_cells(values, of, decision, ids=ids), of.submission)
+    read, answers = list(read_answers(path, of)), list(answers_of(values, of, decision, ids=ids))
     assert len(read) == len(answers) == len(values)
     for one, other in zip(read, answers, strict=True):
         assert one.dtype == other.dtype
@@ -153,7 +157,8 @@ def test_what_is_read_is_the_answer_that_was_written(name: str, tmp_path: Path) 
 def test_what_is_read_scores_like_what_was_decided(name: str, tmp_path: Path) -> None:
     of, decision, values = CASES[name]
     path = tmp_path / "submission.csv"
-    write_submission(path, np.arange(len(values)).astype(str), to_cells(values, of, decision), of.submission)
+    ids = ids_of(values)
+    write_submission(path, ids, to_cells(values, of, decision, ids=ids), of.submission)
     target = (np.arange(len(values)) % 2)[:, np.newaxis] + np.zeros((1, values.shape[1]), dtype=np.int64)
     target = target if of.task == "multilabel" else target[:, 0]
     read = np.stack(list(read_answers(path, of)))
@@ -167,7 +172,7 @@ def test_a_prediction_that_is_not_finite_is_no_answer(name: str, value: float) -
     diverged = values.copy()
     diverged[-1, -1] = value
     with pytest.raises(SubmissionError, match=rf"got {value} in column {values.shape[1]}. Look for a model that diver"):
-        list(to_cells(diverged, of, decision))
+        list(to_cells(diverged, of, decision, ids=ids_of(diverged)))
 
 
 def test_a_rule_of_any_kind_decides_before_the_file_is_written() -> None:
@@ -175,7 +180,7 @@ def test_a_rule_of_any_kind_decides_before_the_file_is_written() -> None:
     for name in ("accuracy", "macro_recall", "quadratic_kappa"):
         of = competition("multiclass", metric_by_name(name), "numbers", num_classes=3)
         values = np.random.default_rng(0).random((9, 3)).astype(np.float32)
-        rows = list(to_cells(values, of, default_decision(of.metric, 3)))
+        rows = list(to_cells(values, of, default_decision(of.metric, 3), ids=ids_of(values)))
         assert {cell for row in rows for cell in row} == {0, 1}
         assert all(sum(map(float, row)) == 1 for row in rows)
 
@@ -216,7 +221,7 @@ def test_each_number_stands_under_its_own_name_and_is_read_back_from_there(
 ) -> None:
     answer = np.array([values], dtype=np.float32)
     path, decision = tmp_path / "submission.csv", default_decision(of.metric, len(values))
-    write_submission(path, np.array(["1"]), to_cells(answer, of, decision), of.submission)
+    write_submission(path, np.array(["1"]), to_cells(answer, of, decision, ids=np.array(["1"])), of.submission)
     (row,) = csv.DictReader(path.read_text().splitlines())
     assert {name: float(row[name]) for name in expected} == expected
     (read,) = read_answers(path, of)
@@ -244,4 +249,6 @@ def test_two_columns_of_a_binary_head_that_do_not_sum_to_1_are_refused(tmp_path:
 def test_the_masks_of_classes_stand_under_their_own_names(tmp_path: Path) -> None:
     of, decision, values = CASES["masks of classes"]
     turned = replace(of, submission=replace(of.submission, columns=of.submission.columns[::-1]))
-    assert list(to_cells(values, turned, decision)) == [row[::-1] for row in to_cells(values, of, decision)]
+    ids = ids_of(values)
+    expected = [row[::-1] for row in to_cells(values, of, decision, ids=ids)]
+    assert list(to_cells(values, turned, decision, ids=ids)) == expected

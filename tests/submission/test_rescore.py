@@ -179,7 +179,7 @@ def test_each_of_several_heads_is_written_as_it_was_scored(tmp_path: Path) -> No
     rows.check(target, score_of(rows, target))
     with pytest.raises(SubmissionError):
         rows.check(target, score_of(rows, target) + 1e-4)
-    (row,) = to_cells(rows.values[:1], HEADS, rules[0])
+    (row,) = to_cells(rows.values[:1], HEADS, rules[0], ids=rows.ids[:1])
     assert [type(cell) for cell in row] == [int, int, int, int, float]
     file = tmp_path / "undecided.csv"
     file.write_text("id,a,b,c,grade,chance\n1,0,1,0,0.58,0.58\n")

@@ -44,7 +44,7 @@ def competition(num_columns: int) -> Competition:
 
 
 def write(path: Path, ids: list[str], values: FloatArray, of: Competition) -> str:
-    cells = to_cells(values, of, default_decision(LOG_LOSS, values.shape[1]))
+    cells = to_cells(values, of, default_decision(LOG_LOSS, values.shape[1]), ids=np.array(ids))
     return write_submission(path, np.array(ids), cells, of.submission)
 
 
