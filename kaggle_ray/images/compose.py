@@ -22,6 +22,7 @@ from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind, shrink_pixels
 from kaggle_ray.images.randomness import Keys
 from kaggle_ray.registry import Registry
+from kaggle_ray.types import FloatArray
 
 if TYPE_CHECKING:
     import albumentations
@@ -70,17 +71,37 @@ def compose_batch(
 ) -> tuple[Pixels, Pixels | None]:
     """Return (N, height, width, C) images and (N, height, width, M) masks, transformed one by one.
 
+    Our own recipes see images of 16 bits as float32 of 0..1, for some transforms do not take whole numbers so large.
+
     Raises:
         ConfigError: the recipe raises, or returns another size or dtype.
     """
+    is_ours = isinstance(recipe, str) and AUGMENTATIONS.is_built_in(recipe)
+    if is_ours:
+        pixels_NHWC = shrink_pixels(pixels_NHWC, height, width)
+        if masks_NHWM is not None:
+            masks_NHWM = shrink_pixels(masks_NHWM, height, width, nearest=mask_kind == "labels")
     if isinstance(recipe, str):
         composed = _built(AUGMENTATIONS[recipe], recipe, height, width, mask_kind)
-        if AUGMENTATIONS.is_built_in(recipe):
-            pixels_NHWC = shrink_pixels(pixels_NHWC, height, width)
-            if masks_NHWM is not None:
-                masks_NHWM = shrink_pixels(masks_NHWM, height, width, nearest=mask_kind == "labels")
     else:
         composed = _Seeded("the Compose given", recipe, mask_kind)
+    if not is_ours or pixels_NHWC.dtype == np.uint8:
+        return _transformed(composed, pixels_NHWC, masks_NHWM, keys, height, width)
+    shares, masks = _transformed(
+        composed, pixels_NHWC.astype(np.float32) / np.float32(65535), masks_NHWM, keys, height, width
+    )
+    return np.rint(shares.clip(0, 1) * 65535).astype(np.uint16), masks
+
+
+def _transformed(
+    composed: _Seeded,
+    pixels_NHWC: Pixels | FloatArray,
+    masks_NHWM: Pixels | None,
+    keys: Keys,
+    height: int,
+    width: int,
+) -> tuple[Any, Pixels | None]:
+    """Return (N, height, width, C) images, of the dtype that they came in, and (N, height, width, M) masks."""
     images = np.empty((len(pixels_NHWC), height, width, pixels_NHWC.shape[3]), dtype=pixels_NHWC.dtype)
     if masks_NHWM is None:
         for image, key, result in zip(pixels_NHWC, keys.tolist(), images, strict=True):
@@ -110,7 +131,9 @@ class _Seeded:
             compose.set_mask_interpolation(cv2.INTER_LINEAR)
         compose.set_random_state(self._generator, self._random)
 
-    def transform(self, inputs: dict[str, Pixels], results: dict[str, Pixels], key: int) -> None:
+    def transform(
+        self, inputs: dict[str, Pixels | FloatArray], results: dict[str, Pixels | FloatArray], key: int
+    ) -> None:
         """Write the transformed ``inputs`` to ``results``, arrays (H, W, C) by target."""
         self._random.seed(key)
         cv2.setRNGSeed(key % 2**31)  # some noise is drawn by cv2

@@ -81,6 +81,19 @@ def test_what_does_not_end_at_the_size_asked_for_is_named(pixels: Pixels) -> Non
         augment_batch(pixels, None, KEYS, "whole", 8, 8)
 
 
+@pytest.mark.parametrize("recipe", ["medium", "dihedral", "segmentation"])
+def test_our_recipes_do_the_same_to_16_bits_as_to_8(recipe: str, pixels: Pixels) -> None:
+    masks = np.where(pixels[..., :1] > 127, np.uint8(255), np.uint8(0))
+    shallow, of_shallow = augment_batch(pixels, masks, KEYS, recipe, 12, 12)
+    deepened = pixels.astype(np.uint16) * 257
+    deep, of_deep = augment_batch(deepened, masks, KEYS, recipe, 12, 12)  # type: ignore[arg-type]
+    assert of_deep is not None
+    assert of_shallow is not None
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - shallow).max() < 4
+    assert np.array_equal(of_deep, of_shallow)
+
+
 def test_normalising_is_refused(pixels: Pixels) -> None:
     import albumentations
 

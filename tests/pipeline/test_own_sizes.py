@@ -11,7 +11,7 @@ import pytest
 import kaggle_ray
 from kaggle_ray.errors import DataError
 from kaggle_ray.submission.rle import decode_rle
-from kaggle_ray.submission.table import read_cells
+from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.testing.tasks import toy_of
 
 SIDES = ((32, 32), (48, 32), (32, 72), (20, 28))
