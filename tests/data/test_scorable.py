@@ -35,8 +35,7 @@ def sklearn_metric(name: str, *, of_classes: bool = False) -> Metric:
 
 
 def competition_of(*heads: Head, scheme: FoldScheme | None = None) -> Competition:
-    num = sum(head.num_outputs for head in heads)
-    columns = tuple(f"c{number}" for number in range(num))
+    columns = tuple(name for head in heads for name in (head.classes if head.num_outputs > 1 else (head.name,)))
     fmt = SubmissionFormat(id_column="id", columns=columns, cells="numbers")
     return dataclasses.replace(toy_of("heads"), heads=heads, submission=fmt, folds=scheme or FoldScheme(num_folds=4))
 
