@@ -47,8 +47,8 @@ class MaskReading:
     palette_numbers: bool = False
     """Whether the numbers of a palette's colours are the mask, 0 being the background, rather than the colours."""
     cuts: Mapping[MaskForm, tuple[int, ...]] = field(default_factory=dict)
-    """For each form of file the values above which a pixel is foreground, ascending. A mask is cut at the highest of
-    those that it exceeds anywhere, so that one of 0 and 1 may stand beside one of 0 and 255. Without any: at 0."""
+    """Form of file -> values above which a pixel is foreground, ascending. A mask is cut at the highest of those that
+    it exceeds anywhere, so that one of 0 and 1 may stand beside one of 0 and 255. Without any: at 0."""
 
     def cut(self, form: MaskForm, highest: int) -> int:
         """Return the value above which a pixel is foreground, in a mask whose highest value is ``highest``."""
@@ -66,9 +66,9 @@ class Reading:
     """
 
     images: ImageReading | None = None
-    """None where it is to be found out."""
+    """How images are read; None where it is to be found out."""
     masks: MaskReading | None = None
-    """None where it is to be found out."""
+    """How masks are read; None where it is to be found out."""
     remarks: tuple[str, ...] = ()
     """A line each on what could be meant otherwise, with the names of files."""
 

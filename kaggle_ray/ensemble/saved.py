@@ -40,7 +40,7 @@ class SavedEnsemble:
     """The decision, as ``Decision.to_json`` writes it."""
     score_honest: float | None
     score_in_sample: float | None
-    """None without an honest score; see ``Ensemble``."""
+    """Score on the rows that it was fitted on; None without an honest score."""
     score_full_size: float | None
     """Score of masks at the size of the originals; None for all but the chosen ensemble of masks."""
     members: tuple[Member, ...]
@@ -48,7 +48,7 @@ class SavedEnsemble:
     scores: Mapping[str, float | None]
     """Member or experiment id -> its own honest score."""
     best_experiment: BestExperiment | None = None
-    """None where no experiment has an honest score, or where the run is of before it was kept."""
+    """Best experiment by itself; None where none has an honest score, or the run is of before it was kept."""
     why_no_score: str | None = None
     """Why it has no honest score, in one line."""
     unproven: tuple[str, ...] = ()

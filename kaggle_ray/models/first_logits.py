@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from kaggle_ray.models.network import Layer
 
 _DEVIATION = 0.1
-"""Of the logits, where the features have a mean square of 1."""
+"""Deviation of the first logits, where the features have a mean square of 1."""
 
 
 def logits_layers(module: nn.Module, num_outputs: int) -> tuple[Layer, ...]:

@@ -23,7 +23,7 @@ class Board:
     greater_is_better: bool
     rows: tuple[BoardRow, ...] = ()
     best_experiment: BestExperiment | None = None
-    """None where no experiment has an honest score."""
+    """Best experiment by itself; None where none has an honest score."""
 
     def __post_init__(self) -> None:
         """Sort the rows."""

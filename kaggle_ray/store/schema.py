@@ -66,7 +66,7 @@ class Manifest:
     lineage: Mapping[str, JsonValue]
     """What the predictions depend on, as ``lineage_to_json`` writes it."""
     trial: Trial | None = None
-    """Whose attempt it is; None in a run of before it was written down."""
+    """Trial whose attempt it is; None in a run of before it was written down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
-"""At most 18 digits, so that the sum of two of them is still an int64."""
+"""Whole numbers of at most 18 digits, so that the sum of two of them is still an int64."""
 _LARGEST = float(np.finfo(np.float32).max)
 """Predictions are float32."""
 _SHOWN = 40

@@ -37,7 +37,7 @@ class ScoredRows:
     what: str
     """What they are, for messages."""
     ids: StrArray
-    """(N,) of the rows."""
+    """(N,) ids of the rows."""
     values: Rows
     """(N, C) not yet decided."""
     fold_of: FoldOf
