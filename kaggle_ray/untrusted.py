@@ -72,6 +72,7 @@ NumFolds = Annotated[int, Bound(f"from 1 to {MAX_FOLDS}", lambda value: 1 <= val
 FoldNumber = Annotated[int, Bound(f"from -2 to {MAX_FOLDS - 1}", lambda value: -2 <= value < MAX_FOLDS)]
 """A fold, or one of the two numbers that stand for none: ``TRAIN_ONLY`` and ``FULL_DATA``."""
 Count = Annotated[int, Bound(f"from 0 to {_MAX_COUNT:,}", lambda value: 0 <= value <= _MAX_COUNT)]
+Size = Annotated[int, Bound("a size of at most 64 bits", lambda value: 0 <= value < 2**63)]
 Seconds = Annotated[float, Bound("a number of seconds", lambda value: 0 <= value <= _MAX_SECONDS)]
 
 

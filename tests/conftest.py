@@ -8,10 +8,12 @@ import pytest
 from kaggle_ray.registry import registrations_undone
 
 
-@pytest.fixture(autouse=True)
-def _own_image_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the tests out of the user's cache."""
-    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "image_cache"))
+@pytest.fixture(autouse=True, scope="session")
+def _own_image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests, and the fixtures of whole modules, out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAGGLE_RAY_CACHE", str(tmp_path_factory.getbasetemp() / "image_cache"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,10 @@ from typing import IO, Literal
 
 from filelock import FileLock
 
+from kaggle_ray.errors import StoreError
+from kaggle_ray.typed_json import from_json, parse_json
+from kaggle_ray.untrusted import MAX_JSON_BYTES, PathPart, Size, read_regular
+
 EntryKind = Literal["images", "data"]
 
 
@@ -34,12 +38,12 @@ class Description:
     """The folder of its first image, or the URI of the files."""
     content: str
     """The kind of pixels, or ``files``."""
-    num_files: int
-    num_bytes: int
+    num_files: Size
+    num_bytes: Size
     """Bytes of the whole entry, even while it is half done: its part of the budget."""
-    last_file: str
+    last_file: PathPart
     """Written last, below the entry's folder: its existence means that the entry is whole."""
-    sides: tuple[int, int] | None = None
+    sides: tuple[Size, Size] | None = None
     """Height and width in pixels of decoded images."""
 
 
@@ -186,9 +190,9 @@ def _entry(file: Path) -> CacheEntry | None:
 
 
 def _read(file: Path) -> Description | None:
+    """Return what a file describes, None where there is none of ours."""
     try:
-        fields = json.loads(file.read_text())
-        sides = fields.pop("sides")
-        return Description(**fields, sides=tuple(sides) if sides else None)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        text = read_regular(file, max_bytes=MAX_JSON_BYTES)
+        return from_json(Description, parse_json(text, where=str(file)), where=str(file))
+    except (FileNotFoundError, StoreError):
         return None

@@ -12,6 +12,7 @@ from kaggle_ray.pool.members import Member
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
+from kaggle_ray.untrusted import Count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,7 @@ class SavedEnsemble:
     """Why it has no honest score, in one line."""
     unproven: tuple[str, ...] = ()
     """Members whose weights the scored rows had a say in."""
-    confusion: tuple[tuple[int, ...], ...] | None = None
+    confusion: tuple[tuple[Count, ...], ...] | None = None
     """Counts of truth x answer; None where a row has not one class of several, or without an honest score."""
     fitted: Mapping[str, JsonValue] | None = None
     """What the combiner learnt, as ``Fitted.to_json`` gives it; None in a run of before combiners could be registered,

@@ -22,8 +22,8 @@ from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.ensemble.saved import chosen_ensemble
-from kaggle_ray.errors import ConfigError, DataError, StoreError
+from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble
+from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
 from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
@@ -71,6 +71,7 @@ def predict_new(options: PredictOptions) -> Path:
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
     experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    _check_members(ensemble, record, store.run_dir)
     models = {
         part: _models(part, experiments, refit=options.refit)
         for member in ensemble.weighted_members
@@ -157,6 +158,14 @@ def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> N
 def _brief(value: object) -> str:
     text = "none" if value is None else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _check_members(ensemble: SavedEnsemble, record: RunRecord, run_dir: Path) -> None:
+    """Raise JsonShapeError where an ensemble is not made of the run's experiments and folds."""
+    known = {experiment.experiment_id for experiment in record.experiments}
+    parts = [part for member in ensemble.weighted_members for part in member.parts]
+    if not parts or not all(part.experiment_id in known and len(part.epochs) == record.num_folds for part in parts):
+        raise JsonShapeError(f"{run_dir}: the ensemble {ensemble.method!r} is not made of what the run has trained.")
 
 
 def _models(part: MemberPart, experiments: Mapping[str, Experiment], *, refit: bool) -> list[tuple[Trial, int | None]]:

@@ -90,7 +90,7 @@ def full_model(part: MemberPart, experiment: Experiment) -> tuple[Trial, int | N
 
     A snapshot stays one; an epoch that was chosen is the trial's end, since it was trained for just so many.
     """
-    is_chosen = experiment.hyperparameters["epoch_rule"] == "other_folds"
+    is_chosen = experiment.hyperparameters.get("epoch_rule") == "other_folds"
     return Trial(experiment_id=part.experiment_id, fold=FULL_DATA), None if is_chosen else part.epochs[0]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
-from kaggle_ray.errors import StoreError
+from kaggle_ray.errors import JsonShapeError, StoreError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
 from kaggle_ray.reporters.table import score_text
@@ -18,7 +18,7 @@ from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import saved_submission
 from kaggle_ray.submission.submit import BASELINE, REFIT
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.types import Experiment, IntArray, Trial, TrialResult
 
 
 def board_of(store: RunStore) -> Board:
@@ -76,7 +76,7 @@ def report_of(store: RunStore) -> ReportData:
         fold_scores={
             name: [result.score if result else None for result in of_folds] for name, of_folds in results.items()
         },
-        confusion=np.array(chosen.confusion, dtype=np.int64) if chosen and chosen.confusion else None,
+        confusion=_confusion(store, chosen, record),
         class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
         facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
@@ -89,6 +89,16 @@ def _record(store: RunStore) -> RunRecord:
     if record is None:
         raise StoreError(f"{store.run_dir}: is no run: it has no run.json.")
     return record
+
+
+def _confusion(store: RunStore, chosen: SavedEnsemble | None, record: RunRecord) -> IntArray | None:
+    """Return (C, C) counts, None where there are none. Raise JsonShapeError where they are of other classes."""
+    if chosen is None or not chosen.confusion:
+        return None
+    num_classes = len(record.classes)
+    if {len(chosen.confusion), *map(len, chosen.confusion)} != {num_classes}:
+        raise JsonShapeError(f"{store.run_dir}: expected a confusion matrix of {num_classes} classes.")
+    return np.array(chosen.confusion, dtype=np.int64)
 
 
 def _results(store: RunStore, experiment: Experiment, num_folds: int) -> list[TrialResult | None]:
@@ -125,7 +135,7 @@ def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:
         BoardRow(
             name=member.name,
             kind="member",
-            score=chosen.scores[member.member_id],
+            score=chosen.scores.get(member.member_id),
             weight=chosen.weights.get(member.member_id, 0.0),
         )
         for member in chosen.members

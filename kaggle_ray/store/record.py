@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.types import Experiment, JsonValue
-from kaggle_ray.untrusted import NumFolds, PathPart
+from kaggle_ray.untrusted import Bound, NumFolds, PathPart
+
+_MAX_EXPERIMENTS = 10_000
+"""Each of whose trials is looked for, whenever the run is listed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +40,10 @@ class RunIdentity:
     """What has to be the same whenever a run is resumed."""
 
     competition: PathPart
-    experiments: tuple[Experiment, ...]
+    experiments: Annotated[
+        tuple[Experiment, ...],
+        Bound(f"at most {_MAX_EXPERIMENTS:,} experiments", lambda of: len(of) <= _MAX_EXPERIMENTS),
+    ]
     """Experiments in the order of the command."""
     folds_digest: str
     settings: Settings
