@@ -17,7 +17,7 @@ from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.train.content import Content
 from kaggle_ray.types import Experiment, Folds, JsonValue, short_digest
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever a default changes its value, or the same values come to mean something else."""
 
 

@@ -72,7 +72,7 @@ def test_what_is_prepared_is_told_before_the_run_has_its_name_and_after(
     started = next(told for told in recorder.envelopes if isinstance(told.event, RunStarted))
     assert {told.run_id for told in progress} == {"", started.run_id}
     stages = {told.event.progress.stage for told in progress if isinstance(told.event, PreparationProgressed)}
-    assert stages == {"reading files", "decoding images", "comparing images"}
+    assert stages == {"reading files", "checking images", "decoding images", "comparing images"}
 
 
 @pytest.mark.usefixtures("_unthrottled")

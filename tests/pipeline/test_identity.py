@@ -132,7 +132,7 @@ def test_defaults_are_those_that_ids_stand_for(tmp_path: Path) -> None:
 
 
 def test_an_id_is_what_it_was_when_it_was_made() -> None:
-    assert id_of({}) == "3dfda37fafbd"
+    assert id_of({}) == "e50383df8745"
 
 
 def test_a_parent_counts_by_what_it_is_and_not_by_how_it_is_named() -> None:
