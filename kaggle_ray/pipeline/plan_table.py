@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.reporters.table import duration_text, plain
+from kaggle_ray.reporters.texts import duration_text, plain
 
 
 def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:

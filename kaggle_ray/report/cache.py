@@ -8,7 +8,7 @@ from rich.table import Table
 
 from kaggle_ray.cache.budget import budget_of
 from kaggle_ray.cache.entries import CacheEntry, list_entries
-from kaggle_ray.reporters.table import plain
+from kaggle_ray.reporters.texts import plain
 
 _MIB = 2**20
 

@@ -13,7 +13,7 @@ from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble, saved_ense
 from kaggle_ray.errors import JsonShapeError, StoreError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
-from kaggle_ray.reporters.table import score_text
+from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import saved_submission

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kaggle_ray.reporters.table import score_text
+from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.types import EpochMetrics, IntArray
 
 Figure = dict[str, Any]

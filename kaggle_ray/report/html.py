@@ -19,7 +19,7 @@ from kaggle_ray.report.figures import (
     marks,
 )
 from kaggle_ray.report.page import definitions, document, section, tiles
-from kaggle_ray.reporters.table import duration_text, score_text
+from kaggle_ray.reporters.texts import duration_text, score_text
 from kaggle_ray.types import IntArray, JsonValue
 
 _HONEST_NOTE = """\

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.report.collect import board_of
-from kaggle_ray.reporters.table import one_line, plain, score_text
+from kaggle_ray.reporters.texts import one_line, plain, score_text
 from kaggle_ray.store.run import RunStore, list_runs
 
 

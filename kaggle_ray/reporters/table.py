@@ -1,4 +1,4 @@
-"""The leaderboard as a rich table, and how scores and durations are written, for every reporter and the report."""
+"""The leaderboard as a rich table, for every reporter and the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.reporters.events import BoardRow, RowKind
-from kaggle_ray.untrusted import printable
+from kaggle_ray.reporters.texts import duration_text, one_line, plain, score_text
 
 _KIND_STYLES: dict[RowKind, str] = {"ensemble": "bold", "baseline": "dim"}
 
@@ -53,32 +53,3 @@ def leaderboard_table(
         figures = (cells[title][number] for title in shown)
         table.add_row(place, plain(row.name), *figures, style=_KIND_STYLES.get(row.kind))
     return table
-
-
-def score_text(score: float | None) -> str:
-    """Return a score, or a difference of scores, to five decimals; nothing for None."""
-    return "" if score is None else f"{score:.5f}"
-
-
-def duration_text(seconds: float) -> str:
-    """Return ``8.1s``, ``1:12`` (minutes:seconds) or ``2:03:04``."""
-    if seconds < 60 and f"{seconds:.1f}" != "60.0":
-        return f"{seconds:.1f}s"
-    return clock_text(seconds)
-
-
-def clock_text(seconds: float) -> str:
-    """Return ``0:08``, ``1:12`` (minutes:seconds) or ``2:03:04``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def plain(text: str) -> Text:
-    """Return a text that is shown letter by letter: nothing in it is markup, or moves the cursor."""
-    return Text(printable(text))
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` with every run of white space, line ends too, as one space."""
-    return " ".join(text.split())

@@ -21,9 +21,9 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.ledger import check_full_lineage, check_lineage
 from kaggle_ray.pool.members import full_model
 from kaggle_ray.report.collect import report_of
-from kaggle_ray.reporters.console import event_lines
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RefitEnded, TrialEnded
+from kaggle_ray.reporters.lines import event_lines
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.crash import KillPoint, RunProcesses

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.reporters.console import ConsoleReporter, live_view
+from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
     BoardRow,
@@ -23,6 +23,7 @@ from kaggle_ray.reporters.events import (
     TrialEnded,
     TrialStarted,
 )
+from kaggle_ray.reporters.live_view import live_view
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
 from kaggle_ray.types import EpochMetrics, Trial, TrialStatus

@@ -1,0 +1,133 @@
+"""What there is to say of each event, a line or a few: in a pipe, a log, or above the live view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from kaggle_ray.reporters.events import (
+    BaselineScored,
+    EnsembleChosen,
+    EpochEnded,
+    Event,
+    PreparationProgressed,
+    RefitEnded,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    RunWarned,
+    TrialEnded,
+    TrialWarned,
+)
+from kaggle_ray.reporters.progress import RunProgress, TrialProgress
+from kaggle_ray.reporters.texts import (
+    counted,
+    duration_text,
+    eta_text,
+    known_score,
+    loss_text,
+    metric_text,
+    one_line,
+    slots_text,
+)
+from kaggle_ray.types import EpochMetrics, Trial
+
+
+def event_lines(event: Event, progress: RunProgress) -> list[Text]:
+    """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some."""
+    match event:
+        case PreparationProgressed(progress=done):
+            return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
+        case RunStarted():
+            return [_start_line(progress)]
+        case RunWarned():
+            return [Text(f"warning: {one_line(event.text)}", style="yellow")]
+        case BaselineScored():
+            score = f"{progress.metric} {known_score(event.score)}"
+            return [Text(f"baseline (a constant)  {score}{_written(event.submission)}")]
+        case EpochEnded(metrics=metrics):
+            return [_epoch_line(progress.trials[event.trial], metrics, progress)]
+        case TrialWarned(trial=trial, warning=warning):
+            return [Text(f"warning: {_title(trial, progress)}, {warning.text}", style="yellow")]
+        case TrialEnded():
+            return [_ended_line(progress.trials[event.trial], progress)]
+        case EnsembleChosen():
+            return [_ensemble_line(event, progress)]
+        case RefitEnded(why_not=str()):
+            return [Text(f"no refit: {event.why_not}", style="yellow")]
+        case RefitEnded():
+            counterpart = f"cross-validated, {progress.metric} {known_score(event.cross_validated_score)}"
+            return [Text(f"refit on all rows  not measured; {counterpart}{_written(event.submission)}")]
+        case RunInterrupted():
+            safe = f"{event.num_committed} of {event.num_trials} trials are safe."
+            return [
+                Text(f"stopped by {event.reason}: {safe}", style="yellow"),
+                Text(f"  go on:                    {event.how_to_resume}"),
+                Text(f"  ensemble what there is:   {event.how_to_ensemble}"),
+            ]
+        case RunEnded():
+            return _end_lines(event, progress)
+    return []
+
+
+def _start_line(progress: RunProgress) -> Text:
+    before = f", {progress.num_ended_before} done before" if progress.num_ended_before else ""
+    experiments, folds = counted(len(progress.names), "experiment"), counted(progress.num_folds, "fold")
+    return Text(
+        f"{progress.competition}  run {progress.run_id}"
+        f"  {experiments} x {folds} = {counted(progress.num_trials, 'trial')}{before}"
+        f"  {metric_text(progress)}  {slots_text(progress)}  {progress.run_dir}"
+    )
+
+
+def _epoch_line(trial: TrialProgress, metrics: EpochMetrics, progress: RunProgress) -> Text:
+    num_epochs = progress.num_epochs_of(trial.trial)
+    return Text(
+        f"{_counter(progress)} {_title(trial.trial, progress)}  epoch {metrics.epoch}/{num_epochs}"
+        f"  train {loss_text(metrics.train_loss)}  valid {loss_text(metrics.valid_loss)}"
+        f"  {progress.metric} {known_score(metrics.score)}{eta_text(progress)}"
+    )
+
+
+def _ended_line(trial: TrialProgress, progress: RunProgress) -> Text:
+    line = Text(f"{_counter(progress)} {_title(trial.trial, progress)}  ")
+    if trial.status == "failed":
+        line.append("FAILED", style="bold red").append(f"  {one_line(trial.error or 'no reason given')}", style="red")
+    else:
+        if trial.status == "stopped":
+            line.append("stopped early  ", style="yellow")
+        line.append(f"{progress.metric} {known_score(trial.score)}  {counted(trial.epoch, 'epoch')}")
+    return line.append(f"  {duration_text(trial.duration_s)}{eta_text(progress)}")
+
+
+def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
+    members = ", ".join(f"{name} {weight:.3f}" for name, weight in event.weights.items() if weight)
+    scores = f"{known_score(event.score_honest)} (in-sample {known_score(event.score_in_sample)})"
+    if event.score_full_size is not None:
+        scores += f"; at full size {known_score(event.score_full_size)}"
+    return Text(f"ensemble {event.method}  {progress.metric} {scores}  {members}".rstrip())
+
+
+def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
+    lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
+    if progress.num_failed:
+        failed = f"{progress.num_failed} of {counted(progress.num_trials, 'trial')} failed"
+        lines = [Text(f"ended after {duration_text(event.seconds)}: {failed}", style="yellow")]
+    for name, path in (("submission", event.submission), ("report", event.report)):
+        if path is not None:
+            lines.append(Text(f"  {name + ':':<12}{path}"))
+    return lines if event.note is None else [*lines, Text(f"  {event.note}")]
+
+
+def _counter(progress: RunProgress) -> str:
+    width = len(str(progress.num_trials))
+    return f"[{progress.num_settled:>{width}}/{progress.num_trials}]"
+
+
+def _title(trial: Trial, progress: RunProgress) -> str:
+    return f"{progress.name_of(trial)} {trial.rows.replace('fold', 'fold ')}"
+
+
+def _written(submission: Path | None) -> str:
+    return "" if submission is None else f"  {submission}"

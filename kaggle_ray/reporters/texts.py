@@ -1,0 +1,69 @@
+"""How scores, losses, durations and counts are written, for every reporter and the report."""
+
+from __future__ import annotations
+
+import math
+
+from rich.text import Text
+
+from kaggle_ray.reporters.progress import RunProgress
+from kaggle_ray.untrusted import printable
+
+
+def score_text(score: float | None) -> str:
+    """Return a score, or a difference of scores, to five decimals; nothing for None."""
+    return "" if score is None else f"{score:.5f}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return ``8.1s``, ``1:12`` (minutes:seconds) or ``2:03:04``."""
+    if seconds < 60 and f"{seconds:.1f}" != "60.0":
+        return f"{seconds:.1f}s"
+    return clock_text(seconds)
+
+
+def clock_text(seconds: float) -> str:
+    """Return ``0:08``, ``1:12`` (minutes:seconds) or ``2:03:04``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def plain(text: str) -> Text:
+    """Return a text that is shown letter by letter: nothing in it is markup, or moves the cursor."""
+    return Text(printable(text))
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` with every run of white space, line ends too, as one space."""
+    return " ".join(text.split())
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural where that is due."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def eta_text(progress: RunProgress) -> str:
+    """Return the estimated time left, with two blanks before it; nothing where it is not known."""
+    return "" if progress.eta_s is None else f"  eta {clock_text(progress.eta_s)}"
+
+
+def known_score(score: float | None) -> str:
+    """Return a score, or ``n/a`` where there is none that is finite."""
+    return "n/a" if score is None or not math.isfinite(score) else score_text(score)
+
+
+def loss_text(loss: float) -> str:
+    """Return a loss to four decimals, or ``n/a`` where it is not finite."""
+    return f"{loss:.4f}" if math.isfinite(loss) else "n/a"
+
+
+def metric_text(progress: RunProgress) -> str:
+    """Return the name of the run's metric, and which direction is better."""
+    return f"{progress.metric} ({'higher' if progress.greater_is_better else 'lower'} is better)"
+
+
+def slots_text(progress: RunProgress) -> str:
+    """Return the launcher, and how many trials it runs at once."""
+    return f"{progress.launcher}, {counted(progress.num_slots, 'slot')}"
