@@ -10,7 +10,7 @@ from torch import nn
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
-from kaggle_ray.models.first_logits import logits_layers, start_small
+from kaggle_ray.models.first_logits import start_small
 from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, Pooling, head_layers, parse_head
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import Network
@@ -33,11 +33,11 @@ def build_model(
     """Return a model of the competition's shapes.
 
     Weights come from torch's global random generator, or where ``pretrained`` from the library's own loading, with a
-    fresh head. Where it is not a network of ours alone, the weights of the layer that makes the logits are scaled down
-    (``kaggle_ray.models.first_logits``). ``model_args`` of a library's model may name other ``weights``: a name of the
-    library's, or a file. Of a classifier beside a table they may name ``embedding`` and ``table_width`` (features of
-    image and table, 64 each) and ``table_dropout``; with a ``head``, the image's features are those that it pools, and
-    the rest of it stands above both.
+    fresh head. Where a library, or a user's network, makes the logits, the weights of that layer are scaled down
+    (``kaggle_ray.models.first_logits``); heads of ours start as torch draws them. ``model_args`` of a library's model
+    may name other ``weights``: a name of the library's, or a file. Of a classifier beside a table they may name
+    ``embedding`` and ``table_width`` (features of image and table, 64 each) and ``table_dropout``; with a ``head``, the
+    image's features are those that it pools, and the rest of it stands above both.
 
     Raises:
         ConfigError: the name or an argument of it is unknown, the head is none that the model takes, the weights cannot
@@ -130,7 +130,7 @@ def _build_joined(
         inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
     )  # fmt: skip
     fresh = (*inner.fresh, joined.of_table, joined.head)
-    return dataclasses.replace(inner, module=joined, fresh=fresh, logits=logits_layers(head, shapes.num_outputs))
+    return dataclasses.replace(inner, module=joined, fresh=fresh, logits=())
 
 
 def _build_headed(
@@ -139,9 +139,7 @@ def _build_headed(
     inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
     network = HeadedNetwork(inner.module, inner.num_features, shapes.num_outputs, options)
     fresh = (network.pooling, network.head)
-    return dataclasses.replace(
-        inner, module=network, fresh=fresh, logits=logits_layers(network.head, shapes.num_outputs)
-    )
+    return dataclasses.replace(inner, module=network, fresh=fresh, logits=())
 
 
 def _build_classifier(
