@@ -67,7 +67,7 @@ SECTIONS = {
     "steps": Section(module="gpu_training", limit_s=80, soft_limit_s=25),
     "waits": Section(module="gpu_training", limit_s=50, is_quick=False),
     "feeding": Section(module="gpu_training", limit_s=110),
-    "dogs": Section(module="gpu_runs", limit_s=110, is_quick=False),
+    "dogs": Section(module="gpu_runs", limit_s=150, is_quick=False),
     "digits": Section(module="gpu_runs", limit_s=120),
     "failures": Section(module="gpu_runs", limit_s=80),
     "sharing": Section(module="gpu_training", limit_s=90),
