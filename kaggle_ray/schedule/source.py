@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,6 +101,7 @@ class ListSource:
                     self._pending.append(trial)
                 else:
                     self._results.append(result)
+        self._ended = {result.trial for result in self._results}
 
     @property
     def results(self) -> tuple[TrialResult, ...]:
@@ -108,17 +110,17 @@ class ListSource:
 
     def next(self) -> Trial | Wait | Done:
         """Return the first trial in the list whose needs have ended, and take it off the list."""
-        ended = {result.trial for result in self._results}
-        for trial in self._pending:
+        for position, trial in enumerate(self._pending):
             needs = self._needs[trial.experiment_id]
-            if all(Trial(experiment_id=needed, fold=trial.fold) in ended for needed in needs):
-                self._pending.remove(trial)
+            if all(Trial(experiment_id=needed, fold=trial.fold) in self._ended for needed in needs):
+                del self._pending[position]
                 return trial
         return Wait() if self._pending else Done()
 
     def record(self, result: TrialResult) -> None:
         """Take note of how a trial ended: those that start or learn from it may run now."""
         self._results.append(result)
+        self._ended.add(result.trial)
 
     def admitted(self) -> tuple[Experiment, ...]:
         """Return all experiments of the list."""
@@ -148,21 +150,28 @@ class DeadlineSource:
         self._stop_at = stop_at
         self._num_slots = num_slots
         self._now = now
-        self.dropped: list[str] = []
-        """Ids of the experiments that there was no time for."""
+        self._dropped: dict[str, None] = {}
+        self._num_noted = 0
+        self._num_ended: Counter[str] = Counter()
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+        self._longest = 0.0
 
     @property
     def results(self) -> tuple[TrialResult, ...]:
         """The source's results; those of trials that there was no time for are ``stopped``."""
         return self._source.results
 
+    @property
+    def dropped(self) -> list[str]:
+        """Ids of the experiments that there was no time for, in the order in which that was seen."""
+        return list(self._dropped)
+
     def next(self) -> Trial | Wait | Done:
         """Return the source's next trial that can end in time."""
         while isinstance(trial := self._source.next(), Trial):
             if self._fits(trial.experiment_id):
                 return trial
-            if trial.experiment_id not in self.dropped:
-                self.dropped.append(trial.experiment_id)
+            self._dropped.setdefault(trial.experiment_id)
             self._source.record(TrialResult(trial=trial, status="stopped", attempt_id=""))
         return trial
 
@@ -177,19 +186,25 @@ class DeadlineSource:
     def _fits(self, experiment_id: str) -> bool:
         """Return whether the experiment's remaining folds can end in time; one of unknown length is given a try."""
         time_left = self._stop_at - self._now()
-        if time_left <= 0 or {experiment_id, *self._needs[experiment_id]} & set(self.dropped):
+        if time_left <= 0 or {experiment_id, *self._needs[experiment_id]} & self._dropped.keys():
             return False
-        num_ended = sum(result.trial.experiment_id == experiment_id for result in self.results)
-        num_rounds = math.ceil((self._num_folds - num_ended) / self._num_slots)
+        self._take_note()
+        num_rounds = math.ceil((self._num_folds - self._num_ended[experiment_id]) / self._num_slots)
         return num_rounds * self._seconds_per_trial(experiment_id) <= time_left
+
+    def _take_note(self) -> None:
+        """Sum up what was recorded since the last time: to go through all results for each trial takes the square."""
+        for result in self.results[self._num_noted :]:
+            self._num_noted += 1
+            self._num_ended[result.trial.experiment_id] += 1
+            if result.status == "committed":
+                self._seconds[result.trial.experiment_id].append(result.duration_s)
+                self._longest = max(self._longest, result.duration_s)
 
     def _seconds_per_trial(self, experiment_id: str) -> float:
         """Return the mean of the experiment's own trials, else the longest of any other's, else 0."""
-        finished = [result for result in self.results if result.status == "committed"]
-        own = [result.duration_s for result in finished if result.trial.experiment_id == experiment_id]
-        if own:
-            return sum(own) / len(own)
-        return max((result.duration_s for result in finished), default=0.0)
+        own = self._seconds.get(experiment_id)
+        return sum(own) / len(own) if own else self._longest
 
 
 _: tuple[type[TrialSource], ...] = (ListSource, DeadlineSource)
