@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import JsonShapeError, suggest
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import JsonValue, Location
 from kaggle_ray.untrusted import Bound
 
 T = TypeVar("T")
@@ -81,8 +81,9 @@ def from_json(kind: type[T], value: JsonValue, *, where: str) -> T:
 
     Args:
         kind: a dataclass, ``bool``, ``int``, ``float`` (an integer is one, too, and null is NaN), ``str``, ``Path``,
-            or a ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``, ``JsonValue``,
-            a union, ``Mapping`` (read as a dict), ``Sequence`` (read as a tuple), and ``Annotated`` with a ``Bound``.
+            ``Location``, or a ``list``, ``tuple`` or ``dict`` of these; a dataclass's fields may also be ``Literal``,
+            ``JsonValue``, a union, ``Mapping`` (read as a dict), ``Sequence`` (read as a tuple), and ``Annotated`` with
+            a ``Bound``.
         value: what ``parse_json`` returned, or a part of it.
         where: the file, or what else an error should name.
 
@@ -152,7 +153,7 @@ def _read_float(kind: Any, value: JsonValue, where: str) -> Any:
 def _read_path(kind: Any, value: JsonValue, where: str) -> Any:
     if not isinstance(value, str):
         raise _unexpected("a path", value, where)
-    return Path(value)
+    return kind(value)
 
 
 def _read_dict(kind: Any, value: JsonValue, where: str) -> Any:
@@ -242,6 +243,7 @@ _READERS: Mapping[Any, Callable[[Any, JsonValue, str], Any]] = {
     float: _read_float,
     str: _read_plain,
     Path: _read_path,
+    Location: _read_path,
     dict: _read_dict,
     Mapping: _read_dict,
     list: _read_list,

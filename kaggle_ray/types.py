@@ -53,6 +53,12 @@ def short_digest(value: JsonValue, *, num_hex: int = 12) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:num_hex]
 
 
+class Location(str):
+    """Where a run or one of its files is, for people: a path, or a URI such as ``s3://bucket/key``."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folds:
     """Which fold scores each training row."""

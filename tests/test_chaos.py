@@ -15,7 +15,7 @@ from typing import Literal
 import pytest
 
 from kaggle_ray.pipeline.options import RunOptions
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.crash import KillPoint, RunProcesses, Survivor
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue, Trial
@@ -58,7 +58,7 @@ def steps(folder: Path) -> list[str]:
 def files(folder: Path) -> dict[str, bytes]:
     """Return what was trained and what came of it: committed weights and predictions, ensembles, submissions."""
     run_dir = folder / "runs/toy/x"
-    store = RunStore(run_dir)
+    store = open_run(run_dir)
     found: dict[str, bytes] = {}
     for experiment in store.experiments():
         for fold in range(NUM_FOLDS):

@@ -17,7 +17,7 @@ from kaggle_ray.config.settings import Device, Dtype
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.declare import options_of
 from kaggle_ray.pipeline.options import RunOptions
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
@@ -317,7 +317,7 @@ def test_list_shows_every_run_with_its_best_and_its_honest_score(
     out, err, code = said(capsys, "list", "--runs", str(folder / "runs"))
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if run_dir.name in line]
-    ensemble = RunStore(run_dir).ensemble("greedy")
+    ensemble = open_run(run_dir).ensemble("greedy")
     assert ensemble is not None
     for word in ("toy", "4/4", "log_loss", "small_resnet lr=", f"{ensemble['score_honest']:.5f}"):
         assert word in line

@@ -11,6 +11,7 @@ import pytest
 import kaggle_ray
 from kaggle_ray.errors import DataError, SubmissionError
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.testing.tasks import LABELS, NUM_TEST, TOY_TASKS, ToyTask
 
@@ -184,11 +185,10 @@ def _base(task: ToyTask) -> dict[str, object]:
 
 def _first_loss(result: RunResult) -> float:
     """Return the mean training loss of the first epoch of the last experiment's trials."""
-    from kaggle_ray.store.run import RunStore
     from kaggle_ray.types import Trial
 
     experiment = result.plan.experiments[-1]
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
     return float(np.mean([of.history[0].train_loss for of in found if of is not None]))
 

@@ -18,30 +18,30 @@ def list_(runs: str) -> None:
 
     from kaggle_ray.report.runs import runs_table
 
-    Console().print(runs_table(Path(runs)))
+    Console().print(runs_table(runs))
 
 
 @click.command()
 @RUN
-def board(run: Path) -> None:
+def board(run: str) -> None:
     """Print the leaderboard of RUN, a run folder; a run that is still going on, too."""
     from rich.console import Console
 
     from kaggle_ray.report.collect import board_of
-    from kaggle_ray.store.run import RunStore
+    from kaggle_ray.store.opening import open_run
 
-    Console().print(board_of(RunStore(run)).table())
+    Console().print(board_of(open_run(run)).table())
 
 
 @click.command()
 @RUN
-def report(run: Path) -> None:
+def report(run: str) -> None:
     """Write report.html of RUN, a run folder, anew."""
     from kaggle_ray.report.collect import report_of
     from kaggle_ray.report.html import render_report
-    from kaggle_ray.store.run import RunStore
+    from kaggle_ray.store.opening import open_run
 
-    store = RunStore(run)
+    store = open_run(run)
     click.echo(store.save_report(render_report(report_of(store))))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,8 +15,8 @@ from kaggle_ray.pipeline.declare import Option, Options
 Command = TypeVar("Command", bound=Callable[..., Any])
 Group = TypeVar("Group", bound=Options)
 
-RUN = click.argument("run", type=click.Path(path_type=Path))
-"""Run folder that a command looks at."""
+RUN = click.argument("run")
+"""Folder of the run that a command looks at."""
 
 
 def options_of(group: type[Options], *names: str) -> Callable[[Command], Command]:

@@ -87,7 +87,7 @@ def saved_ensembles(store: RunStore) -> tuple[SavedEnsemble, ...]:
     """Return what a run kept of its ensembles, by the names of their combiners; none before they were made."""
     found = ((name, store.ensemble(name)) for name in store.ensemble_names())
     return tuple(
-        from_json(SavedEnsemble, value, where=f"{store.run_dir}/ensembles/{name}/ensemble.json")
+        from_json(SavedEnsemble, value, where=f"{store.location}/ensembles/{name}/ensemble.json")
         for name, value in found
         if value is not None
     )

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.launch.by_name import launcher_name
@@ -15,9 +16,10 @@ from kaggle_ray.progress import Listener, Progress, progress_told_to
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import InterruptReason, PreparationProgressed, RunInterrupted, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.train.preemption import Terminated
-from kaggle_ray.types import TrialResult
+from kaggle_ray.types import Location, TrialResult
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def announcing(reporters: Sequence[Reporter]) -> Iterator[FanOut]:
 @contextmanager
 def diary_of(plan: RunPlan, fan_out: FanOut) -> Iterator[Emit]:
     """Yield what tells the reporters of a run that has its name, its events.jsonl among them."""
-    diary = JsonlReporter(plan.run_dir / EVENTS_FILE)
+    diary = JsonlReporter(Path(plan.location) / EVENTS_FILE)
     fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, reporter=diary)
     try:
         yield fan_out.emit
@@ -69,7 +71,7 @@ def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) ->
     except KeyboardInterrupt as stop:
         reason: InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
         if not plan.is_fast_dev:  # which is not resumed
-            emit(interrupted(reason, plan, RunStore(plan.run_dir), command))
+            emit(interrupted(reason, plan, open_run(plan.location), command))
         raise
 
 
@@ -87,7 +89,7 @@ def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
         },
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
-        run_dir=plan.run_dir,
+        run_dir=Location(plan.location),
     )
 
 

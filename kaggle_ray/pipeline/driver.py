@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
@@ -29,11 +28,11 @@ from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
 from kaggle_ray.schedule.source import DeadlineSource, ListSource, TrialSource
-from kaggle_ray.store.lease import lease, start_anew
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.preemption import sigterm_raises
-from kaggle_ray.types import Experiment, TrialResult
+from kaggle_ray.types import Experiment, Location, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +67,12 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     COMBINERS.check(options.ensemble)
     check_proven(plan)
     if plan.is_fast_dev:
-        start_anew(plan.run_dir)
+        open_run(plan.location).start_anew()
     else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    with lease(plan.run_dir), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
+    with open_run(plan.location).lease.held(), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
         store, warnings = prepare(plan, command)
         trials = (options.source or ListSource)(
             plan.experiments, plan.folds.num_folds, standing_in(store, warnings.append)
@@ -120,12 +119,12 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
     return RunResult(
         plan=plan,
-        submission=submission,
-        report=report,
+        submission=store.file(submission),
+        report=store.file(report),
         board=board,
         pool=pool,
         ensemble=ensemble,
-        refit=refitted.submission,
+        refit=None if refitted.submission is None else store.file(refitted.submission),
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
         decoded_images=sum(result.num_decoded for result in new_results)
         + (plan.num_decoded + num_decoded + refitted.num_decoded),
@@ -192,7 +191,7 @@ def _check_all_worked(results: Sequence[TrialResult]) -> None:
         raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
 
 
-def _why_nothing(plan: RunPlan, pool: Pool, results: Sequence[TrialResult], baseline: Path) -> str:
+def _why_nothing(plan: RunPlan, pool: Pool, results: Sequence[TrialResult], baseline: Location) -> str:
     if pool.unproven:
         unproven = [experiment for experiment in plan.experiments if experiment.experiment_id in pool.unproven]
         return f"nothing else is complete: {why_unproven(unproven)} The constant baseline is in {baseline}."

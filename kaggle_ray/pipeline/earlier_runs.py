@@ -9,8 +9,9 @@ from pathlib import Path
 
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.changes import Change
+from kaggle_ray.store.opening import list_runs_of
 from kaggle_ray.store.record import RunIdentity
-from kaggle_ray.store.run import FAST_DEV, RUN_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue, canonical_json
 
 
@@ -30,22 +31,20 @@ class EarlierRun:
         return {"run_id": self.run_id, "changed": [str(change) for change in self.changes]}
 
 
-def earlier_run(run_dir: Path, identity: RunIdentity, files: Mapping[str, str]) -> EarlierRun | None:
-    """Return the last run beside ``run_dir`` that was asked for the same and differs in content, None if none was.
+def earlier_run(runs: str | Path, identity: RunIdentity, files: Mapping[str, str]) -> EarlierRun | None:
+    """Return the last run in ``runs`` that was asked for the same and differs in content, None if none was.
 
     Args:
-        run_dir: of the new run.
+        runs: the folder of the run folders.
         identity: of the new run, see ``identity_of``.
         files: of its content.
     """
     asked = _asked(identity)
-    record_files = [file for file in run_dir.parent.glob(f"*/{RUN_FILE}") if not file.parent.name.startswith(FAST_DEV)]
-    for file in sorted(record_files, key=lambda file: file.stat().st_mtime, reverse=True):
-        store = RunStore(file.parent)
+    for store in sorted(list_runs_of(runs, identity.competition), key=RunStore.begun_at, reverse=True):
         with suppress(StoreError):  # of another version, or damaged: it says nothing about this one
             record = store.record()
             if record and _asked(record.identity) == asked and (found := store.changes_to(identity, files)):
-                return EarlierRun(run_id=file.parent.name, changes=found)
+                return EarlierRun(run_id=store.run_id, changes=found)
     return None
 
 

@@ -33,6 +33,7 @@ from kaggle_ray.pool.ledger import check_place
 from kaggle_ray.pool.members import MemberPart, full_model
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RUN_FILE, RunStore
@@ -55,7 +56,7 @@ def predict_new(options: PredictOptions) -> Path:
         DataError: the files are missing, or have other classes or columns than those of the run.
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
-    store = RunStore(Path(options.run))
+    store = open_run(options.run)
     record = store.record()
     if record is None:
         raise StoreError(f"{options.run}: is no run: it has no {RUN_FILE}.")
@@ -65,13 +66,13 @@ def predict_new(options: PredictOptions) -> Path:
             f"{options.run}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with "
             f"--budget 0s to ensemble what is complete."
         )
-    declared = competition_of(record, store.run_dir, options.competition, cache_dir=default_cache_dir())
+    declared = competition_of(store, record, options.competition, cache_dir=default_cache_dir())
     settings = _settings(record, options)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
     experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
-    _check_members(ensemble, record, store.run_dir)
+    _check_members(ensemble, record, where=store.location)
     models = {
         part: _models(part, experiments, refit=options.refit)
         for member in ensemble.weighted_members
@@ -124,7 +125,7 @@ def _open(
         DataError: they have other classes or columns than those of the run.
     """
     competition, samples = open_competition(declared, data_dir)
-    reading = Reading.recorded(store.reading(), where=str(store.run_dir))
+    reading = Reading.recorded(store.reading(), where=store.location)
     competition = dataclasses.replace(competition, reading=reading)
     competition = with_test_sizes(competition, samples, default_cache_dir())
     classes = {head.name: head.classes for head in competition.heads}
@@ -160,12 +161,12 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _check_members(ensemble: SavedEnsemble, record: RunRecord, run_dir: Path) -> None:
+def _check_members(ensemble: SavedEnsemble, record: RunRecord, *, where: str) -> None:
     """Raise JsonShapeError where an ensemble is not made of the run's experiments and folds."""
     known = {experiment.experiment_id for experiment in record.experiments}
     parts = [part for member in ensemble.weighted_members for part in member.parts]
     if not parts or not all(part.experiment_id in known and len(part.epochs) == record.num_folds for part in parts):
-        raise JsonShapeError(f"{run_dir}: the ensemble {ensemble.method!r} is not made of what the run has trained.")
+        raise JsonShapeError(f"{where}: the ensemble {ensemble.method!r} is not made of what the run has trained.")
 
 
 def _models(part: MemberPart, experiments: Mapping[str, Experiment], *, refit: bool) -> list[tuple[Trial, int | None]]:
@@ -187,7 +188,7 @@ def _check_models(store: RunStore, record: RunRecord, trials: Sequence[Trial], *
         result = store.result(trial)
         if result is None or result.status != "committed":
             again = "Run the same command again with --refit" if refit else "Run the same command again to finish it"
-            raise StoreError(f"{store.run_dir}: {trial} is not committed. {again}.")
+            raise StoreError(f"{store.location}: {trial} is not committed. {again}.")
         store.check(result)
         check_place(
             trial,

@@ -21,6 +21,7 @@ from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition, load_competition
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.store.record import RunRecord
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue
 from kaggle_ray.untrusted import MAX_JSON_BYTES, read_regular
 
@@ -44,12 +45,12 @@ def remember(file: Path, cache_dir: Path) -> None:
         partial.replace(path)
 
 
-def competition_of(record: RunRecord, run_dir: Path, named: str | Path | None, *, cache_dir: Path) -> Competition:
+def competition_of(store: RunStore, record: RunRecord, named: str | Path | None, *, cache_dir: Path) -> Competition:
     """Return the competition of a run.
 
     Args:
+        store: of the run, of whose files nothing is run.
         record: of the run.
-        run_dir: its folder, of which nothing is run.
         named: the name or path that the user gave, None where none was.
         cache_dir: where ``remember`` has noted what the user has run.
 
@@ -65,7 +66,7 @@ def competition_of(record: RunRecord, run_dir: Path, named: str | Path | None, *
     for file, is_installed in _candidates(record):
         if not os.path.isfile(file):  # for which no path is too strange
             reasons.append(f"{file} is not here")
-        elif file.resolve().is_relative_to(run_dir.resolve()):
+        elif store.blobs.holds(file):
             reasons.append(f"{file} lies in the run's folder, of which nothing is run")
         elif not is_installed and not _is_remembered(file, cache_dir):
             reasons.append(f"you have not run {file} on this machine, as it is now")
@@ -74,8 +75,8 @@ def competition_of(record: RunRecord, run_dir: Path, named: str | Path | None, *
         else:
             return load_competition(file)[0]
     raise ConfigError(
-        f"{run_dir}: the code of its competition is not run on the word of a run's record: {'; '.join(reasons)}. "
-        f"Name the competition that you trust: --competition NAME_OR_PATH."
+        f"{store.location}: the code of its competition is not run on the word of a run's record: "
+        f"{'; '.join(reasons)}. Name the competition that you trust: --competition NAME_OR_PATH."
     )
 
 

@@ -29,6 +29,7 @@ from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
+from kaggle_ray.store.opening import open_run, place_of
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
@@ -65,7 +66,8 @@ class RunPlan:
     settings: Settings
     num_slots: int
     run_id: str
-    run_dir: Path
+    location: str
+    """Where the run is, for ``open_run``."""
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
     only_ids: frozenset[str] | None
@@ -92,7 +94,7 @@ class RunPlan:
         return TrialContext(
             competition_file=self.competition_file,
             data=self.data,
-            run_dir=self.run_dir,
+            location=self.location,
             settings=self.settings,
             stop_at=self.stop_at,
             checkpoint_every_s=self.options.checkpoint_every_s,
@@ -147,7 +149,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     machine = Machine.here()
     started = None
     if options.run_id is not None:
-        started = RunStore(Path(options.runs).absolute() / competition.name / _checked_run_id(options.run_id))
+        started = open_run(place_of(options.runs, competition.name, _checked_run_id(options.run_id)))
     record = started.record() if started else None
     settings = _settings(options, machine, record)
     hyperparameter_sets = _hyperparameter_sets(options, competition, settings, record)
@@ -195,7 +197,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         settings=settings,
         num_slots=options.num_slots or machine.num_slots(settings),
         run_id=name,
-        run_dir=Path(options.runs).absolute() / competition.name / name,
+        location=place_of(options.runs, competition.name, name),
         stop_at=options.stop_at(now=time.time()),
         only_ids=only_ids,
     )

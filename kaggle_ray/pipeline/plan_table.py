@@ -24,7 +24,7 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
         title=plain(f"{plan.competition.name}: {len(plan.experiments)} experiments x {num_folds} folds"),
         caption=plain(
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
-            f"about {duration_text(total)} in all. Run folder: {plan.run_dir}"
+            f"about {duration_text(total)} in all. Run folder: {plan.location}"
         ),
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):

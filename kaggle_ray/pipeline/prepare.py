@@ -15,6 +15,7 @@ from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.reporters.events import RunWarned
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment, JsonValue
 
@@ -24,7 +25,7 @@ def check_models(plan: RunPlan) -> None:
 
     A run that was begun has passed; torch, which knows the models, is not imported for it.
     """
-    if RunStore(plan.run_dir).record() is not None:
+    if open_run(plan.location).record() is not None:
         return
     from kaggle_ray.images.augment import check_recipe
     from kaggle_ray.models import Shapes, check_model
@@ -95,7 +96,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     Raises:
         RunMismatchError: the folder is another run's.
     """
-    store, files = RunStore(plan.run_dir), plan.content.files
+    store, files = open_run(plan.location), plan.content.files
     facts: dict[str, JsonValue] = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
@@ -111,7 +112,8 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     }
     remember(plan.competition_file, default_cache_dir())
     warnings: list[RunWarned] = []
-    if store.record() is None and not plan.is_fast_dev and (earlier := earlier_run(plan.run_dir, plan.identity, files)):
+    is_new = store.record() is None and not plan.is_fast_dev
+    if is_new and (earlier := earlier_run(plan.options.runs, plan.identity, files)):
         other, what = earlier.words()
         text = f"run {plan.run_id} is a new one: since run {other} something has changed: {what}"
         warnings.append(RunWarned(topic="changed_since_earlier_run", text=text))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median_high
 
 from kaggle_ray.config import parse_hyperparameters
@@ -23,7 +22,7 @@ from kaggle_ray.schedule.source import Ended, ListSource, TrialSource
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.types import Experiment, Location, Trial, TrialResult
 
 Train = Callable[[TrialSource, Sequence[Experiment], int, TrialContext], int]
 """Runs the trials of a source, of these experiments with so many each, as far as there is time; returns how many images
@@ -34,7 +33,7 @@ this process decoded for them."""
 class Refit:
     """What became of a refit."""
 
-    submission: Path | None = None
+    submission: Location | None = None
     why_not: str | None = None
     """Why there is no submission."""
     results: tuple[TrialResult, ...] = ()

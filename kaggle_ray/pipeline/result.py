@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kaggle_ray.types import JsonValue
+from kaggle_ray.store.opening import folder_of
+from kaggle_ray.types import JsonValue, Location
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,9 +52,14 @@ class RunResult:
     """Wall time of this session."""
 
     @property
+    def location(self) -> Location:
+        """Where the run is: its folder, or its URI. ``kaggle_ray.predict`` takes either."""
+        return Location(self.plan.location)
+
+    @property
     def run_dir(self) -> Path:
-        """The run's folder."""
-        return self.plan.run_dir
+        """The run's folder. Raises StoreError where it has none on this machine."""
+        return folder_of(self.plan.location)
 
     @property
     def score(self) -> float | None:
@@ -85,7 +91,7 @@ class RunResult:
         """Return the summary that ``kaggle-ray run --json`` prints; its names are a contract."""
         best = self.board.best_experiment
         return {
-            "run_dir": str(self.run_dir),
+            "run_dir": self.location,
             "submission": str(self.submission),
             "refit": None if self.refit is None else str(self.refit),
             "metric": self.board.metric,

@@ -87,7 +87,7 @@ def report_of(store: RunStore) -> ReportData:
 def _record(store: RunStore) -> RunRecord:
     record = store.record()
     if record is None:
-        raise StoreError(f"{store.run_dir}: is no run: it has no run.json.")
+        raise StoreError(f"{store.location}: is no run: it has no run.json.")
     return record
 
 
@@ -97,7 +97,7 @@ def _confusion(store: RunStore, chosen: SavedEnsemble | None, record: RunRecord)
         return None
     num_classes = len(record.classes)
     if {len(chosen.confusion), *map(len, chosen.confusion)} != {num_classes}:
-        raise JsonShapeError(f"{store.run_dir}: expected a confusion matrix of {num_classes} classes.")
+        raise JsonShapeError(f"{store.location}: expected a confusion matrix of {num_classes} classes.")
     return np.array(chosen.confusion, dtype=np.int64)
 
 

@@ -9,22 +9,23 @@ from rich.table import Table
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.texts import one_line, plain, score_text
-from kaggle_ray.store.run import RunStore, list_runs
+from kaggle_ray.store.opening import list_runs
+from kaggle_ray.store.run import RunStore
 
 
-def runs_table(root: Path) -> Table:
-    """Return one row per run below ``root``; one that cannot be read says why."""
-    table = Table(title=plain(f"Runs in {root}"))
+def runs_table(runs: str | Path) -> Table:
+    """Return one row per run below ``runs``; one that cannot be read says why."""
+    table = Table(title=plain(f"Runs in {runs}"))
     for name in ("competition", "run", "trials", "metric", "best experiment", "score", "ensemble (honest)"):
         table.add_column(name, overflow="fold")
-    for store in list_runs(root):
+    for store in list_runs(runs):
         try:
             cells = _cells(store)
         except KaggleRayError as error:
             cells = ["", "", one_line(str(error)), "", ""]
         except Exception as error:  # whatever is wrong with one run, the others are shown
             cells = ["", "", one_line(f"cannot be read: {type(error).__name__}: {error}"), "", ""]
-        table.add_row(*map(plain, (store.run_dir.parent.name, store.run_dir.name, *cells)))
+        table.add_row(*map(plain, (store.competition_name, store.run_id, *cells)))
     return table
 
 

@@ -8,7 +8,6 @@ import re
 import socket
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import get_args
 
 from kaggle_ray.reporters.events import (
@@ -20,7 +19,7 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
     TrialWarned,
 )
-from kaggle_ray.types import Trial
+from kaggle_ray.types import Location, Trial
 
 
 def _kind_of(event_type: type[Event]) -> str:
@@ -108,10 +107,10 @@ class Envelope:
         return f"{run}:{self.trial or 'run'}:{kind}:{self.epoch}:{self.step}"
 
     @property
-    def artifacts(self) -> dict[str, Path]:
-        """Name -> path of the files that belong to the event."""
+    def artifacts(self) -> dict[str, Location]:
+        """Name -> place of the files that belong to the event."""
         values = {spec.name: getattr(self.event, spec.name) for spec in fields(self.event)}
-        return {name: value for name, value in values.items() if isinstance(value, Path)}
+        return {name: value for name, value in values.items() if isinstance(value, Location)}
 
 
 @cache

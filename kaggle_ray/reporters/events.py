@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
+from kaggle_ray.types import EpochMetrics, Location, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
 RowKind = Literal["experiment", "member", "ensemble", "baseline"]
@@ -120,8 +119,8 @@ class RunStarted:
     """Name of the launcher."""
     num_slots: int
     """Trials that run at a time."""
-    run_dir: Path
-    """The run's folder."""
+    run_dir: Location
+    """The run's folder, or its URI."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +146,7 @@ class BaselineScored:
 
     score: float | None
     """Honest score of the constant; None where it has none."""
-    submission: Path | None
+    submission: Location | None
     """The checked submission file."""
 
 
@@ -187,7 +186,7 @@ class EnsembleChosen:
 class RefitEnded:
     """The ensemble was trained once more on all rows, or was to be."""
 
-    submission: Path | None
+    submission: Location | None
     """What it predicts; None where it was not finished."""
     cross_validated_score: float | None
     """Honest score of the cross-validated ensemble with the same weights; no row is left to score the refit by."""
@@ -199,9 +198,9 @@ class RefitEnded:
 class RunEnded:
     """The run is complete."""
 
-    submission: Path | None
+    submission: Location | None
     """The checked submission file."""
-    report: Path | None
+    report: Location | None
     """The HTML report."""
     seconds: float
     """Wall time of this driver."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.text import Text
 
 from kaggle_ray.reporters.events import (
@@ -31,7 +29,7 @@ from kaggle_ray.reporters.texts import (
     one_line,
     slots_text,
 )
-from kaggle_ray.types import EpochMetrics, Trial
+from kaggle_ray.types import EpochMetrics, Location, Trial
 
 
 def event_lines(event: Event, progress: RunProgress) -> list[Text]:
@@ -129,5 +127,5 @@ def _title(trial: Trial, progress: RunProgress) -> str:
     return f"{progress.name_of(trial)} {trial.rows.replace('fold', 'fold ')}"
 
 
-def _written(submission: Path | None) -> str:
+def _written(submission: Location | None) -> str:
     return "" if submission is None else f"  {submission}"

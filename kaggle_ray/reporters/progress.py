@@ -171,7 +171,7 @@ class RunProgress:
         self.metric, self.greater_is_better = event.metric, event.greater_is_better
         self.num_folds, self.num_ended_before = event.num_folds, len(event.ended)
         self.names, self.epochs = event.experiments, event.epochs
-        self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, str(event.run_dir)
+        self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at = time
         for ended in event.ended:
             self.trials[ended.trial] = TrialProgress(trial=ended.trial, status=ended.status, score=ended.score)

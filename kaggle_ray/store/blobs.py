@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,11 @@ Content = bytes | Iterable[bytes]
 
 class Blobs(Protocol):
     """Where a run lives. A write is there in full or not at all, whatever is killed, or raises, when."""
+
+    @property
+    def location(self) -> str:
+        """The folder or URI that keys are below, for people and for whoever opens the same place."""
+        ...
 
     def put_if_absent(self, key: str, data: Content) -> bool:
         """Create ``key``; return False, and change nothing, where it exists. Its creation is a commit."""
@@ -27,8 +32,16 @@ class Blobs(Protocol):
         """Return the content of ``key``, None where it is absent. Raise StoreError where it is too large."""
         ...
 
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders directly below the folder ``prefix``, sorted; none where it is absent."""
+        ...
+
     def list(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``, sorted."""
+        ...
+
+    def written_at(self, key: str) -> float | None:
+        """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         ...
 
     def delete(self, prefix: str) -> None:
@@ -39,10 +52,18 @@ class Blobs(Protocol):
         """Remove one key; that it is absent is no error."""
         ...
 
+    def clear(self, *, keep: Collection[str]) -> None:
+        """Remove all there is, but for the keys in ``keep``."""
+        ...
+
     def remove_temporary(self) -> None:
         """Remove what killed writers left; whoever still writes may fail. For the one driver of a run, at its start."""
         ...
 
     def path(self, key: str) -> Path:
         """Return a local file with the content of ``key``, to be memory-mapped and not written; absent where it is."""
+        ...
+
+    def holds(self, file: Path) -> bool:
+        """Return whether a file of this machine lies in the store, where whoever shares it may have put it."""
         ...

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -20,6 +20,8 @@ from kaggle_ray.untrusted import MAX_JSON_BYTES, open_regular, read_regular
 
 LEASE_FILE = "lease.lock"
 HOLDER_FILE = "lease.json"
+LEASE_FILES = (LEASE_FILE, HOLDER_FILE)
+"""Files that stay where a run is started anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,55 +36,64 @@ class _Holder:
         return f"process {self.pid} on {self.host} since {self.since}"
 
 
-@contextmanager
-def lease(run_dir: Path) -> Iterator[None]:
-    """Hold the run for this process; a killed holder's lease is free at once.
+class Lease(Protocol):
+    """The right to drive a run, which one process has at a time."""
 
-    Raises:
-        LeaseError: another process holds it; its host, process id and start are named.
-        StoreError: the folder cannot be written.
-    """
-    lock = FileLock(run_dir / LEASE_FILE, timeout=0)
-    holder = _Holder(host=socket.gethostname(), pid=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"))
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        with open_regular(run_dir / HOLDER_FILE, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
-            file.write(json.dumps(asdict(holder)).encode())
-    except Timeout:
-        raise LeaseError(
-            f"{run_dir}: another driver is at work on this run ({_holder(run_dir)}). "
-            f"Wait for it, stop it, or start a run of your own with another --run-id."
-        ) from None
-    except StoreError:
-        lock.release()
-        raise
-    except OSError as error:
-        lock.release()
-        raise StoreError(f"{run_dir}: cannot be written: {error.strerror}. Name another folder with --runs.") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the run for this process within the context.
+
+        Raises:
+            LeaseError: another process holds it, which is named.
+            StoreError: the run's place cannot be written.
+        """
+        ...
 
 
-def start_anew(run_dir: Path) -> None:
-    """Remove what the run has written, for one that is not to be resumed.
+class FolderLease:
+    """The lease of a run in a folder; a killed holder's is free at once."""
 
-    Raises:
-        LeaseError: another process is at work on it.
-        StoreError: the folder cannot be written.
-    """
-    with lease(run_dir):
-        for path in run_dir.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != LEASE_FILE:
-                path.unlink()
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written before it is held."""
+        self._folder = folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            LeaseError: another process holds it; its host, process id and start are named.
+            StoreError: the folder cannot be written.
+        """
+        lock = FileLock(self._folder / LEASE_FILE, timeout=0)
+        holder = _Holder(host=socket.gethostname(), pid=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            with open_regular(self._folder / HOLDER_FILE, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+                file.write(json.dumps(asdict(holder)).encode())
+        except Timeout:
+            raise LeaseError(
+                f"{self._folder}: another driver is at work on this run ({_holder(self._folder)}). "
+                f"Wait for it, stop it, or start a run of your own with another --run-id."
+            ) from None
+        except StoreError:
+            lock.release()
+            raise
+        except OSError as error:
+            lock.release()
+            reason = f"{self._folder}: cannot be written: {error.strerror}"
+            raise StoreError(f"{reason}. Name another folder with --runs.") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
-def _holder(run_dir: Path) -> str:
-    path = run_dir / HOLDER_FILE
+_: type[Lease] = FolderLease
+
+
+def _holder(folder: Path) -> str:
+    path = folder / HOLDER_FILE
     try:
         text = read_regular(path, max_bytes=MAX_JSON_BYTES)
         return str(from_json(_Holder, parse_json(text, where=str(path)), where=str(path)))

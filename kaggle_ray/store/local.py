@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -38,6 +38,11 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         """Keys are paths below ``root``, which is made when first written to."""
         self.root = root
+
+    @property
+    def location(self) -> str:
+        """The folder."""
+        return str(self.root)
 
     def put_if_absent(self, key: str, data: Content) -> bool:
         """Create ``key``; return False, and change nothing, where it exists.
@@ -74,11 +79,25 @@ class LocalBlobs:
             except FileNotFoundError:
                 return None
 
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders directly below the folder ``prefix``, sorted; hidden ones are none."""
+        folder = self.path(prefix) if prefix else self.root
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
     def list(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``, sorted."""
         folder = self.root / prefix.rpartition("/")[0]
         keys = (path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
         return sorted(key for key in keys if key.startswith(prefix) and not key.startswith(f"{_TEMPORARY}/"))
+
+    def written_at(self, key: str) -> float | None:
+        """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
+        try:
+            return self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def delete(self, prefix: str) -> None:
         """Remove every key below the folder ``prefix``.
@@ -91,6 +110,14 @@ class LocalBlobs:
         """Remove one key; what the file system refuses to remove stays."""
         with suppress(OSError):
             self._own(key).unlink()
+
+    def clear(self, *, keep: Collection[str]) -> None:
+        """Remove all of the folder, but for the files in ``keep``; of a link itself, not what it leads to."""
+        for path in self.root.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in keep:
+                path.unlink()
 
     def remove_temporary(self) -> None:
         """Remove what killed writers left behind."""
@@ -105,6 +132,10 @@ class LocalBlobs:
         if not is_file_key(key):
             raise StoreError(f"{self.root}: {key!r} is no name of a file below it.")
         return self.root / key
+
+    def holds(self, file: Path) -> bool:
+        """Return whether ``file`` lies in the folder, links followed."""
+        return file.resolve().is_relative_to(self.root.resolve())
 
     def _own(self, key: str) -> Path:
         """Return the path of a key that is to be written or removed. Raises StoreError where a link leads there."""

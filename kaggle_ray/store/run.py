@@ -1,4 +1,4 @@
-"""The layout of a run folder.
+"""The layout of a run.
 
 A run is the only truth there is: ``driver.py`` keeps nothing that is not here, so a rerun is a resume.
 """
@@ -13,14 +13,16 @@ from pathlib import Path
 from kaggle_ray.errors import CorruptBlobError, RunMismatchError, StoreError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
+from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
+from kaggle_ray.store.lease import LEASE_FILES, Lease
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.schema import decode, encode, experiment_to_json
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Experiment, JsonValue, short_digest
+from kaggle_ray.types import Experiment, JsonValue, Location, short_digest
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES
 
 CONTENT_FILE = "content.json"
@@ -45,14 +47,43 @@ class _OfFiles:
 
 
 class RunStore(TrialStore):
-    """One run's folder: what the run is, its trials, and what follows from them."""
+    """One run: what it is, its trials, and what follows from them. Open it by ``open_run``."""
+
+    def __init__(self, blobs: Blobs, lease: Lease) -> None:
+        """Use ``open_run``. Nothing is written until something is put."""
+        super().__init__(blobs)
+        self.lease = lease
+
+    @property
+    def competition_name(self) -> str:
+        """The competition that the run is of, by its place."""
+        return self.location.split("/")[-2]
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, by its place."""
+        return self.location.split("/")[-1]
+
+    def start_anew(self) -> None:
+        """Remove what the run has written, for one that is not to be resumed.
+
+        Raises:
+            LeaseError: another process is at work on it.
+            StoreError: its place cannot be written.
+        """
+        with self.lease.held():
+            self.blobs.clear(keep=LEASE_FILES)
 
     # What the run is ------------------------------------------------------------------------------------------------
 
     def record(self) -> RunRecord | None:
         """Return what run.json says, None before the run was begun."""
         value = self._json(RUN_FILE)
-        return None if value is None else from_json(RunRecord, value, where=str(self.run_dir / RUN_FILE))
+        return None if value is None else from_json(RunRecord, value, where=self._at(RUN_FILE))
+
+    def begun_at(self) -> float:
+        """Return when run.json was written, in seconds since the Unix epoch; 0 before."""
+        return self.blobs.written_at(RUN_FILE) or 0.0
 
     def begin(
         self, identity: RunIdentity, facts: Mapping[str, JsonValue], files: Mapping[str, str] | None = None
@@ -72,7 +103,7 @@ class RunStore(TrialStore):
             self.blobs.put_if_absent(RUN_FILE, encode({**asdict(identity), **facts}))
         if found := self.changes_to(identity, files):
             raise RunMismatchError(
-                f"{self.run_dir}: was started with other {', '.join(dict.fromkeys(each.what for each in found))}. "
+                f"{self.location}: was started with other {', '.join(dict.fromkeys(each.what for each in found))}. "
                 f"{'; '.join(map(str, found))}. Restore what has changed and run the command that started it, or start "
                 f"a new run: name another --run-id, or none."
             )
@@ -91,7 +122,7 @@ class RunStore(TrialStore):
         try:
             return None if data is None else data.decode()
         except UnicodeDecodeError as error:
-            raise CorruptBlobError(f"{self.run_dir / FOLDS_FILE}: is no text: {error}.") from error
+            raise CorruptBlobError(f"{self._at(FOLDS_FILE)}: is no text: {error}.") from error
 
     def save_folds_csv(self, text: str) -> None:
         """Save the fold plan; the first one stays."""
@@ -158,8 +189,8 @@ class RunStore(TrialStore):
         expected = None if value is None else value.pop(_DIGEST, None)  # absent from one of before there was any
         if value is not None and expected is not None and expected != (got := short_digest(value, num_hex=64)):
             raise CorruptBlobError(
-                f"{self.run_dir / key}: expected sha256 {expected}, got {got}. "
-                f"Run the command of {self.run_dir / RUN_FILE} again: the ensemble is made anew."
+                f"{self._at(key)}: expected sha256 {expected}, got {got}. "
+                f"Run the command of {self._at(RUN_FILE)} again: the ensemble is made anew."
             )
         return value
 
@@ -171,35 +202,33 @@ class RunStore(TrialStore):
         """Remove a saved ensemble: it is derived from predictions, which stay."""
         self.blobs.delete(f"ensembles/{name}")
 
-    def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Path:
-        """Save a copy of a submission's file, and what it was made of; return the copy's path."""
+    def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Location:
+        """Save a copy of a submission's file, and what it was made of; return where the copy is."""
         with draft.open("rb") as file:
             self.blobs.put(f"submissions/{name}.csv", iter(partial(file.read, _CHUNK_BYTES), b""))
         self.blobs.put(f"submissions/{name}.json", encode(description))
-        return self.run_dir / f"submissions/{name}.csv"
+        return Location(self._at(f"submissions/{name}.csv"))
 
     def submission(self, name: str) -> dict[str, JsonValue] | None:
         """Return what a saved submission was made of, None where there is none."""
         return self._json(f"submissions/{name}.json")
 
-    def save_report(self, html: str) -> Path:
-        """Save the report; return its path."""
+    def save_report(self, html: str) -> Location:
+        """Save the report; return where it is."""
         self.blobs.put(REPORT_FILE, html.encode("utf-8", "backslashreplace"))
-        return self.run_dir / REPORT_FILE
+        return Location(self._at(REPORT_FILE))
+
+    def file(self, location: Location) -> Path:
+        """Return a local file with the content of a file of the run, which is only to be read."""
+        return self.blobs.path(location.removeprefix(self._at("")))
 
     def _begun(self) -> RunRecord:
         record = self.record()
         if record is None:
-            raise StoreError(f"{self.run_dir}: is no run: it has no {RUN_FILE}.")
+            raise StoreError(f"{self.location}: is no run: it has no {RUN_FILE}.")
         return record
 
     def _files(self, key: str) -> dict[str, str]:
         """Return what is said of each of the competition's files; nothing where that was not saved."""
         value = self._json(key, max_bytes=MAX_LIST_BYTES) or {"files": {}}
-        return from_json(_OfFiles, value, where=str(self.run_dir / key)).files
-
-
-def list_runs(root: Path) -> list[RunStore]:
-    """Return the runs under ``runs/<competition>/<run_id>``, sorted by path; fast-dev runs are none."""
-    found = [file.parent for file in sorted(root.glob(f"*/*/{RUN_FILE}"))]
-    return [RunStore(run_dir) for run_dir in found if not run_dir.name.startswith(FAST_DEV)]
+        return from_json(_OfFiles, value, where=self._at(key)).files

@@ -1,4 +1,4 @@
-"""The trials of a run folder: how each ended, what it predicts, its weights, and its checkpoint while it goes on."""
+"""The trials of a run: how each ended, what it predicts, its weights, and its checkpoint while it goes on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from kaggle_ray.store.attempt import (
     trial_folder,
 )
 from kaggle_ray.store.blobs import Blobs
-from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
@@ -32,12 +31,16 @@ RUN_FILE = "run.json"
 
 
 class TrialStore:
-    """The trials of one run's folder."""
+    """The trials of one run."""
 
-    def __init__(self, run_dir: Path, blobs: Blobs | None = None) -> None:
-        """Open the run at ``run_dir``; nothing is written until something is put."""
-        self.run_dir = run_dir
-        self.blobs: Blobs = blobs or LocalBlobs(run_dir)
+    def __init__(self, blobs: Blobs) -> None:
+        """Use ``open_run``. Nothing is written until something is put."""
+        self.blobs = blobs
+
+    @property
+    def location(self) -> str:
+        """The run's folder or URI, for people, and for ``open_run``."""
+        return self.blobs.location
 
     def attempt(self, trial: Trial) -> Attempt:
         """Return a new attempt at ``trial``, whose files no other attempt can touch."""
@@ -53,9 +56,9 @@ class TrialStore:
         value = self._json(key)
         if value is None:
             return None
-        result = from_json(TrialResult, value, where=str(self.run_dir / key))
+        result = from_json(TrialResult, value, where=self._at(key))
         if result.trial != trial:
-            raise CorruptBlobError(f"{self.run_dir / key}: is the result of trial {result.trial}. {self._way_out}")
+            raise CorruptBlobError(f"{self._at(key)}: is the result of trial {result.trial}. {self._way_out}")
         return result
 
     def check(self, result: TrialResult) -> None:
@@ -138,7 +141,7 @@ class TrialStore:
         if name in result.blobs and not path.exists():
             raise WeightsGoneError(
                 f"{path}: the weights are gone: a run that is complete keeps those that its ensembles need. "
-                f"Remove {self.run_dir / trial_folder(result.trial)} and run the command of {self.run_dir / RUN_FILE} "
+                f"Remove {self._at(trial_folder(result.trial))} and run the command of {self._at(RUN_FILE)} "
                 f"again: the trial is repeated."
             )
         return self._verified(result, name)
@@ -161,10 +164,14 @@ class TrialStore:
         for epoch in {None, *kept_epochs(result)} - set(keep):
             self.blobs.delete_file(attempt_key(result.trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)))
 
+    def _at(self, key: str) -> str:
+        """Return where a file of the run is, for people."""
+        return f"{self.location}/{key}"
+
     def _json(self, key: str, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, JsonValue] | None:
         """Return what a JSON file of the run says, None where it is absent."""
         data = self.blobs.get(key, max_bytes=max_bytes)
-        return None if data is None else decode(data, where=str(self.run_dir / key))
+        return None if data is None else decode(data, where=self._at(key))
 
     def _manifest(self, result: TrialResult) -> Manifest:
         where = f"{result.trial}/{MANIFEST_FILE}"
@@ -191,7 +198,7 @@ class TrialStore:
 
     @property
     def _way_out(self) -> str:
-        return f"Run the command of {self.run_dir / RUN_FILE} again: the trial is repeated."
+        return f"Run the command of {self._at(RUN_FILE)} again: the trial is repeated."
 
     def _path(self, result: TrialResult, name: str) -> Path:
         return self.blobs.path(attempt_key(result.trial, result.attempt_id, name))

@@ -29,5 +29,5 @@ class SavedSubmission:
 def saved_submission(store: RunStore, name: str) -> SavedSubmission | None:
     """Return what a run's submission of this name was made of, None where there is none."""
     value = store.submission(name)
-    where = f"{store.run_dir}/submissions/{name}.json"
+    where = f"{store.location}/submissions/{name}.json"
     return None if value is None else from_json(SavedSubmission, value, where=where)

@@ -24,7 +24,7 @@ from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.rescore import ScoredRows
 from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.submission.write import write_submission
-from kaggle_ray.types import Folds, JsonValue, StrArray
+from kaggle_ray.types import Folds, JsonValue, Location, StrArray
 
 FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
 """Names of the submissions."""
@@ -45,7 +45,7 @@ class Submitter:
     """Ids of the samples that a fast-dev run is cut to; None is all."""
     store: RunStore
 
-    def submit_baseline(self, folds: Folds, target: Rows) -> tuple[Path, float]:
+    def submit_baseline(self, folds: Folds, target: Rows) -> tuple[Location, float]:
         """Submit a constant answer; return the file and its score, each row's predicted without the row's own fold.
 
         Args:
@@ -92,7 +92,7 @@ class Submitter:
         )
         made_up.check(of_rows, None)
 
-    def submit_ensemble(self, ensemble: Ensemble, pool: Pool, folds: Folds, target: Rows) -> Path:
+    def submit_ensemble(self, ensemble: Ensemble, pool: Pool, folds: Folds, target: Rows) -> Location:
         """Submit the ensemble's test predictions; return the file.
 
         Args:
@@ -123,7 +123,7 @@ class Submitter:
         }
         return self._submit(FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
 
-    def submit_refit(self, ensemble: Ensemble, test: Mapping[str, Rows]) -> Path:
+    def submit_refit(self, ensemble: Ensemble, test: Mapping[str, Rows]) -> Location:
         """Submit what models of all rows predict, under the weights and the decision of the cross-validated ensemble.
 
         Args:
@@ -144,7 +144,7 @@ class Submitter:
         }
         return self._submit(REFIT, ensemble.apply(test), ensemble.decision, made_of)
 
-    def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Path:
+    def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Location:
         with checked_draft(
             values, decision, self.competition, self.test_ids, self.data_dir, only_ids=self.only_ids
         ) as draft:

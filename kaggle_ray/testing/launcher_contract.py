@@ -13,6 +13,7 @@ from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
 from kaggle_ray.schedule.source import Done, ListSource, Wait
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Trial, TrialResult
@@ -83,7 +84,7 @@ def launch(
     on_event: Callable[[Event], None] | None = None,
 ) -> LauncherRun:
     """Run what is left of a plan; ``on_event`` is called in between, where a reporter would be."""
-    store = RunStore(plan.run_dir)
+    store = open_run(plan.location)
     source = make_source(plan.experiments, plan.folds.num_folds, ended=store.result)
     num_before = len(source.results)
     events: list[Event] = []

@@ -10,6 +10,7 @@ import numpy as np
 
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.rows import LazyRows, blocks
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.tasks import toy_of
 from kaggle_ray.types import ByteArray, Experiment, Folds, IntArray, Lineage, StrArray, Trial, TrialResult
@@ -79,7 +80,7 @@ class MaskRun:
 
     def write(self, run_dir: Path) -> RunStore:
         """Commit every trial of the run, its predictions written as they are made up."""
-        store, folds = RunStore(run_dir), self.folds
+        store, folds = open_run(run_dir), self.folds
         for number, experiment in enumerate(self.experiments):
             for fold in range(self.num_folds):
                 trial = Trial(experiment_id=experiment.experiment_id, fold=fold)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Reporter
@@ -24,11 +23,11 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
     TrialWarned,
 )
-from kaggle_ray.types import EpochMetrics, Trial, TrialWarning
+from kaggle_ray.types import EpochMetrics, Location, Trial, TrialWarning
 
 KNOWN = Trial(experiment_id="a" * 12, fold=0)
 UNKNOWN = Trial(experiment_id="f" * 12, fold=3)
-RUN_DIR = Path("runs/toy/run-1")
+RUN = "runs/toy/run-1"
 
 
 def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
@@ -79,13 +78,13 @@ def every_kind_of_event() -> list[Envelope]:
             ended=(TrialEnded(trial=UNKNOWN, status="committed", score=0.5, duration_s=3.0),),
             launcher="local",
             num_slots=1,
-            run_dir=RUN_DIR,
+            run_dir=Location(RUN),
         ),
         RunWarned(topic="near_duplicates", text="near-duplicate images: 3 groups (see near_duplicates.json)"),
         RunWarned(topic="other_code", text="run run-1 was started with another version of the code (see run.json)"),
         PreparationProgressed(progress=Progress(stage="decoding images", num_done=120, num_total=2000)),
         PreparationProgressed(progress=Progress(stage="comparing images", num_done=0, num_total=0)),
-        BaselineScored(score=0.69, submission=RUN_DIR / "submissions/baseline.csv"),
+        BaselineScored(score=0.69, submission=Location(f"{RUN}/submissions/baseline.csv")),
         TrialStarted(trial=KNOWN),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
         TrialWarned(trial=KNOWN, warning=_warning("exploding_gradient")),
@@ -102,9 +101,12 @@ def every_kind_of_event() -> list[Envelope]:
             how_to_ensemble="kaggle-ray ensemble toy",
         ),
         EnsembleChosen(method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24),
-        RefitEnded(submission=RUN_DIR / "submissions/refit.csv", cross_validated_score=0.25),
+        RefitEnded(submission=Location(f"{RUN}/submissions/refit.csv"), cross_validated_score=0.25),
         RunEnded(
-            submission=RUN_DIR / "submissions/best.csv", report=RUN_DIR / "report.html", seconds=100.0, board=(row,)
+            submission=Location(f"{RUN}/submissions/best.csv"),
+            report=Location(f"{RUN}/report.html"),
+            seconds=100.0,
+            board=(row,),
         ),
     ]
     return [addressed(event, time=1000.0 + 10.0 * number) for number, event in enumerate(events)]

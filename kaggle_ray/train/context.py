@@ -16,8 +16,8 @@ class TrialContext:
     competition_file: Path
     data: str
     """The folder of the competition's files, or the URI that each machine stages them from."""
-    run_dir: Path
-    """The run's folder, on a disk that all machines of the cluster share."""
+    location: str
+    """Where the run is, for ``open_run``: a place that all machines of the cluster reach by this name."""
     settings: Settings
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""

@@ -188,7 +188,7 @@ class RunData:
         competition, samples = open_competition(declared, data_dir)
         if self._context.only_ids is not None:
             samples = samples.with_ids(self._context.only_ids)
-        reading = Reading.recorded(self._store.reading(), where=str(self._store.run_dir))
+        reading = Reading.recorded(self._store.reading(), where=self._store.location)
         competition = replace(competition, reading=reading)
         unreadable = [data_dir / name for name in self._store.unreadable()]
         samples = without_unreadable(
@@ -228,7 +228,7 @@ class RunData:
         """
         csv, record = self._store.folds_csv(), self._store.record()
         if csv is None or record is None:
-            raise StoreError(f"{self._context.run_dir}: is no run: run.json or folds.csv is missing.")
+            raise StoreError(f"{self._context.location}: is no run: run.json or folds.csv is missing.")
         return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record.folds_digest)
 
     @cached_property
@@ -243,13 +243,13 @@ class RunData:
     def _experiment(self, trial: Trial) -> Experiment:
         if self._store.record() is None:
             raise StoreError(
-                f"{self._context.run_dir}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
+                f"{self._context.location}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
                 f"folder has to be on a disk that all machines share, under the same path: name one with --runs."
             )
         for experiment in self._store.experiments():
             if experiment.experiment_id == trial.experiment_id:
                 return experiment
-        raise StoreError(f"{self._context.run_dir}: has no experiment {trial.experiment_id}.")
+        raise StoreError(f"{self._context.location}: has no experiment {trial.experiment_id}.")
 
     def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
         """Return the images at the experiment's size, and how many of them had to be decoded now."""
@@ -287,7 +287,7 @@ class RunData:
         identity = replace(record.identity, content=self._content.to_json())
         if found := self._store.changes_to(identity, self._content.files):
             raise DataError(
-                f"{self._context.run_dir}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
+                f"{self._context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
 

@@ -18,8 +18,8 @@ from kaggle_ray.decide import default_score
 from kaggle_ray.errors import UnusableCheckpointError
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, KeptFiles, Part, kept_file
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.predictions import float_rows
-from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.anomalies import Warn
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
@@ -52,7 +52,7 @@ class TrialRunner:
         """Nothing is loaded, and no other process started, before the first trial."""
         adopt_variables(context.cache_variables)
         self._context = context
-        self._store = RunStore(context.run_dir)
+        self._store = open_run(context.location)
         self._data = RunData(context, self._store)
         self._peers = None if context.settings.world_size == 1 else Peers(context, follow)
 
@@ -222,7 +222,7 @@ class TrialRunner:
 
 def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
     """Return what another rank does for a trial: all that rank 0 does together with the others."""
-    store = RunStore(context.run_dir)
+    store = open_run(context.location)
     run_data = RunData(context, store)
 
     def follow_trial(trial: Trial) -> None:

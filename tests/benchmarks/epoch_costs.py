@@ -35,7 +35,7 @@ from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import register_model
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
@@ -99,7 +99,7 @@ def hyperparameters_of(model: str, size: int, *, evaluate_every: int = 10**6) ->
 def made_up_fit(model: str, size: int, *, steps: int, folder: Path, cadence: Cadence, threads: int) -> Fit:
     """Return a fit whose checkpoints are written."""
     settings = Settings(device="cpu", threads_per_trial=threads, dtype="float32")
-    checkpoints = StoredCheckpoints(RunStore(folder), TRIAL)
+    checkpoints = StoredCheckpoints(open_run(folder), TRIAL)
     data = made_up_data(size, steps=steps)
     return Fit(data, hyperparameters_of(model, size), settings, checkpoints=checkpoints, cadence=cadence)
 
@@ -112,7 +112,7 @@ def cost_of_one(model: str, folder: Path, *, times: int, threads: int) -> tuple[
     cadence.costs_s.clear()
     for _ in range(times):
         fit.save()
-    data = RunStore(folder).checkpoint(TRIAL)
+    data = open_run(folder).checkpoint(TRIAL)
     assert data is not None
     return len(data) / 1e6, cadence.costs_s
 

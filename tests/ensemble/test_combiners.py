@@ -14,7 +14,7 @@ from kaggle_ray.ensemble.saved import saved_ensembles
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import LOG_LOSS, Metric
 from kaggle_ray.rows import Rows
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.combiner_contract import check_combiner
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue
@@ -133,7 +133,7 @@ def test_a_combiner_of_the_competitions_file_makes_the_submission_and_predicts_a
     submitted = result.board.submitted
     assert submitted is not None
     assert (submitted.name, submitted.score) == ("ensemble (median)", result.score)
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     assert store.ensemble_names() == ["greedy", "mean", "median"]
     first = result.submission.read_bytes()
     predicted = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "again.csv")
@@ -156,7 +156,7 @@ def test_an_ensemble_that_nobody_registers_any_more_is_removed(toy_data: Path, t
     left_over.parent.mkdir()
     left_over.write_bytes((result.run_dir / "ensembles/greedy/ensemble.json").read_bytes())
     assert run().submission.read_bytes() == result.submission.read_bytes()
-    assert RunStore(result.run_dir).ensemble_names() == ["greedy", "mean"]
+    assert open_run(result.run_dir).ensemble_names() == ["greedy", "mean"]
 
 
 def test_an_unknown_combiner_is_named_before_anything_is_trained(toy_data: Path, tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_masks_stay_in_their_files_and_are_what_was_stored(store: RunStore, pool
         assert isinstance(test, LazyRows)
         tests = []
         for trial_fold in range(SMALL.num_folds):
-            paths = list(store.run_dir.glob(f"trials/{experiment.experiment_id}/fold{trial_fold}/attempts/*/*.npy"))
+            paths = list(
+                Path(store.location).glob(f"trials/{experiment.experiment_id}/fold{trial_fold}/attempts/*/*.npy")
+            )
             arrays: dict[str, FloatArray] = {path.stem: as_floats(np.load(path)) for path in paths}
             assert oof[folds.valid_rows(trial_fold)].tobytes() == arrays["valid"].tobytes()
             tests.append(arrays["test"])
@@ -138,7 +140,7 @@ def test_the_ensembles_arrays_are_bytes(store: RunStore, pool: Pool) -> None:
     ensemble = selected(pool, DICE, "mean")
     store.save_ensemble("mean", {}, oof=ensemble.oof, test=ensemble.apply(pool.test), are_masks=True)
     for part, expected in (("oof", ensemble.oof), ("test", ensemble.apply(pool.test))):
-        kept = np.load(store.run_dir / f"ensembles/mean/{part}.npy")
+        kept = np.load(Path(store.location) / f"ensembles/mean/{part}.npy")
         assert kept.dtype == np.uint8
         assert kept.tobytes() == quantised(expected[:]).tobytes()
 

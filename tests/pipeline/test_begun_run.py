@@ -21,7 +21,7 @@ from kaggle_ray.errors import (
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.store.lease import lease
+from kaggle_ray.store.lease import FolderLease
 from kaggle_ray.store.schema import SCHEMA_VERSION
 from kaggle_ray.testing.toy import TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue
@@ -62,7 +62,7 @@ def edit(path: Path, change: Callable[[list[str]], list[str]]) -> None:
 @pytest.fixture
 def begun(tmp_path: Path, data: Path) -> Iterator[Path]:
     """The folder of a complete run named mine, whose commits have to survive whatever the test does."""
-    run_dir = run(tmp_path / "runs", data, run_id="mine").plan.run_dir
+    run_dir = run(tmp_path / "runs", data, run_id="mine").run_dir
     before = committed(tmp_path / "runs")
     yield run_dir
     after = committed(tmp_path / "runs")
@@ -112,7 +112,7 @@ def test_changed_training_data_is_refused_in_a_run_and_a_new_run_elsewhere(
         (data / "train/a059.png").unlink()
     with pytest.raises(FoldsError, match=r"since the run was started something has changed in .*--run-id"):
         run(tmp_path / "runs", data, run_id="mine")
-    assert run(tmp_path / "runs", data).plan.run_dir != begun
+    assert run(tmp_path / "runs", data).run_dir != begun
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,13 @@ def test_other_experiments_or_settings_are_refused_in_a_run(
 
 def test_other_settings_without_a_name_are_another_run(tmp_path: Path, data: Path) -> None:
     bits32 = run(tmp_path / "runs", data, dtype="float32")
-    assert run(tmp_path / "runs", data, dtype="bfloat16").plan.run_dir != bits32.plan.run_dir
+    assert run(tmp_path / "runs", data, dtype="bfloat16").run_dir != bits32.run_dir
 
 
 def test_a_second_driver_on_a_run_is_refused_with_the_first_one_named(tmp_path: Path, data: Path, begun: Path) -> None:
-    with lease(begun), pytest.raises(LeaseError, match=rf"mine: another driver .*process {os.getpid()} on .*--run-id"):
+    with (
+        FolderLease(begun).held(),
+        pytest.raises(LeaseError, match=rf"mine: another driver .*process {os.getpid()} on .*--run-id"),
+    ):
         run(tmp_path / "runs", data, run_id="mine")
     assert run(tmp_path / "runs", data, run_id="mine").num_epochs_trained == 0

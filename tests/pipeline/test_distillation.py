@@ -15,7 +15,7 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.losses import Outputs, distill_loss, make_distillation_losses
 from kaggle_ray.types import JsonValue, Trial
@@ -38,7 +38,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue]) -> RunR
 
 
 def weights_of(result: RunResult, experiment_id: str, fold: int = 0) -> bytes:
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     committed = store.result(Trial(experiment_id=experiment_id, fold=fold))
     assert committed is not None
     return store.weights(committed)
@@ -60,7 +60,7 @@ def test_the_teacher_is_trained_first_and_the_student_learns_from_it(tmp_path: P
 def test_what_the_teacher_saw_the_student_depends_on(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, STUDENT)
     teacher, student = result.plan.experiments
-    store, folds = RunStore(result.run_dir), result.plan.folds
+    store, folds = open_run(result.run_dir), result.plan.folds
     for fold in range(2):
         committed = store.result(Trial(experiment_id=student.experiment_id, fold=fold))
         assert committed is not None

@@ -28,6 +28,7 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
 )
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.write import write_submission
@@ -54,7 +55,7 @@ class FilesToo(Recorder):
 
     def emit(self, envelope: Envelope) -> None:
         if isinstance(envelope.event, RunStarted):
-            self.run_dir = envelope.event.run_dir
+            self.run_dir = Path(envelope.event.run_dir)
         assert self.run_dir is not None
         super().emit(envelope)
         self.baseline_was_there[envelope.event_id] = (self.run_dir / "submissions/baseline.csv").is_file()
@@ -95,7 +96,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Finish
 
 
 def store_of(result: RunResult) -> RunStore:
-    return RunStore(result.plan.run_dir)
+    return open_run(result.run_dir)
 
 
 def written_and_read_back(ids: StrArray, values: FloatArray, folder: Path) -> FloatArray:
@@ -133,7 +134,7 @@ def test_every_ensemble_scores_exactly_what_the_board_says_once_written_and_read
     finished: Finished, tmp_path: Path, method: str
 ) -> None:
     result = finished.result
-    oof = np.load(result.plan.run_dir / f"ensembles/{method}/oof.npy", allow_pickle=False)
+    oof = np.load(result.run_dir / f"ensembles/{method}/oof.npy", allow_pickle=False)
     (shown,) = [row for row in result.board.rows if row.name == f"ensemble ({method})"]
     values = written_and_read_back(result.pool.scored_ids, oof, tmp_path)
     assert COMPETITION.metric.score(scored_target(result), values) == shown.score
@@ -225,12 +226,12 @@ def test_the_baselines_score_is_the_entropy_of_the_class_frequencies(finished: F
     (row,) = [row for row in finished.result.board.rows if row.kind == "baseline"]
     assert row.score == pytest.approx(math.log(2), abs=1e-12)
     assert finished.recorder.one(BaselineScored).score == row.score
-    path = finished.result.plan.run_dir / "submissions/baseline.csv"
+    path = finished.result.run_dir / "submissions/baseline.csv"
     assert set(submitted_values(path).ravel().tolist()) == {0.5}
 
 
 def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> None:
-    record = json.loads((finished.result.plan.run_dir / "run.json").read_text())
+    record = json.loads((finished.result.run_dir / "run.json").read_text())
     assert record["command"] == "kaggle-ray run toy"
     assert set(record["code"]) == {"commit", "diff"}
     assert {"numpy", "torch", "opencv-python-headless"} <= set(record["packages"])
@@ -244,7 +245,7 @@ def test_run_json_says_what_was_run_where_and_with_what(finished: Finished) -> N
 
 
 def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished: Finished) -> None:
-    path = finished.result.plan.run_dir / "events.jsonl"
+    path = finished.result.run_dir / "events.jsonl"
     written = [json.loads(line)["event_id"] for line in path.read_text().splitlines()]
     assert len(set(written)) == len(written)
     replayed = read_events(path)
@@ -261,7 +262,7 @@ def test_the_board_read_from_the_folder_is_the_board_that_was_returned(finished:
 
 
 def test_the_report_and_the_folder_are_those_of_the_design(finished: Finished) -> None:
-    run_dir = finished.result.plan.run_dir
+    run_dir = finished.result.run_dir
     assert run_dir == Path(finished.options.runs) / "toy" / finished.result.plan.run_id
     for name in ("run.json", "folds.csv", "events.jsonl", "report.html", "submissions/submission.json"):
         assert (run_dir / name).is_file(), name
@@ -288,13 +289,13 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
     second = execute(chosen, reporters=[again])
     assert first.num_epochs_trained == 2 * (3 + 2)
     assert first.decoded_images == NUM_IMAGES
-    assert second.plan.run_dir == first.plan.run_dir
+    assert second.run_dir == first.run_dir
     assert second.num_epochs_trained == 0
     assert second.decoded_images == 0
     assert {path.name: path.read_bytes() for path in second.submission.parent.iterdir()} == before
     assert again.kinds == ["run_started", "baseline_scored", "ensemble_chosen", "run_ended"]
     assert [ended.status for ended in again.one(RunStarted).ended] == ["committed"] * 4
-    diary = read_events(second.plan.run_dir / "events.jsonl")
+    diary = read_events(second.run_dir / "events.jsonl")
     assert len({envelope.event_id for envelope in diary}) == len(diary)
     assert sum(isinstance(envelope.event, EpochEnded) for envelope in diary) == 2 * (3 + 2)
 

@@ -14,7 +14,7 @@ from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunInterrupted, TrialEnded
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE
@@ -120,7 +120,7 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
     ended = recorder.all(TrialEnded)
     assert [event.status for event in ended] == ["committed", "committed", "stopped"]
     assert ended[-1].trial == Trial(experiment_id=endless, fold=0)
-    assert RunStore(result.plan.run_dir).result(Trial(experiment_id=endless, fold=0)) is None
+    assert open_run(result.run_dir).result(Trial(experiment_id=endless, fold=0)) is None
     assert recorder.one(RunInterrupted).reason == "deadline"
     assert recorder.one(RunInterrupted).num_committed == 2
     assert result.ensemble is not None

@@ -15,7 +15,7 @@ from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.checkpoint import Cadence
 from kaggle_ray.train.trial import TrialRunner
@@ -32,7 +32,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **optio
 
 
 def results_of(result: RunResult, number: int = 0) -> list[TrialResult]:
-    store, experiment = RunStore(result.run_dir), result.plan.experiments[number]
+    store, experiment = open_run(result.run_dir), result.plan.experiments[number]
     found = [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(2)]
     return [each for each in found if each is not None]
 
@@ -72,7 +72,7 @@ def test_an_inner_split_chooses_the_epoch_and_is_never_trained_on(tmp_path: Path
         best = int(np.argmin(inner))
         assert len(inner) == min(30, best + 3)
         assert of_fold.epoch == best + 1
-        lineage = RunStore(result.run_dir).lineage(of_fold)
+        lineage = open_run(result.run_dir).lineage(of_fold)
         assert lineage.is_proven
         train_rows = result.plan.folds.train_rows(of_fold.trial.fold)
         assert 0.6 * len(train_rows) < lineage.trained_rows.sum() < 0.85 * len(train_rows)
@@ -134,7 +134,7 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
             result = drained(runner.run(trial))
         assert (result.num_resumed > 0) == cut_off
         digests.append({name: digest for name, digest in result.blobs.items() if name != "manifest.json"})
-        valid, _ = RunStore(plan.run_dir).predictions(result, epoch=2)
+        valid, _ = open_run(plan.location).predictions(result, epoch=2)
         assert len(valid.values)
     assert digests[0] == digests[1]
     assert {name.partition("/")[0] for name in digests[0] if "/" in name} == {"epoch2", "epoch4"}

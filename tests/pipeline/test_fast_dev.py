@@ -21,7 +21,7 @@ from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.store.run import list_runs
+from kaggle_ray.store.opening import list_runs
 from kaggle_ray.testing.submitted import read_cells
 from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
 from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE

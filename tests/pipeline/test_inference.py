@@ -20,7 +20,7 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.submitted import read_cells, submitted_values
 from kaggle_ray.testing.tasks import TOY_TASKS, ToyTask, toy_of
 from kaggle_ray.testing.toy import NUM_TEST, TINY, TOY_FILE
@@ -171,9 +171,9 @@ def test_a_run_without_an_ensemble_says_how_to_get_one(tmp_path: Path, toy_data:
 def test_weights_that_are_gone_are_named(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, BASE)
     trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=1)
-    committed = RunStore(result.run_dir).result(trial)
+    committed = open_run(result.run_dir).result(trial)
     assert committed is not None
-    RunStore(result.run_dir).remove_weights(committed, keep=())
+    open_run(result.run_dir).remove_weights(committed, keep=())
     with pytest.raises(WeightsGoneError, match=r"fold1.*weights are gone.*Remove .*fold1 and run"):
         kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
@@ -330,9 +330,9 @@ def test_images_are_normalised_as_they_were_in_the_run(tmp_path: Path, toy_data:
     """A network that was built with the library's weights may know other statistics than one without."""
     result = run(tmp_path, toy_data, BASE)
     trial = Trial(experiment_id=result.plan.experiments[0].experiment_id, fold=0)
-    committed = RunStore(result.run_dir).result(trial)
+    committed = open_run(result.run_dir).result(trial)
     assert committed is not None
-    weights = load(RunStore(result.run_dir).weights(committed))
+    weights = load(open_run(result.run_dir).weights(committed))
     assert torch.equal(weights["images.mean"], torch.tensor([0.485, 0.456, 0.406]))
     assert weights["images.std"].shape == (3,)
     hyperparameters = parse_hyperparameters(BASE, where="here")

@@ -63,13 +63,13 @@ def test_a_run_id_that_is_no_plain_folder_name_is_an_error(plan_with: MakePlan, 
 
 @pytest.mark.parametrize("run_id", ["a", "2024-01-01", "first_try.2"])
 def test_a_run_id_names_the_folder(plan_with: MakePlan, tmp_path: Path, run_id: str) -> None:
-    assert plan_with(run_id=run_id).run_dir == tmp_path / "toy" / run_id
+    assert Path(plan_with(run_id=run_id).location) == tmp_path / "toy" / run_id
 
 
 def test_the_same_command_has_the_same_run_id(plan_with: MakePlan, tmp_path: Path) -> None:
     first, second = plan_with(), plan_with(num_slots=7, budget=5.0)
     assert first.run_id == second.run_id, "slots and budget change nothing of what is computed"
-    assert first.run_dir == tmp_path / "toy" / first.run_id
+    assert Path(first.location) == tmp_path / "toy" / first.run_id
 
 
 def test_runs_that_compute_something_else_have_another_run_id(plan_with: MakePlan) -> None:

@@ -13,7 +13,7 @@ from kaggle_ray.pipeline.inference import predict_new
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.attempt import kept_epochs
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Experiment, Trial
 
@@ -34,7 +34,7 @@ def run(data: Path, runs: Path, experiments: list[dict[str, Any]], **named: Any)
 
 def predictions_of(result: RunResult, experiment: Experiment) -> list[Any]:
     """Return score, digest of the weights and the bytes of both parts' predictions, of each fold and kept epoch."""
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     found: list[Any] = []
     for fold in range(NUM_FOLDS):
         committed = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
@@ -69,7 +69,7 @@ def test_two_experiments_that_differ_in_tta_are_trained_once_and_predict_the_sam
 
 def test_what_they_depend_on_names_the_experiment_that_was_trained(toy_data: Path, tmp_path: Path) -> None:
     result = run(toy_data, tmp_path, [PLAIN, {**PLAIN, "tta": "hflip"}])
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     trained, predicted = result.plan.experiments
     for fold in range(NUM_FOLDS):
         results = [store.result(Trial(experiment_id=each.experiment_id, fold=fold)) for each in (trained, predicted)]

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.run import EVENTS_FILE
 from kaggle_ray.testing.crash import heed_ctrl_c
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.types import Trial
@@ -90,7 +91,7 @@ class Run:
 
     def outcome(self) -> dict[str, str]:
         """Return the sha256 of all that was trained, and the submission."""
-        store = RunStore(self.run_dir)
+        store = open_run(self.run_dir)
         found = {"submission": (self.run_dir / "submissions/submission.csv").read_text()}
         for experiment in store.experiments():
             for fold in (0, 1):
@@ -186,7 +187,7 @@ def actors(run: Run) -> list[int]:
 
 
 def num_resumed(run: Run) -> list[int]:
-    store = RunStore(run.run_dir)
+    store = open_run(run.run_dir)
     trials = [Trial(experiment_id=e.experiment_id, fold=fold) for e in store.experiments() for fold in (0, 1)]
     return [result.num_resumed for trial in trials if (result := store.result(trial))]
 

@@ -25,7 +25,7 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RefitEnded, TrialEnded
 from kaggle_ray.reporters.lines import event_lines
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.submitted import read_cells, submitted_values
@@ -55,7 +55,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **optio
 
 
 def full_results(result: RunResult) -> list[TrialResult | None]:
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     return [
         store.result(Trial(experiment_id=experiment.experiment_id, fold=FULL_DATA))
         for experiment in result.plan.experiments
@@ -64,7 +64,7 @@ def full_results(result: RunResult) -> list[TrialResult | None]:
 
 def test_a_refit_trains_on_all_rows_and_takes_the_folds_place_in_the_ensemble(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, BASE, {**BASE, "lr": 5e-3})
-    store, plan = RunStore(result.run_dir), result.plan
+    store, plan = open_run(result.run_dir), result.plan
     assert result.num_epochs_trained == 2 * 3 * 3
     of_full = []
     for full in full_results(result):
@@ -98,7 +98,7 @@ def test_a_refit_changes_no_score_and_no_other_submission(tmp_path: Path, toy_da
 
 def test_the_ledger_gives_no_score_to_a_trial_of_all_rows(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, BASE)
-    store, folds = RunStore(result.run_dir), result.plan.folds
+    store, folds = open_run(result.run_dir), result.plan.folds
     (full,) = full_results(result)
     assert full is not None
     valid, test = store.predictions(full)
@@ -125,7 +125,7 @@ def test_its_description_says_that_the_score_is_the_cross_validated_one(tmp_path
     (line,) = event_lines(event, RunProgress(metric="log_loss"))
     assert line.plain.startswith("refit on all rows  not measured; cross-validated, log_loss 0.")
     assert line.plain.endswith(str(result.refit))
-    assert "not measured on any row" in report_of(RunStore(result.run_dir)).facts["Refit on all rows"]
+    assert "not measured on any row" in report_of(open_run(result.run_dir)).facts["Refit on all rows"]
     assert result.to_json()["refit"] == str(result.refit)
 
 
@@ -188,7 +188,7 @@ def test_a_child_starts_from_its_parents_weights_of_all_rows(tmp_path: Path, toy
     parent, child = full_results(result)
     assert parent is not None
     assert child is not None
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     assert store.lineage(child).parents == (parent.trial.experiment_id,)
     of_parent, of_child = (store.predictions(each)[1].values for each in (parent, child))
     assert not np.array_equal(of_parent, of_child)
@@ -196,7 +196,7 @@ def test_a_child_starts_from_its_parents_weights_of_all_rows(tmp_path: Path, toy
 
 def test_each_seed_is_refitted(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, BASE, seeds=2)
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     fulls = full_results(result)
     tests = [np.array(store.predictions(full)[1].values) for full in fulls if full is not None]
     assert len(tests) == 2
@@ -208,7 +208,7 @@ def test_snapshots_stay_the_same_snapshots(tmp_path: Path, toy_data: Path) -> No
     result = run(tmp_path, toy_data, SNAPSHOTS)
     (full,) = full_results(result)
     assert full is not None
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     tests = [np.array(store.predictions(full, epoch=epoch)[1].values) for epoch in (2, 4, None)]
     assert result.refit is not None
     assert np.allclose(submitted_values(result.refit), np.mean(tests, axis=0), atol=1e-6)

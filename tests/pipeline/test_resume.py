@@ -11,7 +11,8 @@ import pytest
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.events import Event, RunEnded, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.run import EVENTS_FILE
 from kaggle_ray.testing.crash import KillPoint, RunProcesses, Survivor
 from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -36,12 +37,12 @@ def run_dir(runs: Path) -> Path:
 
 
 def run_trials(runs: Path) -> list[Trial]:
-    experiments = RunStore(run_dir(runs)).experiments()
+    experiments = open_run(run_dir(runs)).experiments()
     return [Trial(experiment_id=e.experiment_id, fold=fold) for e in experiments for fold in range(NUM_FOLDS)]
 
 
 def num_epochs_committed(runs: Path) -> int:
-    store = RunStore(run_dir(runs))
+    store = open_run(run_dir(runs))
     return sum(len(result.history) for trial in run_trials(runs) if (result := store.result(trial)))
 
 

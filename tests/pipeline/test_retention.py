@@ -13,7 +13,7 @@ from kaggle_ray.errors import WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import TrialEnded
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import FULL_DATA, JsonValue, Trial, TrialResult
 
@@ -31,7 +31,7 @@ def run(folder: Path, data: Path, *experiments: Mapping[str, JsonValue], **optio
 
 def result_of(run_result: RunResult, number: int, fold: int) -> TrialResult:
     experiment = run_result.plan.experiments[number]
-    found = RunStore(run_result.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+    found = open_run(run_result.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=fold))
     assert found is not None
     return found
 
@@ -58,7 +58,7 @@ def test_what_is_in_no_ensemble_keeps_its_predictions_only(tmp_path: Path, toy_d
     assert kept(result, 0, 0) == kept(result, 0, 1) == {None}
     assert kept(result, 1, 0) == kept(result, 1, 1) == set()
     swept = result_of(result, 1, 0)
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     assert len(store.predictions(swept)[0].values)
     with pytest.raises(WeightsGoneError, match="the weights are gone: a run that is complete keeps those"):
         store.weights(swept)
@@ -68,7 +68,7 @@ def test_of_the_kept_epochs_only_those_that_predict_keep_weights(tmp_path: Path,
     result = run(tmp_path, toy_data, OTHER_FOLDS)
     (member,) = result.pool.members.values()
     assert [kept(result, 0, fold) for fold in range(2)] == [{epoch} for epoch in member.parts[0].epochs]
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     for epoch in range(1, 5):
         assert len(store.predictions(result_of(result, 0, 0), epoch=epoch)[0].values)
 
@@ -100,7 +100,7 @@ def test_after_the_sweep_the_other_method_can_be_chosen_and_predict(tmp_path: Pa
     assert mean.num_epochs_trained == sum(
         len(found.history)
         for experiment in mean.plan.experiments
-        if (found := RunStore(mean.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=FULL_DATA)))
+        if (found := open_run(mean.run_dir).result(Trial(experiment_id=experiment.experiment_id, fold=FULL_DATA)))
     )
     predicted = kaggle_ray.predict(mean.run_dir, data=toy_data, out=tmp_path / "p.csv")
     assert predicted.read_bytes() == mean.submission.read_bytes()

@@ -17,7 +17,7 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.events import EnsembleChosen, RunEnded, RunWarned, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue, Trial
 
@@ -51,7 +51,7 @@ def test_the_best_epoch_on_the_scored_rows_gets_no_honest_score(tmp_path: Path, 
 
 def assert_no_honest_score(result: RunResult) -> None:
     """Look at each place that shows a score."""
-    store = RunStore(result.run_dir)
+    store = open_run(result.run_dir)
     assert all(row.score is None for row in board_of(store).rows if row.kind != "baseline")
     assert result.ensemble is not None
     assert result.score is result.ensemble.score_honest is result.ensemble.optimism is None
@@ -156,7 +156,7 @@ def test_weights_that_are_declared_trusted_are_part_of_the_lineage(
     result = run(tmp_path, toy_data, child)
     assert result.score is not None
     assert not result.pool.unproven
-    store, digest = RunStore(result.run_dir), hashlib.sha256(weights.read_bytes()).hexdigest()
+    store, digest = open_run(result.run_dir), hashlib.sha256(weights.read_bytes()).hexdigest()
     for experiment in result.plan.experiments:
         of_trial = store.result(Trial(experiment_id=experiment.experiment_id, fold=0))
         assert of_trial is not None

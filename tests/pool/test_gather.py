@@ -15,6 +15,7 @@ from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.gather import Pool, gather, missing_folds, read_member
 from kaggle_ray.pool.members import Member, MemberPart
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.attempts import put_predictions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -42,8 +43,8 @@ def plan(finished: RunResult) -> RunPlan:
 @pytest.fixture
 def store(finished: RunResult, tmp_path: Path) -> RunStore:
     """A copy of the run, to be tampered with."""
-    shutil.copytree(finished.plan.run_dir, tmp_path / "run")
-    return RunStore(tmp_path / "run")
+    shutil.copytree(finished.run_dir, tmp_path / "run")
+    return open_run(tmp_path / "run")
 
 
 def gathered(store: RunStore, plan: RunPlan) -> Pool:
@@ -208,7 +209,7 @@ def test_values_that_are_not_one_row_per_id_are_refused(store: RunStore, plan: R
 def test_a_file_changed_after_its_commit_is_refused(store: RunStore, plan: RunPlan) -> None:
     result = store.result(first_trial(plan))
     assert result is not None
-    path = store.run_dir / f"trials/{result.trial}/attempts/{result.attempt_id}/valid.npy"
+    path = Path(store.location) / f"trials/{result.trial}/attempts/{result.attempt_id}/valid.npy"
     np.save(path, np.zeros((30, 1), dtype=np.float32))
     with pytest.raises(CorruptBlobError, match=r"valid\.npy: expected sha256"):
         gathered(store, plan)

@@ -7,7 +7,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.report.collect import report_of
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 
@@ -19,7 +19,7 @@ def test_scores_by_fold_are_of_the_predictions_that_the_leaderboard_scores(
     result = kaggle_ray.run(
         TOY_FILE, data=toy_data, runs=tmp_path, launcher="local", reporters=[], experiments=[experiment]  # type: ignore[list-item]
     )  # fmt: skip
-    report = report_of(RunStore(result.run_dir))
+    report = report_of(open_run(result.run_dir))
     ((name, scores),) = report.fold_scores.items()
     # The toy's folds are of one size, and its log loss is a mean over rows, so that the mean over folds is the pooled.
     known = [score for score in scores if score is not None]

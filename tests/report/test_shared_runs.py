@@ -23,6 +23,7 @@ from kaggle_ray.errors import JsonShapeError, KaggleRayError
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.report.runs import runs_table
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Trial
@@ -105,8 +106,8 @@ def check_any_field(run_dir: Path, pattern: str, *, num_examples: int) -> None:
     def check(path: tuple[str | int, ...], nasty: Any, is_removed: bool) -> None:
         file.write_text(json.dumps(replaced(good, path, nasty, is_removed=is_removed)))
         with suppress(KaggleRayError):  # whatever else is raised is a fault of ours
-            board_of(RunStore(run_dir)).table()
-            render_report(report_of(RunStore(run_dir)))
+            board_of(open_run(run_dir)).table()
+            render_report(report_of(open_run(run_dir)))
 
     check()
 
@@ -178,7 +179,7 @@ def test_a_name_is_shown_letter_by_letter(name: str, finished: Path, tmp_path: P
     record["experiments"][0]["name"] = record["metric"] = name
     (run_dir / "run.json").write_text(json.dumps(record))
     console = Console(width=400, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(board_of(RunStore(run_dir)).table())
+    console.print(board_of(open_run(run_dir)).table())
     text = console.export_text()
     assert printable(name) in text
     assert "\x1b" not in text
@@ -191,8 +192,8 @@ def test_a_name_is_no_html_in_the_report(finished: Path, tmp_path: Path) -> None
     record["experiments"][0]["name"] = record["metric"] = record["command"] = record["data"] = name
     record["classes"] = [name for _ in record["classes"]]
     (run_dir / "run.json").write_text(json.dumps(record))
-    store = RunStore(run_dir)
-    page = store.save_report(render_report(report_of(store))).read_text()
+    store = open_run(run_dir)
+    page = store.file(store.save_report(render_report(report_of(store)))).read_text()
     assert "<script>alert" not in page
     assert "<img src=x" not in page
 
@@ -206,7 +207,7 @@ def test_no_attempt_id_leads_to_a_file_outside(finished: Path, tmp_path: Path) -
     for attempt_id in ("../..", os.path.relpath(precious, file.parent / "attempts"), str(precious), ".", "a/b"):
         set_field(run_dir, "trials/*/fold0/result.json", attempt_id=attempt_id)
         with pytest.raises(JsonShapeError, match="attempt_id: expected a name without slashes"):
-            RunStore(run_dir).result(trial)
+            open_run(run_dir).result(trial)
     assert (precious / "weights.safetensors").read_bytes() == b"kept"
 
 
@@ -222,7 +223,7 @@ def test_an_array_that_declares_more_than_there_is_is_refused(
     result = json.loads(result_file.read_text())
     result["blobs"]["valid.npy"] = hashlib.sha256(values.read_bytes()).hexdigest()
     result_file.write_text(json.dumps(result))
-    store = RunStore(run_dir)
+    store = open_run(run_dir)
     read = store.result(Trial(experiment_id=result_file.parent.parent.name, fold=0))
     assert read is not None
     with pytest.raises(KaggleRayError):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from kaggle_ray.reporters.envelope import KINDS, Envelope
 from kaggle_ray.reporters.events import EpochEnded, Event, RunEnded, TrialStarted
 from kaggle_ray.testing.reporter_contract import KNOWN, addressed, every_kind_of_event
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, Location
 
 
 def test_story_has_every_kind_of_event() -> None:
@@ -47,8 +46,8 @@ def test_events_of_two_runs_differ_in_their_identity(other: dict[str, Any]) -> N
 
 
 def test_paths_are_artifacts_and_missing_ones_are_left_out() -> None:
-    event = RunEnded(submission=Path("runs/best.csv"), report=None, seconds=1.0, board=())
-    assert addressed(event, time=1.0).artifacts == {"submission": Path("runs/best.csv")}
+    event = RunEnded(submission=Location("runs/best.csv"), report=None, seconds=1.0, board=())
+    assert addressed(event, time=1.0).artifacts == {"submission": Location("runs/best.csv")}
 
 
 def test_two_warnings_of_one_step_differ_in_their_identity() -> None:

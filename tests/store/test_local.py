@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.errors import StoreError
-from kaggle_ray.store.lease import lease
+from kaggle_ray.store.lease import FolderLease
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.testing.blobs_contract import check_blobs
 
@@ -110,7 +110,7 @@ def test_a_lease_on_a_full_disk_is_an_error_with_a_next_step(small_disk: Path) -
                 file.write(b"x" * 1024)
         except OSError:
             break
-    with pytest.raises(StoreError, match=r"cannot be written.*No space left"), lease(small_disk):
+    with pytest.raises(StoreError, match=r"cannot be written.*No space left"), FolderLease(small_disk).held():
         pass
 
 
@@ -123,7 +123,7 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
         for key in ("a/kept", "a/new", "new/folder/key"):
             with pytest.raises(StoreError, match=r"the file system is read-only.*--runs"):
                 write(key, b"new")
-    with pytest.raises(StoreError, match=r"cannot be written.*--runs"), lease(small_disk / "run"):
+    with pytest.raises(StoreError, match=r"cannot be written.*--runs"), FolderLease(small_disk / "run").held():
         pass
     blobs.delete("a")
     assert blobs.get("a/kept") == b"kept"

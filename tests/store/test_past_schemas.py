@@ -11,7 +11,7 @@ from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.report.runs import runs_table
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.schema import SCHEMA_VERSION, decode
 from kaggle_ray.testing.past_runs import PAST_SCHEMA_VERSIONS, copy_past_run
 from kaggle_ray.testing.toy import TOY_FILE
@@ -40,7 +40,7 @@ def test_a_run_of_a_past_version_is_neither_read_nor_taken_for_one_that_was_not_
     tmp_path: Path, version: int
 ) -> None:
     run_dir = copy_past_run(version, tmp_path)
-    store = RunStore(run_dir)
+    store = open_run(run_dir)
     (experiment_dir,) = (run_dir / "trials").iterdir()
     for ask in (
         store.record,

@@ -12,8 +12,9 @@ import pytest
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import CorruptBlobError, JsonShapeError, RunMismatchError, SchemaVersionError
+from kaggle_ray.store.opening import list_runs, open_run
 from kaggle_ray.store.record import RunIdentity
-from kaggle_ray.store.run import RunStore, list_runs
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.store.schema import (
     decode,
     encode,
@@ -72,7 +73,7 @@ def attempt_files(attempt_id: str) -> list[str]:
 
 
 def test_committed_predictions_are_read_back_with_their_lineage(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     committed(store, 0.5)
     result = store.result(TRIAL)
     assert result is not None
@@ -85,13 +86,13 @@ def test_committed_predictions_are_read_back_with_their_lineage(tmp_path: Path) 
 
 
 def test_nothing_is_committed_before_the_commit(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     put_predictions(store.attempt(TRIAL), *predictions(0.5))
     assert store.result(TRIAL) is None
 
 
 def test_of_two_attempts_the_loser_takes_the_winners_result_and_removes_its_own_files(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     first, second = store.attempt(TRIAL), store.attempt(TRIAL)
     for attempt, value in ((first, 0.5), (second, 0.75)):
         put_predictions(attempt, *predictions(value))
@@ -104,7 +105,7 @@ def test_of_two_attempts_the_loser_takes_the_winners_result_and_removes_its_own_
 
 
 def test_of_many_attempts_at_once_all_take_the_same_result(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     start = threading.Barrier(8)
 
     def attempt(number: int) -> TrialResult:
@@ -119,13 +120,13 @@ def test_of_many_attempts_at_once_all_take_the_same_result(tmp_path: Path) -> No
 
 
 def test_a_failure_that_was_committed_stands_against_a_later_attempt(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     failed = store.attempt(TRIAL).commit(TrialResult(trial=TRIAL, status="failed", attempt_id="", error="NaN"))
     assert committed(store, 0.5) == failed == store.result(TRIAL)
 
 
 def test_sweep_removes_the_losers_files_only(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     other = Trial(experiment_id=TRIAL.experiment_id, fold=10)
     put_predictions(store.attempt(TRIAL), *predictions(0.1))
     put_predictions(store.attempt(other), *predictions(0.1))
@@ -141,7 +142,7 @@ def test_sweep_removes_the_losers_files_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["valid.npy", "test.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["a flipped byte", "truncated", "empty", "gone", "another trial's"])
 def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, name: str, damage: str) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     result = committed(store, 0.5)
     path = tmp_path / "trials" / str(TRIAL) / "attempts" / result.attempt_id / name
     data = path.read_bytes()
@@ -165,7 +166,7 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, name: str, dam
 
 
 def test_what_is_as_it_was_committed_passes_the_check_and_weights_may_be_gone(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     attempt = store.attempt(TRIAL)
     attempt.put("weights.safetensors", b"weights")
     attempt.put("epoch1/weights.safetensors", b"earlier weights")
@@ -183,7 +184,7 @@ def test_what_is_as_it_was_committed_passes_the_check_and_weights_may_be_gone(tm
     "other", [Trial(experiment_id=TRIAL.experiment_id, fold=2), Trial(experiment_id="ba9876543210", fold=TRIAL.fold)]
 )
 def test_what_another_trial_committed_is_not_taken_for_a_trials_own(tmp_path: Path, other: Trial) -> None:
-    store, folder = RunStore(tmp_path), tmp_path / "trials" / str(TRIAL)
+    store, folder = open_run(tmp_path), tmp_path / "trials" / str(TRIAL)
     committed(store, 0.75, other)
     shutil.copytree(tmp_path / "trials" / str(other), folder)
     with pytest.raises(CorruptBlobError, match=rf"{TRIAL}/result\.json: is the result of trial {other}\..* again"):
@@ -199,7 +200,7 @@ def test_what_another_trial_committed_is_not_taken_for_a_trials_own(tmp_path: Pa
 
 
 def test_the_manifest_of_before_it_named_its_trial_is_read(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     attempt = store.attempt(TRIAL)
     attempt.put("manifest.json", encode({"valid_ids": ["a"], "test_ids": [], "lineage": lineage_to_json(LINEAGE)}))
     result = attempt.commit(TrialResult(trial=TRIAL, status="committed", attempt_id=""))
@@ -207,7 +208,7 @@ def test_the_manifest_of_before_it_named_its_trial_is_read(tmp_path: Path) -> No
 
 
 def test_a_trial_that_was_removed_can_be_committed_again(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     result = committed(store, 0.5)
     store.remove(TRIAL)
     assert store.result(TRIAL) is None
@@ -217,7 +218,7 @@ def test_a_trial_that_was_removed_can_be_committed_again(tmp_path: Path) -> None
 
 
 def test_an_array_of_objects_is_refused_although_its_digest_is_right(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     attempt = store.attempt(TRIAL)
     np.save(tmp_path / "objects.npy", np.array([{"code": "runs here"}], dtype=object), allow_pickle=True)
     for name in ("valid.npy", "test.npy"):
@@ -232,7 +233,7 @@ def test_an_array_of_objects_is_refused_although_its_digest_is_right(tmp_path: P
 @pytest.mark.parametrize("version", [0, 1, "2", None])
 @pytest.mark.parametrize("file", ["run.json", "result.json", "manifest.json"])
 def test_an_unknown_schema_version_is_refused_by_name(tmp_path: Path, file: str, version: JsonValue) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     store.begin(IDENTITY, FACTS)
     result = committed(store, 0.5)
     data = encode({**json.loads(next(tmp_path.rglob(file)).read_bytes()), "schema_version": version})
@@ -259,7 +260,7 @@ def test_json_without_a_version_is_refused(text: bytes) -> None:
 
 
 def test_the_first_start_writes_run_json_and_a_resume_reads_it(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     assert store.record() is None
     assert store.experiments() == ()
     store.begin(IDENTITY, FACTS)
@@ -273,7 +274,7 @@ def test_the_first_start_writes_run_json_and_a_resume_reads_it(tmp_path: Path) -
 
 
 def test_a_run_folder_of_another_run_is_refused_and_every_difference_is_named(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     store.begin(IDENTITY, FACTS)
     before = store.record()
     settings = dataclasses.replace(IDENTITY.settings, threads_per_trial=2)
@@ -290,13 +291,13 @@ def test_a_run_folder_of_another_run_is_refused_and_every_difference_is_named(tm
 
 
 def test_a_record_of_another_shape_is_refused_by_file_and_field(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     with pytest.raises(JsonShapeError, match=r"run\.json: num_folds: expected an integer, got 'two'"):
         store.begin(IDENTITY, {**FACTS, "num_folds": "two"})
 
 
 def test_fold_plan_and_experiments_stay_as_they_were_first_saved(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     assert store.folds_csv() is None
     store.save_folds_csv("first")
     store.save_folds_csv("second")
@@ -308,7 +309,7 @@ def test_fold_plan_and_experiments_stay_as_they_were_first_saved(tmp_path: Path)
 
 
 def test_ensembles_and_submissions_are_replaced(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
+    store = open_run(tmp_path)
     assert store.ensemble("mean") is None
     assert store.submission("submission") is None
     for value in (1.0, 2.0):
@@ -316,17 +317,17 @@ def test_ensembles_and_submissions_are_replaced(tmp_path: Path) -> None:
         store.save_ensemble("mean", {"value": value}, oof=oof, test=oof)
         draft = tmp_path / "draft.csv"
         draft.write_text(f"id,label\n{value}\n")
-        path = store.save_submission("submission", draft, {"value": value})
+        saved = store.save_submission("submission", draft, {"value": value})
     assert store.ensemble("mean") == store.submission("submission") == {"value": 2.0}
-    assert path.read_text() == "id,label\n2.0\n"
+    assert store.file(saved).read_text() == "id,label\n2.0\n"
     assert np.load(tmp_path / "ensembles/mean/oof.npy")[0, 0] == 2.0
 
 
 def test_list_runs_finds_the_folders_that_were_begun(tmp_path: Path) -> None:
     for name in ("toy/b", "toy/a", "digits/c"):
-        RunStore(tmp_path / name).begin(IDENTITY, FACTS)
+        open_run(tmp_path / name).begin(IDENTITY, FACTS)
     (tmp_path / "toy" / "not begun").mkdir()
-    assert [store.run_dir.relative_to(tmp_path).as_posix() for store in list_runs(tmp_path)] == [
+    assert [f"{store.competition_name}/{store.run_id}" for store in list_runs(tmp_path)] == [
         "digits/c",
         "toy/a",
         "toy/b",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.checkpoints_contract import check_checkpoints
 from kaggle_ray.train.checkpoint import NoCheckpoints, StoredCheckpoints
 from kaggle_ray.types import Trial
@@ -15,7 +15,7 @@ TRIAL = Trial(experiment_id="a" * 12, fold=0)
 
 
 def test_the_checkpoint_in_the_store_keeps_the_contract(tmp_path: Path) -> None:
-    check_checkpoints(lambda: StoredCheckpoints(RunStore(tmp_path), TRIAL))
+    check_checkpoints(lambda: StoredCheckpoints(open_run(tmp_path), TRIAL))
 
 
 def test_a_fit_that_nobody_goes_on_with_keeps_the_contract() -> None:

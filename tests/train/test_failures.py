@@ -8,7 +8,7 @@ import torch
 from kaggle_ray import errors
 from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError, OutOfMemoryError, StoreError, TrialError
 from kaggle_ray.launch.local import LocalLauncher
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.launcher_contract import GOOD, launch, toy_plan, trials_of
 from kaggle_ray.train.failures import POLICIES, named_error, policy_of, reason_of
 from kaggle_ray.train.loop import Fit
@@ -79,5 +79,5 @@ def test_a_trial_that_is_out_of_memory_says_what_to_try_and_is_open_for_the_next
         results = launch(LocalLauncher(), plan).results
     assert [result.status for result in results] == ["failed"] * 2
     assert all("Try a larger accumulate" in (result.error or "") for result in results)
-    assert all(RunStore(plan.run_dir).result(trial) is None for trial in trials_of(plan))
+    assert all(open_run(plan.location).result(trial) is None for trial in trials_of(plan))
     assert [result.status for result in launch(LocalLauncher(), plan).results] == ["committed"] * 2

@@ -17,7 +17,7 @@ import pytest
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.trial import TrialRunner
@@ -57,7 +57,7 @@ def trials_of(plan: RunPlan) -> Iterator[Trial]:
 
 
 def predictions(plan: RunPlan, result: TrialResult) -> tuple[FloatArray, FloatArray]:
-    valid, test = RunStore(plan.run_dir).predictions(result)
+    valid, test = open_run(plan.location).predictions(result)
     return np.asarray(valid.values), np.asarray(test.values)
 
 
@@ -82,7 +82,7 @@ def test_two_processes_yield_every_training_row(tmp_path: Path, toy_data: Path) 
     plan = plan_of(tmp_path, toy_data, {**BASE, "epochs": 1}, processes=2)
     with closing(TrialRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
-    lineage = RunStore(plan.run_dir).predictions(result)[0].lineage
+    lineage = open_run(plan.location).predictions(result)[0].lineage
     assert lineage is not None
     assert np.flatnonzero(lineage.trained_rows).tolist() == plan.folds.train_rows(0).tolist()
 
@@ -119,7 +119,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
         except StopIteration as stop:
             failed = stop.value
         assert failed.status == "failed"
-        assert RunStore(plan.run_dir).result(trial) is None
+        assert open_run(plan.location).result(trial) is None
         result = run(runner, trial)
     assert result.status == "committed"
     assert 1 <= result.num_resumed < 12
@@ -175,7 +175,7 @@ def follow(context, ranks):
 if __name__ == "__main__":
     import stuck
     settings = Settings(device="cpu", threads_per_trial=1, dtype="float32", world_size=2)
-    peers = Peers(TrialContext(competition_file=Path(), data="", run_dir=Path(), settings=settings), stuck.follow)
+    peers = Peers(TrialContext(competition_file=Path(), data="", location="", settings=settings), stuck.follow)
     peers.begin(sys.argv[1])
     print(peers._processes[0].pid, flush=True)
     time.sleep(600)

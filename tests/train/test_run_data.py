@@ -71,7 +71,7 @@ def test_what_changed_since_the_run_was_begun_is_not_trained_on(
     result = run(TrialRunner(begun.trial_context()), trials_of(begun)[0])
     assert result.status == "failed"
     assert f"something has changed while the run goes on: {told}. Restore it" in (result.error or "")
-    assert not list(begun.run_dir.glob("trials/*/fold*/result.json")), "so that the next run tries it again"
+    assert not list(Path(begun.location).glob("trials/*/fold*/result.json")), "so that the next run tries it again"
 
 
 def test_other_labels_are_not_trained_on(begun: RunPlan, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def run(runner: TrialRunner, trial: Trial) -> tuple[list[TrialMessage], TrialRes
 
 def test_a_machine_that_does_not_see_the_runs_folder_says_what_to_do(toy_data: Path, tmp_path: Path) -> None:
     plan = toy_plan(data=toy_data, runs=tmp_path / "runs", experiments=GOOD[:1])
-    elsewhere = dataclasses.replace(plan.trial_context(), run_dir=tmp_path / "not_shared")
+    elsewhere = dataclasses.replace(plan.trial_context(), location=str(tmp_path / "not_shared"))
     _, result = run(TrialRunner(elsewhere), trials_of(plan)[0])
     assert result.status == "failed"
     assert f"{tmp_path / 'not_shared'}: " in (result.error or "")
@@ -133,7 +133,7 @@ def test_a_trial_whose_checkpoint_or_kept_files_were_damaged_says_so_and_begins_
         while getattr(next(messages), "epoch", 0) < 2:
             pass
         messages.close()
-        (file,) = (plan.run_dir / "trials" / str(trial)).glob(damaged)
+        (file,) = (Path(plan.location) / "trials" / str(trial)).glob(damaged)
         file.write_bytes(file.read_bytes()[:-8] + bytes(range(8)))
         (warning, *epochs), result = run(TrialRunner(context), trial)
         assert isinstance(warning, TrialWarning)

@@ -1,0 +1,62 @@
+"""The one way to a run, wherever it lives: who holds a store does not know whether it is a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kaggle_ray.errors import ConfigError, StoreError
+from kaggle_ray.store.blobs import Blobs
+from kaggle_ray.store.lease import FolderLease
+from kaggle_ray.store.local import LocalBlobs
+from kaggle_ray.store.run import FAST_DEV, RUN_FILE, RunStore
+
+
+def open_run(where: str | Path) -> RunStore:
+    """Return the store of a run, whether it was begun or not; nothing is written.
+
+    Args:
+        where: its folder.
+
+    Raises:
+        ConfigError: there is no such kind of place.
+    """
+    return RunStore(_open_blobs(where), FolderLease(Path(where)))
+
+
+def place_of(runs: str | Path, *names: str) -> str:
+    """Return what ``open_run`` takes for a run, or a folder of runs, below ``runs``: the same from every folder."""
+    _check_scheme(runs)
+    return str(Path(runs).absolute().joinpath(*names))
+
+
+def folder_of(location: str) -> Path:
+    """Return the folder of a run. Raises StoreError where it has none on this machine."""
+    if "://" in location:
+        raise StoreError(f"{location}: is no folder. Open it by kaggle_ray.store.opening.open_run.")
+    return Path(location)
+
+
+def list_runs(runs: str | Path) -> list[RunStore]:
+    """Return the runs under ``runs/<competition>/<run_id>``, sorted by place; fast-dev runs are none."""
+    competitions = _open_blobs(runs).folders("")
+    return [run for competition in competitions for run in list_runs_of(runs, competition)]
+
+
+def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:
+    """Return the runs of one competition, sorted by place; fast-dev runs are none."""
+    blobs = _open_blobs(runs)
+    return [
+        open_run(f"{blobs.location}/{competition}/{run_id}")
+        for run_id in blobs.folders(competition)
+        if not run_id.startswith(FAST_DEV) and blobs.written_at(f"{competition}/{run_id}/{RUN_FILE}") is not None
+    ]
+
+
+def _open_blobs(where: str | Path) -> Blobs:
+    _check_scheme(where)
+    return LocalBlobs(Path(where))
+
+
+def _check_scheme(where: str | Path) -> None:
+    if isinstance(where, str) and "://" in where:
+        raise ConfigError(f"{where}: expected a folder, got the scheme {where.partition('://')[0]!r}.")
