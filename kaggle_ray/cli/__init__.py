@@ -20,7 +20,17 @@ def commands() -> None:
     """One image competition in; a leak-checked, cross-validated, ensembled, verified submission out."""
 
 
-for each in (run.run, run.predict, run.find_lr, look.list_, look.board, look.report, look.show, cache.cache):
+for each in (
+    run.run,
+    run.predict,
+    run.find_lr,
+    look.list_,
+    look.status,
+    look.board,
+    look.report,
+    look.show,
+    cache.cache,
+):
     commands.add_command(each)
 
 

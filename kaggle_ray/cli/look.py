@@ -1,7 +1,8 @@
-"""Commands that look at runs and at a competition's files: list, board, report and show."""
+"""Commands that look at runs and at a competition's files: list, status, board, report and show."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -19,6 +20,27 @@ def list_(runs: str) -> None:
     from kaggle_ray.report.runs import runs_table
 
     Console().print(runs_table(runs))
+
+
+@click.command()
+@click.argument("run", required=False)
+@options_of(OutputOptions, "runs")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def status(run: str | None, runs: str, as_json: bool) -> None:
+    """Tell how far RUN is, and whether its driver is alive: a run folder, a run's id, or a competition's latest run.
+
+    Without RUN it is the latest run of all. Any shell that sees the folder may ask, at any time.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.report.runs import find_run
+    from kaggle_ray.report.status import status_of
+
+    found = status_of(find_run(run, runs))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), allow_nan=False))
+    else:
+        Console().print(found.view(), soft_wrap=True)
 
 
 @click.command()

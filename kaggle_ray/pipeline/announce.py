@@ -75,7 +75,7 @@ def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) ->
         raise
 
 
-def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
+def run_started(plan: RunPlan, ended: Sequence[TrialResult], command: Sequence[str] | None) -> RunStarted:
     """Return the event that begins a run."""
     return RunStarted(
         metric=plan.competition.metric.name,
@@ -90,6 +90,7 @@ def run_started(plan: RunPlan, ended: Sequence[TrialResult]) -> RunStarted:
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
         run_dir=Location(plan.location),
+        how_to_resume=_ways_on(plan, command)[0],
     )
 
 
@@ -97,12 +98,7 @@ def interrupted(
     reason: InterruptReason, plan: RunPlan, store: RunStore, command: Sequence[str] | None
 ) -> RunInterrupted:
     """Return the event of a run that stops early: how far it is, and what to type to go on."""
-    if command is None:
-        how_to_resume = f"call run() again with run_id={plan.run_id!r}"
-        how_to_ensemble = f"{how_to_resume} and budget='0s'"
-    else:
-        words = list(command) if "--run-id" in command else [*command, "--run-id", plan.run_id]
-        how_to_resume, how_to_ensemble = shlex.join(words), shlex.join([*words, "--budget", "0s"])
+    how_to_resume, how_to_ensemble = _ways_on(plan, command)
     return RunInterrupted(
         reason=reason,
         num_committed=_num_committed(plan, store),
@@ -110,6 +106,15 @@ def interrupted(
         how_to_resume=how_to_resume,
         how_to_ensemble=how_to_ensemble,
     )
+
+
+def _ways_on(plan: RunPlan, command: Sequence[str] | None) -> tuple[str, str]:
+    """Return what to type, or to call, to go on with the run, and to ensemble what it has."""
+    if command is None:
+        again = f"call run() again with run_id={plan.run_id!r}"
+        return again, f"{again} and budget='0s'"
+    words = list(command) if "--run-id" in command else [*command, "--run-id", plan.run_id]
+    return shlex.join(words), shlex.join([*words, "--budget", "0s"])
 
 
 def note(plan: RunPlan, command: Sequence[str] | None) -> str:

@@ -78,7 +78,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
             plan.experiments, plan.folds.num_folds, standing_in(store, warnings.append)
         )
         num_resumed = len(trials.results)
-        emit(run_started(plan, trials.results))
+        emit(run_started(plan, trials.results, command))
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)

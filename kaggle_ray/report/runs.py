@@ -1,4 +1,4 @@
-"""The list of runs, as a table."""
+"""The list of runs, as a table, and the one of them that a person means."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from kaggle_ray.errors import KaggleRayError
+from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.texts import one_line, plain, score_text
-from kaggle_ray.store.opening import list_runs
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.opening import list_runs, open_run
+from kaggle_ray.store.run import EVENTS_FILE, RunStore
 
 
 def runs_table(runs: str | Path) -> Table:
@@ -27,6 +27,27 @@ def runs_table(runs: str | Path) -> Table:
             cells = ["", "", one_line(f"cannot be read: {type(error).__name__}: {error}"), "", ""]
         table.add_row(*map(plain, (store.competition_name, store.run_id, *cells)))
     return table
+
+
+def find_run(named: str | None, runs: str | Path) -> RunStore:
+    """Return the run that a person means: a run folder, the id of a run below ``runs``, or a competition's latest run.
+
+    Args:
+        named: what was typed; None is the latest run of all.
+        runs: folder of the run folders.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    if named is not None and "/" in named and (run := open_run(named)).record() is not None:
+        return run
+    known = list_runs(runs)
+    meant = [each for each in known if named in (None, each.run_id, each.competition_name)]
+    if not meant:
+        names = {name for each in known for name in (each.run_id, each.competition_name)}
+        what = f"there is no run {named!r}{suggest(named, names)}" if named and names else "there is no run."
+        raise ConfigError(f"{runs}: {what} Name its folder, or the folder of the run folders with --runs.")
+    return max(meant, key=lambda run: run.blobs.written_at(EVENTS_FILE) or run.begun_at())
 
 
 def _cells(store: RunStore) -> list[str]:

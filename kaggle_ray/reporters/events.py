@@ -121,6 +121,8 @@ class RunStarted:
     """Trials that run at a time."""
     run_dir: Location
     """The run's folder, or its URI."""
+    how_to_resume: str = ""
+    """The command that goes on, should this driver not come to its end; unknown of a run of an earlier version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,8 +28,9 @@ from kaggle_ray.reporters.texts import (
     metric_text,
     one_line,
     slots_text,
+    title_text,
 )
-from kaggle_ray.types import EpochMetrics, Location, Trial
+from kaggle_ray.types import EpochMetrics, Location
 
 
 def event_lines(event: Event, progress: RunProgress) -> list[Text]:
@@ -47,7 +48,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
         case EpochEnded(metrics=metrics):
             return [_epoch_line(progress.trials[event.trial], metrics, progress)]
         case TrialWarned(trial=trial, warning=warning):
-            return [Text(f"warning: {_title(trial, progress)}, {warning.text}", style="yellow")]
+            return [Text(f"warning: {title_text(trial, progress)}, {warning.text}", style="yellow")]
         case TrialEnded():
             return [_ended_line(progress.trials[event.trial], progress)]
         case EnsembleChosen():
@@ -82,14 +83,14 @@ def _start_line(progress: RunProgress) -> Text:
 def _epoch_line(trial: TrialProgress, metrics: EpochMetrics, progress: RunProgress) -> Text:
     num_epochs = progress.num_epochs_of(trial.trial)
     return Text(
-        f"{_counter(progress)} {_title(trial.trial, progress)}  epoch {metrics.epoch}/{num_epochs}"
+        f"{_counter(progress)} {title_text(trial.trial, progress)}  epoch {metrics.epoch}/{num_epochs}"
         f"  train {loss_text(metrics.train_loss)}  valid {loss_text(metrics.valid_loss)}"
         f"  {progress.metric} {known_score(metrics.score)}{eta_text(progress)}"
     )
 
 
 def _ended_line(trial: TrialProgress, progress: RunProgress) -> Text:
-    line = Text(f"{_counter(progress)} {_title(trial.trial, progress)}  ")
+    line = Text(f"{_counter(progress)} {title_text(trial.trial, progress)}  ")
     if trial.status == "failed":
         line.append("FAILED", style="bold red").append(f"  {one_line(trial.error or 'no reason given')}", style="red")
     else:
@@ -109,8 +110,8 @@ def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
 
 def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
     lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
-    if progress.num_failed:
-        failed = f"{progress.num_failed} of {counted(progress.num_trials, 'trial')} failed"
+    if num_failed := len(progress.ended("failed")):
+        failed = f"{num_failed} of {counted(progress.num_trials, 'trial')} failed"
         lines = [Text(f"ended after {duration_text(event.seconds)}: {failed}", style="yellow")]
     for name, path in (("submission", event.submission), ("report", event.report)):
         if path is not None:
@@ -121,10 +122,6 @@ def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
 def _counter(progress: RunProgress) -> str:
     width = len(str(progress.num_trials))
     return f"[{progress.num_settled:>{width}}/{progress.num_trials}]"
-
-
-def _title(trial: Trial, progress: RunProgress) -> str:
-    return f"{progress.name_of(trial)} {trial.rows.replace('fold', 'fold ')}"
 
 
 def _written(submission: Location | None) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.reporters.progress import RunProgress
+from kaggle_ray.reporters.progress import RunProgress, TrialProgress
 from kaggle_ray.reporters.texts import (
     clock_text,
     eta_text,
@@ -18,33 +18,41 @@ from kaggle_ray.reporters.texts import (
     plain,
     score_text,
     slots_text,
+    time_text,
 )
-from kaggle_ray.types import EpochMetrics
+from kaggle_ray.types import EpochMetrics, TrialStatus
+
+_BAD_ENDS: dict[TrialStatus, str] = {"stopped": "yellow", "failed": "bold red"}
+"""Status of a trial that was not committed -> its style."""
 
 
 def live_view(progress: RunProgress) -> RenderableType:
     """Return the live view: what is prepared, what runs, how far it is, the best score, the trials under way."""
     parts: list[RenderableType] = []
     if progress.has_started:
-        parts += [_header(progress), _overall(progress), _counts(progress)]
+        parts += [header(progress), overall(progress), counts(progress)]
     if progress.preparation is not None:
         parts.append(_preparation(progress.preparation))
     if progress.running:
-        parts.append(_running_table(progress))
+        parts.append(running_table(progress))
     return Group(*parts)
 
 
-def _header(progress: RunProgress) -> Text:
-    header = Text(progress.competition, style="bold", no_wrap=True, overflow="ellipsis")
-    header.append(f"  {metric_text(progress)}", style="cyan")
-    return header.append(f"  {slots_text(progress)}  run {progress.run_id}", style="dim")
+def header(progress: RunProgress) -> Text:
+    """Return which run it is, by which metric it is judged, and where its trials run."""
+    line = Text(progress.competition, style="bold", no_wrap=True, overflow="ellipsis")
+    line.append(f"  {metric_text(progress)}", style="cyan")
+    return line.append(f"  {slots_text(progress)}  run {progress.run_id}", style="dim")
 
 
-def _overall(progress: RunProgress) -> RenderableType:
+def overall(progress: RunProgress) -> RenderableType:
+    """Return a bar of all epochs, the time that has passed, and when the run ends at this pace."""
     total, left = progress.num_epochs, progress.num_epochs_left
     done = total - round(left) if total else 1
     row = Table.grid(padding=(0, 1))
     clock = f"{clock_text(progress.elapsed_s)} elapsed{eta_text(progress)}"
+    if progress.ends_at is not None and not progress.has_ended:
+        clock += f", ends about {time_text(progress.ends_at)}"
     bar = ProgressBar(total=total or 1, completed=done, width=32)
     row.add_row("epochs", bar, f"{done if total else 0}/{total}", Text(clock, style="dim"))
     return row
@@ -57,19 +65,26 @@ def _preparation(done: Progress) -> RenderableType:
     return row
 
 
-def _counts(progress: RunProgress) -> Text:
+def counts(progress: RunProgress) -> Text:
+    """Return how many trials are done, run, wait and came to no good end, and the best score so far."""
     line = Text(f"trials {progress.num_settled}/{progress.num_trials} done")
-    if progress.num_failed:
-        line.append(f" · {progress.num_failed} failed", style="bold red")
+    if progress.running:
+        line.append(f" · {len(progress.running)} running")
+    if progress.num_waiting:
+        line.append(f" · {progress.num_waiting} waiting")
+    for status, style in _BAD_ENDS.items():
+        if of_status := progress.ended(status):
+            line.append(f" · {len(of_status)} {status}", style=style)
     if best := progress.best:
         line.append(" · best ").append(score_text(best.score), style="bold green").append(f" ({best.of})")
     return line
 
 
-def _running_table(progress: RunProgress) -> Table:
+def running_table(progress: RunProgress) -> Table:
+    """Return a table of the trials under way: how far each is, and what its last epoch measured."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("running", overflow="ellipsis", no_wrap=True)
-    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric, "samples/s", "memory"):
+    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric, "samples/s", "memory", "eta"):
         table.add_column(title, justify="right", no_wrap=True)
     for trial in progress.running:
         measured = trial.measured
@@ -82,8 +97,14 @@ def _running_table(progress: RunProgress) -> Table:
             known_score(measured.score) if measured else "",
             _rate(measured) if measured else "",
             _memory(measured) if measured else "",
+            _eta(trial, progress),
         )
     return table
+
+
+def _eta(trial: TrialProgress, progress: RunProgress) -> str:
+    seconds = progress.eta_of(trial)
+    return "" if seconds is None else clock_text(seconds)
 
 
 def _rate(measured: EpochMetrics) -> str:

@@ -10,7 +10,16 @@ from typing import Literal
 
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EpochEnded, PreparationProgressed, RunStarted, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import (
+    EpochEnded,
+    InterruptReason,
+    PreparationProgressed,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
 from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
 
 
@@ -70,6 +79,12 @@ class RunProgress:
     """Whether the run is known, and not only that something is prepared for it."""
     preparation: Progress | None = None
     """What is being prepared; None where nothing is."""
+    stopped_by: InterruptReason | None = None
+    """What stopped the run before its last trial; None where nothing did."""
+    has_ended: bool = False
+    """Whether the driver has come to its end, with what there was time for."""
+    how_to_resume: str = ""
+    """The command that goes on; empty where it is not known."""
 
     def update(self, envelope: Envelope) -> None:
         """Take in one event."""
@@ -91,7 +106,23 @@ class RunProgress:
                 of_trial.epoch, of_trial.measured = metrics.epoch, metrics
                 self.num_epochs_trained += 1
             case TrialEnded(trial=trial):
-                self._end(self._heard_of(trial, envelope.time), event)
+                self._heard_of(trial, envelope.time)
+                self.settle(event)
+            case RunInterrupted():
+                self.stopped_by, self.how_to_resume = event.reason, event.how_to_resume
+            case RunEnded():
+                self.has_ended = True
+
+    def settle(self, ended: TrialEnded) -> None:
+        """Take in how a trial ended, whenever that was."""
+        trial = self.trials.setdefault(ended.trial, TrialProgress(trial=ended.trial))
+        trial.status, trial.duration_s, trial.error = ended.status, ended.duration_s, ended.error
+        trial.score = ended.score if ended.score is not None and math.isfinite(ended.score) else None
+
+    def cut_short(self) -> None:
+        """Take in that the driver is gone: what was under way is stopped."""
+        for trial in self.running:
+            trial.status = "stopped"
 
     def name_of(self, trial: Trial) -> str:
         """Return the name of the trial's experiment, or its id where that is unknown."""
@@ -106,10 +137,14 @@ class RunProgress:
         """The trials under way, by the time of their start."""
         return [trial for trial in self.trials.values() if trial.status == "running"]
 
+    def ended(self, status: TrialStatus) -> list[TrialProgress]:
+        """Return the trials that ended with ``status``."""
+        return [trial for trial in self.trials.values() if trial.status == status]
+
     @property
-    def num_failed(self) -> int:
-        """Trials whose last attempt failed."""
-        return sum(trial.status == "failed" for trial in self.trials.values())
+    def num_waiting(self) -> int:
+        """Trials of the run that nothing was heard of yet."""
+        return len(self.names) * self.num_folds - sum(map(self._is_planned, self.trials))
 
     @property
     def num_settled(self) -> int:
@@ -147,6 +182,17 @@ class RunProgress:
         return self.num_epochs_left * self.elapsed_s / self.num_epochs_trained
 
     @property
+    def ends_at(self) -> float | None:
+        """When the run ends at this session's pace, in seconds since the Unix epoch; None before its first epoch."""
+        return None if self.eta_s is None else self.now + self.eta_s
+
+    def eta_of(self, trial: TrialProgress) -> float | None:
+        """Return the seconds from its last epoch to a running trial's end at that epoch's pace; None before it."""
+        if trial.measured is None:
+            return None
+        return max(0, self.num_epochs_of(trial.trial) - trial.epoch) * trial.measured.duration_s
+
+    @property
     def best(self) -> BestScore | None:
         """The best mean over all folds of an experiment; before there is one, the best single fold."""
         scores: dict[str, list[float]] = {}
@@ -172,9 +218,9 @@ class RunProgress:
         self.num_folds, self.num_ended_before = event.num_folds, len(event.ended)
         self.names, self.epochs = event.experiments, event.epochs
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
-        self.started_at = time
+        self.started_at, self.how_to_resume = time, event.how_to_resume
         for ended in event.ended:
-            self.trials[ended.trial] = TrialProgress(trial=ended.trial, status=ended.status, score=ended.score)
+            self.settle(ended)
 
     def _heard_of(self, trial: Trial, time: float) -> TrialProgress:
         of_trial = self.trials.setdefault(trial, TrialProgress(trial=trial))
@@ -183,10 +229,6 @@ class RunProgress:
 
     def _begin_again(self, trial: TrialProgress) -> None:
         trial.status, trial.error, trial.epoch, trial.measured = "running", None, 0, None
-
-    def _end(self, trial: TrialProgress, event: TrialEnded) -> None:
-        trial.status, trial.duration_s, trial.error = event.status, event.duration_s, event.error
-        trial.score = event.score if event.score is not None and math.isfinite(event.score) else None
 
     def _is_planned(self, trial: Trial) -> bool:
         return trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 from rich.text import Text
 
 from kaggle_ray.reporters.progress import RunProgress
+from kaggle_ray.types import Trial
 from kaggle_ray.untrusted import printable
 
 
@@ -49,6 +51,17 @@ def eta_text(progress: RunProgress) -> str:
     return "" if progress.eta_s is None else f"  eta {clock_text(progress.eta_s)}"
 
 
+def time_text(seconds: float, *, now: float | None = None) -> str:
+    """Return seconds since the Unix epoch as ``23:41`` of this machine, with the date where that is not today's."""
+    moment, today = time.localtime(seconds), time.localtime(now)
+    return time.strftime("%H:%M" if moment[:3] == today[:3] else "%Y-%m-%d %H:%M", moment)
+
+
+def title_text(trial: Trial, progress: RunProgress) -> str:
+    """Return what a person calls a trial: its experiment's name, and the fold."""
+    return f"{progress.name_of(trial)} {trial.rows.replace('fold', 'fold ')}"
+
+
 def known_score(score: float | None) -> str:
     """Return a score, or ``n/a`` where there is none that is finite."""
     return "n/a" if score is None or not math.isfinite(score) else score_text(score)
@@ -66,4 +79,4 @@ def metric_text(progress: RunProgress) -> str:
 
 def slots_text(progress: RunProgress) -> str:
     """Return the launcher, and how many trials it runs at once."""
-    return f"{progress.launcher}, {counted(progress.num_slots, 'slot')}"
+    return f"{progress.launcher or 'launcher unknown'}, {counted(progress.num_slots, 'slot')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -23,16 +24,24 @@ HOLDER_FILE = "lease.json"
 LEASE_FILES = (LEASE_FILE, HOLDER_FILE)
 """Files that stay where a run is started anew."""
 
+_PATIENCE_S = 0.2
+"""Longer than one who looks for the holder keeps the lock."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Holder:
+class Holder:
     """Who holds a run, as lease.json says."""
 
     host: str
+    """Empty of one that has not written its name yet."""
     pid: int
     since: str
+    """Local time of the holder's machine."""
 
     def __str__(self) -> str:
+        """Return its name in words."""
+        if not self.host:
+            return "it has not written its name yet"
         return f"process {self.pid} on {self.host} since {self.since}"
 
 
@@ -46,6 +55,10 @@ class Lease(Protocol):
             LeaseError: another process holds it, which is named.
             StoreError: the run's place cannot be written.
         """
+        ...
+
+    def holder(self) -> Holder | None:
+        """Return whoever is at work on the run now, None where nobody is; a driver is not disturbed by the look."""
         ...
 
 
@@ -64,8 +77,8 @@ class FolderLease:
             LeaseError: another process holds it; its host, process id and start are named.
             StoreError: the folder cannot be written.
         """
-        lock = FileLock(self._folder / LEASE_FILE, timeout=0)
-        holder = _Holder(host=socket.gethostname(), pid=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"))
+        lock = FileLock(self._folder / LEASE_FILE, timeout=_PATIENCE_S)
+        holder = Holder(host=socket.gethostname(), pid=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -73,7 +86,7 @@ class FolderLease:
                 file.write(json.dumps(asdict(holder)).encode())
         except Timeout:
             raise LeaseError(
-                f"{self._folder}: another driver is at work on this run ({_holder(self._folder)}). "
+                f"{self._folder}: another driver is at work on this run ({self._named()}). "
                 f"Wait for it, stop it, or start a run of your own with another --run-id."
             ) from None
         except StoreError:
@@ -88,14 +101,24 @@ class FolderLease:
         finally:
             lock.release()
 
+    def holder(self) -> Holder | None:
+        """Return whoever is at work on the run now; one that was killed is not."""
+        try:
+            with open_regular(self._folder / LEASE_FILE) as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look are not in each other's way
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            return self._named()
+        return None
+
+    def _named(self) -> Holder:
+        path = self._folder / HOLDER_FILE
+        try:
+            text = read_regular(path, max_bytes=MAX_JSON_BYTES)
+            return from_json(Holder, parse_json(text, where=str(path)), where=str(path))
+        except (OSError, StoreError):
+            return Holder(host="", pid=0, since="")
+
 
 _: type[Lease] = FolderLease
-
-
-def _holder(folder: Path) -> str:
-    path = folder / HOLDER_FILE
-    try:
-        text = read_regular(path, max_bytes=MAX_JSON_BYTES)
-        return str(from_json(_Holder, parse_json(text, where=str(path)), where=str(path)))
-    except (OSError, StoreError):
-        return "it has not written its name yet"

@@ -202,7 +202,7 @@ def test_live_view_shows_the_trials_under_way() -> None:
         epoch(trial(VIT, 1), 2, time=9.0),
     ]
     *_, last = live(story).splitlines()
-    assert last.split() == ["vit-b", "1", "2/6", "0.2500", "0.3750", "0.50000"]
+    assert last.split() == ["vit-b", "1", "2/6", "0.2500", "0.3750", "0.50000", "0:04"]  # its last epoch took 1 s
 
 
 def test_live_view_counts_epochs_and_estimates_the_time_left_from_this_session() -> None:
@@ -338,6 +338,6 @@ def test_live_view_shows_a_trials_throughput_and_memory() -> None:
     )  # fmt: skip
     on_cpu, on_gpu = (dataclasses.replace(metrics, gpu_peak_bytes=peak) for peak in (None, 2**31))
     drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_cpu))])
-    assert drawn.splitlines()[-1].split()[-3:] == ["1,234", "1.5", "GiB"]
+    assert drawn.splitlines()[-1].split()[-4:] == ["1,234", "1.5", "GiB", "0:03"]
     drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_gpu))])
-    assert drawn.splitlines()[-1].split()[-4:] == ["1,234", "2.0", "GiB", "GPU"]
+    assert drawn.splitlines()[-1].split()[-5:] == ["1,234", "2.0", "GiB", "GPU", "0:03"]
