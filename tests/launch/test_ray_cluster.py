@@ -12,6 +12,7 @@ from kaggle_ray.cache.entries import list_entries
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.testing.ray_cluster import toy_cluster
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, TINY, TOY_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -19,8 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 NUM_TRIALS = 3 * 2
 NUM_EPOCHS = 40
 """So many that neither node has done all the work before the other's process is there."""
-NODE_MEMORY = 80 * 2**20
-"""Bytes of a node's object store."""
 
 
 @pytest.fixture
@@ -29,21 +28,14 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
     The first node has a KAGGLE_RAY_CACHE of its own, the second and the driver have the default of their users.
     """
-    from ray.cluster_utils import Cluster
-
     homes = {name: tmp_path / name for name in ("driver", "one", "two")}
     monkeypatch.delenv("KAGGLE_RAY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(homes["driver"]))
-    cluster = Cluster()
-    try:
-        cluster.add_node(num_cpus=0, include_dashboard=False, object_store_memory=NODE_MEMORY)
-        own = [{"KAGGLE_RAY_CACHE": str(homes["one"])}, {"XDG_CACHE_HOME": str(homes["two"])}]
-        for variables in own:
-            cluster.add_node(num_cpus=1, env_vars=variables, object_store_memory=NODE_MEMORY)
+    with toy_cluster(num_nodes=0) as cluster:
+        cluster.add_node({"KAGGLE_RAY_CACHE": str(homes["one"])})
+        cluster.add_node({"XDG_CACHE_HOME": str(homes["two"])})
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         yield {"driver": homes["driver"] / "kaggle_ray", "one": homes["one"], "two": homes["two"] / "kaggle_ray"}
-    finally:
-        cluster.shutdown()
 
 
 def run_on_cluster(data: str, runs: Path, run_id: str) -> RunResult:
