@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from kaggle_ray.api import run as run
     from kaggle_ray.config import Hyperparameters as Hyperparameters
     from kaggle_ray.config import SearchSpace as SearchSpace
+    from kaggle_ray.config import choice as choice
+    from kaggle_ray.config import int_uniform as int_uniform
+    from kaggle_ray.config import log_uniform as log_uniform
+    from kaggle_ray.config import uniform as uniform
     from kaggle_ray.config.settings import Settings as Settings
     from kaggle_ray.data.competition import Competition as Competition
     from kaggle_ray.data.competition import MaskSize as MaskSize
@@ -56,6 +60,10 @@ _HOME = {
     "run": "kaggle_ray.api",
     "Hyperparameters": "kaggle_ray.config",
     "SearchSpace": "kaggle_ray.config",
+    "choice": "kaggle_ray.config",
+    "int_uniform": "kaggle_ray.config",
+    "log_uniform": "kaggle_ray.config",
+    "uniform": "kaggle_ray.config",
     "Competition": "kaggle_ray.data.competition",
     "MaskSize": "kaggle_ray.data.competition",
     "ImageReading": "kaggle_ray.data.reading",

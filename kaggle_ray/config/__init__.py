@@ -1,5 +1,6 @@
 """What an experiment is: hyperparameters from plain dictionaries, and search spaces that expand to lists of them."""
 
+from kaggle_ray.config.distributions import Distribution, choice, int_uniform, log_uniform, uniform
 from kaggle_ray.config.hyperparameters import (
     HYPERPARAMETER_NAMES,
     Hyperparameters,
@@ -12,11 +13,13 @@ from kaggle_ray.config.model import ModelHyperparameters
 from kaggle_ray.config.optimizer import Optimizer, OptimizerHyperparameters
 from kaggle_ray.config.predict import PredictHyperparameters, TestTimeAugmentation
 from kaggle_ray.config.schedule import Schedule, ScheduleHyperparameters
+from kaggle_ray.config.search import Search
 from kaggle_ray.config.space import SearchSpace, with_seeds
 from kaggle_ray.config.training import TrainingHyperparameters
 
 __all__ = [
     "HYPERPARAMETER_NAMES",
+    "Distribution",
     "Hyperparameters",
     "ImageHyperparameters",
     "LossHyperparameters",
@@ -26,10 +29,15 @@ __all__ = [
     "PredictHyperparameters",
     "Schedule",
     "ScheduleHyperparameters",
+    "Search",
     "SearchSpace",
     "TestTimeAugmentation",
     "TrainingHyperparameters",
     "check_names",
+    "choice",
+    "int_uniform",
+    "log_uniform",
     "parse_hyperparameters",
+    "uniform",
     "with_seeds",
 ]

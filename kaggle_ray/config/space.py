@@ -1,4 +1,4 @@
-"""Search spaces: plain dictionaries that expand to lists of hyperparameters."""
+"""Search spaces: plain dictionaries that expand to lists of hyperparameters, and what is drawn beside them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kaggle_ray.config.distributions import Choice, Distribution, FloatRange, IntRange
 from kaggle_ray.config.hyperparameters import Hyperparameters, check_names, parse_hyperparameters
+from kaggle_ray.config.search import extremes_of
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSpace:
-    """Which experiments to run: every point of ``grid`` and every one of ``experiments``, over ``base``.
+    """Which experiments to run: every point of ``grid`` and every one of ``experiments``, over ``base``; or a search.
 
     A key that is no hyperparameter raises ConfigError at once, on import of the file that defines the space.
 
@@ -28,23 +30,41 @@ class SearchSpace:
     """Values per hyperparameter; their product is taken, the last key fastest."""
     experiments: Sequence[Mapping[str, JsonValue]] = ()
     """Further points, each a dictionary; with a grid, each is combined with every point of it."""
+    search: Mapping[str, Distribution] = field(default_factory=dict)
+    """What values are drawn from, such as ``{"lr": log_uniform(1e-4, 1e-2)}``; each draw is put into one of the points,
+    which is drawn too. Only draws are run, then: the points themselves have no value there."""
 
     def __post_init__(self) -> None:
-        """Check every point. Raises ConfigError."""
-        self.expand()
+        """Check every point, and the ends of what is searched. Raises ConfigError."""
+        check_names(self.search, where="search")
+        for name, distribution in self.search.items():
+            if not isinstance(distribution, FloatRange | IntRange | Choice):
+                raise ConfigError(
+                    f"search: {name!r}: expected uniform(...), log_uniform(...), int_uniform(...) or choice([...]), "
+                    f"got {distribution!r}."
+                )
+            for where, names in (("base", self.base), ("grid", self.grid), *_numbered(self.experiments)):
+                if name in names:
+                    raise ConfigError(f"search: {name!r}: {where} has it, too. Say it in one place.")
+        points = self.expand()
+        if self.search:
+            extremes_of([point.to_dict() for point in points], self.search)
 
     def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
         """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
+
+        What is searched has the first of its values.
 
         Raises:
             ConfigError: an unknown or misspelt hyperparameter, a bad value, or an override that the space varies.
         """
         overrides = overrides or {}
         check_names(overrides, where="--set")
-        varied = {*self.grid, *(key for hyperparameters in self.experiments for key in hyperparameters)}
+        varied = {*self.grid, *self.search, *(key for each in self.experiments for key in each)}
         if fixed := sorted(varied & set(overrides)):
             raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
-        base = {**self.base, **overrides}
+        firsts = {name: distribution.ends[0] for name, distribution in self.search.items()}
+        base = {**firsts, **self.base, **overrides}
         check_names(base, where="base")
         check_names(self.grid, where="grid")
         for name, values in self.grid.items():
@@ -87,6 +107,10 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
             lineage = _lineage_of(hyperparameters.replace(seed=hyperparameters.training.seed + number))
             seeded += [known for known in lineage if known not in seeded]
     return tuple(seeded)
+
+
+def _numbered(experiments: Sequence[Mapping[str, JsonValue]]) -> list[tuple[str, Mapping[str, JsonValue]]]:
+    return [(f"experiments[{number}]", each) for number, each in enumerate(experiments)]
 
 
 def _lineage_of(hyperparameters: Hyperparameters) -> list[Hyperparameters]:

@@ -278,6 +278,8 @@ def _hyperparameter_sets(
         space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
     else:
         space = competition.default_space(settings)
+    if space.search:
+        raise ConfigError("a space with a search: is not run by this version; leave its search out.")
     return _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
 
 
