@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.result import RunResult as RunResult
     from kaggle_ray.reporters import Reporter as Reporter
+    from kaggle_ray.schedule.source import Continue as Continue
     from kaggle_ray.schedule.source import Done as Done
     from kaggle_ray.schedule.source import ListSource as ListSource
+    from kaggle_ray.schedule.source import Stop as Stop
     from kaggle_ray.schedule.source import TrialSource as TrialSource
     from kaggle_ray.schedule.source import Wait as Wait
     from kaggle_ray.train.constraints import register_constraint as register_constraint
@@ -94,8 +96,10 @@ _HOME = {
     "RunResult": "kaggle_ray.pipeline.result",
     "Settings": "kaggle_ray.config.settings",
     "Launcher": "kaggle_ray.launch.launcher",
+    "Continue": "kaggle_ray.schedule.source",
     "Done": "kaggle_ray.schedule.source",
     "ListSource": "kaggle_ray.schedule.source",
+    "Stop": "kaggle_ray.schedule.source",
     "TrialSource": "kaggle_ray.schedule.source",
     "Wait": "kaggle_ray.schedule.source",
     "register_constraint": "kaggle_ray.train.constraints",

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from kaggle_ray.untrusted import AttemptFile, Count, FoldNumber, PathPart, Seconds
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
-TrialStatus = Literal["committed", "stopped", "failed"]
+TrialStatus = Literal["committed", "pruned", "stopped", "failed"]
+"""Committed: it predicts. Pruned: its source stopped it for good. Stopped: the clock did, for now. Failed: an error."""
 EpochRule = Literal["last", "inner", "other_folds", "scored_fold"]
 
 JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
@@ -180,7 +181,7 @@ TrialMessage = EpochMetrics | TrialWarning
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
-    """How a trial ended. Only a committed one, or a failure that would repeat itself, is written to the store."""
+    """How a trial ended. A committed or pruned one, or a failure that would repeat itself, is written to the store."""
 
     trial: Trial
     status: TrialStatus
@@ -199,6 +200,8 @@ class TrialResult:
     duration_s: Seconds = 0.0
     error: str | None = None
     """One line; set where status is failed."""
+    reason: str | None = None
+    """Why its source stopped it, in one line; set where status is pruned."""
     num_decoded: Count = 0
     """Images that the trial's own process had to decode."""
     process_id: Count = 0

@@ -6,12 +6,13 @@ from collections.abc import Generator
 from contextlib import closing
 
 from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.relay import TrialRelay
 from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
-from kaggle_ray.schedule.source import Done, TrialSource, Wait
+from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.trial import TrialRunner
-from kaggle_ray.types import Trial, TrialMessage, TrialResult
+from kaggle_ray.types import TrialMessage, TrialResult
 
 
 class LocalLauncher:
@@ -19,6 +20,7 @@ class LocalLauncher:
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """Run the source's trials one after the other in this process, where a debugger works."""
+        store = open_run(context.location)
         with closing(TrialRunner(context)) as runner:
             while True:
                 step = source.next()
@@ -26,20 +28,21 @@ class LocalLauncher:
                     return
                 if isinstance(step, Wait):
                     raise RuntimeError("the source waits for a trial to end, but none is running")
-                emit(TrialStarted(trial=step))
-                result = _relay(step, runner.run(step), emit)
-                source.record(result)
-                emit(TrialEnded.of(result))
+                _run_one(TrialRelay(step, source, store, emit), runner.run(step))
 
 
-def _relay(trial: Trial, messages: Generator[TrialMessage, None, TrialResult], emit: Emit) -> TrialResult:
+def _run_one(relay: TrialRelay, messages: Generator[TrialMessage, None, TrialResult]) -> None:
+    relay.start()
     while True:
         try:
-            message = next(messages)
-        except StopIteration as stop:
-            result: TrialResult = stop.value
-            return result
-        emit(event_of(trial, message))
+            decision = relay.tell(next(messages))
+        except StopIteration as ended:
+            relay.end(ended.value)
+            return
+        if isinstance(decision, Stop):
+            messages.close()
+            relay.prune(decision)
+            return
 
 
 _: type[Launcher] = LocalLauncher

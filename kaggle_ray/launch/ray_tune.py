@@ -15,10 +15,11 @@ from typing import Any
 from ray import tune
 
 from kaggle_ray.launch.launcher import Launcher
-from kaggle_ray.launch.ray_bridge import MESSAGE, RESULT, CallbackRelay, SourceBridge
+from kaggle_ray.launch.ray_bridge import MESSAGE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import TrialSource
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS
 from kaggle_ray.train.preemption import sigterm_raises
@@ -54,10 +55,12 @@ def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: 
         "cpu": settings.threads_per_trial * settings.world_size,
         "gpu": settings.world_size if settings.device == "cuda" else 0,
     }
-    bridge = SourceBridge(source, emit)
+    bridge = SourceBridge(source, open_run(context.location), emit)
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(FoldTrial, context=context), resources),
-        tune_config=tune.TuneConfig(search_alg=bridge, num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=bridge, scheduler=SourceScheduler(bridge), num_samples=-1, reuse_actors=True
+        ),
         run_config=tune.RunConfig(
             name="trials",
             storage_path=folder,
@@ -75,12 +78,12 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Begin the first trial."""
         self._runner = TrialRunner(context)
-        self.reset_config(config)
+        self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial in the same process."""
-        trial = Trial(experiment_id=new_config["experiment_id"], fold=new_config["fold"])
-        self._messages: Generator[TrialMessage, None, TrialResult] = self._runner.run(trial)
+        """Begin another trial in the same process; one that its source stopped is still open there."""
+        self._messages.close()
+        self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -94,6 +97,10 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         """Stop the trial where it is."""
         self._messages.close()
         self._runner.close()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        trial = Trial(experiment_id=config["experiment_id"], fold=config["fold"])
+        self._messages: Generator[TrialMessage, None, TrialResult] = self._runner.run(trial)
 
 
 _: type[Launcher] = RayTuneLauncher

@@ -125,7 +125,7 @@ def _experiment_row(
         num_folds=record.num_folds,
         epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs,
         duration_s=sum(result.duration_s for result in ended),
-        error=next((result.error for result in ended if result.error), None) or unproven,
+        error=next((why for result in ended if (why := result.error or result.reason)), None) or unproven,
     )
 
 

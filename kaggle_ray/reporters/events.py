@@ -86,6 +86,8 @@ class TrialEnded:
     """Wall time of the attempt."""
     error: str | None = None
     """One line; set where status is failed."""
+    reason: str | None = None
+    """Why its source stopped it, in one line; set where status is pruned."""
 
     @classmethod
     def of(cls, result: TrialResult) -> TrialEnded:
@@ -96,6 +98,7 @@ class TrialEnded:
             score=result.score,
             duration_s=result.duration_s,
             error=result.error,
+            reason=result.reason,
         )
 
 

@@ -93,6 +93,9 @@ def _ended_line(trial: TrialProgress, progress: RunProgress) -> Text:
     line = Text(f"{_counter(progress)} {title_text(trial.trial, progress)}  ")
     if trial.status == "failed":
         line.append("FAILED", style="bold red").append(f"  {one_line(trial.error or 'no reason given')}", style="red")
+    elif trial.status == "pruned":
+        line.append("pruned", style="yellow")
+        line.append(f"  {counted(trial.epoch, 'epoch')}  {one_line(trial.reason or 'no reason given')}")
     else:
         if trial.status == "stopped":
             line.append("stopped early  ", style="yellow")

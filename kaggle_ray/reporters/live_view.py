@@ -22,7 +22,7 @@ from kaggle_ray.reporters.texts import (
 )
 from kaggle_ray.types import EpochMetrics, TrialStatus
 
-_BAD_ENDS: dict[TrialStatus, str] = {"stopped": "yellow", "failed": "bold red"}
+_BAD_ENDS: dict[TrialStatus, str] = {"pruned": "yellow", "stopped": "yellow", "failed": "bold red"}
 """Status of a trial that was not committed -> its style."""
 
 

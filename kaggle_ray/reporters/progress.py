@@ -37,6 +37,8 @@ class TrialProgress:
     """The fold's final score; set where status is committed."""
     duration_s: float = 0.0
     error: str | None = None
+    reason: str | None = None
+    """Why its source stopped it; set where status is pruned."""
     last_event_at: float = 0.0
     """Seconds since the Unix epoch."""
 
@@ -116,7 +118,8 @@ class RunProgress:
     def settle(self, ended: TrialEnded) -> None:
         """Take in how a trial ended, whenever that was."""
         trial = self.trials.setdefault(ended.trial, TrialProgress(trial=ended.trial))
-        trial.status, trial.duration_s, trial.error = ended.status, ended.duration_s, ended.error
+        trial.status, trial.duration_s = ended.status, ended.duration_s
+        trial.error, trial.reason = ended.error, ended.reason
         trial.score = ended.score if ended.score is not None and math.isfinite(ended.score) else None
 
     def cut_short(self) -> None:
@@ -228,7 +231,7 @@ class RunProgress:
         return of_trial
 
     def _begin_again(self, trial: TrialProgress) -> None:
-        trial.status, trial.error, trial.epoch, trial.measured = "running", None, 0, None
+        trial.status, trial.error, trial.reason, trial.epoch, trial.measured = "running", None, None, 0, None
 
     def _is_planned(self, trial: Trial) -> bool:
         return trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kaggle_ray.types import FULL_DATA, Experiment, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, EpochMetrics, Experiment, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +30,29 @@ class Done:
     >>> ListSource([], 5, lambda trial: None).next()
     Done()
     """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continue:
+    """The trial goes on.
+
+    >>> from kaggle_ray import Continue
+    >>> Continue()
+    Continue()
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """The trial is stopped for good, and its result is ``pruned``.
+
+    >>> from kaggle_ray import Stop
+    >>> Stop(reason="after 2 of 10 epochs it is worse than all others were on fold 0").reason
+    'after 2 of 10 epochs it is worse than all others were on fold 0'
+    """
+
+    reason: str
+    """Why, in one line, for people."""
 
 
 class TrialSource(Protocol):
@@ -56,6 +79,14 @@ class TrialSource(Protocol):
         """
         ...
 
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue | Stop:
+        """Decide by what an epoch measured whether a running trial goes on.
+
+        A launcher asks after each epoch, and before the trial takes another step. A trial that goes on from a
+        checkpoint tells its earlier epochs once more.
+        """
+        ...
+
     def record(self, result: TrialResult) -> None:
         """Take note of how a trial ended; one that there is no time for is ``stopped`` without having been started."""
         ...
@@ -66,7 +97,7 @@ class TrialSource(Protocol):
 
 
 Ended = Callable[[Trial], TrialResult | None]
-"""Returns the result of a trial that is over, committed or failed for good; None of one that is still to be run."""
+"""Returns the result of a trial that is over: committed, pruned or failed for good; None of one still to be run."""
 
 MakeSource = Callable[[Sequence[Experiment], int, Ended], TrialSource]
 """Makes a run's source of its experiments, the number of its folds and what it has done already."""
@@ -116,6 +147,10 @@ class ListSource:
                 del self._pending[position]
                 return trial
         return Wait() if self._pending else Done()
+
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue | Stop:
+        """Let every trial train to its end."""
+        return Continue()
 
     def record(self, result: TrialResult) -> None:
         """Take note of how a trial ended: those that start or learn from it may run now."""
@@ -174,6 +209,10 @@ class DeadlineSource:
             self._dropped.setdefault(trial.experiment_id)
             self._source.record(TrialResult(trial=trial, status="stopped", attempt_id=""))
         return trial
+
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue | Stop:
+        """Return what the source decides: the clock stops a trial where it runs."""
+        return self._source.report(trial, metrics)
 
     def record(self, result: TrialResult) -> None:
         """Tell the source how a trial ended."""

@@ -1,4 +1,4 @@
-"""The contract of a launcher: call ``check_launcher`` and ``check_waiting`` in a test of each implementation."""
+"""The contract of a launcher: call the three functions ``check_*`` in a test of each implementation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialWarned
-from kaggle_ray.schedule.source import Done, ListSource, Wait
+from kaggle_ray.schedule.source import Continue, Done, ListSource, Stop, Wait
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Trial, TrialResult
 
 NUM_EPOCHS = 3
 GOOD: tuple[ExperimentLike, ...] = tuple({**TINY, "epochs": NUM_EPOCHS, "lr": lr} for lr in (1e-2, 3e-3, 1e-3))
@@ -136,6 +136,34 @@ def check_waiting(launcher: Launcher, *, data: Path, runs: Path) -> LauncherRun:
     return run
 
 
+def check_pruning(launcher: Launcher, reference: Launcher, *, data: Path, runs: Path) -> LauncherRun:
+    """Check that a launcher stops the trials that the source stops, and goes on with the others; return the run."""
+    plan = toy_plan(data=data, runs=runs / "checked", experiments=GOOD)
+    run = launch(launcher, plan, make_source=StopsSecond)
+    expected = launch(reference, toy_plan(data=data, runs=runs / "reference", experiments=GOOD))
+    stopped = plan.experiments[1].experiment_id
+    assert sorted(result.trial for result in run.results) == sorted(trials_of(plan)), "each trial is recorded once"
+    for result in run.results:
+        assert run.store.result(result.trial) == result, "what is recorded is what is committed"
+        if result.trial.experiment_id == stopped:
+            _check_pruned(run, result)
+        else:
+            _check_good(run, result)
+            assert run.predictions(result.trial) == expected.predictions(result.trial)
+    rerun = launch(launcher, plan, make_source=StopsSecond)
+    assert (rerun.results, rerun.events) == ((), ()), "a pruned trial is not repeated"
+    return run
+
+
+class StopsSecond(ListSource):
+    """Stops the trials of its second experiment after two epochs."""
+
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue | Stop:
+        """Stop a trial of the second experiment as soon as its second epoch is told."""
+        is_second = trial.experiment_id == self.admitted()[1].experiment_id
+        return Stop(reason=f"{metrics.epoch} epochs are enough") if is_second and metrics.epoch >= 2 else Continue()
+
+
 class OneAtATime(ListSource):
     """Waits for each trial to end before it hands out the next."""
 
@@ -163,6 +191,14 @@ def _check_good(run: LauncherRun, result: TrialResult) -> None:
     epochs = [EpochEnded(trial=trial, metrics=of_epoch) for of_epoch in metrics]
     without_warnings = [event for event in run.of(trial) if not isinstance(event, TrialWarned)]
     assert without_warnings == [TrialStarted(trial=trial), *epochs, TrialEnded.of(result)]
+
+
+def _check_pruned(run: LauncherRun, result: TrialResult) -> None:
+    assert (result.status, result.reason, result.score) == ("pruned", "2 epochs are enough", None)
+    assert [metrics.epoch for metrics in result.history] == [1, 2], "it took no step after it was stopped"
+    epochs = [EpochEnded(trial=result.trial, metrics=metrics) for metrics in result.history]
+    assert run.of(result.trial) == [TrialStarted(trial=result.trial), *epochs, TrialEnded.of(result)]
+    assert run.store.checkpoint(result.trial) is None, "nothing goes on from it"
 
 
 def _check_diverged(run: LauncherRun, result: TrialResult) -> None:

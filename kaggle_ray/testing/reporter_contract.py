@@ -123,6 +123,7 @@ def events_without_scores(trial: Trial) -> list[Envelope]:
         TrialEnded(trial=trial, status="committed", score=None, duration_s=1.0),
         TrialEnded(trial=trial, status="committed", score=nan, duration_s=1.0),
         TrialEnded(trial=trial, status="stopped", score=None, duration_s=1.0),
+        TrialEnded(trial=trial, status="pruned", score=None, duration_s=1.0),
         TrialEnded(trial=trial, status="failed", score=None, duration_s=1.0, error=None),
         EnsembleChosen(method="mean", weights={}, score_honest=None, score_in_sample=None),
         RefitEnded(submission=None, cross_validated_score=None, why_not="there was no time"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from kaggle_ray.schedule.source import Done, MakeSource, TrialSource, Wait
-from kaggle_ray.types import Experiment, Trial, TrialResult, TrialStatus
+from kaggle_ray.schedule.source import Continue, Done, MakeSource, Stop, TrialSource, Wait
+from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult, TrialStatus
 
 NUM_FOLDS = 3
 
@@ -42,6 +42,8 @@ def check_source(make_source: MakeSource, *, hands_out_all: bool = True) -> None
         _a_trial_waits_for_those_that_it_needs,
         _what_ended_before_is_not_repeated,
         _a_failure_is_an_end_too,
+        _a_pruned_trial_is_an_end_too,
+        _the_same_epochs_get_the_same_answers,
         _the_same_results_give_the_same_trials,
         _only_its_own_experiments_are_admitted,
         *([_every_trial_is_handed_out] if hands_out_all else []),
@@ -82,6 +84,12 @@ def result_of(trial: Trial, status: TrialStatus = "committed") -> TrialResult:
     """Return a result of a trial, with a score that depends on the trial alone."""
     score = int(trial.experiment_id[0], 16) / 16 + trial.fold / 100
     return TrialResult(trial=trial, status=status, attempt_id="x", score=score, duration_s=1.0)
+
+
+def epoch_of(trial: Trial, epoch: int) -> EpochMetrics:
+    """Return what an epoch of a trial measured, which depends on the trial and the epoch alone."""
+    score = int(trial.experiment_id[0], 16) / 16 + trial.fold / 100 + 1 / epoch
+    return EpochMetrics(epoch=epoch, train_loss=score, valid_loss=score, score=score, lr=0.1, duration_s=1.0)
 
 
 def _trials(answers: Sequence[Trial | Wait]) -> list[Trial]:
@@ -131,6 +139,19 @@ def _what_ended_before_is_not_repeated(make_source: MakeSource) -> None:
 
 def _a_failure_is_an_end_too(make_source: MakeSource) -> None:
     drain(make_source(EXPERIMENTS, NUM_FOLDS, _none), num_slots=2, status="failed")
+
+
+def _a_pruned_trial_is_an_end_too(make_source: MakeSource) -> None:
+    drain(make_source(EXPERIMENTS, NUM_FOLDS, _none), num_slots=2, status="pruned")
+
+
+def _the_same_epochs_get_the_same_answers(make_source: MakeSource) -> None:
+    source = make_source(EXPERIMENTS, NUM_FOLDS, _none)
+    trial = source.next()
+    assert isinstance(trial, Trial)
+    answers = [[source.report(trial, epoch_of(trial, epoch)) for epoch in (1, 2)] for _ in range(2)]
+    assert answers[0] == answers[1], "a trial that goes on from its checkpoint is answered otherwise than before"
+    assert all(isinstance(answer, Continue | Stop) for answer in answers[0])
 
 
 def _the_same_results_give_the_same_trials(make_source: MakeSource) -> None:

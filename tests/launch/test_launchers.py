@@ -17,6 +17,7 @@ from kaggle_ray.testing.launcher_contract import (
     GOOD,
     LauncherRun,
     check_launcher,
+    check_pruning,
     check_waiting,
     launch,
     toy_plan,
@@ -48,6 +49,10 @@ def test_the_local_launcher_keeps_the_contract(toy_data: Path, tmp_path: Path) -
     run = check_launcher(LocalLauncher(), LocalLauncher(), data=toy_data, runs=tmp_path)
     assert {result.process_id for result in run.results} == {os.getpid()}
     assert most_at_once(run) == 1
+
+
+def test_the_local_launcher_stops_what_the_source_stops(toy_data: Path, tmp_path: Path) -> None:
+    check_pruning(LocalLauncher(), LocalLauncher(), data=toy_data, runs=tmp_path)
 
 
 def test_the_local_launcher_runs_one_at_a_time(toy_data: Path, tmp_path: Path) -> None:
@@ -101,6 +106,14 @@ def test_the_ray_launcher_runs_one_at_a_time_where_the_source_waits(
     ray_launcher: Launcher, toy_data: Path, tmp_path: Path
 ) -> None:
     check_waiting(ray_launcher, data=toy_data, runs=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_ray_launcher_stops_what_the_source_stops_and_keeps_its_process(toy_data: Path, tmp_path: Path) -> None:
+    run = check_pruning(make_launcher("ray", num_slots=1), LocalLauncher(), data=toy_data, runs=tmp_path)
+    process_ids = {result.process_id for result in run.results if result.status == "committed"}
+    assert len(process_ids) == 1, "those before and after what was stopped ran in the same process"
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ import kaggle_ray
 from kaggle_ray.launch.local import LocalLauncher
 from kaggle_ray.reporters import Emit
 from kaggle_ray.reporters.events import RunInterrupted, RunStarted
-from kaggle_ray.schedule.source import Done, MakeSource, TrialSource, Wait
+from kaggle_ray.schedule.source import Continue, Done, MakeSource, TrialSource, Wait
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
 
 EXPERIMENTS: list[dict[str, Any]] = [{**TINY, "epochs": 1, "lr": lr} for lr in (1e-2, 3e-3, 1e-3)]
 
@@ -45,6 +45,9 @@ class FirstFoldFirst:
                 self._begun.add(trial)
                 return trial
         return Done() if self._begun == {result.trial for result in self._results} else Wait()
+
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue:
+        return Continue()
 
     def record(self, result: TrialResult) -> None:
         self._results.append(result)

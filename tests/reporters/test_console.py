@@ -64,8 +64,9 @@ def finished(
     score: float | None = None,
     status: TrialStatus = "committed",
     error: str | None = None,
+    reason: str | None = None,
 ) -> Envelope:
-    return at(time, TrialEnded(trial=which, status=status, score=score, duration_s=8.1, error=error))
+    return at(time, TrialEnded(trial=which, status=status, score=score, duration_s=8.1, error=error, reason=reason))
 
 
 def whole_trial(which: Trial, num_epochs: int, *, start: float, score: float) -> list[Envelope]:
@@ -234,6 +235,15 @@ def test_failed_trial_is_not_waited_for() -> None:
     assert progress.eta_s == pytest.approx(18.0)
     progress.update(finished(trial(RESNET), status="failed", error="x", time=2.0))
     assert progress.eta_s == pytest.approx(12.0)
+
+
+def test_a_pruned_trial_is_told_with_its_reason_counted_and_not_waited_for() -> None:
+    story = [started(num_folds=1), epoch(trial(RESNET), 1, time=2.0)]
+    story.append(finished(trial(RESNET), status="pruned", reason="worse than all", time=2.0))
+    assert "resnet-a fold 0  pruned  1 epoch  worse than all" in shown(story, terminal=False)
+    drawn = live(story)
+    assert "1 pruned" in drawn
+    assert "eta 0:12" in drawn
 
 
 def test_second_attempt_runs_again_and_clears_the_failure() -> None:

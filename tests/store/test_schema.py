@@ -40,13 +40,14 @@ epochs = st.builds(
 results = st.builds(
     TrialResult,
     trial=trials,
-    status=st.sampled_from(["committed", "stopped", "failed"]),
+    status=st.sampled_from(["committed", "pruned", "stopped", "failed"]),
     attempt_id=hex_ids,
     history=st.lists(epochs, max_size=4).map(tuple),
     blobs=st.dictionaries(file_names, hex_ids, max_size=3),
     score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     duration_s=st.floats(0, 1e6),
     error=st.none() | st.text(),
+    reason=st.none() | st.text(),
     num_decoded=st.integers(0, 10**9),
     process_id=st.integers(0, 2**22),
 )

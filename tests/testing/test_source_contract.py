@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from kaggle_ray.schedule.source import DeadlineSource, Done, Ended, ListSource, Wait
+from kaggle_ray.schedule.source import Continue, DeadlineSource, Done, Ended, ListSource, Stop, Wait
 from kaggle_ray.testing.source_contract import check_source
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
 
 
 def with_deadline(experiments: Sequence[Experiment], num_folds: int, ended: Ended, *, left_s: float) -> DeadlineSource:
@@ -68,6 +68,21 @@ class TriesAgain(ListSource):
         super().record(result)
 
 
+class Insists(ListSource):
+    def record(self, result: TrialResult) -> None:
+        if result.status == "pruned":
+            self._pending.append(result.trial)
+        super().record(result)
+
+
+class LosesPatience(ListSource):
+    num_told = 0
+
+    def report(self, trial: Trial, metrics: EpochMetrics) -> Continue | Stop:
+        self.num_told += 1
+        return Continue() if self.num_told < 4 else Stop(reason="enough")
+
+
 class Whimsical(ListSource):
     whims = random.Random(0)
 
@@ -94,6 +109,8 @@ class Lazy(ListSource):
         (Impatient, "a_trial_waits_for_those_that_it_needs"),
         (Forgetful, "what_ended_before_is_not_repeated"),
         (TriesAgain, "a_failure_is_an_end_too"),
+        (Insists, "a_pruned_trial_is_an_end_too"),
+        (LosesPatience, "the_same_epochs_get_the_same_answers"),
         (Whimsical, "the_same_results_give_the_same_trials"),
         (Adopts, "only_its_own_experiments_are_admitted"),
         (Lazy, "every_trial_is_handed_out"),
