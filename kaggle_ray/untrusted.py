@@ -6,6 +6,7 @@ A field says what it takes beyond its type by one of the ``Annotated`` types bel
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -131,3 +132,12 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
         if num_bytes > max_bytes:
             raise StoreError(f"{path}: expected at most {max_bytes:,} bytes, got {num_bytes:,}.")
         return file.read(num_bytes)
+
+
+def file_digest(path: Path) -> str | None:
+    """Return the sha256 of a file, which is read in chunks; None where there is none."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"decide"},
     {"metrics"},
     {"config", "cache"},
-    {"rows", "registry", "typed_json", "progress"},
+    {"rows", "registry", "typed_json", "progress", "s3"},
     {"types"},
     {"untrusted"},
     {"errors", "deprecation"},

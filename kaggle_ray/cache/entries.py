@@ -1,4 +1,4 @@
-"""The entries of the cache: sets of decoded images and copies of shared data, each with a lock that its users share.
+"""The entries of the cache: decoded images, copies of shared data and of runs, each with a lock that its users share.
 
 ::
 
@@ -27,7 +27,7 @@ from kaggle_ray.errors import StoreError
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.untrusted import MAX_JSON_BYTES, PathPart, Size, read_regular
 
-EntryKind = Literal["images", "data"]
+EntryKind = Literal["images", "data", "runs"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,17 +1,13 @@
-"""Files of an S3 bucket, as a source to stage from. The only module that knows boto3."""
+"""Files of an S3 bucket, as a source to stage from."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 from kaggle_ray.data.staging_source import RemoteFile
-from kaggle_ray.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from kaggle_ray.errors import DataError
+from kaggle_ray.s3 import refusals_as, s3_client, split_uri
 
 
 class Bucket:
@@ -21,14 +17,12 @@ class Bucket:
         """Connect with boto3's own configuration: environment, ~/.aws, or the machine's role.
 
         Raises:
-            ConfigError: boto3 is not installed.
+            ConfigError: it names no bucket, or boto3 is not installed.
         """
-        parsed = urlparse(uri)
         self._uri = uri
-        self._bucket = parsed.netloc
-        prefix = parsed.path.strip("/")
+        self._bucket, prefix = split_uri(uri)
         self._prefix = f"{prefix}/" if prefix else ""
-        self._client = _client()
+        self._client = s3_client()
 
     def list(self) -> list[RemoteFile]:
         """Return all objects under the prefix, each with its size and ETag.
@@ -36,9 +30,7 @@ class Bucket:
         Raises:
             DataError: the bucket cannot be listed.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
+        with refusals_as(DataError, f"{self._uri}: cannot be listed"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
             return [
                 RemoteFile(
@@ -50,8 +42,6 @@ class Bucket:
                 for each in page.get("Contents", [])
                 if not each["Key"].endswith("/")
             ]
-        except (BotoCoreError, ClientError) as error:
-            raise DataError(f"{self._uri}: cannot be listed: {error}. Check the name and your credentials.") from error
 
     def fetch(self, file: RemoteFile, path: Path) -> None:
         """Download an object to ``path``, and hold the content to its ETag.
@@ -61,13 +51,9 @@ class Bucket:
         Raises:
             DataError: it cannot be read, or what arrived is another content.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
+        with refusals_as(DataError, f"{self._uri}: {file.name}: cannot be read"):
             part_size = self._part_size(file)
             self._client.download_file(self._bucket, self._prefix + file.name, str(path))
-        except (BotoCoreError, ClientError) as error:
-            raise DataError(f"{self._uri}: {file.name}: cannot be read: {error}.") from error
         if (got := etag_of(path, part_size)) != file.stamp:
             raise DataError(f"{self._uri}: {file.name}: expected the checksum {file.stamp}, got {got}.")
 
@@ -87,12 +73,3 @@ def etag_of(path: Path, part_size: int | None) -> str:
             return hashlib.file_digest(file, "md5").hexdigest()
         digests = [hashlib.md5(part).digest() for part in iter(lambda: file.read(part_size), b"")]
     return f"{hashlib.md5(b''.join(digests)).hexdigest()}-{len(digests)}"
-
-
-def _client() -> S3Client:
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError as error:
-        raise ConfigError("data on S3 needs the extra: pip install 'kaggle-ray[s3]'.") from error
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32))

@@ -18,7 +18,7 @@ from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, open_regular
+from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_digest, open_regular
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -139,15 +139,6 @@ def kept_epochs(result: TrialResult) -> tuple[int, ...]:
     """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
     folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
     return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
-
-
-def file_digest(path: Path) -> str | None:
-    """Return the sha256 of a file, which is read in chunks; None where there is none."""
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

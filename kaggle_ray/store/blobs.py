@@ -44,6 +44,10 @@ class Blobs(Protocol):
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         ...
 
+    def digest(self, key: str) -> str | None:
+        """Return the sha256 of the content of ``key``, None where it is absent."""
+        ...
+
     def delete(self, prefix: str) -> None:
         """Remove every key below the folder ``prefix``; none is no error."""
         ...

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs, Content
-from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, is_file_key, read_regular
+from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, file_digest, is_file_key, read_regular
 
 _TEMPORARY = ".tmp"
 """Folder below the root: of the same file system, and easily emptied of what killed writers left."""
@@ -55,7 +55,9 @@ class LocalBlobs:
             try:
                 os.link(temporary, target)
             except FileExistsError:
-                return False
+                # On NFS a link may have been made though its answer was lost: repeated, it meets itself.
+                if not os.path.samestat(temporary.stat(), target.lstat()):
+                    return False
             _sync_folder(target.parent)
         return True
 
@@ -98,6 +100,10 @@ class LocalBlobs:
             return self.path(key).stat().st_mtime
         except FileNotFoundError:
             return None
+
+    def digest(self, key: str) -> str | None:
+        """Return the sha256 of the content of ``key``, None where it is absent."""
+        return file_digest(self.path(key))
 
     def delete(self, prefix: str) -> None:
         """Remove every key below the folder ``prefix``.

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import ConfigError, StoreError
-from kaggle_ray.store.blobs import Blobs
+from kaggle_ray.store.bucket_lease import BucketLease
 from kaggle_ray.store.lease import FolderLease
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import FAST_DEV, RUN_FILE, RunStore
+from kaggle_ray.store.s3 import S3Blobs
 
 
 def open_run(where: str | Path) -> RunStore:
     """Return the store of a run, whether it was begun or not; nothing is written.
 
     Args:
-        where: its folder.
+        where: its folder, or ``s3://bucket/prefix``.
 
     Raises:
         ConfigError: there is no such kind of place.
     """
-    return RunStore(_open_blobs(where), FolderLease(Path(where)))
+    blobs = _open_blobs(where)
+    if isinstance(blobs, LocalBlobs):
+        return RunStore(blobs, FolderLease(blobs.root))
+    return RunStore(blobs, BucketLease(blobs))
 
 
 def place_of(runs: str | Path, *names: str) -> str:
     """Return what ``open_run`` takes for a run, or a folder of runs, below ``runs``: the same from every folder."""
-    _check_scheme(runs)
+    if is_uri(runs):
+        return "/".join((_open_blobs(runs).location, *names))
     return str(Path(runs).absolute().joinpath(*names))
 
 
 def folder_of(location: str) -> Path:
     """Return the folder of a run. Raises StoreError where it has none on this machine."""
-    if "://" in location:
+    if is_uri(location):
         raise StoreError(f"{location}: is no folder. Open it by kaggle_ray.store.opening.open_run.")
     return Path(location)
 
@@ -52,11 +58,14 @@ def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:
     ]
 
 
-def _open_blobs(where: str | Path) -> Blobs:
-    _check_scheme(where)
-    return LocalBlobs(Path(where))
+def is_uri(where: str | Path) -> bool:
+    """Return whether a place is named by a URI, and so lies in no folder."""
+    return isinstance(where, str) and "://" in where
 
 
-def _check_scheme(where: str | Path) -> None:
-    if isinstance(where, str) and "://" in where:
-        raise ConfigError(f"{where}: expected a folder, got the scheme {where.partition('://')[0]!r}.")
+def _open_blobs(where: str | Path) -> LocalBlobs | S3Blobs:
+    if not is_uri(where):
+        return LocalBlobs(Path(where))
+    if not str(where).startswith("s3://"):
+        raise ConfigError(f"{where}: expected a folder or s3://bucket/prefix.")
+    return S3Blobs(str(where), default_cache_dir())

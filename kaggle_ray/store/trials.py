@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from kaggle_ray.store.attempt import (
     Attempt,
     attempt_key,
     checkpoint_folder,
-    file_digest,
     kept_epochs,
     kept_file,
     result_key,
@@ -25,7 +23,7 @@ from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, file_digest
 
 RUN_FILE = "run.json"
 
@@ -70,9 +68,9 @@ class TrialStore:
             CorruptBlobError: a file is missing, is not the one that was committed, or is another trial's.
         """
         for name in result.blobs:
-            path = self._path(result, name)
-            if path.exists() or not name.endswith(WEIGHTS_FILE):
-                self._check(result, name, file_digest(path))
+            digest = self.blobs.digest(self._key(result, name))
+            if digest is not None or not name.endswith(WEIGHTS_FILE):
+                self._check(result, name, digest)
         self._manifest(result)
 
     def remove(self, trial: Trial) -> None:
@@ -137,12 +135,11 @@ class TrialStore:
             CorruptBlobError: it is not the one that was committed.
         """
         name = kept_file(WEIGHTS_FILE, epoch)
-        path = self._path(result, name)
-        if name in result.blobs and not path.exists():
+        if name in result.blobs and self.blobs.written_at(self._key(result, name)) is None:
             raise WeightsGoneError(
-                f"{path}: the weights are gone: a run that is complete keeps those that its ensembles need. "
-                f"Remove {self._at(trial_folder(result.trial))} and run the command of {self._at(RUN_FILE)} "
-                f"again: the trial is repeated."
+                f"{self._at(self._key(result, name))}: the weights are gone: a run that is complete keeps those that "
+                f"its ensembles need. Remove {self._at(trial_folder(result.trial))} and run the command of "
+                f"{self._at(RUN_FILE)} again: the trial is repeated."
             )
         return self._verified(result, name)
 
@@ -162,7 +159,7 @@ class TrialStore:
             keep: the epochs that were kept and are wanted, None for the trial's end.
         """
         for epoch in {None, *kept_epochs(result)} - set(keep):
-            self.blobs.delete_file(attempt_key(result.trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)))
+            self.blobs.delete_file(self._key(result, kept_file(WEIGHTS_FILE, epoch)))
 
     def _at(self, key: str) -> str:
         """Return where a file of the run is, for people."""
@@ -177,13 +174,13 @@ class TrialStore:
         where = f"{result.trial}/{MANIFEST_FILE}"
         manifest = from_json(Manifest, decode(self._verified(result, MANIFEST_FILE), where=where), where=where)
         if manifest.trial not in (None, result.trial):
-            path = self._path(result, MANIFEST_FILE)
-            raise CorruptBlobError(f"{path}: expected trial {result.trial}, got {manifest.trial}. {self._way_out}")
+            file = self._at(self._key(result, MANIFEST_FILE))
+            raise CorruptBlobError(f"{file}: expected trial {result.trial}, got {manifest.trial}. {self._way_out}")
         return manifest
 
     def _verified(self, result: TrialResult, name: str) -> bytes:
         max_bytes = MAX_LIST_BYTES if name == MANIFEST_FILE else MAX_WEIGHTS_BYTES
-        data = self.blobs.get(attempt_key(result.trial, result.attempt_id, name), max_bytes=max_bytes)
+        data = self.blobs.get(self._key(result, name), max_bytes=max_bytes)
         self._check(result, name, None if data is None else hashlib.sha256(data).hexdigest())
         assert data is not None, "what is absent has no digest"
         return data
@@ -192,29 +189,29 @@ class TrialStore:
         """Raise CorruptBlobError where a file is not the one that was committed."""
         expected = result.blobs.get(name)
         if digest is None or digest != expected:
-            raise CorruptBlobError(
-                f"{self._path(result, name)}: expected sha256 {expected}, got {digest or 'no file'}. {self._way_out}"
-            )
+            file, got = self._at(self._key(result, name)), digest or "no file"
+            raise CorruptBlobError(f"{file}: expected sha256 {expected}, got {got}. {self._way_out}")
 
     @property
     def _way_out(self) -> str:
         return f"Run the command of {self._at(RUN_FILE)} again: the trial is repeated."
 
-    def _path(self, result: TrialResult, name: str) -> Path:
-        return self.blobs.path(attempt_key(result.trial, result.attempt_id, name))
+    def _key(self, result: TrialResult, name: str) -> str:
+        return attempt_key(result.trial, result.attempt_id, name)
 
     def _mapped(self, result: TrialResult, name: str, *, num_rows: int) -> StoredValues:
         if not num_rows:  # a trial of all rows has none to score, and no file of them
             return np.zeros((0, 0), dtype=np.float32)
-        path = self._path(result, name)
+        path = self.blobs.path(self._key(result, name))
         self._check(result, name, file_digest(path))
+        where = self._at(self._key(result, name))
         try:
             array: StoredValues = np.lib.format.open_memmap(path, mode="r")  # which maps no more than there is
         except (ValueError, OverflowError) as error:
-            raise CorruptBlobError(f"{path}: is not an array of numbers: {error}") from error
+            raise CorruptBlobError(f"{where}: is not an array of numbers: {error}") from error
         if array.dtype not in (np.float32, np.uint8) or array.ndim != 2 or len(array) != num_rows:
             raise CorruptBlobError(
-                f"{path}: expected ({num_rows}, C) float32 or uint8, got {array.shape} {array.dtype}."
+                f"{where}: expected ({num_rows}, C) float32 or uint8, got {array.shape} {array.dtype}."
             )
         return array
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,6 +13,8 @@ from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs
 
 _NUM_WRITERS = 8
+_CLOCKS_DIFFER_S = 600
+"""How far the clock of a store and that of this machine may lie apart."""
 
 
 def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
@@ -29,8 +33,11 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
         _chunks_are_seen_together,
         _chunks_that_end_in_an_error_change_nothing,
         _list_is_by_prefix_and_sorted,
+        _folders_are_those_directly_below,
+        _what_is_known_of_a_file,
         _delete_removes_one_folder,
         _delete_file_removes_one_file,
+        _clear_keeps_what_is_named,
         _remove_temporary_removes_nothing_that_was_put,
         _paths_hold_the_content,
         _no_key_leads_out,
@@ -147,6 +154,34 @@ def _list_is_by_prefix_and_sorted(blobs: Blobs) -> None:
     assert blobs.list("b") == ["b/1/deep/er", "b/10", "b/2", "bb"]
     assert blobs.list("b/1") == ["b/1/deep/er", "b/10"]
     assert blobs.list("c/") == []
+
+
+def _folders_are_those_directly_below(blobs: Blobs) -> None:
+    for key in ("b/x/1", "b/x/2", "b/y z/deep/er", "b/file", "a/1", "top"):
+        blobs.put(key, b"")
+    assert blobs.folders("") == ["a", "b"]
+    assert blobs.folders("b") == ["x", "y z"]
+    assert blobs.folders("b/x") == blobs.folders("absent") == []
+
+
+def _what_is_known_of_a_file(blobs: Blobs) -> None:
+    before = time.time()
+    blobs.put("a/key", b"content")
+    written_at = blobs.written_at("a/key")
+    assert written_at is not None
+    assert abs(written_at - before) < _CLOCKS_DIFFER_S
+    assert blobs.digest("a/key") == hashlib.sha256(b"content").hexdigest()
+    blobs.put("a/key", b"other")
+    assert blobs.digest("a/key") == hashlib.sha256(b"other").hexdigest()
+    assert blobs.written_at("a/absent") is None
+    assert blobs.digest("a/absent") is None
+
+
+def _clear_keeps_what_is_named(blobs: Blobs) -> None:
+    for key in ("kept", "b/x/1", "top"):
+        blobs.put(key, b"")
+    blobs.clear(keep=["kept"])
+    assert blobs.list("") == ["kept"]
 
 
 def _delete_removes_one_folder(blobs: Blobs) -> None:

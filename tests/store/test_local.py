@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import multiprocessing
 import os
@@ -41,6 +42,24 @@ def _mounted(*arguments: str) -> bool:
 def test_local_blobs_keep_the_contract(tmp_path: Path) -> None:
     numbers = itertools.count()
     check_blobs(lambda: LocalBlobs(tmp_path / str(next(numbers))))
+
+
+def test_a_link_that_was_made_though_it_is_answered_by_exists_is_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def as_on_nfs(source: Path, target: Path) -> None:
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "the answer was lost, and the client asked again")
+
+    monkeypatch.setattr(os, "link", as_on_nfs)
+    blobs = LocalBlobs(tmp_path)
+    assert blobs.put_if_absent("result.json", b"mine")
+    assert blobs.get("result.json") == b"mine"
+    assert files(tmp_path) == ["result.json"]
+    monkeypatch.setattr(os, "link", link)
+    assert not blobs.put_if_absent("result.json", b"mine"), "of another writer, though the same"
 
 
 def test_no_temporary_file_remains(tmp_path: Path) -> None:
