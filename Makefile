@@ -20,8 +20,9 @@ test: lint  ## ruff, mypy --strict, the import floors, the tests
 test-slow: setup  ## crashes, kills and Ray: minutes
 	$(PYTHON) -m pytest -q -m slow
 
-chaos: setup  ## 200 kills wherever a run is: minutes
+chaos: setup  ## 200 kills wherever a run is, 30 faults of a cluster of three nodes: minutes
 	KAGGLE_RAY_CHAOS_KILLS=200 $(PYTHON) -m pytest -q tests/test_chaos.py
+	KAGGLE_RAY_CHAOS_FAULTS=30 $(PYTHON) -m pytest -q tests/launch/test_faults.py
 
 bench-loaders: setup  ## decoders, loaders beside torchvision's and timm's, what decoding once saves: minutes
 	@test -n "$(PHOTOGRAPHS)" || { echo 'make bench-loaders PHOTOGRAPHS="FOLDER ...": folders of JPEG files'; exit 2; }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
@@ -12,18 +16,38 @@ from kaggle_ray.launch.relay import TrialRelay
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
 from kaggle_ray.store.trials import TrialStore
+from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS, NUM_RETRIES_OF_A_LOST_NODE
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
-MESSAGE, RESULT = "kaggle_ray_message", "kaggle_ray_result"
-"""Keys of what a trial's step tells Tune: a message of the trial, or at last its result."""
+MESSAGE, RESULT, NODE = "kaggle_ray_message", "kaggle_ray_result", "kaggle_ray_node"
+"""Keys of what a trial's step tells Tune: a message of the trial, or at last its result, and the id of its node."""
+
+_LOST_NODE = re.compile(r"its node has died\. Node Id: (\w+)")
+"""How Ray says that a process is gone because its node is, such as one that was not there yet to tell its node."""
+
+
+def living_nodes() -> set[str]:
+    """Return the ids of the cluster's nodes that work."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 class SourceBridge(Searcher):  # type: ignore[misc]
     """Lets Tune ask our source for the next trial, and hands back what became of it."""
 
-    def __init__(self, source: TrialSource, store: TrialStore, emit: Emit) -> None:
+    def __init__(
+        self,
+        source: TrialSource,
+        store: TrialStore,
+        emit: Emit,
+        living_nodes: Callable[[], Collection[str]] = living_nodes,
+    ) -> None:
         """Ask ``source`` in the driver's process, and emit there what the actors report."""
         super().__init__()
+        self._living_nodes = living_nodes
+        self._again: deque[Trial] = deque()
+        """Trials whose process died, which are begun again."""
+        self._deaths: defaultdict[Trial, list[str | None]] = defaultdict(list)
+        """The node of each process of a trial that died, None where that is not known."""
         self._source = source
         self._store = store
         self._emit = emit
@@ -31,8 +55,8 @@ class SourceBridge(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial's config, None where it has to wait, FINISHED at the end."""
-        step = self._source.next()
-        if isinstance(step, Wait):
+        step = self._again.popleft() if self._again else self._source.next()
+        if isinstance(step, Wait) or (isinstance(step, Done) and self._running):  # one that runs may have to run again
             return None
         if isinstance(step, Done):
             return str(Searcher.FINISHED)
@@ -44,10 +68,20 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         _, relay = self._running[trial_id]
         relay.start()
 
-    def died(self, trial_id: str, reason: str) -> None:
-        """Record that a trial's process died: it has failed for now, and the next run repeats it."""
+    def died(self, trial_id: str, reason: str, node: str | None) -> None:
+        """Let a trial begin again whose process died, or record that it has failed: the next run repeats it.
+
+        Where its node is gone, too, that says nothing of the trial.
+        """
         trial, relay = self._running.pop(trial_id)
-        relay.end(TrialResult(trial=trial, status="failed", attempt_id="", error=reason))
+        deaths = self._deaths[trial]
+        deaths.append(node)
+        living = self._living_nodes()
+        num_own = sum(node is None or node in living for node in deaths)
+        if num_own <= NUM_RETRIES_OF_A_DEAD_PROCESS and len(deaths) <= NUM_RETRIES_OF_A_LOST_NODE:
+            self._again.append(trial)
+        else:
+            relay.end(TrialResult(trial=trial, status="failed", attempt_id="", error=reason))
 
     def goes_on(self, trial_id: str, message: TrialMessage) -> bool:
         """Pass on what a trial tells; return False where that ends it, as its source decides."""
@@ -115,6 +149,8 @@ class CallbackRelay(tune.Callback):  # type: ignore[misc]
         self._bridge.started(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Relay the last line of the error."""
-        error = trial.get_error() or "its process died"
-        self._bridge.died(trial.trial_id, str(error).strip().splitlines()[-1])
+        """Relay the last line of the error, and where the process was."""
+        error = str(trial.get_error() or "its process died").strip()
+        lost = _LOST_NODE.search(error)
+        node = lost[1] if lost else trial.last_result.get(NODE)
+        self._bridge.died(trial.trial_id, error.splitlines()[-1], node)

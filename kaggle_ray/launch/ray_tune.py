@@ -12,16 +12,18 @@ import tempfile
 from collections.abc import Generator
 from typing import Any
 
+import ray
 from ray import tune
 
 from kaggle_ray.launch.launcher import Launcher
-from kaggle_ray.launch.ray_bridge import MESSAGE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
+from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_session import ray_session
+from kaggle_ray.launch.watchdog import AT_LEAST_S, COMPILING_S, Watchdog
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS
+from kaggle_ray.train.heartbeat import watched_by
 from kaggle_ray.train.preemption import sigterm_raises
 from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
@@ -66,7 +68,7 @@ def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: 
             storage_path=folder,
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=NUM_RETRIES_OF_A_DEAD_PROCESS),
+            failure_config=tune.FailureConfig(max_failures=0),  # the bridge knows which deaths count
             callbacks=[CallbackRelay(bridge)],
         ),
     )
@@ -77,6 +79,9 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Begin the first trial."""
+        # A batch of another size may have to be compiled, in the midst of others that take next to no time.
+        self._watchdog = Watchdog(at_least_s=COMPILING_S if context.settings.compile else AT_LEAST_S)
+        self._node = ray.get_runtime_context().get_node_id()
         self._runner = TrialRunner(context)
         self._begin(config)
 
@@ -89,14 +94,16 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train on to the next message; at the end return the result."""
         try:
-            return {MESSAGE: next(self._messages)}
+            with watched_by(self._watchdog):
+                return {MESSAGE: next(self._messages), NODE: self._node}
         except StopIteration as stop:
-            return {RESULT: stop.value, "done": True}
+            return {RESULT: stop.value, NODE: self._node, "done": True}
 
     def cleanup(self) -> None:
         """Stop the trial where it is."""
         self._messages.close()
         self._runner.close()
+        self._watchdog.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
         trial = Trial(experiment_id=config["experiment_id"], fold=config["fold"])

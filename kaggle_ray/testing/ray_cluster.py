@@ -22,7 +22,7 @@ _NODE_MEMORY = 80 * 2**20
 _NUM_TRIES = 4
 """A raylet gives up where its agents are not there within 15 s, which a machine busy with other tests may miss."""
 _START_S = 60
-_IDLE = "ray::IDLE"
+_NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
 class ToyCluster:
@@ -61,7 +61,7 @@ class ToyCluster:
             pid
             for node in nodes
             for pid, command in descendants(_raylet_of(node)).items()
-            if command.startswith("ray::") and not command.startswith(_IDLE)
+            if command.startswith("ray::") and not command.startswith(_NO_WORKERS)
         )
 
     def lose_node(self, number: int) -> None:

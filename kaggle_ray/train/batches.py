@@ -9,7 +9,7 @@ columns, T of the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table
+from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.process import derive_seed
@@ -158,10 +159,11 @@ def num_steps_of(data: FitData, batch_size: int) -> int:
 def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
     """Yield the pieces in their order from the piece ``first`` on; they are the same for any number of workers."""
     numbers = range(first, len(batches))
-    if not settings.loader_workers:
-        yield from (batches[number] for number in numbers)
-        return
-    yield from DataLoader(Subset(batches, numbers), batch_size=None, num_workers=settings.loader_workers, shuffle=False)
+    pieces: Iterable[Batch] = (batches[number] for number in numbers)
+    if settings.loader_workers:
+        parts = Subset(batches, numbers)
+        pieces = DataLoader(parts, batch_size=None, num_workers=settings.loader_workers, shuffle=False)
+    yield from with_heartbeats(pieces)
 
 
 class Finisher:

@@ -18,6 +18,11 @@ NUM_RETRIES_OF_A_DEAD_PROCESS = 1
 more, since what kills a process twice (the memory that it asks for, a crash in a library) kills it each time."""
 
 
+NUM_RETRIES_OF_A_LOST_NODE = 10
+"""How often a launcher begins a trial again whose processes died, be it with their machines: spot machines go for
+reasons of their own, but a trial that takes each of its machines along is not given all that there are."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailurePolicy:
     """What to do about errors of one type."""

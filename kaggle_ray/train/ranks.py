@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.train.heartbeat import with_heartbeats
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -141,7 +142,7 @@ def in_turns(ranks: Ranks, items: Sequence[Item], compute: Callable[[Item], T]) 
     Every rank computes its share, whole items at a time, so that the results are the same to the bit for any number of
     ranks. All ranks have to iterate to the end.
     """
-    for start in range(0, len(items), ranks.world_size):
+    for start in with_heartbeats(range(0, len(items), ranks.world_size)):
         own = start + ranks.rank
         value = compute(items[own]) if own < len(items) else None
         yield from ranks.gather(cast("T", value))[: len(items) - start]

@@ -1,0 +1,99 @@
+"""Kills a trial's process that hangs, from a process beside it: one that hangs, or is stopped, cannot do so itself.
+
+The trial tells of each batch; where the next one takes too long the process is killed, and its launcher begins the
+trial again, from its checkpoint, as that of any process that died.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from statistics import median
+
+AT_LEAST_S = 60.0
+"""Nothing that takes less hangs."""
+NUM_INTERVALS = 3
+"""A batch that takes more than this many times what batches took before, their median, hangs."""
+COMPILING_S = 600.0
+"""What takes the place of ``AT_LEAST_S`` where a batch of another size may have to be compiled first."""
+
+_NO_LIMIT = float("inf")
+_TELL_EVERY_S = 1.0
+_LOOK_EVERY_S = 1.0
+_MOST_INTERVALS = 101
+_MESSAGE = struct.Struct("d")
+_MAIN = "import sys; from kaggle_ray.launch.watchdog import main; main(int(sys.argv[1]), float(sys.argv[2]))"
+
+
+class Watchdog:
+    """Watches over this process: see ``kaggle_ray.train.heartbeat``, whose ``Watcher`` it is."""
+
+    def __init__(self, *, at_least_s: float = AT_LEAST_S) -> None:
+        """Start the process that watches; it ends with this one."""
+        self._at_least_s = at_least_s
+        self._intervals: deque[float] = deque(maxlen=_MOST_INTERVALS)
+        self._last_beat: float | None = None
+        self._last_told = -_NO_LIMIT
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, str(os.getpid()), str(at_least_s)],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # what is sent to the trial's group is not meant for it
+        )
+
+    def beat(self) -> None:
+        """Take note that a batch begins, and allow it as long as it may take."""
+        now = time.monotonic()
+        if self._last_beat is not None:
+            self._intervals.append(now - self._last_beat)
+        self._last_beat = now
+        if self._intervals and now - self._last_told > _TELL_EVERY_S:
+            self._allow(max(self._at_least_s, NUM_INTERVALS * median(self._intervals)))
+            self._last_told = now
+
+    def rest(self) -> None:
+        """Allow whatever comes now all the time that it takes."""
+        self._last_beat, self._last_told = None, -_NO_LIMIT
+        self._allow(_NO_LIMIT)
+
+    def close(self) -> None:
+        """End the watch."""
+        self._process.kill()
+        self._process.wait()
+
+    def _allow(self, seconds: float) -> None:
+        assert self._process.stdin is not None
+        os.write(self._process.stdin.fileno(), _MESSAGE.pack(seconds))
+
+
+def main(watched: int, at_least_s: float) -> None:
+    """Kill the process ``watched`` where it is silent for longer than it said, or is stopped; end when it has ended."""
+    allowed_s, heard, running = _NO_LIMIT, time.monotonic(), time.monotonic()
+    while True:
+        ready, _, _ = select.select([0], [], [], _LOOK_EVERY_S)
+        now = time.monotonic()
+        if ready:
+            message = os.read(0, _MESSAGE.size)
+            if len(message) < _MESSAGE.size:
+                return
+            (allowed_s,), heard = _MESSAGE.unpack(message), now
+        if not _is_stopped(watched):
+            running = now
+        if now - heard > allowed_s or now - running > at_least_s:
+            os.kill(watched, signal.SIGKILL)
+            return
+
+
+def _is_stopped(process_id: int) -> bool:
+    """Return whether a process takes no part in anything, as after SIGSTOP; on Linux, elsewhere it is not known."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False

@@ -1,0 +1,161 @@
+"""Runs on several nodes lose processes, nodes and drivers at any moment, and end with an undisturbed run's bytes.
+
+KAGGLE_RAY_CHAOS_FAULTS is how often in all: ``make chaos`` has 30.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.testing.crash import RunProcesses
+from kaggle_ray.testing.ray_cluster import ToyCluster, toy_cluster
+from kaggle_ray.testing.toy import TOY_FILE
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1800)]
+
+NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "10"))
+NUM_NODES = 3
+NUM_EXPERIMENTS, NUM_FOLDS = 6, 2
+EPOCHS = 80
+SPACE = f"""
+from kaggle_ray.config import SearchSpace
+from kaggle_ray.testing.toy import TINY
+SPACE = SearchSpace(
+    base={{**TINY, "epochs": {EPOCHS}, "augment": "heavy"}}, grid={{"lr": {[1e-3 * n for n in range(1, 7)]}}}
+)
+"""
+MOST_SECONDS_BETWEEN = 4.0
+DRAIN_SECONDS = 3
+
+
+class Disturbance:
+    """Lets one thing after another happen to a run, in a drawn order and at drawn moments."""
+
+    def __init__(self, cluster: ToyCluster, *, num_faults: int, seed: int) -> None:
+        """Draw ``num_faults`` faults, of each kind as many as of any other."""
+        kinds = [self.kill_worker, self.lose_node, self.drain_node, self.kill_driver, self.stop_worker]
+        self._cluster = cluster
+        self._random = random.Random(seed)
+        self._left: list[Callable[[subprocess.Popen[bytes]], None]] = [kinds[n % len(kinds)] for n in range(num_faults)]
+        self._random.shuffle(self._left)
+        self._due: float | None = None
+        self._size_then = 0
+        self.happened: list[str] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all faults have happened."""
+        return not self._left
+
+    def look_at(self, driver: subprocess.Popen[bytes], events: Path) -> None:
+        """Let the next fault happen where it is due: some seconds after a trial has told something since the last."""
+        size = events.stat().st_size if events.exists() else 0
+        if self._due is None and size > self._size_then:
+            self._due = time.monotonic() + self._random.uniform(0.0, MOST_SECONDS_BETWEEN)
+        elif self._left and self._due is not None and time.monotonic() > self._due and self._cluster.workers():
+            fault = self._left.pop()
+            fault(driver)
+            self.happened.append(fault.__name__)
+            self._due, self._size_then = None, size
+
+    def kill_worker(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kill a process that works at trials."""
+        with suppress(IndexError, ProcessLookupError):  # it has just ended by itself
+            os.kill(self._random.choice(self._cluster.workers()), signal.SIGKILL)
+
+    def stop_worker(self, driver: subprocess.Popen[bytes]) -> None:
+        """Stop a process that works at trials, as if it hung."""
+        with suppress(IndexError, ProcessLookupError):
+            os.kill(self._random.choice(self._cluster.workers()), signal.SIGSTOP)
+
+    def lose_node(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kill a node, but not the last one: others join it first."""
+        self._cluster.lose_node(self._drawn_node())
+
+    def drain_node(self, driver: subprocess.Popen[bytes]) -> None:
+        """Take a node away as a spot machine is taken."""
+        self._cluster.drain_node(self._drawn_node(), seconds=DRAIN_SECONDS)
+
+    def kill_driver(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kill the driver, which is started again."""
+        driver.kill()
+
+    def _drawn_node(self) -> int:
+        if self._cluster.num_nodes == 1:
+            for _ in range(NUM_NODES - 1):
+                self._cluster.add_node()
+        return self._random.randrange(self._cluster.num_nodes)
+
+
+@pytest.fixture
+def cluster() -> Iterator[ToyCluster]:
+    with toy_cluster(num_nodes=NUM_NODES) as cluster:
+        yield cluster
+
+
+def num_committed(run_dir: Path) -> int:
+    return len(list(run_dir.glob("trials/*/fold*/result.json")))
+
+
+def run_to_the_end(command: list[str], environment: dict[str, str], disturbance: Disturbance, run_dir: Path) -> None:
+    """Run the same command until it ends by itself."""
+    log = run_dir.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with log.open("ab") as file:
+            driver = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=file, stderr=file, start_new_session=True
+            )
+        try:
+            while driver.poll() is None:
+                disturbance.look_at(driver, run_dir / "events.jsonl")
+                time.sleep(0.05)
+        finally:
+            driver.kill()
+            driver.wait()
+        if driver.returncode != -signal.SIGKILL:
+            assert driver.returncode == 0, log.read_text()
+            return
+
+
+def test_runs_end_with_the_same_bytes_whatever_happens_to_their_workers_nodes_and_drivers(
+    cluster: ToyCluster, toy_data: Path, tmp_path: Path
+) -> None:
+    space = tmp_path / "space.py"
+    space.write_text(SPACE)
+    undisturbed = RunProcesses().run(
+        RunOptions(
+            competition=TOY_FILE, space=space, data=toy_data, runs=tmp_path / "local", device="cpu", threads=1,
+            dtype="float32",
+        )
+    )  # fmt: skip
+    assert undisturbed is not None
+    environment = {"RAY_ADDRESS": cluster.address, "TMPDIR": str(tmp_path)}
+    disturbance = Disturbance(cluster, num_faults=NUM_FAULTS, seed=0)
+    number = 0
+    while not disturbance.is_over:
+        command = [
+            sys.executable, "-c", "from kaggle_ray.cli import main; main()", "run", str(TOY_FILE),
+            "--space", str(space), "--data", str(toy_data), "--runs", str(tmp_path / "ray"), "--run-id", str(number),
+            "--threads", "1", "--dtype", "float32", "--device", "cpu", "--slots", str(NUM_NODES),
+            "--checkpoint-every", "0",
+        ]  # fmt: skip
+        run_dir = tmp_path / "ray/toy" / str(number)
+        run_to_the_end(command, environment, disturbance, run_dir)
+        print(number, disturbance.happened, flush=True)
+        assert num_committed(run_dir) == NUM_EXPERIMENTS * NUM_FOLDS, disturbance.happened
+        assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed.submission, disturbance.happened
+        attempts = list(run_dir.glob("trials/*/fold*/attempts/*"))
+        assert len(attempts) == NUM_EXPERIMENTS * NUM_FOLDS, "the files of attempts that came to nothing are gone"
+        number += 1

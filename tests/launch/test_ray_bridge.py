@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.search import Searcher
+
+from kaggle_ray.launch.ray_bridge import NODE, RESULT, CallbackRelay, SourceBridge
+from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted
+from kaggle_ray.schedule.source import ListSource
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.recorder import of_type
+from kaggle_ray.train.failures import NUM_RETRIES_OF_A_LOST_NODE
+from kaggle_ray.types import Experiment, Trial, TrialResult
+
+EXPERIMENT = Experiment(experiment_id="a" * 12, name="a", hyperparameters={})
+FIRST, SECOND = (Trial(experiment_id=EXPERIMENT.experiment_id, fold=fold) for fold in range(2))
+LIVING, LOST = "living", "lost"
+
+
+class Tune:
+    """Does what Tune does: asks for trials, begins them, and tells how they end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = ListSource([EXPERIMENT], 2, lambda trial: None)
+        self.events: list[Event] = []
+        self.bridge = SourceBridge(
+            self.source, open_run(folder), self.events.append, living_nodes=lambda: {LIVING, "another"}
+        )
+        self.relay = CallbackRelay(self.bridge)
+        self.num_asked = 0
+
+    def begin(self) -> str | None:
+        """Return the next trial's id, None where there is none yet."""
+        self.num_asked += 1
+        trial_id = str(self.num_asked)
+        config = self.bridge.suggest(trial_id)
+        if not isinstance(config, dict):
+            return None
+        self.relay.on_trial_start(0, [], SimpleNamespace(trial_id=trial_id))
+        return trial_id
+
+    def die(self, trial_id: str | None, *, node: str | None, error: str = "died\nits last line") -> None:
+        assert trial_id is not None
+        self.bridge.on_trial_complete(trial_id, error=True)
+        last_result = {} if node is None else {NODE: node}
+        trial = SimpleNamespace(trial_id=trial_id, get_error=lambda: error, last_result=last_result)
+        self.relay.on_trial_error(0, [], trial)
+
+    def end(self, trial_id: str | None, trial: Trial) -> None:
+        assert trial_id is not None
+        result = TrialResult(trial=trial, status="committed", attempt_id="x")
+        self.bridge.on_trial_complete(trial_id, {RESULT: result, NODE: LIVING})
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.bridge.suggest("last") == Searcher.FINISHED)
+
+    @property
+    def statuses(self) -> list[tuple[Trial, str]]:
+        return [(event.trial, event.status) for event in of_type(self.events, TrialEnded)]
+
+
+@pytest.fixture
+def tune(tmp_path: Path) -> Tune:
+    return Tune(tmp_path)
+
+
+def test_a_trial_whose_process_dies_is_begun_again_once_then_it_has_failed(tune: Tune) -> None:
+    tune.die(tune.begin(), node=LIVING)
+    assert tune.statuses == []
+    tune.die(tune.begin(), node=LIVING)
+    assert tune.statuses == [(FIRST, "failed")]
+    assert tune.source.results[0].error == "its last line"
+    assert [event.trial for event in of_type(tune.events, TrialStarted)] == [FIRST, FIRST]
+    tune.end(tune.begin(), SECOND)
+    assert tune.is_finished
+
+
+def test_a_trial_that_loses_its_nodes_is_begun_again_and_may_still_die_once_by_itself(tune: Tune) -> None:
+    for node in (LOST, LIVING, LOST, LOST):
+        tune.die(tune.begin(), node=node)
+        assert tune.statuses == []
+    tune.end(tune.begin(), FIRST)
+    assert tune.statuses == [(FIRST, "committed")]
+
+
+def test_a_process_that_had_told_nothing_yet_died_with_its_node_where_ray_says_so(tune: Tune) -> None:
+    for _ in range(3):
+        tune.die(
+            tune.begin(), node=None, error=f"The actor died because its node has died. Node Id: {LOST}\n\tpreempted"
+        )
+    assert tune.statuses == []
+    for _ in range(2):
+        tune.die(tune.begin(), node=None, error="its constructor failed")
+    assert tune.statuses == [(FIRST, "failed")]
+
+
+def test_a_trial_that_takes_all_its_nodes_along_is_given_up(tune: Tune) -> None:
+    for _ in range(NUM_RETRIES_OF_A_LOST_NODE + 1):
+        assert tune.statuses == []
+        tune.die(tune.begin(), node=LOST)
+    assert tune.statuses == [(FIRST, "failed")]
+
+
+def test_the_end_is_not_told_while_a_trial_runs_that_may_have_to_be_begun_again(tune: Tune) -> None:
+    first, second = tune.begin(), tune.begin()
+    tune.end(first, FIRST)
+    assert tune.begin() is None
+    assert not tune.is_finished
+    tune.die(second, node=LOST)
+    tune.end(tune.begin(), SECOND)
+    assert tune.is_finished
