@@ -7,6 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.schedule.policy import Policy, RunAll
+from kaggle_ray.schedule.propose import GivenExperiments
+from kaggle_ray.schedule.race import Forgiving
+from kaggle_ray.schedule.rounds import Round, RoundsSource
 from kaggle_ray.schedule.source import Continue, DeadlineSource, Done, Ended, ListSource, Stop, Wait
 from kaggle_ray.testing.source_contract import check_source
 from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
@@ -36,6 +41,26 @@ def test_another_order_keeps_the_contract() -> None:
 def test_a_source_with_a_deadline_keeps_the_contract() -> None:
     check_source(lambda *given: with_deadline(*given, left_s=1e6))
     check_source(lambda *given: with_deadline(*given, left_s=3.0), hands_out_all=False)
+
+
+def in_rounds(experiments: Sequence[Experiment], policy: Policy, num_folds: int, ended: Ended) -> RoundsSource:
+    saved: dict[int, Round] = {}
+    return RoundsSource(
+        GivenExperiments(experiments),
+        policy,
+        num_folds=num_folds,
+        greater_is_better=False,
+        ended=ended,
+        save=lambda decided: saved.setdefault(decided.number, decided),
+    )
+
+
+def test_rounds_keep_the_contract() -> None:
+    check_source(lambda these, folds, ended: in_rounds(these, RunAll(num_folds=folds), folds, ended))
+    check_source(
+        lambda these, folds, ended: in_rounds(these, Forgiving(LOG_LOSS, num_folds=folds), folds, ended),
+        hands_out_all=False,
+    )
 
 
 class Repeats(ListSource):
