@@ -18,6 +18,7 @@ from ray import tune
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_session import ray_session
+from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.watchdog import AT_LEAST_S, COMPILING_S, Watchdog
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import TrialSource
@@ -48,6 +49,7 @@ class RayTuneLauncher:
             ray_session(context.settings, num_slots=self._num_slots),
             sigterm_raises(),
         ):
+            check_reach(context.location, [node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]])
             _make_tuner(source, context, emit, folder).fit()
 
 

@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.launch.by_name import launcher_name
@@ -17,7 +16,7 @@ from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import InterruptReason, PreparationProgressed, RunInterrupted, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.store.opening import open_run
-from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.types import Location, TrialResult
 
@@ -36,7 +35,7 @@ def announcing(reporters: Sequence[Reporter]) -> Iterator[FanOut]:
 @contextmanager
 def diary_of(plan: RunPlan, fan_out: FanOut) -> Iterator[Emit]:
     """Yield what tells the reporters of a run that has its name, its events.jsonl among them."""
-    diary = JsonlReporter(Path(plan.location) / EVENTS_FILE)
+    diary = JsonlReporter(open_run(plan.location).diary)
     fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, reporter=diary)
     try:
         yield fan_out.emit

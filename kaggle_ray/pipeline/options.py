@@ -193,7 +193,7 @@ class OutputOptions(Options):
     refit: bool = option(False)
     """Train what has weight in the ensemble once more, on all rows, for a second submission: refit.csv."""
     runs: str | Path = option("runs")
-    """Folder of the run folders."""
+    """Folder of the run folders, as a file:// URI where all machines of a cluster share it, or s3://bucket/prefix."""
     run_id: str | None = option(None, unset="a digest of what it computes, so that the same command resumes")
     """Name of the run."""
     reporters: Sequence[Reporter] | None = option(None, unset="the console", python_only=True)
@@ -215,7 +215,7 @@ class PredictOptions(MachineOptions):
     """How new test data is predicted by the ensemble of a run."""
 
     run: str | Path
-    """Folder of the run."""
+    """Folder of the run, or its s3:// URI."""
     _: KW_ONLY
     data: str | Path
     """Folder of the new test files in the competition's layout, or an s3:// or file:// URI that they are copied

@@ -10,7 +10,7 @@ from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.texts import one_line, plain, score_text
 from kaggle_ray.store.opening import list_runs, open_run
-from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 
 
 def runs_table(runs: str | Path) -> Table:
@@ -47,7 +47,7 @@ def find_run(named: str | None, runs: str | Path) -> RunStore:
         names = {name for each in known for name in (each.run_id, each.competition_name)}
         what = f"there is no run {named!r}{suggest(named, names)}" if named and names else "there is no run."
         raise ConfigError(f"{runs}: {what} Name its folder, or the folder of the run folders with --runs.")
-    return max(meant, key=lambda run: run.blobs.written_at(EVENTS_FILE) or run.begun_at())
+    return max(meant, key=lambda run: run.diary.written_at() or run.begun_at())
 
 
 def _cells(store: RunStore) -> list[str]:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -22,7 +21,7 @@ from kaggle_ray.reporters.progress import RunProgress, TrialProgress
 from kaggle_ray.reporters.texts import clock_text, counted, one_line, plain, time_text, title_text
 from kaggle_ray.store.lease import Holder
 from kaggle_ray.store.record import RunRecord
-from kaggle_ray.store.run import EVENTS_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue, Trial, TrialStatus
 
 RunState = Literal["running", "complete", "stopped", "killed"]
@@ -168,7 +167,7 @@ def _progress_of(store: RunStore, record: RunRecord) -> RunProgress:
         },
         run_dir=store.location,
     )
-    for envelope in _last_session(Path(store.location) / EVENTS_FILE):
+    for envelope in _last_session(store):
         progress.update(envelope)
     for experiment_id in progress.names:
         for fold in range(progress.num_folds):
@@ -177,10 +176,8 @@ def _progress_of(store: RunStore, record: RunRecord) -> RunProgress:
     return progress
 
 
-def _last_session(diary: Path) -> list[Envelope]:
+def _last_session(store: RunStore) -> list[Envelope]:
     """Return what the last driver told; nothing where none has begun to."""
-    if not diary.exists():
-        return []
-    events = read_events(diary)
+    events = read_events(store.diary)
     starts = [number for number, envelope in enumerate(events) if isinstance(envelope.event, RunStarted)]
     return events[starts[-1] :] if starts else []

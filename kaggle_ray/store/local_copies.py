@@ -12,6 +12,9 @@ from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
 
+_LAST_FILE = "whole"
+"""A file that is there as soon as one was copied."""
+
 
 class LocalCopies:
     """Files that are copied once per machine, by one process while the others wait, and never change.
@@ -39,11 +42,12 @@ class LocalCopies:
     def _use(self) -> EntryUse:
         return EntryUse(self._cache_dir, "runs", self._folder.name)
 
-    def of(self, version: str, *, num_bytes: int, fetch: Callable[[Path], None]) -> Path:
+    def of(self, key: str, *, version: str, num_bytes: int, fetch: Callable[[Path], None]) -> Path:
         """Return the copy of one version of a file, which is made where there is none.
 
         Args:
-            version: names the file, and changes whenever its content does.
+            key: of the file, whose name the copy has.
+            version: changes whenever the content does.
             num_bytes: of the content.
             fetch: writes the content to a path.
 
@@ -52,21 +56,24 @@ class LocalCopies:
             StoreError: the cache folder cannot be written.
         """
         with written_cache(self._cache_dir):
-            copy = self._use.folder / hashlib.sha256(version.encode()).hexdigest()[:32]
+            name = f"{hashlib.sha256(f'{key} {version}'.encode()).hexdigest()[:32]}/{key.rpartition('/')[2]}"
+            copy = self._use.folder / name
             if copy.exists():
                 return copy
             with self._use.filling():
                 if not copy.exists():
-                    reserve(self._use, self._grown(copy.name, num_bytes), num_new_bytes=num_bytes)
+                    reserve(self._use, self._grown(num_bytes), num_new_bytes=num_bytes)
+                    copy.parent.mkdir(exist_ok=True)
                     partial = copy.with_name(f".{uuid.uuid4().hex}")
                     try:
                         fetch(partial)
                         partial.replace(copy)
                     finally:
                         partial.unlink(missing_ok=True)
+                    (self._use.folder / _LAST_FILE).touch()
             return copy
 
-    def _grown(self, name: str, num_bytes: int) -> Description:
+    def _grown(self, num_bytes: int) -> Description:
         """Return the description of the entry with one more file."""
         known = self._use.description()
         num_files, num_before = (0, 0) if known is None else (known.num_files, known.num_bytes)
@@ -75,5 +82,5 @@ class LocalCopies:
             content="files of a run",
             num_files=num_files + 1,
             num_bytes=num_before + num_bytes,
-            last_file=name,
+            last_file=_LAST_FILE,
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.store.bucket_lease import BucketLease
+from kaggle_ray.store.diary import BlobDiary, FileDiary
 from kaggle_ray.store.lease import FolderLease
 from kaggle_ray.store.local import LocalBlobs
-from kaggle_ray.store.run import FAST_DEV, RUN_FILE, RunStore
+from kaggle_ray.store.run import EVENTS_FILE, EVENTS_FOLDER, FAST_DEV, RUN_FILE, RunStore
 from kaggle_ray.store.s3 import S3Blobs
 
 
@@ -17,29 +19,30 @@ def open_run(where: str | Path) -> RunStore:
     """Return the store of a run, whether it was begun or not; nothing is written.
 
     Args:
-        where: its folder, or ``s3://bucket/prefix``.
+        where: its folder, as a ``file://`` URI where all machines share it, or ``s3://bucket/prefix``.
 
     Raises:
         ConfigError: there is no such kind of place.
     """
     blobs = _open_blobs(where)
     if isinstance(blobs, LocalBlobs):
-        return RunStore(blobs, FolderLease(blobs.root))
-    return RunStore(blobs, BucketLease(blobs))
+        return RunStore(blobs, FolderLease(blobs.root), FileDiary(blobs.root / EVENTS_FILE))
+    return RunStore(blobs, BucketLease(blobs), BlobDiary(blobs, EVENTS_FOLDER))
 
 
 def place_of(runs: str | Path, *names: str) -> str:
     """Return what ``open_run`` takes for a run, or a folder of runs, below ``runs``: the same from every folder."""
     if is_uri(runs):
-        return "/".join((_open_blobs(runs).location, *names))
+        return "/".join((str(runs).rstrip("/"), *names))
     return str(Path(runs).absolute().joinpath(*names))
 
 
 def folder_of(location: str) -> Path:
     """Return the folder of a run. Raises StoreError where it has none on this machine."""
-    if is_uri(location):
+    blobs = _open_blobs(location)
+    if not isinstance(blobs, LocalBlobs):
         raise StoreError(f"{location}: is no folder. Open it by kaggle_ray.store.opening.open_run.")
-    return Path(location)
+    return blobs.root
 
 
 def list_runs(runs: str | Path) -> list[RunStore]:
@@ -59,13 +62,16 @@ def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:
 
 
 def is_uri(where: str | Path) -> bool:
-    """Return whether a place is named by a URI, and so lies in no folder."""
+    """Return whether a place is named by a URI: whoever names it so says that every machine reaches it."""
     return isinstance(where, str) and "://" in where
 
 
 def _open_blobs(where: str | Path) -> LocalBlobs | S3Blobs:
     if not is_uri(where):
         return LocalBlobs(Path(where))
-    if not str(where).startswith("s3://"):
-        raise ConfigError(f"{where}: expected a folder or s3://bucket/prefix.")
-    return S3Blobs(str(where), default_cache_dir())
+    uri = urlparse(str(where))
+    if uri.scheme == "file" and not uri.netloc:
+        return LocalBlobs(Path(unquote(uri.path)))
+    if uri.scheme == "s3":
+        return S3Blobs(str(where), default_cache_dir())
+    raise ConfigError(f"{where}: expected a folder, file:///folder or s3://bucket/prefix.")

@@ -15,6 +15,7 @@ from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
+from kaggle_ray.store.diary import Diary
 from kaggle_ray.store.lease import LEASE_FILES, Lease
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
@@ -31,6 +32,8 @@ UNREADABLE_FILE = "unreadable.json"
 NEAR_DUPLICATES_FILE = "near_duplicates.json"
 READING_FILE = "reading.json"
 EVENTS_FILE = "events.jsonl"
+EVENTS_FOLDER = "events"
+"""Events of a run that lies where nothing can be appended to a file."""
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
 """How the ids begin of runs that only show whether everything works."""
@@ -49,10 +52,11 @@ class _OfFiles:
 class RunStore(TrialStore):
     """One run: what it is, its trials, and what follows from them. Open it by ``open_run``."""
 
-    def __init__(self, blobs: Blobs, lease: Lease) -> None:
+    def __init__(self, blobs: Blobs, lease: Lease, diary: Diary) -> None:
         """Use ``open_run``. Nothing is written until something is put."""
         super().__init__(blobs)
         self.lease = lease
+        self.diary = diary
 
     @property
     def competition_name(self) -> str:

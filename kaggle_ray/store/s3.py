@@ -18,7 +18,7 @@ from kaggle_ray.s3 import Refused, asking, refusals_as, s3_client, split_uri
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.local_copies import LocalCopies
 from kaggle_ray.store.s3_upload import CONFLICT, EXISTS, WRITER, Upload, upload
-from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, is_file_key
+from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, is_file_key, is_path_part
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
@@ -128,7 +128,7 @@ class S3Blobs:
         found: list[str] = []
         for page in self._pages(folder, Delimiter="/"):
             found += [each["Prefix"].removeprefix(folder).strip("/") for each in page.get("CommonPrefixes", [])]
-        return sorted(found)
+        return sorted(filter(is_path_part, found))  # others have put there what they liked
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys that begin with ``prefix``, sorted."""
@@ -192,7 +192,7 @@ class S3Blobs:
                     f"{self._at(key)}: expected sha256 {expected}, got {got}. Run the command again."
                 )
 
-        return self._copies.of(f"{key} {head['ETag']}", num_bytes=head["ContentLength"], fetch=fetch)
+        return self._copies.of(key, version=head["ETag"], num_bytes=head["ContentLength"], fetch=fetch)
 
     def holds(self, file: Path) -> bool:
         """Return False: no file of this machine lies in a bucket."""

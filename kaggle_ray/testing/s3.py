@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 from kaggle_ray.s3 import forget_client, s3_client
@@ -35,6 +37,21 @@ def s3_served(*buckets: str) -> Iterator[None]:
     finally:
         server.stop()
         forget_client()
+
+
+@contextmanager
+def requests_counted() -> Iterator[Counter[str]]:
+    """Count what is asked of S3 within the context, by operation."""
+    counted: Counter[str] = Counter()
+
+    def count(request: Any, event_name: str, **_: Any) -> None:
+        counted[event_name.rpartition(".")[2]] += 1
+
+    s3_client().meta.events.register("before-send.s3", count)
+    try:
+        yield counted
+    finally:
+        s3_client().meta.events.unregister("before-send.s3", count)
 
 
 def _empty() -> None:

@@ -25,6 +25,7 @@ from kaggle_ray.pipeline.announce import run_started
 from kaggle_ray.reporters import FanOut
 from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.store.diary import FileDiary
 
 NUM_FOLDS = 5
 
@@ -34,7 +35,7 @@ def run_alone(num_trials: int, slots: int) -> None:
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
         plan = sleeping_plan(Path(folder), experiments=num_trials // NUM_FOLDS, seconds=0.0, slots=slots)
         reporters = FanOut(
-            [ConsoleReporter(Console(file=log)), JsonlReporter(Path(folder, "events.jsonl"))],
+            [ConsoleReporter(Console(file=log)), JsonlReporter(FileDiary(Path(folder, "events.jsonl")))],
             competition=plan.competition.name,
             run_id=plan.run_id,
         )

@@ -27,6 +27,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
@@ -202,7 +203,7 @@ def inner_score(done: Fit) -> float:
 
 
 def replay(reporter: Any, result: RunResult) -> None:
-    for envelope in read_events(result.run_dir / "events.jsonl"):
+    for envelope in read_events(FileDiary(result.run_dir / "events.jsonl")):
         reporter.emit(envelope)
     reporter.close()
 

@@ -14,6 +14,7 @@ import pytest
 
 from kaggle_ray.reporters.events import RunInterrupted
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.testing.crash import heed_ctrl_c
 from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -68,7 +69,7 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, printed + errors
     assert "Traceback" not in errors, errors
-    events = [envelope.event for envelope in read_events(run_dir / "events.jsonl")]
+    events = [envelope.event for envelope in read_events(FileDiary(run_dir / "events.jsonl"))]
     (stopped,) = of_type(events, RunInterrupted)
     assert stopped.reason == "ctrl-c"
     num_safe = len(list(run_dir.glob("trials/*/fold*/result.json")))

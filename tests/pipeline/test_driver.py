@@ -28,6 +28,7 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
 )
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.check import check_submission
@@ -248,7 +249,7 @@ def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished
     path = finished.result.run_dir / "events.jsonl"
     written = [json.loads(line)["event_id"] for line in path.read_text().splitlines()]
     assert len(set(written)) == len(written)
-    replayed = read_events(path)
+    replayed = read_events(FileDiary(path))
     assert [envelope.event for envelope in replayed] == finished.recorder.events
     assert [envelope.event_id for envelope in replayed] == written
     assert len(finished.recorder.all(EpochEnded)) == 2 * (3 + 2 + 2)
@@ -295,7 +296,7 @@ def test_a_second_call_trains_nothing_decodes_nothing_and_gives_the_same_bytes(
     assert {path.name: path.read_bytes() for path in second.submission.parent.iterdir()} == before
     assert again.kinds == ["run_started", "baseline_scored", "ensemble_chosen", "run_ended"]
     assert [ended.status for ended in again.one(RunStarted).ended] == ["committed"] * 4
-    diary = read_events(second.run_dir / "events.jsonl")
+    diary = read_events(FileDiary(second.run_dir / "events.jsonl"))
     assert len({envelope.event_id for envelope in diary}) == len(diary)
     assert sum(isinstance(envelope.event, EpochEnded) for envelope in diary) == 2 * (3 + 2)
 

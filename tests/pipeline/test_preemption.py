@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import EVENTS_FILE
 from kaggle_ray.testing.crash import heed_ctrl_c
@@ -87,7 +88,7 @@ class Run:
         return path.read_text().count('"kind": "epoch_ended"') if path.exists() else 0
 
     def last_event(self) -> str:
-        return read_events(self.run_dir / EVENTS_FILE)[-1].kind
+        return read_events(FileDiary(self.run_dir / EVENTS_FILE))[-1].kind
 
     def outcome(self) -> dict[str, str]:
         """Return the sha256 of all that was trained, and the submission."""

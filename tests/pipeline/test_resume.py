@@ -11,6 +11,7 @@ import pytest
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.events import Event, RunEnded, RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import EVENTS_FILE
 from kaggle_ray.testing.crash import KillPoint, RunProcesses, Survivor
@@ -152,6 +153,6 @@ def test_runs_killed_at_twenty_random_moments_give_the_same_bytes_in_the_end(
             num_kills += survivor is None
         assert survivor.submission == undisturbed.submission
         assert layout(runs) == layout(undisturbed_runs)
-        events = [envelope.event for envelope in read_events(run_dir(runs) / EVENTS_FILE)]
+        events = [envelope.event for envelope in read_events(FileDiary(run_dir(runs) / EVENTS_FILE))]
         assert isinstance(events[-1], RunEnded)
         assert ended_trials(events) == set(run_trials(runs)), "the diary knows how each trial ended"

@@ -17,6 +17,7 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.events import EnsembleChosen, RunEnded, RunWarned, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
+from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue, Trial
@@ -65,7 +66,7 @@ def assert_no_honest_score(result: RunResult) -> None:
     submission = store.submission("submission")
     assert submission is not None
     assert submission["score_honest"] is None
-    events = [envelope.event for envelope in read_events(result.run_dir / "events.jsonl")]
+    events = [envelope.event for envelope in read_events(FileDiary(result.run_dir / "events.jsonl"))]
     assert [event.score_honest for event in events if isinstance(event, EnsembleChosen)] == [None]
     (ended,) = [event for event in events if isinstance(event, RunEnded)]
     assert all(row.score is row.in_sample is row.score_std is None for row in ended.board if row.kind != "baseline")
@@ -133,7 +134,7 @@ def test_beside_others_what_starts_from_a_file_is_left_out_and_says_why(
     rows = {row.name: row for row in result.board.rows}
     assert rows[unproven.name].score is rows[unproven.name].score_std is None
     assert "trust_weights=true declares" in (rows[unproven.name].error or "")
-    events = [envelope.event for envelope in read_events(result.run_dir / "events.jsonl")]
+    events = [envelope.event for envelope in read_events(FileDiary(result.run_dir / "events.jsonl"))]
     assert [event.topic for event in events if isinstance(event, RunWarned)] == ["unproven"]
     scores = {event.trial: event.score for event in events if isinstance(event, TrialEnded)}
     for fold in range(2):
@@ -232,6 +233,6 @@ def test_a_holdouts_score_is_that_of_what_is_submitted(tmp_path: Path, toy_data:
 
 def test_that_near_duplicates_were_not_looked_for_is_told(tmp_path: Path, toy_data: Path) -> None:
     result = run(tmp_path, toy_data, SHORT, ignore_near_duplicates=True)
-    events = [envelope.event for envelope in read_events(result.run_dir / "events.jsonl")]
+    events = [envelope.event for envelope in read_events(FileDiary(result.run_dir / "events.jsonl"))]
     (warning,) = (event for event in events if isinstance(event, RunWarned))
     assert "were not looked for" in warning.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from kaggle_ray.store import s3_upload
 from kaggle_ray.store.opening import list_runs, open_run
 from kaggle_ray.store.s3 import S3Blobs
 from kaggle_ray.testing.blobs_contract import check_blobs
-from kaggle_ray.testing.s3 import s3_served
+from kaggle_ray.testing.s3 import requests_counted, s3_served
 
 pytestmark = pytest.mark.service
 
@@ -78,21 +77,6 @@ def refusal(status: int, code: str, headers: Mapping[str, str] | None = None) ->
 
 def always(answer: AWSResponse) -> Callable[[Any], AWSResponse]:
     return lambda request: answer
-
-
-@contextmanager
-def requests_counted() -> Iterator[Counter[str]]:
-    """Count what is asked of S3 within the context, by operation."""
-    counted: Counter[str] = Counter()
-
-    def count(request: Any, event_name: str, **_: Any) -> None:
-        counted[event_name.rpartition(".")[2]] += 1
-
-    s3_client().meta.events.register("before-send.s3", count)
-    try:
-        yield counted
-    finally:
-        s3_client().meta.events.unregister("before-send.s3", count)
 
 
 @pytest.fixture
@@ -160,7 +144,7 @@ def test_a_missing_bucket_no_bucket_and_no_credentials_are_named(
         open_run("s3://nowhere/x").record()
     with pytest.raises(ConfigError, match=r"s3:///x: expected s3://bucket/prefix"):
         open_run("s3:///x")
-    with pytest.raises(ConfigError, match=r"ftp://x: expected a folder or s3://"):
+    with pytest.raises(ConfigError, match=r"ftp://x: expected a folder, file:///folder or s3://"):
         open_run("ftp://x")
     from kaggle_ray.s3 import forget_client
 
