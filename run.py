@@ -1,8 +1,27 @@
-"""The same as ``kaggle-ray run``, as one file: what ``ray submit CLUSTER.yaml run.py`` sends."""
+"""The same as ``kaggle-ray run``, as one file: what ``ray submit CLUSTER.yaml run.py`` or a Ray job runs on a cluster.
 
+Without arguments it runs the embedded competition, as a smoke test of the machine or the cluster.
+"""
+
+import os
 import sys
+from pathlib import Path
 
-from kaggle_ray.cli import main
+SMOKE_TEST = ["digits", "--set", "epochs=2"]
+NEXT_STEP = """
+That was the smoke test: no competition was named. Your own:
+    python run.py COMPETITION --data FOLDER                                     on this machine
+    ray submit CLUSTER.yaml run.py -- COMPETITION --data s3://BUCKET/PREFIX     on a cluster: docs/cluster.md"""
 
 if __name__ == "__main__":
-    main(["run", *sys.argv[1:]])
+    if not (Path(__file__).resolve().parent / "kaggle_ray").is_dir():
+        # `ray submit` copies this file alone to the head of a cluster. There a run joins the cluster or says why not;
+        # it never starts a Ray of its own.
+        os.environ.setdefault("RAY_ADDRESS", "auto")
+
+    from kaggle_ray.cli import main
+
+    arguments = sys.argv[1:]
+    main(["run", *(arguments or SMOKE_TEST)])
+    if not arguments:
+        print(NEXT_STEP)

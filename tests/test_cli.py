@@ -151,6 +151,16 @@ def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
 # run ----------------------------------------------------------------------------------------------------------------
 
 
+def test_without_runs_the_command_line_takes_the_place_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = next(each for each in commands.commands["run"].params if each.name == "runs")
+    context = click.Context(commands.commands["run"])
+    monkeypatch.setenv("KAGGLE_RAY_RUNS", "s3://bucket/runs")
+    assert runs.consume_value(context, {})[0] == "s3://bucket/runs"
+    assert "KAGGLE_RAY_RUNS" in (runs.help or "")
+
+
 def test_json_is_one_line_with_exactly_the_contracts_keys_and_all_that_stdout_has(
     finished: subprocess.CompletedProcess[str], folder: Path
 ) -> None:

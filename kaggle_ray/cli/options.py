@@ -55,6 +55,7 @@ def _option(declared: Option) -> Callable[[Command], Command]:
         default=None if is_required else declared.default,
         required=is_required,
         multiple=declared.repeated,
+        envvar=declared.environment,
         metavar=declared.metavar,
         help=declared.description,
         **_kind_of(declared),

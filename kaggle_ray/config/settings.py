@@ -55,6 +55,8 @@ class Machine:
     num_gpus: int
     cpu_has_bfloat16: bool = False
     """Whether the processor multiplies bfloat16 natively; a small network then trains about twice as fast."""
+    joins_cluster: bool = False
+    """Whether trials run on other machines, too, which may have GPUs where this one has none."""
 
     @staticmethod
     def here() -> Machine:
@@ -72,13 +74,17 @@ class Machine:
         thread do more work than one trial of two.
         """
         chosen = device or ("cuda" if self.num_gpus else "cpu")
-        if chosen == "cuda" and not self.num_gpus:
-            raise ConfigError("device cuda: no GPU is visible here. Leave --device out, or use --device cpu.")
+        self.check_device(chosen)
         if chosen == "cuda":
-            share = max(1, self.num_cpus // self.num_gpus)
+            share = max(1, self.num_cpus // max(1, self.num_gpus))
             return Settings(device="cuda", threads_per_trial=threads or share, dtype=dtype or "bfloat16")
         default: Dtype = "bfloat16" if self.cpu_has_bfloat16 else "float32"
         return Settings(device="cpu", threads_per_trial=threads or 1, dtype=dtype or default)
+
+    def check_device(self, device: Device) -> None:
+        """Raise ConfigError for a GPU where there is none; what a cluster has is looked at once it is joined."""
+        if device == "cuda" and not self.num_gpus and not self.joins_cluster:
+            raise ConfigError("device cuda: no GPU is visible here. Leave --device out, or use --device cpu.")
 
     def num_slots(self, settings: Settings) -> int:
         """Return how many trials run at once under ``settings``; at least 1."""

@@ -4,15 +4,69 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
+import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_ray.errors import ConfigError
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _PYTHON = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBundle:
+    """A user's file and the modules of theirs that it imports, as they travel to machines that lack them."""
+
+    file: Path
+    """Where it is on the machine that it comes from."""
+    contents: Mapping[str, bytes]
+    """Names as of ``source_files``, that of the file first -> what they hold."""
+
+    @staticmethod
+    def of(file: Path) -> SourceBundle:
+        """Read the ``source_files`` of ``file``."""
+        return SourceBundle(file=file, contents=_contents_of(file))
+
+    def here(self, folder: Path) -> Path:
+        """Return where the file is on this machine: at its own path if it is the same there, else below ``folder``.
+
+        There it is unpacked once, under the digest of the contents, and what it imports is found after all else.
+        """
+        if self.file.is_file() and _contents_of(self.file) == dict(self.contents):
+            return self.file
+        digest = hashlib.sha256()
+        for name, content in self.contents.items():
+            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        unpacked = folder / digest.hexdigest()[:16]
+        if not unpacked.is_dir():
+            self._unpack(unpacked)
+        if str(unpacked) not in sys.path:
+            sys.path.append(str(unpacked))
+        return unpacked / next(iter(self.contents))
+
+    def _unpack(self, unpacked: Path) -> None:
+        """Write the files to a temporary folder and rename it: another process may do the same at this moment."""
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".", dir=unpacked.parent))
+        for name, content in self.contents.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_bytes(content)
+        try:
+            os.rename(partial, unpacked)
+        except OSError:
+            shutil.rmtree(partial)
+            if not unpacked.is_dir():
+                raise
+
+
+def _contents_of(file: Path) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in source_files(file).items()}
 
 
 def source_digests(file: Path, *, num_hex: int = 16) -> dict[str, str]:

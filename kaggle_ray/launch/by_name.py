@@ -9,10 +9,13 @@ from kaggle_ray.launch.launcher import Launcher
 LauncherName = Literal["local", "ray"]
 
 
-def make_launcher(chosen: LauncherName | Launcher, *, num_slots: int) -> Launcher:
+def make_launcher(
+    chosen: LauncherName | Launcher, *, num_slots: int, most_at_once: int | None = None, address: str | None = None
+) -> Launcher:
     """Return a launcher, one of the user's own as it is.
 
-    Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once.
+    Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once on this machine; on the cluster of
+    ``address`` or RAY_ADDRESS as many as there is room for, up to ``most_at_once`` where it is given.
     """
     if not isinstance(chosen, str):
         return chosen
@@ -22,7 +25,7 @@ def make_launcher(chosen: LauncherName | Launcher, *, num_slots: int) -> Launche
         return LocalLauncher()
     from kaggle_ray.launch.ray_tune import RayTuneLauncher
 
-    return RayTuneLauncher(num_slots=num_slots)
+    return RayTuneLauncher(num_slots=num_slots, most_at_once=most_at_once, address=address)
 
 
 def launcher_name(chosen: LauncherName | Launcher) -> str:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
+from ray._private import ray_constants
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.launch.ray_address import cluster_address
+from kaggle_ray.launch.ray_nodes import check_nodes
+from kaggle_ray.launch.ray_resources import check_fits, nodes_of_cluster, num_fitting, process_resources
 from kaggle_ray.train.preemption import sigterm_kept
 
 _OBJECT_STORE_BYTES = 200 * 2**20
@@ -32,33 +42,114 @@ _ENVIRONMENT = {
 }
 """Variables of Ray and Tune that are set before either starts."""
 
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+
+_MOST_SOCKET_BYTES = 107
+"""Bytes of a socket's path on Linux, of which Ray appends to its folder what ``_SOCKET`` is as long as."""
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RaySession:
+    """A Ray that this process is connected to."""
+
+    num_slots: int
+    """Trials that run at once, at least 1; on a cluster as many as fit, on nodes that may be launched, too."""
+    is_cluster: bool
+    """Whether it was there before, and may have room for other trials than these."""
+
 
 @contextmanager
-def ray_session(settings: Settings, *, num_slots: int) -> Iterator[None]:
+def ray_session(settings: Settings, *, num_slots: int, address: str | None = None) -> Iterator[RaySession]:
     """Be connected to Ray within the context.
 
-    A cluster is joined where RAY_ADDRESS names one; otherwise one is started on this machine, and ended afterwards.
+    A session that this process has begun itself is joined, and left as it is; so is a cluster that ``address`` or else
+    RAY_ADDRESS names (see ``cluster_address``). Otherwise one of ``num_slots`` slots is started on this machine, where
+    nobody else reaches it, and ended afterwards.
+
+    Raises:
+        ConfigError: no such cluster answers, it differs in its versions, or no node has room for a trial.
     """
     os.environ.update(_ENVIRONMENT)
-    with sigterm_kept():  # Ray's own would end this process without a word
-        _start_ray(settings, num_slots)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _start_ray(settings: Settings, num_slots: int) -> None:
-    address = os.environ.get("RAY_ADDRESS", "local")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address != "local":
-        ray.init(address=address, **quiet)
+    if ray.is_initialized():
+        yield _joined(settings, where="this process's Ray")
         return
+    with sigterm_kept():  # Ray's own would end this process without a word
+        cluster = cluster_address(address)
+        if cluster is not None:
+            ray.init(address=cluster, **_QUIET)
+    if cluster is not None:
+        try:
+            session = _joined(settings, where=f"the cluster at {cluster}")
+            check_nodes()
+            yield session
+        finally:
+            ray.shutdown()
+        return
+    with _on_loopback(), _short_folder() as folder:
+        try:
+            with sigterm_kept():
+                _start(settings, num_slots, folder)
+            yield RaySession(num_slots=num_slots, is_cluster=False)
+        finally:
+            ray.shutdown()
+
+
+def _joined(settings: Settings, *, where: str) -> RaySession:
+    kinds = nodes_of_cluster()
+    check_fits(settings, kinds, where=where)
+    num_slots = num_fitting(process_resources(settings), kinds) // settings.world_size
+    return RaySession(num_slots=max(1, num_slots), is_cluster=True)
+
+
+def _start(settings: Settings, num_slots: int, folder: str | None) -> None:
     ray.init(
         address="local",
         num_cpus=num_slots * settings.threads_per_trial * settings.world_size,
         num_gpus=num_slots * settings.world_size if settings.device == "cuda" else 0,
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        **quiet,
+        _temp_dir=folder,
+        **_QUIET,
     )
+    _protect_token()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let all that Ray starts within the context listen on 127.0.0.1 alone.
+
+    Ray listens on every interface, and replaces a loopback address that it is given by one that others reach. What it
+    has against this is meant for Windows and macOS, whose firewalls ask: it is one machine, for which no other is to
+    be a node. Its processes read the variable, and this one has read it already.
+    """
+    name, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    variable = os.environ.get(name)
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        os.environ.pop(name)
+        if variable is not None:
+            os.environ[name] = variable
+
+
+@contextmanager
+def _short_folder() -> Iterator[str | None]:
+    """Yield a folder for Ray's sockets where the path of its own would be too long for one; else None."""
+    if len(os.fsencode(get_default_ray_temp_dir() + _SOCKET)) <= _MOST_SOCKET_BYTES:
+        yield None
+        return
+    folder = tempfile.mkdtemp(prefix="ray_", dir="/tmp")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # its processes may be at their last words
+
+
+def _protect_token() -> None:
+    """Let nobody else read the token by which this user's Ray is told what to do: Ray writes it as any file."""
+    token = Path.home() / ".ray" / "auth_token"
+    if token.is_file() and stat.S_IMODE(token.stat().st_mode) & 0o077:
+        token.chmod(0o600)

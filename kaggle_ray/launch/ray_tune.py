@@ -21,6 +21,7 @@ from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.watchdog import AT_LEAST_S, COMPILING_S, Watchdog
 from kaggle_ray.reporters import Emit
+from kaggle_ray.schedule.bounded import BoundedSource
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
@@ -33,23 +34,28 @@ from kaggle_ray.types import Trial, TrialMessage, TrialResult
 class RayTuneLauncher:
     """Several slots, each an actor with the cores, or the GPU, of one trial."""
 
-    def __init__(self, *, num_slots: int) -> None:
-        """Keep twice ``num_slots`` trials queued, so that an actor that ends one finds the next waiting."""
+    def __init__(self, *, num_slots: int, most_at_once: int | None = None, address: str | None = None) -> None:
+        """Start ``num_slots`` slots on this machine, or join a cluster; see ``ray_session`` for the address.
+
+        On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given.
+        """
         self._num_slots = num_slots
+        self._most_at_once = most_at_once
+        self._address = address
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
-        """Run the source's trials on Ray, several at once.
-
-        A cluster is joined where RAY_ADDRESS names one; otherwise one is started on this machine.
-        """
-        # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the next.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * self._num_slots)
+        """Run the source's trials on Ray, several at once."""
         with (
             tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder,
-            ray_session(context.settings, num_slots=self._num_slots),
+            ray_session(context.settings, num_slots=self._num_slots, address=self._address) as session,
             sigterm_raises(),
         ):
             check_reach(context.location, [node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]])
+            # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the
+            # next. What is queued beyond the slots is also what makes an autoscaler launch nodes.
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * session.num_slots)
+            if session.is_cluster and self._most_at_once is not None:
+                source = BoundedSource(source, num_slots=self._most_at_once)
             _make_tuner(source, context, emit, folder).fit()
 
 

@@ -37,6 +37,7 @@ def option(
     *,
     unset: str = "",
     flag: str | None = None,
+    environment: str | None = None,
     python_only: bool = False,
     metavar: str | None = None,
     repeated: bool = False,
@@ -51,6 +52,7 @@ def option(
         default: the value where none is given.
         unset: what a default of None stands for, in words.
         flag: its name on the command line, where that is not the field's with dashes.
+        environment: the variable that the command line reads where its flag is not given.
         python_only: whether it is kept off the command line.
         metavar: what the command line's help writes for its value.
         repeated: whether the command line takes it several times.
@@ -91,6 +93,7 @@ class Option:
     is_positional: bool
     """Whether it comes first and without its name."""
     unset: str = ""
+    environment: str | None = None
     python_only: bool = False
     metavar: str | None = None
     repeated: bool = False
@@ -104,7 +107,9 @@ class Option:
         """The help, and the default of all that has one but plain switches."""
         if self.default is MISSING or self.default is False:
             return self.help
-        return f"{self.help} Default: {self.unset if self.default is None else self.default}."
+        default = self.unset if self.default is None else self.default
+        or_named = f", or on the command line what {self.environment} says" if self.environment else ""
+        return f"{self.help} Default: {default}{or_named}."
 
     def checked(self, value: Any) -> Any:
         """Return ``value``, parsed. Raise ConfigError where it is not one that this option takes."""

@@ -156,7 +156,12 @@ def _train(
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(plan.options.launcher, num_slots=plan.num_slots).run(source, context, emit)
+    make_launcher(
+        plan.options.launcher,
+        num_slots=plan.num_slots,
+        most_at_once=plan.options.num_slots,
+        address=plan.options.address,
+    ).run(source, context, emit)
     return sum(images.num_decoded for images in opened)
 
 

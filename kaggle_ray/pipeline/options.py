@@ -145,7 +145,12 @@ class ExecutionOptions(MachineOptions):
     launcher: LauncherName | Launcher = option("ray", choices=("ray", "local"))
     """Where trials run: ray runs several at once, on this machine or on a cluster; local runs one after the other in
     this process, where breakpoints work. The predictions are the same. In Python it may be a Launcher, too."""
-    num_slots: int | None = option(None, unset="one per core, or per GPU", flag="--slots", at_least=1)
+    address: str | None = option(None, unset="RAY_ADDRESS where it is set, as Ray sets it for its jobs, or else local")
+    """Cluster that Ray runs the trials on: local starts one of this machine alone, which no other machine reaches; auto
+    joins the one that was started on this machine; HOST:PORT joins another. One that does not answer is an error."""
+    num_slots: int | None = option(
+        None, unset="one per core, or per GPU; on a cluster as many as there is room for", flag="--slots", at_least=1
+    )
     """Number of trials that run at once."""
     processes: int | None = option(None, unset="the run's own, or 1", at_least=1)
     """Number of processes that train one trial (DDP), each with its own cores or GPU."""
@@ -192,7 +197,7 @@ class OutputOptions(Options):
     weights that are not declared trusted; the ensemble then has no honest score."""
     refit: bool = option(False)
     """Train what has weight in the ensemble once more, on all rows, for a second submission: refit.csv."""
-    runs: str | Path = option("runs")
+    runs: str | Path = option("runs", environment="KAGGLE_RAY_RUNS")
     """Folder of the run folders, as a file:// URI where all machines of a cluster share it, or s3://bucket/prefix."""
     run_id: str | None = option(None, unset="a digest of what it computes, so that the same command resumes")
     """Name of the run."""

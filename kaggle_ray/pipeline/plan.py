@@ -14,6 +14,7 @@ from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters, SearchSpace, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Machine, Settings
+from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
@@ -24,6 +25,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
+from kaggle_ray.launch.address import LOCAL, named_address
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
@@ -92,7 +94,7 @@ class RunPlan:
     def trial_context(self) -> TrialContext:
         """Return what a trial's process needs to know of the run."""
         return TrialContext(
-            competition_file=self.competition_file,
+            sources=SourceBundle.of(self.competition_file),
             data=self.data,
             location=self.location,
             settings=self.settings,
@@ -146,7 +148,8 @@ def make_plan(options: RunOptions) -> RunPlan:
     data_dir = staged.folder
     competition, samples = open_competition(declared, data_dir)
     options = _in_this_process(options) if options.fast_dev else options
-    machine = Machine.here()
+    joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
+    machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)
     started = None
     if options.run_id is not None:
         started = open_run(place_of(options.runs, competition.name, _checked_run_id(options.run_id)))
@@ -253,7 +256,7 @@ def _settings(options: RunOptions, machine: Machine, record: RunRecord | None) -
         return dataclasses.replace(settings, **{name: value for name, value in named.items() if value is not None})
     named |= {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
     settings = dataclasses.replace(record.settings, **{name: of for name, of in named.items() if of is not None})
-    if settings.device == "cuda" and not machine.num_gpus:
+    if settings.device == "cuda" and not machine.num_gpus and not machine.joins_cluster:
         raise ConfigError(
             f"run {options.run_id}: was started on a GPU, and none is visible here. Resume it on such a machine, "
             f"or start a new run with another --run-id."

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.config.sources import SourceBundle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialContext:
     """What a trial's process has to know of the run; small, so that it travels to every actor."""
 
-    competition_file: Path
+    sources: SourceBundle
+    """The competition's file and what it imports, for machines that do not have them."""
     data: str
     """The folder of the competition's files, or the URI that each machine stages them from."""
     location: str

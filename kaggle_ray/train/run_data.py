@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -182,8 +183,12 @@ class RunData:
         return stage_data(self._context.data, cache_dir=self._cache_dir)
 
     @cached_property
+    def _competition_file(self) -> Path:
+        return self._context.sources.here(self._cache_dir / "sources")
+
+    @cached_property
     def _competition_and_samples(self) -> tuple[Competition, Samples]:
-        declared, _ = load_competition(self._context.competition_file)
+        declared, _ = load_competition(self._competition_file)
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
         if self._context.only_ids is not None:
@@ -273,7 +278,7 @@ class RunData:
             experiments = self._store.experiments()
             self._content = content_of(
                 self.competition,
-                self._context.competition_file,
+                self._competition_file,
                 self.samples,
                 self.folds,
                 self._near_duplicates,

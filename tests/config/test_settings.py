@@ -106,3 +106,9 @@ def test_settings_out_of_range_are_errors() -> None:
         Settings(device="cpu", threads_per_trial=0, dtype="float32")
     with pytest.raises(ConfigError, match="dtype float16 needs a GPU"):
         Settings(device="cpu", threads_per_trial=1, dtype="float16")
+
+
+def test_a_gpu_that_only_the_nodes_of_a_cluster_have_may_be_asked_for() -> None:
+    head = Machine(num_cpus=4, num_gpus=0, joins_cluster=True)
+    assert head.settings().device == "cpu"
+    assert head.settings(device="cuda", threads=8).threads_per_trial == 8

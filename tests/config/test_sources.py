@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from kaggle_ray.config.sources import source_files
+from kaggle_ray.config.sources import SourceBundle, source_files
 from kaggle_ray.errors import ConfigError
 
 
@@ -82,3 +84,35 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, pets="import broken\n", broken="def :\n")
     with pytest.raises(ConfigError, match=r"broken\.py: is no Python file"):
         source_files(file)
+
+
+def test_a_machine_that_has_the_file_unchanged_takes_its_own(tmp_path: Path) -> None:
+    file = written(tmp_path / "mine", pets="import common\n", common="x = 1\n")
+    assert SourceBundle.of(file).here(tmp_path / "cache") == file
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_machine_that_lacks_the_file_gets_it_with_what_it_imports_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "mine", pets="import nets_of_pets.small\n", nets_of_pets__small="SIZE = 3\n")
+    written(tmp_path / "mine", nets_of_pets____init__="")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    bundle = SourceBundle.of(file)
+    shutil.rmtree(tmp_path / "mine")
+    here = bundle.here(tmp_path / "cache")
+    assert here.read_text() == "import nets_of_pets.small\n"
+    assert list(source_files(here)) == list(bundle.contents), "its digests are those of the run"
+    assert importlib.import_module("nets_of_pets.small").SIZE == 3
+    before = here.stat().st_mtime_ns
+    assert bundle.here(tmp_path / "cache") == here
+    assert here.stat().st_mtime_ns == before
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [here.parent.name], "nothing half done is left"
+
+
+def test_a_machine_whose_file_differs_gets_that_of_the_run(tmp_path: Path) -> None:
+    file = written(tmp_path / "mine", pets="x = 1\n")
+    bundle = SourceBundle.of(file)
+    file.write_text("x = 2\n")
+    assert bundle.here(tmp_path / "cache").read_text() == "x = 1\n"
+    assert bundle.here(tmp_path / "cache") != file

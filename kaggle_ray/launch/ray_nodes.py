@@ -1,0 +1,96 @@
+"""Asks each node of a cluster which packages it has: what is missing or differs is named before a trial meets it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from kaggle_ray.errors import ConfigError
+
+Packages = Mapping[str, str]
+"""Name -> version; the code of kaggle_ray itself as a digest."""
+
+_SAME_EVERYWHERE = ("torch", "kaggle_ray")
+"""What the bits of a prediction depend on. That Ray and Python are the same, Ray sees to when a node joins."""
+_SECONDS = 120.0
+"""How long the nodes may take to answer: each has a process to start."""
+
+
+def check_nodes() -> None:
+    """Raise ConfigError where a node lacks a package that this process has, or has another torch or kaggle_ray."""
+    here = probe()(required_packages())
+    differences = [
+        f"{address}: {difference}" for address, there in _asked().items() for difference in _differences(here, there)
+    ]
+    if differences:
+        raise ConfigError(
+            f"the cluster's nodes differ from this process's environment: {'; '.join(differences)}. Install on all of "
+            f"them what uv.lock names (uv sync --frozen), with the same kaggle_ray."
+        )
+
+
+def required_packages() -> list[str]:
+    """Return the names of the packages that kaggle_ray asks for, without those of its extras."""
+    wanted = [text for text in metadata.requires("kaggle-ray") or () if "extra ==" not in text]
+    return [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in wanted]
+
+
+def probe() -> Callable[[list[str]], Packages]:
+    """Return a function that tells what of the named packages its process has.
+
+    It is a closure, which Ray sends as it is: a node without kaggle_ray could not import it by name.
+    """
+
+    def packages(names: list[str]) -> Packages:
+        import hashlib
+        from importlib import metadata, util
+        from pathlib import Path
+
+        found = {}
+        for name in names:
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+        spec = util.find_spec("kaggle_ray")
+        if spec is not None and spec.origin is not None:
+            digest = hashlib.sha256()
+            for file in sorted(Path(spec.origin).parent.rglob("*.py")):
+                digest.update(file.read_bytes())
+            found["kaggle_ray"] = digest.hexdigest()[:12]
+        return found
+
+    return packages
+
+
+def _asked() -> dict[str, Packages]:
+    """Return by the address of each node what it has."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    asked = ray.remote(num_cpus=0, max_retries=0)(probe())
+    answers = {
+        f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})": asked.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(required_packages())
+        for node in nodes
+    }
+    ready, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=_SECONDS)
+    silent = [address for address, answer in answers.items() if answer not in ready]
+    if silent:
+        raise ConfigError(
+            f"nodes of the cluster do not answer within {_SECONDS:g} s: {', '.join(silent)}. Look at ray status."
+        )
+    return {address: ray.get(answer) for address, answer in answers.items()}
+
+
+def _differences(here: Packages, there: Packages) -> list[str]:
+    missing = [f"{name} is missing" for name in here if name not in there]
+    others = [
+        f"{name} is {there[name]}, here {here[name]}"
+        for name in _SAME_EVERYWHERE
+        if name in here and name in there and here[name] != there[name]
+    ]
+    return missing + others
