@@ -6,12 +6,12 @@ from collections.abc import Generator
 from contextlib import closing
 
 from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.launch.relay import TrialRelay
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import TrialMessage, TrialResult
 
 
@@ -21,7 +21,7 @@ class LocalLauncher:
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """Run the source's trials one after the other in this process, where a debugger works."""
         store = open_run(context.location)
-        with closing(TrialRunner(context)) as runner:
+        with closing(LocalRunner(context)) as runner:
             while True:
                 step = source.next()
                 if isinstance(step, Done):

@@ -16,6 +16,7 @@ import ray
 from ray import tune
 
 from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.launch.reach import check_reach
@@ -27,7 +28,6 @@ from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.heartbeat import watched_by
 from kaggle_ray.train.preemption import sigterm_raises
-from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
 
@@ -90,7 +90,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         # A batch of another size may have to be compiled, in the midst of others that take next to no time.
         self._watchdog = Watchdog(at_least_s=COMPILING_S if context.settings.compile else AT_LEAST_S)
         self._node = ray.get_runtime_context().get_node_id()
-        self._runner = TrialRunner(context)
+        self._runner = LocalRunner(context)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -94,8 +94,8 @@ def steps_logged(log: Path | None) -> Iterator[None]:
 
         def step(self: Fit, *arguments: Any) -> None:
             experiment = short_digest(dataclasses.asdict(self._hyperparameters))
-            epoch = len(self.history) + 1
-            file.write(f"{experiment} {self._data.fold} {epoch} {self._step_of_epoch}\n".encode())
+            epoch = len(self.state.history) + 1
+            file.write(f"{experiment} {self._data.fold} {epoch} {self.state.step_of_epoch}\n".encode())
             original(self, *arguments)
 
         Fit._step = step  # type: ignore[method-assign, assignment]

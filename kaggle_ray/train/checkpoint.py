@@ -13,7 +13,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import safetensors.torch
@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from kaggle_ray.errors import CorruptBlobError, UnusableCheckpointError
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import EpochMetrics, JsonValue, Trial
+from kaggle_ray.types import JsonValue, Trial
 
 _JSON, _DIGEST = "kaggle_ray", "sha256"
 _VERSION = 2
@@ -101,31 +101,6 @@ class Cadence:
         write()
         self._last = self._now()
         self._cost_s = self._last - started
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitValues:
-    """What a fit's checkpoint has beside tensors."""
-
-    history: tuple[EpochMetrics, ...]
-    """Metrics of the epochs that have ended."""
-    lr: float
-    step_of_epoch: int
-    loss_of_epoch: float
-    """Sum over the steps of the epoch under way."""
-    seconds_of_epoch: float
-    optimizer: JsonValue
-    """What ``optimizer_state`` returns beside tensors; the next three are those of the schedule, the scaler and the
-    ``EpochSelection``."""
-    schedule: Mapping[str, JsonValue]
-    scaler: Mapping[str, JsonValue]
-    choice: Mapping[str, JsonValue]
-    notes: Mapping[str, JsonValue]
-    """What whoever iterates wants to find again."""
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the values as JSON."""
-        return asdict(self)
 
 
 def pack(tensors: Mapping[str, Tensor], values: Mapping[str, JsonValue]) -> bytes:

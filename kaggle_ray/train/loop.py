@@ -1,8 +1,10 @@
 """The training loop: one experiment on one fold's training rows, an epoch at a time.
 
 ``Fit.epochs`` is the loop; ``_compute`` and ``_step`` are what happens to a batch. All that a fit changes as it goes is
-in its attributes, and ``_state`` and ``_load`` name each of them: a fit that was killed goes on from its last
-checkpoint and ends with the same bits.
+its ``FitState``: a fit that was killed goes on from its last checkpoint and ends with the same bits.
+
+Several ranks meet where they settle what each has noted: every few steps and at the end of an epoch. There rank 0's
+word is everyone's, and so is an error that one of them has brought.
 
 Shape suffixes: N samples, C columns of the prediction, D of a table.
 """
@@ -23,37 +25,19 @@ from kaggle_ray.config import Hyperparameters, LossHyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
-from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load, num_steps_of
-from kaggle_ray.train.checkpoint import (
-    Cadence,
-    Checkpoints,
-    FitValues,
-    NoCheckpoints,
-    below_prefix,
-    load_optimizer,
-    optimizer_state,
-    pack,
-    restoring,
-    unpack,
-    with_prefix,
-)
+from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
+from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, restoring
 from kaggle_ray.train.compiled import Compiled
-from kaggle_ray.train.constraints import constrain
-from kaggle_ray.train.epoch_selection import EpochSelection
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
-from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
-from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.predict import Predictor, autocast
 from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
-from kaggle_ray.train.ranks import ALONE, Ranks
-from kaggle_ray.train.schedules import make_schedule
-from kaggle_ray.train.start import make_average, make_model
-from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import EpochMetrics, IntArray, JsonValue, TrialWarning
+from kaggle_ray.train.ranks import ALONE, Ranks, noting, together
+from kaggle_ray.train.state import FitState
+from kaggle_ray.types import EpochMetrics, IntArray, TrialWarning
 
 _NO_CHECKPOINTS = NoCheckpoints()
 _ASK_EVERY = 8
@@ -78,6 +62,7 @@ class Fit:
         cadence: Cadence | None = None,
         at_epoch_end: Callable[[Fit, int], None] = lambda fit, epoch: None,
         warn: Warn = log_warning,
+        notice: Notice | None = None,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
@@ -93,6 +78,7 @@ class Fit:
                 what it puts into ``notes`` is in that checkpoint, too. With several ranks each calls its own. It should
                 not hold the fit itself: both would stay in memory, a GPU's too, until garbage is collected.
             warn: called with what goes wrong and is no error, on rank 0.
+            notice: by which another thread asks the fit to end; signals are noticed in the main thread without it.
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
@@ -108,35 +94,15 @@ class Fit:
             make_distillation_losses(self._outputs, data.heads, hyperparameters.loss) if is_distilled else self._outputs
         )
         self._finish = Finisher(data, self._outputs, hyperparameters.images.augment, self._device)
-        self._notice = Notice()
+        self._notice = notice or Notice()
         self._warn: Warn = warn if ranks.rank == 0 else lambda warning: None
         self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
-        # All that changes, and so has to be in a checkpoint:
-        self._model = make_model(data, hyperparameters.model, self._device, initial_weights)
-        self._average = make_average(self._model, hyperparameters.optimizer.ema_decay)
-        self._freezing = Freezing(self._model, hyperparameters.model)
-        self._optimizer = make_optimizer(self._model, hyperparameters.optimizer)
-        constrain(self._optimizer, self._model, hyperparameters.optimizer)
-        self._schedule = make_schedule(
-            self._optimizer, hyperparameters, num_steps_of(data, hyperparameters.training.batch_size)
-        )
-        self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-        self._epoch_selection = EpochSelection(hyperparameters.training, data.metric)
-        self.history: list[EpochMetrics] = []
-        """Metrics of the epochs that have ended."""
-        self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
-        """(N,) the rows that batches were really made of."""
-        self.notes: dict[str, JsonValue] = {}
-        """What whoever iterates wants to find again after a resume, as JSON."""
-        self._lr = 0.0
-        self._step_of_epoch = 0
-        self._loss_of_epoch = 0.0
-        self._seconds_of_epoch = 0.0
-
+        self.state = FitState(data, hyperparameters, settings, self._device, initial_weights)
+        """All that changes, and so is in a checkpoint."""
         self._wrap()
         self.predictor = Predictor(
-            self._average or self._model,
+            self.state.average or self.state.model,
             self._outputs,
             hyperparameters,
             settings,
@@ -152,23 +118,24 @@ class Fit:
             constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn),
         )  # fmt: skip
         self._gradients = GradientWatch(
-            self._model, data.sample_ids, hyperparameters.optimizer.clip_norm,
-            scaler=self._scaler, device=self._device, warn=self._warn,
+            self.state.model, data.sample_ids, hyperparameters.optimizer.clip_norm,
+            scaler=self.state.scaler, device=self._device, warn=self._warn,
         )  # fmt: skip
         self._load()
-        self.num_resumed = len(self.history)
+        self.num_resumed = len(self.state.history)
         """Epochs that were trained before, and that a checkpoint brought along."""
 
     @property
     def epoch(self) -> int:
         """Epoch whose weights predict: the last one, or the chosen one."""
-        return self._epoch_selection.epoch or len(self.history)
+        return self.state.epoch_selection.epoch or len(self.state.history)
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
         """The weights that predict, on the CPU, and the scales of the images and of the outputs."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.predictor.model.state_dict().items()}
-        weights |= {"images.mean": self._model.mean.flatten().cpu(), "images.std": self._model.std.flatten().cpu()}
+        model = self.state.model
+        weights |= {"images.mean": model.mean.flatten().cpu(), "images.std": model.std.flatten().cpu()}
         if isinstance(self._outputs, Outputs):
             weights |= {"outputs.mean": self._outputs.mean, "outputs.std": self._outputs.std}
         return weights
@@ -184,15 +151,18 @@ class Fit:
             Terminated: SIGTERM came; a checkpoint of this very step is saved.
             KeyboardInterrupt: the same of ctrl-c; a second one is raised at once.
         """
-        yield from list(self.history)
-        with end_noticed() as self._notice:
-            while len(self.history) < self._hyperparameters.training.epochs and not self._epoch_selection.is_over:
+        yield from list(self.state.history)
+        num_epochs, selection = self._hyperparameters.training.epochs, self.state.epoch_selection
+        with end_noticed(self._notice):
+            while len(self.state.history) < num_epochs and not selection.is_over:
                 yield self._run_epoch()
-        if self._epoch_selection.weights is not None:
-            self.predictor.model.load_state_dict(self._epoch_selection.weights)
+                if self._ranks.of_first(self._notice.is_given):  # while whoever iterates had the word
+                    self._save_where("save and end")
+        if self.state.epoch_selection.weights is not None:
+            self.predictor.model.load_state_dict(self.state.epoch_selection.weights)
 
     def _run_epoch(self) -> EpochMetrics:
-        epoch, started = len(self.history) + 1, time.perf_counter() - self._seconds_of_epoch
+        epoch, started = len(self.state.history) + 1, time.perf_counter() - self.state.seconds_of_epoch
         begin_gpu_peak(self._device)
         self._train(epoch, started)
         seconds_of_steps = time.perf_counter() - started
@@ -207,122 +177,127 @@ class Fit:
                 inner = self._evaluator.measure(self._data.inner_rows, epoch)
                 self._check_finite(epoch, inner.loss)
             chosen_by = scored if self._data.inner_rows is None else inner
-            self._epoch_selection.see(epoch, chosen_by.score, self.predictor.model.state_dict)
-        self.history.append(
+            self.state.epoch_selection.see(epoch, chosen_by.score, self.predictor.model.state_dict)
+        self.state.history.append(
             EpochMetrics(
                 epoch=epoch,
-                train_loss=self._loss_of_epoch / len(self._data.train_rows),
+                train_loss=self.state.loss_of_epoch / len(self._data.train_rows),
                 valid_loss=scored.loss,
                 score=scored.score,
                 inner_score=None if inner is NOT_MEASURED else inner.score,
-                lr=self._lr,
+                lr=self.state.lr,
                 duration_s=time.perf_counter() - started,
                 samples_per_s=len(self._data.train_rows) / seconds_of_steps,
                 resident_bytes=resident_bytes(),
                 gpu_peak_bytes=gpu_peak_bytes(self._device),
             )
         )
-        self._step_of_epoch, self._loss_of_epoch, self._seconds_of_epoch = 0, 0.0, 0.0
+        self.state.begin_epoch()
         self._at_epoch_end(self, epoch)
         self._save_where(self._what_is_due())
-        return self.history[-1]
+        return self.state.history[-1]
 
     def _train(self, epoch: int, started: float) -> None:
         """Do the steps of an epoch that are left."""
-        if self._freezing.start_epoch(epoch):
+        if self.state.freezing.start_epoch(epoch):
             self._wrap()
         batches = EpochBatches(
-            self._data, self._hyperparameters, epoch, uses_images=self._model.uses_images,
+            self._data, self._hyperparameters, epoch, uses_images=self.state.model.uses_images,
             rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
         watch = LossWatch(
             self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.optimizer.lr, device=self._device
         )
-        watch.total = self._loss_of_epoch
+        watch.total = self.state.loss_of_epoch
         for batch in load(
-            batches, self._settings, first=self._step_of_epoch * self._hyperparameters.training.accumulate
+            batches, self._settings, first=self.state.step_of_epoch * self._hyperparameters.training.accumulate
         ):
             self._compute(batch, watch)
             if not batch.ends_step:
                 continue
             self._step(epoch, batch.step, watch.rows_of_step)
-            self._step_of_epoch += 1
-            if self._step_of_epoch % self._ask_every == 0 and (due := self._what_is_due()):
+            self.state.step_of_epoch += 1
+            if self.state.step_of_epoch % self._ask_every == 0 and (due := self._what_is_due()):
                 self._settle(watch)
-                self._seconds_of_epoch = time.perf_counter() - started
+                self.state.seconds_of_epoch = time.perf_counter() - started
                 self._save_where(due)
         self._settle(watch)
-        self._schedule.end_epoch(self._ranks.of_first(self._loss_of_epoch / len(self._data.train_rows)))
+        self.state.schedule.end_epoch(self._ranks.of_first(self.state.loss_of_epoch / len(self._data.train_rows)))
 
     def _wrap(self) -> None:
         """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""
-        self._parallel = self._ranks.parallel(self._model)
+        self._parallel = self._ranks.parallel(self.state.model)
         self._forward: Callable[..., Tensor] = self._parallel
         if self._settings.compile:
             self._forward = Compiled(self._parallel, warn=self._warn_of_compiler)
 
     def _warn_of_compiler(self, text: str) -> None:
-        self._warn(TrialWarning(topic="not_compiled", text=text, epoch=len(self.history) + 1))
+        self._warn(TrialWarning(topic="not_compiled", text=text, epoch=len(self.state.history) + 1))
 
     def _settle(self, watch: LossWatch) -> None:
         """Bring what each rank has noted together on rank 0."""
         self._gradients.look()
-        watch.look()
-        self._loss_of_epoch = self._ranks.sum(watch.total)
-        watch.total = self._loss_of_epoch if self._ranks.rank == 0 else 0.0
-        self.trained_rows = np.logical_or.reduce([self.trained_rows, *self._ranks.gather(self.trained_rows)])
+        with noting(self._ranks):
+            watch.look()
+        self.state.loss_of_epoch = self._ranks.sum(watch.total)
+        watch.total = self.state.loss_of_epoch if self._ranks.rank == 0 else 0.0
+        of_ranks = self._ranks.gather(self.state.trained_rows)
+        self.state.trained_rows = np.logical_or.reduce([self.state.trained_rows, *of_ranks])
 
     def _compute(self, batch: Batch, watch: LossWatch) -> None:
         """Add the gradients of a piece's share of the step's mean loss."""
         seed_step(self._device, batch.seed)
-        self.trained_rows[batch.rows] = True
+        self.state.trained_rows[batch.rows] = True
         images, table_ND, targets = self._finish(batch)
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
                 logits = self._forward(images, table_ND)
             losses_N = self._losses.sample_losses(logits, targets)
-            watch.add(batch, losses_N)
+            with noting(self._ranks, at=batch.step):  # the other ranks wait for this one's gradient, whatever it is
+                watch.add(batch, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.
             share_N = torch.full_like(losses_N, self._ranks.world_size / batch.num_in_step)
-            self._scaler.scale(losses_N).backward(share_N)  # type: ignore[no-untyped-call]
+            self.state.scaler.scale(losses_N).backward(share_N)  # type: ignore[no-untyped-call]
 
     def _step(self, epoch: int, step: int, rows: IntArray) -> None:
         """Move the weights along the step's gradient."""
-        self._scaler.unscale_(self._optimizer)
+        self.state.scaler.unscale_(self.state.optimizer)
         self._gradients.clip(epoch, step, rows)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._lr = self._schedule.lr
-        self._schedule.step()
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+        self.state.scaler.step(self.state.optimizer)
+        self.state.scaler.update()
+        self.state.optimizer.zero_grad(set_to_none=True)
+        self.state.lr = self.state.schedule.lr
+        self.state.schedule.step()
+        if self.state.average is not None:
+            self.state.average.update_parameters(self.state.model)
 
     def _check_finite(self, epoch: int, loss: float) -> None:
         """Raise NonFiniteLossError: validation tells of an epoch whose last step was the one that went too far."""
-        if not math.isfinite(loss):
-            raise NonFiniteLossError(
-                f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.optimizer.lr}, on rows that were "
-                f"not trained on. Try a smaller lr."
-            )
+        with together(self._ranks):
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.optimizer.lr}, on rows that "
+                    f"were not trained on. Try a smaller lr."
+                )
 
     def _check_weights(self, epoch: int) -> None:
         """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
-        if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
-            raise NonFiniteLossError(
-                f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.optimizer.lr}. "
-                f"Try a smaller lr."
-            )
+        with together(self._ranks):
+            if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
+                raise NonFiniteLossError(
+                    f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.optimizer.lr}. "
+                    f"Try a smaller lr."
+                )
 
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Save a checkpoint now; to be called between epochs, on rank 0."""
-        self._cadence.save(lambda: self._checkpoints.save(self._state()))
+        self._cadence.save(lambda: self._checkpoints.save(self.state.pack()))
 
     def _what_is_due(self) -> Literal["", "save", "save and end"]:
         """Return rank 0's word, on every rank."""
-        if self._notice.signal:
+        if self._notice.is_given:
             return self._ranks.of_first("save and end")
         return self._ranks.of_first("save" if self._cadence.is_due() else "")
 
@@ -333,55 +308,20 @@ class Fit:
         if due == "save and end":
             raise self._notice.interruption()
 
-    def _state(self) -> bytes:
-        """Return all that has changed since the fit began."""
-        of_optimizer, optimizer_values = optimizer_state(self._optimizer)
-        of_epoch_selection, choice_values = self._epoch_selection.state()
-        tensors = {
-            **with_prefix("model", self._model.state_dict()),
-            **with_prefix("average", {} if self._average is None else self._average.state_dict()),
-            **with_prefix("optimizer", of_optimizer),
-            **with_prefix("chosen", of_epoch_selection),
-            "trained_rows": torch.from_numpy(self.trained_rows),
-        }
-        values = FitValues(
-            history=tuple(self.history),
-            lr=self._lr,
-            step_of_epoch=self._step_of_epoch,
-            loss_of_epoch=self._loss_of_epoch,
-            seconds_of_epoch=self._seconds_of_epoch,
-            optimizer=optimizer_values,
-            schedule=self._schedule.state_dict(),
-            scaler=self._scaler.state_dict(),
-            choice=choice_values,
-            notes=self.notes,
-        )
-        return pack(tensors, values.to_json())
-
     def _load(self) -> None:
         """Take the state of the last checkpoint that rank 0 finds, if there is one.
 
         Raises:
             UnusableCheckpointError: it cannot be taken; by then the fit has a part of it, and is of no use.
         """
-        data = self._ranks.of_first(self._checkpoints.load() if self._ranks.rank == 0 else None)
-        if data is None:
+        checkpoint: bytes | None = None
+        with together(self._ranks):
+            if self._ranks.rank == 0:
+                checkpoint = self._checkpoints.load()
+        checkpoint = self._ranks.of_first(checkpoint)
+        if checkpoint is None:
             return
-        with restoring():
-            self._restore(*unpack(data, where="checkpoint"))
-
-    def _restore(self, tensors: Mapping[str, Tensor], unpacked: JsonValue) -> None:
-        """Take the state that ``_state`` packed."""
-        values = from_json(FitValues, unpacked, where="checkpoint")
-        self._model.load_state_dict(below_prefix("model", tensors))
-        if self._average is not None:
-            self._average.load_state_dict(below_prefix("average", tensors))
-        load_optimizer(self._optimizer, below_prefix("optimizer", tensors), values.optimizer)
-        self._schedule.load_state_dict(values.schedule)
-        self._scaler.load_state_dict(dict(values.scaler))
-        self._epoch_selection.load(below_prefix("chosen", tensors), values.choice)
-        self.history = list(values.history)
-        self.trained_rows = tensors["trained_rows"].numpy().copy()
-        self._lr, self.notes = values.lr, dict(values.notes)
-        self._step_of_epoch, self._seconds_of_epoch = values.step_of_epoch, values.seconds_of_epoch
-        self._loss_of_epoch = values.loss_of_epoch if self._ranks.rank == 0 else 0.0
+        with together(self._ranks), restoring():
+            self.state.restore(checkpoint)
+        if self._ranks.rank:
+            self.state.loss_of_epoch = 0.0  # rank 0 has that of all

@@ -23,11 +23,22 @@ class Terminated(KeyboardInterrupt):
 
 
 class Notice:
-    """Whether this process has been asked to end, and by which signal."""
+    """Whether a fit has been asked to end: by a signal to this process, or from elsewhere."""
 
     def __init__(self) -> None:
         """It has not."""
         self.signal = 0
+        """The signal that came while ``end_noticed`` took it, 0 where none did."""
+        self._is_from_elsewhere = False
+
+    def give(self) -> None:
+        """Ask every fit that looks here to end; from any thread, and for good."""
+        self._is_from_elsewhere = True
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a fit that looks here is to end."""
+        return self._is_from_elsewhere or self.signal != 0
 
     def interruption(self) -> KeyboardInterrupt:
         """Return what to raise once the state is saved; of a process that was not asked itself, Terminated."""
@@ -37,14 +48,14 @@ class Notice:
 
 
 @contextmanager
-def end_noticed() -> Iterator[Notice]:
+def end_noticed(notice: Notice | None = None) -> Iterator[Notice]:
     """Yield the notice that SIGTERM or ctrl-c gives; within the context, whoever looks at it acts upon it.
 
     A second ctrl-c interrupts at once. Where nobody has acted upon a signal by the end of the context, it is sent again
-    to the handlers of before, which are then back in place. Outside of the main thread signals cannot be handled, and
-    the notice never comes.
+    to the handlers of before, which are then back in place. Outside of the main thread signals cannot be handled: there
+    the notice has to be given by ``Notice.give``.
     """
-    notice = Notice()
+    notice = notice or Notice()
     if threading.current_thread() is not threading.main_thread():
         yield notice
         return

@@ -1,12 +1,15 @@
 """The processes that train one trial together: one alone, or several that PyTorch's DDP keeps in step.
 
-Rank 0 is the trial's own process: it has the store, and its values are the ones that count.
+Rank 0 writes to the store, and its values are the ones that count. All ranks run the same story and meet in
+``of_first``: there each learns what rank 0 decided, and what another one failed of. Who starts the processes and joins
+them is no matter of this module: ``launch/local_peers.py`` does for this machine, Ray Train for a cluster.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -15,10 +18,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.errors import TrialError
+from kaggle_ray.train.failures import named_error, reason_of
 from kaggle_ray.train.heartbeat import with_heartbeats
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+
+_NO_FAILURE = 2**62
 
 
 class Ranks(Protocol):
@@ -26,13 +33,19 @@ class Ranks(Protocol):
 
     rank: int
     world_size: int
+    failed_together: bool
+    """Whether the last meeting ended in an error that every rank raised, so that all are at the same point still."""
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return the model to train with, whose gradients are the mean over the ranks'."""
         ...
 
     def of_first(self, value: T) -> T:
-        """Return rank 0's value, on every rank."""
+        """Return rank 0's value, on every rank, or raise there what one of them failed of."""
+        ...
+
+    def fail(self, error: Exception, *, at: int = 0) -> None:
+        """Let every rank raise ``error`` in the next ``of_first``; of several that with the least ``at``, a step."""
         ...
 
     def gather(self, value: T) -> list[T]:
@@ -57,6 +70,7 @@ class Alone:
 
     rank = 0
     world_size = 1
+    failed_together = True
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return the model itself."""
@@ -65,6 +79,10 @@ class Alone:
     def of_first(self, value: T) -> T:
         """Return the value."""
         return value
+
+    def fail(self, error: Exception, *, at: int = 0) -> None:
+        """Raise ``error`` at once: nobody waits for this process."""
+        raise error
 
     def gather(self, value: T) -> list[T]:
         """Return the one value."""
@@ -92,10 +110,12 @@ class Group:
         """Join the process group that is already initialised in this process."""
         self._on_gpu = settings.device == "cuda"
         self._control: dist.ProcessGroup | None = None
-        if self._on_gpu:
+        if self._on_gpu:  # messages are objects of the CPU, and go while the GPU computes
             self._control = dist.new_group(backend="gloo")  # type: ignore[assignment]
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
+        self.failed_together = False
+        self._failure: tuple[int, Exception] | None = None
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return the model within DDP, which takes the mean of the ranks' gradients."""
@@ -106,9 +126,34 @@ class Group:
         )  # fmt: skip
 
     def of_first(self, value: T) -> T:
-        """Return rank 0's value, on every rank."""
+        """Return rank 0's value, on every rank, or raise there what one of them failed of."""
+        self._raise_failure()
+        return self._of(0, value)
+
+    def fail(self, error: Exception, *, at: int = 0) -> None:
+        """Let every rank raise ``error`` in the next ``of_first``; of several that with the least ``at``, a step."""
+        if self._failure is None or at < self._failure[0]:
+            self._failure = (at, error)
+
+    def _raise_failure(self) -> None:
+        """Raise on all ranks the first failure that any of them has noted."""
+        failure, self._failure, self.failed_together = self._failure, None, False
+        order = torch.tensor(_NO_FAILURE if failure is None else failure[0] * self.world_size + self.rank)
+        dist.all_reduce(order, dist.ReduceOp.MIN, group=self._control)
+        if int(order) == _NO_FAILURE:
+            return
+        first = int(order) % self.world_size
+        error = self._of(first, None if failure is None else _sendable(failure[1]))
+        assert error is not None
+        self.failed_together = True
+        try:
+            raise error
+        finally:  # the error knows this frame, and would keep all of the trial's tensors with it
+            del error, failure
+
+    def _of(self, rank: int, value: T) -> T:
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self._control)
+        dist.broadcast_object_list(values, src=rank, group=self._control)
         return values[0]
 
     def gather(self, value: T) -> list[T]:
@@ -134,6 +179,36 @@ class Group:
         assert isinstance(parallel, DistributedDataParallel)
         context: AbstractContextManager[None] = parallel.no_sync()
         return context
+
+
+@contextmanager
+def noting(ranks: Ranks, *, at: int = 0) -> Iterator[None]:
+    """Keep an error from leaving the context, and let all ranks raise it when they next meet; one alone raises it."""
+    if ranks.world_size == 1:
+        yield
+        return
+    try:
+        yield
+    except Exception as error:
+        ranks.fail(error, at=at)
+
+
+@contextmanager
+def together(ranks: Ranks) -> Iterator[None]:
+    """Let all ranks meet at the end, and raise what any of them failed of; within, none may wait for another."""
+    with noting(ranks):
+        yield
+    ranks.of_first(None)
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error that another process can read, and that brings no tensors along."""
+    named = named_error(error)
+    try:
+        pickle.loads(pickle.dumps(named))
+    except Exception:  # libraries' errors need not survive it
+        return TrialError(reason_of(named))
+    return named
 
 
 def in_turns(ranks: Ranks, items: Sequence[Item], compute: Callable[[Item], T]) -> Iterator[T]:

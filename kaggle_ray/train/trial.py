@@ -1,4 +1,4 @@
-"""Runs one trial from the store to its commit: what every launcher calls, in whatever process."""
+"""Runs one trial from the store to its commit: what every rank does, and every launcher calls, in whatever process."""
 
 from __future__ import annotations
 
@@ -6,288 +6,211 @@ import logging
 import os
 import time
 from bdb import BdbQuit
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from dataclasses import asdict
-
-from safetensors.torch import save
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 
 from kaggle_ray.cache.folder import adopt_variables
-from kaggle_ray.config import Hyperparameters
-from kaggle_ray.decide import default_score
 from kaggle_ray.errors import UnusableCheckpointError
-from kaggle_ray.rows import select_rows
-from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, KeptFiles, Part, kept_file
+from kaggle_ray.store.attempt import KeptFiles
 from kaggle_ray.store.opening import open_run
-from kaggle_ray.store.predictions import float_rows
-from kaggle_ray.train.anomalies import Warn
-from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, StoredCheckpoints, restoring
+from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import named_error, policy_of, reason_of
+from kaggle_ray.train.keep import Keeper
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.train.peers import Peers
 from kaggle_ray.train.predict_only import predict_only
-from kaggle_ray.train.ranks import ALONE, Ranks
-from kaggle_ray.train.run_data import RunData, TrialData
-from kaggle_ray.train.schedules import snapshot_epochs
+from kaggle_ray.train.preemption import Notice
+from kaggle_ray.train.ranks import ALONE, Ranks, together
+from kaggle_ray.train.run_data import RunData, TrainedElsewhere
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import (
-    FULL_DATA,
-    EpochMetrics,
-    Lineage,
-    StoredValues,
-    Trial,
-    TrialMessage,
-    TrialResult,
-    TrialWarning,
-)
+from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
 logger = logging.getLogger(__name__)
 
 
 class TrialRunner:
-    """Runs trials one after the other in this process; what they share is loaded once."""
+    """Runs trials one after the other in this process, a rank of each; what they share is loaded once."""
 
     def __init__(self, context: TrialContext) -> None:
-        """Nothing is loaded, and no other process started, before the first trial."""
+        """Nothing is loaded before the first trial."""
         adopt_variables(context.cache_variables)
-        self._context = context
-        self._store = open_run(context.location)
-        self._data = RunData(context, self._store)
-        self._peers = None if context.settings.world_size == 1 else Peers(context, follow)
+        self.context = context
+        self.store = open_run(context.location)
+        self.data = RunData(context, self.store)
+        self.notice = Notice()
+        """By which another thread asks the trial to save a checkpoint and end."""
 
-    def run(self, trial: Trial) -> Generator[TrialMessage, None, TrialResult]:
+    def run(self, trial: Trial, ranks: Ranks = ALONE) -> Generator[TrialMessage, None, TrialResult]:
         """Train, predict and commit ``trial``; the generator's value is the result.
 
-        Nothing is trained where another experiment's weights predict. Otherwise it yields what each epoch measured,
-        before it the warnings of that epoch, and before a failure those that may say why. A trial that cannot go on
-        from its checkpoint says so, and begins anew.
+        All ranks iterate their own generator of the same trial. Each yields what the epochs measured, rank 0 before
+        that the warnings of the epoch, and before a failure those that may say why; rank 0 commits. Where its
+        generator is closed after an epoch's measures, those of the other ranks end there, too.
+
+        Nothing is trained where another experiment's weights predict. A trial that cannot go on from its checkpoint
+        says so, and begins anew.
 
         An error of the trial's own becomes a failed result, so that the others go on; it is committed where the policy
-        of ``failures`` says that it would repeat itself.
+        of ``failures`` says that it would repeat itself. Where ``ranks.failed_together`` is false afterwards, one rank
+        failed by itself: the others may wait for it for ever, and have to be replaced.
+
+        Raises:
+            Terminated: the process or ``notice`` was asked to end; a checkpoint is saved.
         """
-        attempt = self._store.attempt(trial)
-        started = time.perf_counter()
-        history: list[EpochMetrics] = []
-        warnings: list[TrialWarning] = []
-        ended = False
+        attempt = _Attempted(self, trial, ranks)
         try:
-            result = yield from self._resumed_or_begun_anew(trial, attempt, history, warnings, started)
-            ended = result.status == "committed"
-            return result
+            return (yield from attempt.resumed_or_begun_anew())
         except BdbQuit:  # whoever leaves a debugger means the run
             raise KeyboardInterrupt from None
         except Exception as caught:
-            yield from _taken(warnings)
+            yield from attempt.taken_warnings()
             # No other name for it here: the error knows this frame, and would keep all of the trial's tensors with it.
-            return self._failed(caught, trial, attempt, history, started)
-        finally:
-            if self._peers is not None and not ended:
-                self._peers.kill()
+            return attempt.failed(caught)
 
-    def _failed(
-        self, caught: Exception, trial: Trial, attempt: Attempt, history: list[EpochMetrics], started: float
-    ) -> TrialResult:
-        error = named_error(caught if self._peers is None else self._peers.reason(caught))
-        repeats_itself = policy_of(error).repeats_itself
-        if not repeats_itself:
-            logger.error("trial %s failed", trial, exc_info=error)
-        failed = TrialResult(
-            trial=trial,
-            status="failed",
-            attempt_id=attempt.attempt_id,
-            history=tuple(history),
-            duration_s=time.perf_counter() - started,
-            process_id=os.getpid(),
-            error=reason_of(error),
-        )
-        return attempt.commit(failed) if repeats_itself else failed
 
-    def close(self) -> None:
-        """End the processes that trained with this one."""
-        if self._peers is not None:
-            self._peers.kill()
+class _Attempted:
+    """One attempt at a trial by one rank: what it has measured so far, and how it ends."""
 
-    def _resumed_or_begun_anew(
-        self,
-        trial: Trial,
-        attempt: Attempt,
-        history: list[EpochMetrics],
-        warnings: list[TrialWarning],
-        started: float,
-    ) -> Generator[TrialMessage, None, TrialResult]:
+    def __init__(self, runner: TrialRunner, trial: Trial, ranks: Ranks) -> None:
+        self._runner = runner
+        self._trial = trial
+        self._ranks = ranks
+        self._attempt = runner.store.attempt(trial)
+        self._started = time.perf_counter()
+        self._history: list[EpochMetrics] = []
+        self._warnings: list[TrialWarning] = []
+
+    def resumed_or_begun_anew(self) -> Generator[TrialMessage, None, TrialResult]:
         try:
-            return (yield from self._run(trial, attempt, history, warnings, started))
+            return (yield from self._run())
         except UnusableCheckpointError as unusable:  # nothing was trained or put yet
             text = f"{unusable} It begins anew."
-        yield TrialWarning(topic="unusable_checkpoint", text=text, epoch=1)
-        self._store.remove_checkpoint(trial)
-        if self._peers is not None:  # they wait for this process where it gave up
-            self._peers.kill()
-        return (yield from self._run(trial, attempt, history, warnings, started))
+        if self._ranks.rank == 0:
+            yield TrialWarning(topic="unusable_checkpoint", text=text, epoch=1)
+        with together(self._ranks):
+            if self._ranks.rank == 0:
+                self._runner.store.remove_checkpoint(self._trial)
+        return (yield from self._run())
 
-    def _run(
-        self,
-        trial: Trial,
-        attempt: Attempt,
-        history: list[EpochMetrics],
-        warnings: list[TrialWarning],
-        started: float,
-    ) -> Generator[TrialMessage, None, TrialResult]:
-        trained = self._data.trained_elsewhere(trial)
-        if trained is not None:  # by this process alone, as the bits do not depend on who predicts
-            return predict_only(attempt, trained, self._data, self._store, self._context.settings)
-        ranks = ALONE if self._peers is None else self._peers.begin(trial)
-        data = self._data.of_trial(trial)
-        checkpoints = StoredCheckpoints(self._store, trial)
-        fit = _fit(
-            data,
-            self._context,
-            ranks,
-            checkpoints,
-            lambda fit, epoch: self._keep(attempt, fit, data, epoch),
-            warnings.append,
+    def failed(self, caught: Exception) -> TrialResult:
+        """Return, and on rank 0 commit where it would repeat itself, that the trial failed."""
+        error = named_error(caught)
+        repeats_itself = policy_of(error).repeats_itself
+        if not repeats_itself:
+            logger.error("trial %s failed", self._trial, exc_info=error)
+        failed = self._result("failed", error=reason_of(error))
+        return self._attempt.commit(failed) if repeats_itself and self._ranks.rank == 0 else failed
+
+    def taken_warnings(self) -> list[TrialWarning]:
+        """Return the warnings and leave none behind."""
+        taken = self._warnings.copy()
+        self._warnings.clear()
+        return taken
+
+    def _run(self) -> Generator[TrialMessage, None, TrialResult]:
+        ranks, context = self._ranks, self._runner.context
+        with together(ranks):
+            trained = self._runner.data.trained_elsewhere(self._trial) if ranks.rank == 0 else None
+        if ranks.of_first(trained is not None):
+            return self._of_first(lambda: self._predicted(trained))
+        with together(ranks):
+            data = self._runner.data.of_trial(self._trial)
+        keeper = Keeper(self._attempt, data, self._runner.data, ranks)
+        fit = Fit(
+            data.fit,
+            data.hyperparameters,
+            context.settings,
+            initial_weights=None if data.parent is None else data.parent.weights,
+            ranks=ranks,
+            checkpoints=StoredCheckpoints(self._runner.store, self._trial),
+            cadence=Cadence(context.checkpoint_every_s),
+            at_epoch_end=keeper.keep,
+            warn=self._warnings.append,
+            notice=self._runner.notice,
         )
-        with restoring():
-            attempt.adopt([from_json(KeptFiles, note, where="checkpoint: notes") for note in fit.notes.values()])
-        num_resumed = fit.num_resumed
+        self._adopt(fit)
         with closing(fit.epochs()) as epochs:
             for metrics in epochs:
-                history.append(metrics)
-                yield from _taken(warnings)
-                yield metrics
-                if self._is_late() and len(history) < data.hyperparameters.training.epochs:
-                    fit.save()
-                    return TrialResult(
-                        trial=trial, status="stopped", attempt_id=attempt.attempt_id, history=tuple(history),
-                        num_resumed=num_resumed, duration_s=time.perf_counter() - started, num_decoded=data.num_decoded,
-                        process_id=os.getpid(),
-                    )  # fmt: skip
-        score = self._put_predictions(trial, attempt, fit, data)
-        if self._peers is not None:
-            self._peers.end()
-        return attempt.commit(
-            TrialResult(
-                trial=trial,
-                status="committed",
-                attempt_id=attempt.attempt_id,
-                history=tuple(history),
-                epoch=fit.epoch,
-                num_resumed=num_resumed,
-                score=score,
-                duration_s=time.perf_counter() - started,
-                num_decoded=data.num_decoded,
-                process_id=os.getpid(),
-            )
+                self._history.append(metrics)
+                is_last = len(self._history) == data.hyperparameters.training.epochs
+                if (yield from self._told(metrics, is_last=is_last)):
+                    if ranks.rank == 0:
+                        fit.save()
+                    return self._result("stopped", num_resumed=fit.num_resumed, num_decoded=data.num_decoded)
+        result = self._result(
+            "committed",
+            score=keeper.put(fit),
+            epoch=fit.epoch,
+            num_resumed=fit.num_resumed,
+            num_decoded=data.num_decoded,
+        )
+        return self._of_first(lambda: self._attempt.commit(result))
+
+    def _predicted(self, trained: TrainedElsewhere | None) -> TrialResult:
+        """Predict with another trial's weights: by rank 0 alone, as the bits do not depend on who predicts."""
+        assert trained is not None, "rank 0 knows"
+        runner = self._runner
+        return predict_only(self._attempt, trained, runner.data, runner.store, runner.context.settings)
+
+    def _adopt(self, fit: Fit) -> None:
+        """Take over what an earlier attempt kept, whose checkpoint the fit goes on from."""
+        with together(self._ranks), restoring():
+            if self._ranks.rank == 0:
+                notes = fit.state.notes.values()
+                self._attempt.adopt([from_json(KeptFiles, note, where="checkpoint: notes") for note in notes])
+
+    def _told(self, metrics: EpochMetrics, *, is_last: bool) -> Generator[TrialMessage, None, bool]:
+        """Yield what an epoch has to tell; return on every rank whether the trial stops here for now."""
+        try:
+            yield from self.taken_warnings()
+            yield metrics
+        except GeneratorExit:
+            with suppress(RuntimeError):  # a rank that is gone needs no word
+                self._ranks.of_first(True)
+            raise
+        stop_at = self._runner.context.stop_at
+        return self._ranks.of_first(stop_at is not None and time.time() > stop_at and not is_last)
+
+    def _of_first(self, make: Callable[[], TrialResult]) -> TrialResult:
+        """Return, on every rank, what rank 0 makes by itself."""
+        result: TrialResult | None = None
+        with together(self._ranks):
+            if self._ranks.rank == 0:
+                result = make()
+        result = self._ranks.of_first(result)
+        assert result is not None, "rank 0 made it"
+        return result
+
+    def _result(
+        self,
+        status: TrialStatus,
+        *,
+        epoch: int = 0,
+        num_resumed: int = 0,
+        num_decoded: int = 0,
+        score: float | None = None,
+        error: str | None = None,
+    ) -> TrialResult:
+        return TrialResult(
+            trial=self._trial,
+            status=status,
+            attempt_id=self._attempt.attempt_id,
+            history=tuple(self._history),
+            epoch=epoch,
+            num_resumed=num_resumed,
+            score=score,
+            duration_s=time.perf_counter() - self._started,
+            error=error,
+            num_decoded=num_decoded,
+            process_id=os.getpid(),
         )
 
-    def _put_predictions(self, trial: Trial, attempt: Attempt, fit: Fit, data: TrialData) -> float | None:
-        """Write weights, predictions and what they depend on; return the score of the fold's rows if it is honest."""
-        trained_rows = fit.trained_rows.copy()
-        for ancestor in data.ancestors:
-            trained_rows |= ancestor.trained_rows
-        lineage = Lineage(
-            folds_digest=self._data.folds.digest,
-            trained_rows=trained_rows,
-            parents=tuple(dict.fromkeys(each for ancestor in data.ancestors for each in ancestor.experiment_ids)),
-            epoch_rule=data.hyperparameters.training.epoch_rule,
-            is_proven=trial.fold != FULL_DATA
-            and data.hyperparameters.why_unproven is None
-            and all(ancestor.is_proven for ancestor in data.ancestors),
-            started_from=data.started_from,
-            weights_digest=attempt.put(WEIGHTS_FILE, save(dict(fit.weights))),
-        )
-        rows, samples = data.fit.valid_rows, self._data.samples
-        of_parts = {
-            part: attempt.put_values(part, blocks, num_rows=num_rows) for part, num_rows, blocks in _predict(fit, data)
-        }
-        attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
-        if not lineage.is_proven:
-            return None
-        return default_score(data.fit.metric, select_rows(data.fit.target, rows), float_rows(of_parts["valid"]))
 
-    def _keep(self, attempt: Attempt, fit: Fit, data: TrialData, epoch: int) -> None:
-        """Keep weights and predictions of an epoch that may be wanted beside those of the end."""
-        if epoch not in kept_epochs_of(data.hyperparameters):
-            return
-        attempt.put(kept_file(WEIGHTS_FILE, epoch), save(dict(fit.weights)))
-        for part, num_rows, blocks in _predict(fit, data):
-            attempt.put_values(part, blocks, num_rows=num_rows, epoch=epoch)
-        # Where the process is killed, whoever goes on from the checkpoint finds them by this.
-        fit.notes[str(epoch)] = asdict(attempt.kept(epoch))
-
-    def _is_late(self) -> bool:
-        return self._context.stop_at is not None and time.time() > self._context.stop_at
-
-
-def follow(context: TrialContext, ranks: Ranks) -> Callable[[Trial], None]:
-    """Return what another rank does for a trial: all that rank 0 does together with the others."""
-    store = open_run(context.location)
-    run_data = RunData(context, store)
-
-    def follow_trial(trial: Trial) -> None:
-        data = run_data.of_trial(trial)
-
-        def predict(fit: Fit) -> None:
-            for _, _, blocks in _predict(fit, data):
-                for _ in blocks:  # rank 0 has them
-                    pass
-
-        def at_epoch_end(fit: Fit, epoch: int) -> None:
-            if epoch in kept_epochs_of(data.hyperparameters):
-                predict(fit)
-
-        fit = _fit(data, context, ranks, NoCheckpoints(), at_epoch_end, lambda warning: None)  # rank 0 has them
-        for _ in fit.epochs():
-            pass
-        predict(fit)
-
-    return follow_trial
-
-
-def _taken(warnings: list[TrialWarning]) -> list[TrialWarning]:
-    """Return the warnings and leave none behind."""
-    taken = warnings.copy()
-    warnings.clear()
-    return taken
-
-
-def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
-    """Return the epochs before the last whose predictions may be wanted: ends of cycles, or all that were evaluated."""
-    if hyperparameters.training.epoch_rule == "other_folds":
-        return set(
-            range(
-                hyperparameters.training.evaluate_every,
-                hyperparameters.training.epochs,
-                hyperparameters.training.evaluate_every,
-            )
-        )
-    return set(snapshot_epochs(hyperparameters)) - {hyperparameters.training.epochs}
-
-
-def _predict(fit: Fit, data: TrialData) -> Iterator[tuple[Part, int, Iterator[StoredValues]]]:
-    """Yield the parts of a trial's predictions that have rows, each with its number of rows and its blocks."""
-    if len(data.fit.valid_rows):
-        yield "valid", len(data.fit.valid_rows), fit.predictor.value_blocks(data.fit.inputs, data.fit.valid_rows)
-    yield "test", len(data.test_rows), fit.predictor.value_blocks(data.test, data.test_rows)
-
-
-def _fit(
-    data: TrialData,
-    context: TrialContext,
-    ranks: Ranks,
-    checkpoints: Checkpoints,
-    at_epoch_end: Callable[[Fit, int], None],
-    warn: Warn,
-) -> Fit:
-    return Fit(
-        data.fit,
-        data.hyperparameters,
-        context.settings,
-        initial_weights=None if data.parent is None else data.parent.weights,
-        ranks=ranks,
-        checkpoints=checkpoints,
-        cadence=Cadence(context.checkpoint_every_s),
-        at_epoch_end=at_epoch_end,
-        warn=warn,
-    )
+def run_to_end(messages: Generator[TrialMessage, None, TrialResult]) -> TrialResult:
+    """Return how a trial ended, once all its messages have come."""
+    while True:
+        try:
+            next(messages)
+        except StopIteration as stop:
+            result: TrialResult = stop.value
+            return result

@@ -23,10 +23,10 @@ import numpy as np
 from record import Measured, record_options
 from rich.table import Table
 
+from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.pipeline.prepare import prepare
-from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import EpochMetrics, JsonValue, Trial
 
 COMPETITION = Path(__file__).with_name("made_up_competition.py")
@@ -61,7 +61,7 @@ def epoch_seconds(
         )  # fmt: skip
         store, _ = prepare(plan, None)
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
-        with closing(TrialRunner(plan.trial_context())) as runner:
+        with closing(LocalRunner(plan.trial_context())) as runner:
             history = [message for message in runner.run(trial) if isinstance(message, EpochMetrics)]
         result = store.result(trial)
         assert result is not None, "the trial failed: its error is above"

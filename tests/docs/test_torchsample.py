@@ -236,7 +236,7 @@ def test_the_row_fails_where_its_call_does_nothing(row: Row, names: Callable[[Ro
     untouched: list[Any] = [None, True, 0, "", [], [(named["photo"], {})] * 9, {"fc.weight": named["model"].fc.weight}]
     if "fit(" in row.do:
         plain = fit()
-        untouched += [plain, plain.history, weights(plain)]
+        untouched += [plain, plain.state.history, weights(plain)]
     for instead in untouched:
         assert not passes_with(instead, row, named), instead
 

@@ -11,6 +11,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.errors import RunMismatchError
+from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
@@ -18,7 +19,6 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.checkpoint import Cadence
-from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import JsonValue, Trial, TrialMessage, TrialResult
 
 BASE: dict[str, JsonValue] = {**TINY, "epochs": 6, "lr": 2e-2, "schedule": "constant"}
@@ -125,12 +125,12 @@ def test_what_was_kept_before_a_trial_was_cut_off_is_found_again(
         plan = plan_of(tmp_path / folder, toy_data, SNAPSHOTS)
         trial = Trial(experiment_id=plan.experiments[0].experiment_id, fold=0)
         if cut_off:
-            with closing(TrialRunner(plan.trial_context())) as runner:
+            with closing(LocalRunner(plan.trial_context())) as runner:
                 epochs = runner.run(trial)
                 for _ in range(5):
                     next(epochs)
                 epochs.close()
-        with closing(TrialRunner(plan.trial_context())) as runner:
+        with closing(LocalRunner(plan.trial_context())) as runner:
             result = drained(runner.run(trial))
         assert (result.num_resumed > 0) == cut_off
         digests.append({name: digest for name, digest in result.blobs.items() if name != "manifest.json"})

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -21,10 +22,11 @@ from kaggle_ray.errors import CorruptBlobError, UnusableCheckpointError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.train.checkpoint import Cadence, FitValues, load_optimizer, optimizer_state, pack, restoring, unpack
+from kaggle_ray.train.checkpoint import Cadence, load_optimizer, optimizer_state, pack, restoring, unpack
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.train.preemption import Terminated
+from kaggle_ray.train.preemption import Notice, Terminated
+from kaggle_ray.train.state import FitValues
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
 
@@ -132,27 +134,47 @@ def test_rows_that_were_trained_on_before_are_still_known() -> None:
     list(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept, cadence=Cadence(0.0)).epochs())
     resumed = Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(kept.saved[2]))
     list(resumed.epochs())
-    assert np.flatnonzero(resumed.trained_rows).tolist() == made_up_data().train_rows.tolist()
+    assert np.flatnonzero(resumed.state.trained_rows).tolist() == made_up_data().train_rows.tolist()
 
 
-def test_sigterm_saves_this_very_step_and_then_ends_the_fit() -> None:
+class Terminating(Cadence):
+    """Sends SIGTERM while the fit asks for the ``number``-th time whether a checkpoint is due; none ever is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(math.inf)
+        self._left = number
+
+    def is_due(self) -> bool:
+        self._left -= 1
+        if not self._left:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+
+@pytest.mark.parametrize("where", ["in a step", "between epochs", "from another thread"])
+def test_a_fit_that_is_asked_to_end_saves_this_very_step(where: str) -> None:
     hyperparameters = parse_hyperparameters(BASE, where="here")
     undisturbed = outcome(Fit(made_up_data(), hyperparameters, SETTINGS))
-    kept = Kept()
-    fit = Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept)
+    kept, notice = Kept(), Notice()
+    cadence = Terminating(6 if where == "in a step" else 0)  # an epoch has 4 steps, and an end
+    fit = Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=kept, cadence=cadence, notice=notice)
     before = signal.getsignal(signal.SIGTERM)
 
-    def terminate_in_second_epoch() -> None:
-        for metrics in fit.epochs():
-            if metrics.epoch == 1:
+    def ask_to_end_after_first_epoch() -> None:
+        for _ in fit.epochs():
+            if where == "between epochs":
                 os.kill(os.getpid(), signal.SIGTERM)
+            if where == "from another thread":
+                thread = threading.Thread(target=notice.give)
+                thread.start()
+                thread.join()
 
     with pytest.raises(Terminated, match="the same command goes on"):
-        terminate_in_second_epoch()
+        ask_to_end_after_first_epoch()
     assert signal.getsignal(signal.SIGTERM) is before
     (data,) = kept.saved
     values = from_json(FitValues, unpack(data, where="here")[1], where="here")
-    assert (len(values.history), values.step_of_epoch) == (1, 1)
+    assert (len(values.history), values.step_of_epoch) == (1, 2 if where == "in a step" else 0)
     assert outcome(Fit(made_up_data(), hyperparameters, SETTINGS, checkpoints=Kept(data))) == undisturbed
 
 

@@ -157,9 +157,9 @@ def test_every_training_row_is_yielded_exactly_once_per_epoch_and_never_a_valid_
             assert sorted(np.concatenate(batches).tolist()) == data.train_rows.tolist()
             assert all(1 <= len(batch) <= batch_size for batch in batches)
             assert max(map(len, batches)) - min(map(len, batches)) <= 1
-        assert np.flatnonzero(done.trained_rows).tolist() == data.train_rows.tolist()
-        assert not done.trained_rows[data.valid_rows].any()
-        assert len(done.trained_rows) == len(data.target)
+        assert np.flatnonzero(done.state.trained_rows).tolist() == data.train_rows.tolist()
+        assert not done.state.trained_rows[data.valid_rows].any()
+        assert len(done.state.trained_rows) == len(data.target)
 
 
 def test_each_epoch_has_an_order_of_its_own(data: FitData, yielded: list[list[IntArray]]) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY
-from kaggle_ray.train.trial import TrialRunner
 from kaggle_ray.types import FloatArray, Trial, TrialResult
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def plan_of(runs: Path, data: Path, *experiments: ExperimentLike, processes: int
     return plan
 
 
-def run(runner: TrialRunner, trial: Trial) -> TrialResult:
+def run(runner: LocalRunner, trial: Trial) -> TrialResult:
     epochs = runner.run(trial)
     while True:
         try:
@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None
     found = []
     for processes in (1, 2):
         plan = plan_of(tmp_path, toy_data, BASE, MIXED, processes=processes)
-        with closing(TrialRunner(plan.trial_context())) as runner:
+        with closing(LocalRunner(plan.trial_context())) as runner:
             results = [run(runner, trial) for trial in trials_of(plan)]
         assert [result.error for result in results] == [None, None]
         found.append([(result, *predictions(plan, result)) for result in results])
@@ -80,7 +80,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, toy_data: Path) -> None
 
 def test_two_processes_yield_every_training_row(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**BASE, "epochs": 1}, processes=2)
-    with closing(TrialRunner(plan.trial_context())) as runner:
+    with closing(LocalRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     lineage = open_run(plan.location).predictions(result)[0].lineage
     assert lineage is not None
@@ -93,7 +93,7 @@ def test_sharded_evaluation_is_that_of_one_process_to_the_bit(tmp_path: Path, to
     found = []
     for processes in (1, 2):
         plan = plan_of(tmp_path, toy_data, {**still, "model": "plain", "model_args": {}}, processes=processes)
-        with closing(TrialRunner(plan.trial_context())) as runner:
+        with closing(LocalRunner(plan.trial_context())) as runner:
             (result,) = [run(runner, trial) for trial in trials_of(plan)]
         found.append((result.history[0].valid_loss, *(part.tobytes() for part in predictions(plan, result))))
     assert found[0] == found[1]
@@ -105,7 +105,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
     plan = plan_of(tmp_path, toy_data, DROPPED, processes=2)
     reference = plan_of(tmp_path / "reference", toy_data, DROPPED, processes=2)
     (trial,) = trials_of(plan)
-    with closing(TrialRunner(plan.trial_context())) as runner:
+    with closing(LocalRunner(plan.trial_context())) as runner:
         epochs = runner.run(trial)
         for _ in range(4):
             next(epochs)
@@ -123,7 +123,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
         result = run(runner, trial)
     assert result.status == "committed"
     assert 1 <= result.num_resumed < 12
-    with closing(TrialRunner(reference.trial_context())) as runner:
+    with closing(LocalRunner(reference.trial_context())) as runner:
         undisturbed = run(runner, trial)
     for part, other in zip(predictions(plan, result), predictions(reference, undisturbed), strict=True):
         assert part.tobytes() == other.tobytes()
@@ -132,7 +132,7 @@ def test_a_process_that_dies_fails_the_trial_for_now_and_the_next_one_goes_on_fr
 
 def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**BASE, "lr": 1e30, "optimizer": "sgd"}, processes=2)
-    with closing(TrialRunner(plan.trial_context())) as runner:
+    with closing(LocalRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert result.status == "failed"
     assert "the loss of epoch" in (result.error or "")
@@ -141,21 +141,38 @@ def test_an_error_of_another_process_is_told_as_its_own(tmp_path: Path, toy_data
 
 def test_batches_that_are_too_small_for_the_processes_are_an_error(tmp_path: Path, toy_data: Path) -> None:
     plan = plan_of(tmp_path, toy_data, {**BASE, "batch_size": 2, "accumulate": 2}, processes=2)
-    with closing(TrialRunner(plan.trial_context())) as runner:
+    with closing(LocalRunner(plan.trial_context())) as runner:
         (result,) = [run(runner, trial) for trial in trials_of(plan)]
     assert "cannot be split among 2 processes in 2 pieces each" in (result.error or "")
 
 
-def test_closing_a_trial_leaves_no_process_behind(tmp_path: Path, toy_data: Path) -> None:
-    plan = plan_of(tmp_path, toy_data, BASE, processes=2)
-    (trial,) = trials_of(plan)
-    with closing(TrialRunner(plan.trial_context())) as runner:
-        epochs = runner.run(trial)
+def test_a_trial_that_is_closed_after_an_epoch_leaves_its_processes_to_the_next_and_closing_leaves_none(
+    tmp_path: Path, toy_data: Path
+) -> None:
+    plan = plan_of(tmp_path, toy_data, BASE, {**BASE, "seed": 1}, processes=2)
+    closed, trained = trials_of(plan)
+    with closing(LocalRunner(plan.trial_context())) as runner:
+        epochs = runner.run(closed)
         next(epochs)
         assert runner._peers is not None
         (peer,) = runner._peers._processes
         epochs.close()
-        assert peer.poll() is not None
+        assert run(runner, trained).status == "committed"
+        assert runner._peers._processes == [peer]
+    assert peer.poll() is not None
+
+
+def test_a_trial_that_every_process_fails_of_leaves_them_to_the_next(tmp_path: Path, toy_data: Path) -> None:
+    plan = plan_of(tmp_path, toy_data, {**BASE, "lr": 1e30, "optimizer": "sgd"}, BASE, processes=2)
+    diverging, trained = trials_of(plan)
+    with closing(LocalRunner(plan.trial_context())) as runner:
+        failed = run(runner, diverging)
+        assert "the loss of epoch" in (failed.error or "")
+        assert open_run(plan.location).result(diverging) == failed, "it would repeat itself"
+        assert runner._peers is not None
+        (peer,) = runner._peers._processes
+        assert run(runner, trained).status == "committed"
+        assert runner._peers._processes == [peer]
 
 
 STUCK = """
@@ -163,20 +180,23 @@ import sys, time
 from pathlib import Path
 import torch.distributed as dist
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.launch.local_peers import Peers
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.peers import Peers
 
-def follow(context, ranks):
-    def follow_trial(trial):
-        Path("stuck").touch()
-        time.sleep(600) if trial == "sleeps" else dist.barrier()
-    return follow_trial
+def hang(how):
+    Path("stuck").touch()
+    time.sleep(600) if how == "sleeps" else dist.barrier()
+
+class Hanging:
+    # In place of a trial: whoever receives it hangs.
+    def __reduce__(self):
+        return hang, (sys.argv[1],)
 
 if __name__ == "__main__":
     import stuck
     settings = Settings(device="cpu", threads_per_trial=1, dtype="float32", world_size=2)
-    peers = Peers(TrialContext(competition_file=Path(), data="", location="", settings=settings), stuck.follow)
-    peers.begin(sys.argv[1])
+    peers = Peers(TrialContext(competition_file=Path(), data="", location="", settings=settings))
+    peers.begin(stuck.Hanging())
     print(peers._processes[0].pid, flush=True)
     time.sleep(600)
 """
