@@ -54,7 +54,7 @@ def _print_plan(options: RunOptions, console: Console) -> None:
         )
         if experiment.weights_of is None
         else 0.0
-        for experiment in plan.experiments
+        for experiment in plan.examples
     }
     console.print(plan_table(plan, seconds))
 
@@ -86,7 +86,7 @@ def find_lr(out: Path | None, **values: Any) -> None:
     from kaggle_ray.train.lr_finder import sweep_competition
 
     plan = make_plan(RunOptions(**values))
-    experiment = plan.experiments[0]
+    experiment = plan.examples[0]
     hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
     sweep = sweep_competition(
         plan.competition, plan.samples, plan.folds, hyperparameters, plan.settings, default_cache_dir()

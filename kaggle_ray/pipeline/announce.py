@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
@@ -18,7 +17,7 @@ from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.preemption import Terminated
-from kaggle_ray.types import Location, TrialResult
+from kaggle_ray.types import Experiment, Location, TrialResult
 
 
 @contextmanager
@@ -74,18 +73,18 @@ def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) ->
         raise
 
 
-def run_started(plan: RunPlan, ended: Sequence[TrialResult], command: Sequence[str] | None) -> RunStarted:
-    """Return the event that begins a run."""
+def run_started(
+    plan: RunPlan, experiments: Sequence[Experiment], ended: Sequence[TrialResult], command: Sequence[str] | None
+) -> RunStarted:
+    """Return the event that begins a run, of the ``experiments`` that are known by now."""
     return RunStarted(
         metric=plan.competition.metric.name,
         greater_is_better=plan.competition.metric.greater_is_better,
-        experiments={experiment.experiment_id: experiment.name for experiment in plan.experiments},
+        experiments={experiment.experiment_id: experiment.name for experiment in experiments},
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
-        epochs={
-            e.experiment_id: parse_hyperparameters(e.hyperparameters, where=e.name).training.epochs
-            for e in plan.experiments
-        },
+        epochs={experiment.experiment_id: plan.epochs_of(experiment) for experiment in experiments},
+        num_experiments=plan.num_experiments,
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
         run_dir=Location(plan.location),
@@ -127,4 +126,4 @@ def note(plan: RunPlan, command: Sequence[str] | None) -> str:
 
 def _num_committed(plan: RunPlan, store: RunStore) -> int:
     num_folds = plan.folds.num_folds
-    return sum(num_folds - len(missing_folds(store, plan.folds, experiment)) for experiment in plan.experiments)
+    return sum(num_folds - len(missing_folds(store, plan.folds, experiment)) for experiment in store.experiments())

@@ -21,13 +21,14 @@ from kaggle_ray.pipeline.prepare import check_models, check_proven, prepare, why
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
+from kaggle_ray.pipeline.search import make_search_source
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
-from kaggle_ray.schedule.source import DeadlineSource, ListSource, TrialSource
+from kaggle_ray.schedule.source import DeadlineSource, Ended, ListSource, TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -74,18 +75,17 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     check_directions(plan.competition.heads, target)
     with open_run(plan.location).lease.held(), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
         store, warnings = prepare(plan, command)
-        trials = (options.source or ListSource)(
-            plan.experiments, plan.folds.num_folds, standing_in(store, warnings.append)
-        )
+        trials = _source(plan, store, standing_in(store, warnings.append), emit)
         num_resumed = len(trials.results)
-        emit(run_started(plan, trials.results, command))
+        emit(run_started(plan, store.experiments(), trials.results, command))
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)
         submitter.rehearse(plan.folds, target)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
-        num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
+        if len(trials.results) < plan.num_trials:
+            num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
         if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(
@@ -97,7 +97,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
             admit_unproven=plan.options.admit_unproven,
         )
         if not pool.oof and plan.stop_at is None:
-            raise NothingToSubmitError(_why_nothing(plan, pool, trials.results, baseline))
+            raise NothingToSubmitError(_why_nothing(trials, pool, baseline))
         ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool, plan.folds, target) if ensemble else baseline
         refitted = _refit(plan, store, ensemble, pool, emit)
@@ -119,6 +119,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
     return RunResult(
         plan=plan,
+        tried=store.experiments(),
         submission=store.file(submission),
         report=store.file(report),
         board=board,
@@ -132,6 +133,13 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     )
 
 
+def _source(plan: RunPlan, store: RunStore, ended: Ended, emit: Emit) -> TrialSource:
+    """Return what decides which trial is next."""
+    if plan.search is not None:
+        return make_search_source(plan, plan.search, store, ended, emit)
+    return (plan.options.source or ListSource)(plan.experiments, plan.folds.num_folds, ended)
+
+
 def _train(
     plan: RunPlan,
     emit: Emit,
@@ -141,8 +149,6 @@ def _train(
     context: TrialContext,
 ) -> int:
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
-    if len(trials.results) == len(experiments) * num_folds:
-        return 0
     source = trials
     if plan.stop_at is not None:
         source = DeadlineSource(trials, experiments, num_folds, stop_at=plan.stop_at, num_slots=plan.num_slots)
@@ -196,9 +202,10 @@ def _check_all_worked(results: Sequence[TrialResult]) -> None:
         raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
 
 
-def _why_nothing(plan: RunPlan, pool: Pool, results: Sequence[TrialResult], baseline: Location) -> str:
+def _why_nothing(trials: TrialSource, pool: Pool, baseline: Location) -> str:
+    results = trials.results
     if pool.unproven:
-        unproven = [experiment for experiment in plan.experiments if experiment.experiment_id in pool.unproven]
+        unproven = [experiment for experiment in trials.admitted() if experiment.experiment_id in pool.unproven]
         return f"nothing else is complete: {why_unproven(unproven)} The constant baseline is in {baseline}."
     reasons = sorted({result.error for result in results if result.error})
     return (

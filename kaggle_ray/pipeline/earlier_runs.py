@@ -49,4 +49,7 @@ def earlier_run(runs: str | Path, identity: RunIdentity, files: Mapping[str, str
 
 
 def _asked(identity: RunIdentity) -> str:
-    return canonical_json([[each.hyperparameters for each in identity.experiments], asdict(identity.settings)])
+    searched = [] if identity.search is None else [asdict(identity.search)]
+    return canonical_json(
+        [[each.hyperparameters for each in identity.experiments], asdict(identity.settings), *searched]
+    )

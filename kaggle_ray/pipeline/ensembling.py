@@ -40,7 +40,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
 
     alone = {**pool.oof, **pool.of_seeds}
     scores = {name: select_of({name: values}, "mean").score_honest for name, values in alone.items()}
-    names = {experiment.experiment_id: experiment.name for experiment in plan.experiments}
+    names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
     candidates = {each: alone[each] for each in alone if each in names and scores[each] is not None}
     best = _best_experiment(select_of(candidates, "best"), candidates, names) if candidates else None
     of_all: dict[str, JsonValue] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters
+from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters, Search
 from kaggle_ray.pipeline.identity import experiment_id, training_id
 from kaggle_ray.train.content import Content
 from kaggle_ray.types import Experiment, JsonValue
@@ -13,22 +13,65 @@ from kaggle_ray.types import Experiment, JsonValue
 def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> tuple[Experiment, ...]:
     """Return the experiments of ``hyperparameter_sets`` on ``content``, named by what tells them apart."""
     dicts = [hyperparameters.to_dict() for hyperparameters in hyperparameter_sets]
-    flat = [_flatten(hyperparameters) for hyperparameters in hyperparameter_sets]
-    keys = sorted({key for values in flat for key in values} - {"model"})
-    varying = [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
+    varying = _varying(hyperparameter_sets)
     return tuple(
         Experiment(
             experiment_id=experiment_id(hyperparameters, content),
-            name=" ".join([str(values["model"]), *(f"{key}={known[key]}" for key in varying if key in known)]),
+            name=_name(hyperparameters, varying),
             hyperparameters=values,
             parent_id=_id_of(hyperparameters.parent, content),
             teacher_id=_id_of(hyperparameters.teacher, content),
             weights_of=weights_of,
         )
-        for hyperparameters, values, known, weights_of in zip(
-            hyperparameter_sets, dicts, flat, _trained_by(hyperparameter_sets, content), strict=True
+        for hyperparameters, values, weights_of in zip(
+            hyperparameter_sets, dicts, _trained_by(hyperparameter_sets, content), strict=True
         )
     )
+
+
+def maker_of_proposed(search: Search, content: Content) -> Callable[[Hyperparameters], Experiment]:
+    """Return what makes an experiment of hyperparameters that a search proposes, named by all that it varies.
+
+    Each is trained itself, even where another that predicts otherwise is trained alike: that one may be stopped.
+    """
+    varying = _varying(search.extremes)
+
+    def make(hyperparameters: Hyperparameters) -> Experiment:
+        (sized,) = at_own_sizes([hyperparameters])
+        return Experiment(
+            experiment_id=experiment_id(sized, content), name=_name(sized, varying), hyperparameters=sized.to_dict()
+        )
+
+    return make
+
+
+def at_own_sizes(hyperparameter_sets: Sequence[Hyperparameters]) -> list[Hyperparameters]:
+    """Return the experiments with a number for each ``image_size`` of 0, without duplicates.
+
+    Ids and the cache see numbers only. torch, which knows the models, is imported only where there is one.
+    """
+    sized: list[Hyperparameters] = []
+    for hyperparameters in hyperparameter_sets:
+        if not hyperparameters.images.image_size:
+            from kaggle_ray.models import input_size
+
+            own_size = input_size(hyperparameters.model.name, hyperparameters.model.args)
+            hyperparameters = hyperparameters.replace(image_size=own_size)
+        if hyperparameters not in sized:
+            sized.append(hyperparameters)
+    return sized
+
+
+def _varying(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:
+    """Return what tells experiments apart, beside the model."""
+    flat = [_flatten(hyperparameters) for hyperparameters in hyperparameter_sets]
+    keys = sorted({key for values in flat for key in values} - {"model"})
+    return [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
+
+
+def _name(hyperparameters: Hyperparameters, varying: Sequence[str]) -> str:
+    known = _flatten(hyperparameters)
+    return " ".join([hyperparameters.model.name, *(f"{key}={known[key]}" for key in varying if key in known)])
 
 
 def _trained_by(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> Iterator[str | None]:

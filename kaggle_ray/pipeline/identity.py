@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from kaggle_ray.config import Hyperparameters, PredictHyperparameters
+from kaggle_ray.config import Hyperparameters, PredictHyperparameters, Search
 from kaggle_ray.config.part import flat_values
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.store.record import RunIdentity
@@ -59,14 +59,24 @@ def _digest_of_experiment(
     )
 
 
-def run_id(experiments: Sequence[Experiment], settings: Settings) -> str:
-    """Return 8 hex digits over what a run computes, and how: the name of a run that the user gave none."""
-    ids = [experiment.experiment_id for experiment in experiments]
-    return short_digest([ids, dataclasses.asdict(settings)], num_hex=8)
+def run_id(experiments: Sequence[Experiment], settings: Settings, search: Search | None, content: Content) -> str:
+    """Return 8 hex digits over what a run computes, and how: the name of a run that the user gave none.
+
+    Ids of experiments are made of the content; what a search proposes has none yet, so that the content itself counts.
+    """
+    parts: list[JsonValue] = [[each.experiment_id for each in experiments], dataclasses.asdict(settings)]
+    if search is not None:
+        parts += [{"version": _VERSION, "search": dataclasses.asdict(search), "content": content.to_json()}]
+    return short_digest(parts, num_hex=8)
 
 
 def identity_of(
-    competition: str, experiments: Sequence[Experiment], folds: Folds, settings: Settings, content: Content
+    competition: str,
+    experiments: Sequence[Experiment],
+    folds: Folds,
+    settings: Settings,
+    content: Content,
+    search: Search | None,
 ) -> RunIdentity:
     """Return what has to be the same whenever a run is resumed."""
     return RunIdentity(
@@ -75,6 +85,7 @@ def identity_of(
         folds_digest=folds.digest,
         settings=settings,
         content=content.to_json(),
+        search=search,
     )
 
 

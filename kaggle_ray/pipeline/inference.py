@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def predict_new(options: PredictOptions) -> Path:
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
     experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
-    _check_members(ensemble, record, where=store.location)
+    _check_members(ensemble, experiments, record.num_folds, where=store.location)
     models = {
         part: _models(part, experiments, refit=options.refit)
         for member in ensemble.weighted_members
@@ -161,11 +161,10 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _check_members(ensemble: SavedEnsemble, record: RunRecord, *, where: str) -> None:
-    """Raise JsonShapeError where an ensemble is not made of the run's experiments and folds."""
-    known = {experiment.experiment_id for experiment in record.experiments}
+def _check_members(ensemble: SavedEnsemble, known: Collection[str], num_folds: int, *, where: str) -> None:
+    """Raise JsonShapeError where an ensemble is not made of the run's experiments, ``known`` by id, and folds."""
     parts = [part for member in ensemble.weighted_members for part in member.parts]
-    if not parts or not all(part.experiment_id in known and len(part.epochs) == record.num_folds for part in parts):
+    if not parts or not all(part.experiment_id in known and len(part.epochs) == num_folds for part in parts):
         raise JsonShapeError(f"{where}: the ensemble {ensemble.method!r} is not made of what the run has trained.")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
-from kaggle_ray.config import Hyperparameters, SearchSpace, parse_hyperparameters, with_seeds
-from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config import Search, parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
@@ -29,15 +28,16 @@ from kaggle_ray.launch.address import LOCAL, named_address
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
-from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
+from kaggle_ray.pipeline.tried import what_is_tried
 from kaggle_ray.store.opening import open_run, place_of
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.types import Experiment, Folds, JsonValue
+from kaggle_ray.types import Experiment, Folds
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,10 @@ class RunPlan:
     samples: Samples
     folds: Folds
     experiments: tuple[Experiment, ...]
+    """The experiments of the command; none where a search proposes them."""
+    search: Search | None
+    examples: tuple[Experiment, ...]
+    """What is looked at before anything is trained: the experiments, or those at the ends of what a search draws."""
     content: Content
     """What they are trained on."""
     settings: Settings
@@ -89,7 +93,9 @@ class RunPlan:
     @property
     def identity(self) -> RunIdentity:
         """What has to be the same whenever the run is resumed."""
-        return identity_of(self.competition.name, self.experiments, self.folds, self.settings, self.content)
+        return identity_of(
+            self.competition.name, self.experiments, self.folds, self.settings, self.content, self.search
+        )
 
     def trial_context(self) -> TrialContext:
         """Return what a trial's process needs to know of the run."""
@@ -116,8 +122,18 @@ class RunPlan:
 
     @property
     def num_trials(self) -> int:
-        """Experiments times folds."""
-        return len(self.experiments) * self.folds.num_folds
+        """Experiments times folds; a search in a small space may end with fewer."""
+        return self.num_experiments * self.folds.num_folds
+
+    @property
+    def num_experiments(self) -> int:
+        """Experiments of the command and those that the search is to propose."""
+        return len(self.experiments) + (self.search.num_experiments if self.search else 0)
+
+    @staticmethod
+    def epochs_of(experiment: Experiment) -> int:
+        """Return how many epochs each trial of an experiment trains."""
+        return parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs
 
     @property
     def is_fast_dev(self) -> bool:
@@ -127,7 +143,7 @@ class RunPlan:
     @property
     def image_sides(self) -> tuple[tuple[int, int], ...]:
         """The heights and widths in pixels that images are decoded to, ascending."""
-        hyperparameter_sets = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.experiments]
+        hyperparameter_sets = [parse_hyperparameters(e.hyperparameters, where=e.name) for e in self.examples]
         return tuple(sorted({hyperparameters.images.decoded_sides for hyperparameters in hyperparameter_sets}))
 
 
@@ -155,7 +171,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         started = open_run(place_of(options.runs, competition.name, _checked_run_id(options.run_id)))
     record = started.record() if started else None
     settings = _settings(options, machine, record)
-    hyperparameter_sets = _hyperparameter_sets(options, competition, settings, record)
+    hyperparameter_sets, search = what_is_tried(options, competition, settings, record)
     split = only_ids = None
     if options.fast_dev:
         split = split_rows(competition, samples, None, find=False)
@@ -181,8 +197,9 @@ def make_plan(options: RunOptions) -> RunPlan:
         competition, competition_file, split.samples, split.folds, split.near_duplicates, hyperparameter_sets,
         data_dir=data_dir, cache_dir=default_cache_dir(),
     )  # fmt: skip
-    experiments = make_experiments(hyperparameter_sets, content)
-    name = options.run_id or run_id(experiments, settings)
+    examples = make_experiments(hyperparameter_sets, content)
+    experiments = examples if search is None else ()
+    name = options.run_id or run_id(experiments, settings, search, content)
     name = f"{FAST_DEV}-{name}" if options.fast_dev else name
     return RunPlan(
         options=options,
@@ -196,6 +213,8 @@ def make_plan(options: RunOptions) -> RunPlan:
         samples=split.samples,
         folds=split.folds,
         experiments=experiments,
+        search=search,
+        examples=examples,
         content=content,
         settings=settings,
         num_slots=options.num_slots or machine.num_slots(settings),
@@ -262,46 +281,3 @@ def _settings(options: RunOptions, machine: Machine, record: RunRecord | None) -
             f"or start a new run with another --run-id."
         )
     return settings
-
-
-def _hyperparameter_sets(
-    options: RunOptions, competition: Competition, settings: Settings, record: RunRecord | None
-) -> list[Hyperparameters]:
-    """Return the experiments that the user names, else those that the run was begun with, else the default space's."""
-    names_any = options.experiments is not None or options.space is not None or options.overrides or options.seeds > 1
-    if record is not None and not names_any:
-        return [parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments]
-    if options.experiments is not None and options.space is not None:
-        raise ConfigError("expected experiments or a space, got both.")
-    if options.experiments is not None:
-        space = SearchSpace(experiments=[_as_dict(hyperparameters) for hyperparameters in options.experiments])
-    elif isinstance(options.space, SearchSpace):
-        space = options.space
-    elif options.space is not None:
-        space = load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
-    else:
-        space = competition.default_space(settings)
-    if space.search:
-        raise ConfigError("a space with a search: is not run by this version; leave its search out.")
-    return _at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds))
-
-
-def _at_own_sizes(hyperparameter_sets: Sequence[Hyperparameters]) -> list[Hyperparameters]:
-    """Return the experiments with a number for each ``image_size`` of 0, without duplicates.
-
-    Ids and the cache see numbers only. torch, which knows the models, is imported only where there is one.
-    """
-    sized: list[Hyperparameters] = []
-    for hyperparameters in hyperparameter_sets:
-        if not hyperparameters.images.image_size:
-            from kaggle_ray.models import input_size
-
-            own_size = input_size(hyperparameters.model.name, hyperparameters.model.args)
-            hyperparameters = hyperparameters.replace(image_size=own_size)
-        if hyperparameters not in sized:
-            sized.append(hyperparameters)
-    return sized
-
-
-def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
-    return hyperparameters.to_dict() if isinstance(hyperparameters, Hyperparameters) else hyperparameters

@@ -19,17 +19,21 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
         seconds_per_trial: experiment id -> estimated seconds of one trial.
     """
     num_folds = plan.folds.num_folds
-    total = estimated_seconds([seconds_per_trial[e.experiment_id] for e in plan.experiments], num_folds, plan.num_slots)
+    seconds_of = [seconds_per_trial[experiment.experiment_id] for experiment in plan.examples]
+    if plan.search is not None:  # what it draws takes as long as the ends do on average
+        seconds_of = [math.fsum(seconds_of) / len(seconds_of)] * plan.search.num_experiments
+    total = estimated_seconds(seconds_of, num_folds, plan.num_slots)
     table = Table(
-        title=plain(f"{plan.competition.name}: {len(plan.experiments)} experiments x {num_folds} folds"),
+        title=plain(f"{plan.competition.name}: {plan.num_experiments} experiments x {num_folds} folds"),
         caption=plain(
+            f"{_how_searched(plan)}"
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
             f"about {duration_text(total)} in all. Run folder: {plan.location}"
         ),
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
         table.add_column(name, overflow="fold", justify="left" if name in ("experiment", "id") else "right")
-    for experiment in plan.experiments:
+    for experiment in plan.examples:
         seconds = seconds_per_trial[experiment.experiment_id]
         table.add_row(
             plain(experiment.name),
@@ -40,6 +44,14 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
             duration_text(seconds * num_folds),
         )
     return table
+
+
+def _how_searched(plan: RunPlan) -> str:
+    """Return what a search draws, which the table shows the ends of; nothing where there is none."""
+    if plan.search is None:
+        return ""
+    drawn = ", ".join(f"{name} from {distribution}" for name, distribution in plan.search.distributions.items())
+    return f"The ends of what {plan.search.sampler} draws, {plan.search.round_size} experiments a round: {drawn}. "
 
 
 def estimated_seconds(seconds_per_trial: Sequence[float], num_folds: int, num_slots: int) -> float:

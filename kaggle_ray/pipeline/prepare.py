@@ -42,7 +42,7 @@ def check_models(plan: RunPlan) -> None:
         segments=plan.competition.is_segmentation,
     )
     checked: list[tuple[object, ...]] = []
-    for experiment in plan.experiments:
+    for experiment in plan.examples:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         check_applicable(hyperparameters, plan.competition.heads, has_table=table is not None)
         check_recipe(hyperparameters.images.augment)
@@ -68,7 +68,7 @@ def check_models(plan: RunPlan) -> None:
 def check_proven(plan: RunPlan) -> None:
     """Raise NothingToSubmitError where no experiment can get an honest score, and none is admitted without one."""
     unproven = _unproven(plan)
-    if len(unproven) == len(plan.experiments) and not plan.options.admit_unproven and plan.stop_at is None:
+    if len(unproven) == len(plan.examples) and not plan.options.admit_unproven and plan.stop_at is None:
         raise NothingToSubmitError(f"nothing would be submitted: {why_unproven(unproven)}")
 
 
@@ -85,7 +85,7 @@ def why_unproven(experiments: Sequence[Experiment]) -> str:
 def _unproven(plan: RunPlan) -> list[Experiment]:
     return [
         experiment
-        for experiment in plan.experiments
+        for experiment in plan.examples
         if parse_hyperparameters(experiment.hyperparameters, where=experiment.name).why_unproven is not None
     ]
 

@@ -59,8 +59,9 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended:
         SubmissionError: the file is not what the sample submission asks for.
     """
     members = [pool.members[member_id] for member_id in ensemble.weights]
-    wanted = {trial.experiment_id for trial in models_of(members, plan.experiments)}
-    experiments = [experiment for experiment in plan.experiments if experiment.experiment_id in wanted]
+    tried = store.experiments()
+    wanted = {trial.experiment_id for trial in models_of(members, tried)}
+    experiments = [experiment for experiment in tried if experiment.experiment_id in wanted]
     greater_is_better = plan.competition.metric.greater_is_better
     epochs = {
         experiment.experiment_id: full_data_epochs(
@@ -73,7 +74,9 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended:
     }
     trials = ListSource(experiments, None, ended)
     num_resumed = len(trials.results)
-    num_decoded = train(trials, experiments, 1, replace(plan.trial_context(), full_data_epochs=epochs))
+    num_decoded = 0
+    if num_resumed < len(experiments):
+        num_decoded = train(trials, experiments, 1, replace(plan.trial_context(), full_data_epochs=epochs))
     why_not = _why_not(trials, len(experiments))
     submission = None
     if why_not is None:
@@ -131,7 +134,7 @@ def _why_not(trials: TrialSource, num_trials: int) -> str | None:
 
 def _read_member(plan: RunPlan, store: RunStore, member: Member) -> Rows:
     """Return (T, C) what a member's models of all rows predict, the mean over its seeds."""
-    by_id = {experiment.experiment_id: experiment for experiment in plan.experiments}
+    by_id = {experiment.experiment_id: experiment for experiment in store.experiments()}
     test_ids = plan.samples.test_ids
     parts: list[Rows] = []
     for part in member.parts:

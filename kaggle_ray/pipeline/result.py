@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kaggle_ray.store.opening import folder_of
-from kaggle_ray.types import JsonValue, Location
+from kaggle_ray.types import Experiment, JsonValue, Location
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,8 @@ class RunResult:
 
     plan: RunPlan
     """What was run: competition, experiments, folds, and how."""
+    tried: tuple[Experiment, ...]
+    """The experiments, those included that a search has proposed."""
     submission: Path
     """The checked submission: the ensemble's, or the constant baseline's where no experiment is complete."""
     refit: Path | None
@@ -71,7 +73,7 @@ class RunResult:
         """One row per experiment, best first: name, score and spread, weight, folds, seconds, hyperparameters."""
         import pandas as pd
 
-        by_name = {experiment.name: experiment for experiment in self.plan.experiments}
+        by_name = {experiment.name: experiment for experiment in self.tried}
         rows = [
             {
                 "experiment": row.name,
@@ -100,7 +102,7 @@ class RunResult:
             "best_score": best.score if best else None,
             "ensemble_score_honest": self.score,
             "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
-            "num_experiments": len(self.plan.experiments),
+            "num_experiments": len(self.tried),
             "num_trials": self.plan.num_trials,
             "num_epochs_trained": self.num_epochs_trained,
             "decoded_images": self.decoded_images,

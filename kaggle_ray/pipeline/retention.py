@@ -29,7 +29,7 @@ def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> No
     if not ensembles or not _has_ended(plan, store):
         return
     members = [member for ensemble in ensembles for member in ensemble.weighted_members]
-    needed = models_of(members, plan.experiments)
+    needed = models_of(members, store.experiments())
     for result in committed:
         if result.trial.fold != FULL_DATA:
             store.remove_weights(result, keep=needed.get(result.trial, ()))
@@ -37,5 +37,7 @@ def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> No
 
 def _has_ended(plan: RunPlan, store: RunStore) -> bool:
     """Return whether no trial is left that may yet start from another's weights."""
-    ids, folds = [experiment.experiment_id for experiment in plan.experiments], range(plan.folds.num_folds)
+    ids, folds = [experiment.experiment_id for experiment in store.experiments()], range(plan.folds.num_folds)
+    if len(ids) < plan.num_experiments:
+        return False  # a search may go on
     return all(store.result(Trial(experiment_id=each, fold=fold)) is not None for each in ids for fold in folds)

@@ -154,16 +154,17 @@ def status_of(store: RunStore) -> RunStatus:
 
 
 def _progress_of(store: RunStore, record: RunRecord) -> RunProgress:
+    experiments = store.experiments()
     progress = RunProgress(
         competition=record.competition,
         run_id=record.run_id,
         metric=record.metric,
         greater_is_better=record.greater_is_better,
         num_folds=record.num_folds,
-        names={each.experiment_id: each.name for each in record.experiments},
+        names={each.experiment_id: each.name for each in experiments},
         epochs={
             each.experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name).training.epochs
-            for each in record.experiments
+            for each in experiments
         },
         run_dir=store.location,
     )

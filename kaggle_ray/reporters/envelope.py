@@ -14,6 +14,7 @@ from kaggle_ray.reporters.events import (
     EpochEnded,
     Event,
     PreparationProgressed,
+    RoundBegan,
     RunWarned,
     TrialEnded,
     TrialStarted,
@@ -91,6 +92,8 @@ class Envelope:
                 return warning.topic
             case RunWarned(topic=topic):
                 return topic
+            case RoundBegan(number=number):
+                return str(number)
             case PreparationProgressed(progress=progress):
                 return progress.stage.replace(" ", "_")
         return ""

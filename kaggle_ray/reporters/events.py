@@ -116,6 +116,8 @@ class RunStarted:
     """Experiment id -> epochs of each of its trials."""
     num_folds: int
     """Folds, hence trials, per experiment."""
+    num_experiments: int = 0
+    """Experiments that the run is to have, where more are proposed than are known now; 0 where it was not said."""
     ended: tuple[TrialEnded, ...] = ()
     """How the trials ended that are in the store already and are not run again."""
     launcher: str
@@ -126,6 +128,18 @@ class RunStarted:
     """The run's folder, or its URI."""
     how_to_resume: str = ""
     """The command that goes on, should this driver not come to its end; unknown of a run of an earlier version."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundBegan:
+    """A round of a search added experiments, by the scores of those before."""
+
+    number: int
+    """0 for the first round."""
+    experiments: Mapping[str, str]
+    """Experiment id -> name, of those that it adds."""
+    epochs: Mapping[str, int]
+    """Experiment id -> epochs of each of its trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +232,7 @@ class RunEnded:
 Event = (
     PreparationProgressed
     | RunStarted
+    | RoundBegan
     | RunWarned
     | BaselineScored
     | TrialStarted

@@ -11,6 +11,7 @@ from kaggle_ray.reporters.events import (
     Event,
     PreparationProgressed,
     RefitEnded,
+    RoundBegan,
     RunEnded,
     RunInterrupted,
     RunStarted,
@@ -40,6 +41,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
             return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
         case RunStarted():
             return [_start_line(progress)]
+        case RoundBegan(number=number, experiments=experiments):
+            return [Text(f"round {number + 1}: {', '.join(map(one_line, experiments.values()))}")]
         case RunWarned():
             return [Text(f"warning: {one_line(event.text)}", style="yellow")]
         case BaselineScored():
@@ -72,7 +75,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
 
 def _start_line(progress: RunProgress) -> Text:
     before = f", {progress.num_ended_before} done before" if progress.num_ended_before else ""
-    experiments, folds = counted(len(progress.names), "experiment"), counted(progress.num_folds, "fold")
+    experiments, folds = counted(progress.num_experiments, "experiment"), counted(progress.num_folds, "fold")
     return Text(
         f"{progress.competition}  run {progress.run_id}"
         f"  {experiments} x {folds} = {counted(progress.num_trials, 'trial')}{before}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
@@ -14,6 +13,7 @@ from kaggle_ray.reporters.events import (
     EpochEnded,
     InterruptReason,
     PreparationProgressed,
+    RoundBegan,
     RunEnded,
     RunInterrupted,
     RunStarted,
@@ -62,10 +62,12 @@ class RunProgress:
     greater_is_better: bool = False
     num_folds: int = 0
     num_ended_before: int = 0
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     """Experiment id -> name."""
-    epochs: Mapping[str, int] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
     """Experiment id -> epochs of each of its trials."""
+    num_to_propose: int = 0
+    """Experiments that the run is to have, where a search proposes them; 0 where all are known."""
     launcher: str = ""
     num_slots: int = 0
     run_dir: str = ""
@@ -101,6 +103,8 @@ class RunProgress:
                 self.preparation = done if done.num_done < done.num_total else None
             case RunStarted():
                 self._start(event, envelope.time)
+            case RoundBegan():
+                self.names, self.epochs = {**self.names, **event.experiments}, {**self.epochs, **event.epochs}
             case TrialStarted(trial=trial):
                 self._begin_again(self._heard_of(trial, envelope.time))
             case EpochEnded(trial=trial, metrics=metrics):
@@ -147,7 +151,7 @@ class RunProgress:
     @property
     def num_waiting(self) -> int:
         """Trials of the run that nothing was heard of yet."""
-        return len(self.names) * self.num_folds - sum(map(self._is_planned, self.trials))
+        return self.num_experiments * self.num_folds - sum(map(self._is_planned, self.trials))
 
     @property
     def num_settled(self) -> int:
@@ -157,12 +161,19 @@ class RunProgress:
     @property
     def num_trials(self) -> int:
         """Trials of the run, as far as known now."""
-        return max(len(self.names) * self.num_folds, len(self.trials))
+        return max(self.num_experiments * self.num_folds, len(self.trials))
+
+    @property
+    def num_experiments(self) -> int:
+        """Experiments of the run, those included that a search is still to propose."""
+        return max(len(self.names), self.num_to_propose)
 
     @property
     def num_epochs(self) -> int:
         """Epochs of all trials."""
-        planned = sum(self.epochs.get(experiment_id, 0) for experiment_id in self.names) * self.num_folds
+        known = [self.epochs.get(experiment_id, 0) for experiment_id in self.names]
+        to_come = (self.num_experiments - len(known)) * fmean(known) if known else 0.0  # like those that are known
+        planned = round(sum(known) + to_come) * self.num_folds
         return planned + sum(self.num_epochs_of(trial) for trial in self.trials if not self._is_planned(trial))
 
     @property
@@ -219,7 +230,8 @@ class RunProgress:
     def _start(self, event: RunStarted, time: float) -> None:
         self.metric, self.greater_is_better = event.metric, event.greater_is_better
         self.num_folds, self.num_ended_before = event.num_folds, len(event.ended)
-        self.names, self.epochs = event.experiments, event.epochs
+        self.names, self.epochs = dict(event.experiments), dict(event.epochs)
+        self.num_to_propose = event.num_experiments
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
         for ended in event.ended:

@@ -178,7 +178,10 @@ class DeadlineSource:
         num_slots: int,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Stop at ``stop_at``, in seconds since the Unix epoch, as ``now`` measures them."""
+        """Stop at ``stop_at``, in seconds since the Unix epoch, as ``now`` measures them.
+
+        What is not among ``experiments``, as it is proposed later, starts from no other.
+        """
         self._source = source
         self._needs = {experiment.experiment_id: experiment.needs for experiment in experiments}
         self._num_folds = num_folds
@@ -225,7 +228,7 @@ class DeadlineSource:
     def _fits(self, experiment_id: str) -> bool:
         """Return whether the experiment's remaining folds can end in time; one of unknown length is given a try."""
         time_left = self._stop_at - self._now()
-        if time_left <= 0 or {experiment_id, *self._needs[experiment_id]} & self._dropped.keys():
+        if time_left <= 0 or {experiment_id, *self._needs.get(experiment_id, ())} & self._dropped.keys():
             return False
         self._take_note()
         num_rounds = math.ceil((self._num_folds - self._num_ended[experiment_id]) / self._num_slots)

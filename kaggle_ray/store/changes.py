@@ -44,6 +44,7 @@ def changes(
     """
     found = [*_of_values("competition", then.competition, now.competition)]
     found += _of_experiments(then.experiments, now.experiments)
+    found += _of_declared("search", _search(then), _search(now))
     found += _of_mapping("settings", asdict(then.settings), asdict(now.settings))
     of_content = list(_of_content(then.content, now.content, files_then, files_now))
     found += of_content
@@ -69,6 +70,10 @@ def _of_experiments(then: Sequence[Experiment], now: Sequence[Experiment]) -> It
             if change not in yielded:
                 yielded.add(change)
                 yield change
+
+
+def _search(identity: RunIdentity) -> JsonValue:
+    return None if identity.search is None else asdict(identity.search)
 
 
 def _of_content(
@@ -129,7 +134,7 @@ def _of_declared(what: str, then: JsonValue, now: JsonValue) -> Iterator[Change]
             yield from _of_declared(
                 f"{what}.{name}" if " " in what else f"{what} {name}", then.get(name), now.get(name)
             )
-    elif isinstance(then, list) and isinstance(now, list | tuple) and len(then) == len(now):
+    elif isinstance(then, list | tuple) and isinstance(now, list | tuple) and len(then) == len(now):
         for number, (before, after) in enumerate(zip(then, now, strict=True)):
             yield from _of_declared(what if len(then) == 1 else f"{what} {number}", before, after)
     else:

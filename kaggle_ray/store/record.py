@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated
 
+from kaggle_ray.config.search import Search
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.types import Experiment, JsonValue
 from kaggle_ray.untrusted import Bound, NumFolds, PathPart
@@ -49,6 +50,8 @@ class RunIdentity:
     settings: Settings
     content: Mapping[str, JsonValue]
     """What the trials are computed from: part -> its digest, or the values that it consists of."""
+    search: Search | None = None
+    """What proposes further experiments, a round at a time; None where there are no others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Experiment, JsonValue, Location, short_digest
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, PathPart
 
 CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
@@ -163,9 +163,43 @@ class RunStore(TrialStore):
         )
 
     def experiments(self) -> tuple[Experiment, ...]:
-        """Return the run's experiments in the order of the command; empty before the run was begun."""
+        """Return the run's experiments: those of the command, then those that were proposed, in their rounds' order.
+
+        There are none before the run was begun.
+
+        Raises:
+            StoreError: a round names an experiment that was not saved.
+        """
         record = self.record()
-        return record.experiments if record else ()
+        known = {each.experiment_id: each for each in record.experiments} if record else {}
+        for number, decided in enumerate(self.rounds()):
+            for proposed in from_json(list[PathPart], decided["proposed"], where=self._at(f"rounds/{number}.json")):
+                if proposed not in known:
+                    known[proposed] = self._experiment(proposed)
+        return tuple(known.values())
+
+    def save_round(self, number: int, decided: Mapping[str, JsonValue]) -> None:
+        """Save what a round decided, before anything depends on it; the first stays.
+
+        Its ``proposed`` are the ids of the experiments that it adds, each of which is saved already.
+        """
+        self.blobs.put_if_absent(f"rounds/{number}.json", encode(decided))
+
+    def rounds(self) -> tuple[dict[str, JsonValue], ...]:
+        """Return what each round decided, the first one first; none in a run that has no rounds."""
+        found: list[dict[str, JsonValue]] = []
+        while (decided := self._json(f"rounds/{len(found)}.json")) is not None:
+            found.append({"proposed": [], **decided})
+        return tuple(found)
+
+    def _experiment(self, experiment_id: str) -> Experiment:
+        key = f"trials/{experiment_id}/experiment.json"
+        if (value := self._json(key)) is None:
+            raise StoreError(f"{self._at(key)}: is missing, and a round has proposed it.")
+        experiment = from_json(Experiment, value, where=self._at(key))
+        if experiment.experiment_id != experiment_id:
+            raise CorruptBlobError(f"{self._at(key)}: is experiment {experiment.experiment_id}.")
+        return experiment
 
     # What follows from the trials -----------------------------------------------------------------------------------
 

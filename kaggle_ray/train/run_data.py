@@ -274,21 +274,23 @@ class RunData:
         Rows and code are looked at once, with the first images: what becomes of their files later does no harm.
         """
         folder = {"data_dir": self._staged.folder, "cache_dir": self._cache_dir}
+        record = self._store.record()
+        assert record is not None, "the folds were read from it"
         if self._content is None:
-            experiments = self._store.experiments()
             self._content = content_of(
                 self.competition,
                 self._competition_file,
                 self.samples,
                 self.folds,
                 self._near_duplicates,
-                [parse_hyperparameters(each.hyperparameters, where=each.name) for each in experiments],
+                [
+                    *(parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments),
+                    *(record.search.extremes if record.search else ()),
+                ],
                 **folder,
             )
         else:
             self._content = self._content.with_files_of(self.samples, **folder)
-        record = self._store.record()
-        assert record is not None, "the folds were read from it"
         identity = replace(record.identity, content=self._content.to_json())
         if found := self._store.changes_to(identity, self._content.files):
             raise DataError(

@@ -39,7 +39,7 @@ def run_alone(num_trials: int, slots: int) -> None:
             competition=plan.competition.name,
             run_id=plan.run_id,
         )
-        reporters.emit(run_started(plan, (), command=None))
+        reporters.emit(run_started(plan, plan.experiments, (), command=None))
         tell(launched(RayTuneLauncher(num_slots=slots), plan, reporters.emit, num_folds=NUM_FOLDS))
         reporters.close()
 

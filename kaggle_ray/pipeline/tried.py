@@ -1,0 +1,91 @@
+"""What a run tries: the experiments that the user names, or a search for some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kaggle_ray.config import Hyperparameters, Search, SearchSpace, parse_hyperparameters, with_seeds
+from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config.settings import Settings
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.pipeline.experiments import at_own_sizes
+from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
+from kaggle_ray.schedule.samplers import check_sampler
+from kaggle_ray.store.record import RunRecord
+from kaggle_ray.types import JsonValue
+
+_NUM_EXPERIMENTS = 20
+_SMALLEST_ROUND = 4
+_NUM_ROUNDS = 5
+
+
+def what_is_tried(
+    options: RunOptions, competition: Competition, settings: Settings, record: RunRecord | None
+) -> tuple[list[Hyperparameters], Search | None]:
+    """Return the experiments that the user names, else those that the run was begun with, else the default space's.
+
+    Where a search proposes them, it is returned beside those at the ends of what it draws. A fast-dev run tries these
+    themselves, and nothing is searched.
+
+    Raises:
+        ConfigError: options contradict each other or the space, or the sampler's package is not installed.
+    """
+    if record is not None and not _names_any(options):
+        if record.search is not None:
+            return at_own_sizes(record.search.extremes), record.search
+        return [parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments], None
+    space = _space(options, competition, settings)
+    if not space.search:
+        for flag in ("search", "num_experiments", "round_size"):
+            if (given := getattr(options, flag)) is not None:
+                raise ConfigError(
+                    f"--{flag.replace('_', '-')} {given}: the space has nothing to draw values from. "
+                    f"Give it a search, such as search={{'lr': log_uniform(1e-4, 1e-2)}}."
+                )
+        return at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds)), None
+    search = _search(space, options)
+    return at_own_sizes(search.extremes), None if options.fast_dev else search
+
+
+def _names_any(options: RunOptions) -> bool:
+    given = (options.experiments, options.space, options.search, options.num_experiments, options.round_size)
+    return any(each is not None for each in given) or bool(options.overrides) or options.seeds > 1
+
+
+def _space(options: RunOptions, competition: Competition, settings: Settings) -> SearchSpace:
+    if options.experiments is not None and options.space is not None:
+        raise ConfigError("expected experiments or a space, got both.")
+    if options.experiments is not None:
+        return SearchSpace(experiments=[_as_dict(hyperparameters) for hyperparameters in options.experiments])
+    if isinstance(options.space, SearchSpace):
+        return options.space
+    if options.space is not None:
+        return load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
+    return competition.default_space(settings)
+
+
+def _search(space: SearchSpace, options: RunOptions) -> Search:
+    if options.seeds > 1:
+        raise ConfigError(
+            f"--seeds {options.seeds}: the space is searched, one seed an experiment. "
+            f"Run what the search finds with more seeds, as a space of its own."
+        )
+    if options.source is not None:
+        raise ConfigError("expected a source of your own or a space that is searched, got both.")
+    points = space.expand(options.overrides)
+    num_experiments = options.num_experiments or _NUM_EXPERIMENTS
+    search = Search(
+        points=tuple(point.to_dict() for point in points),
+        distributions=space.search,
+        sampler=options.search or "tpe",
+        num_experiments=num_experiments,
+        round_size=options.round_size or max(_SMALLEST_ROUND, -(-num_experiments // _NUM_ROUNDS)),
+        seed=points[0].training.seed,
+    )
+    check_sampler(search.sampler)
+    return search
+
+
+def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
+    return hyperparameters.to_dict() if isinstance(hyperparameters, Hyperparameters) else hyperparameters
