@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 
 import ray
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kaggle_ray.errors import ConfigError
@@ -68,22 +69,34 @@ def probe() -> Callable[[list[str]], Packages]:
 
 
 def _asked() -> dict[str, Packages]:
-    """Return by the address of each node what it has."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    """Return by the address of each node what it has; one that goes meanwhile, as spot machines do, is left out."""
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     asked = ray.remote(num_cpus=0, max_retries=0)(probe())
     answers = {
-        f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})": asked.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(required_packages())
+        node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            required_packages()
+        )
         for node in nodes
     }
     ready, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=_SECONDS)
-    silent = [address for address, answer in answers.items() if answer not in ready]
+    names = {node: f"{address} ({node[:6]})" for node, address in nodes.items()}
+    silent = [names[node] for node, answer in answers.items() if answer not in ready]
     if silent:
         raise ConfigError(
             f"nodes of the cluster do not answer within {_SECONDS:g} s: {', '.join(silent)}. Look at ray status."
         )
-    return {address: ray.get(answer) for address, answer in answers.items()}
+    return {names[node]: there for node, answer in answers.items() if (there := _answer(answer)) is not None}
+
+
+def _answer(answer: ray.ObjectRef) -> Packages | None:
+    """Return what a node answered, None where it, or its process, went before it had."""
+    try:
+        packages: Packages = ray.get(answer)
+    except RayTaskError:  # an error of the question itself
+        raise
+    except RayError:
+        return None
+    return packages
 
 
 def _differences(here: Packages, there: Packages) -> list[str]:

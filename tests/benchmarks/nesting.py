@@ -89,7 +89,11 @@ def nesting(work: Work) -> None:
             ).fit()
 
         ray.init(
-            num_cpus=work.slots * work.processes, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            address="local",
+            num_cpus=work.slots * work.processes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
         )
         # The function itself needs next to nothing, on the head: a share of a core makes a group that never fits.
         resources = tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
