@@ -1,8 +1,8 @@
 """Runs trials on a Ray cluster, or on this machine's cores as a cluster of one, scheduled by Ray Tune.
 
-One ``Tuner.fit`` per run. A trial runs in its actor's own process, and actors are reused, so torch is imported once per
-slot. What Tune is asked to do is to place trials; what runs next is the source's decision, and what was done is in the
-store: nothing is ever restored from Tune.
+One ``Tuner.fit`` per run. A trial runs in its actor's own process, or in workers that the actor owns where it takes
+several, and actors are reused, so torch is imported once per slot. What Tune is asked to do is to place trials; what
+runs next is the source's decision, and what was done is in the store: nothing is ever restored from Tune.
 """
 
 from __future__ import annotations
@@ -10,25 +10,31 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import tune
 
 from kaggle_ray.launch.launcher import Launcher
-from kaggle_ray.launch.local_peers import LocalRunner
+from kaggle_ray.launch.ray_bell import bell_of_driver, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.launch.reach import check_reach
-from kaggle_ray.launch.watchdog import AT_LEAST_S, COMPILING_S, Watchdog
+from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.bounded import BoundedSource
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.heartbeat import watched_by
-from kaggle_ray.train.preemption import sigterm_raises
+from kaggle_ray.train.preemption import Terminated, sigterm_raises
+from kaggle_ray.train.trial import TrialRunner, run_to_end
 from kaggle_ray.types import Trial, TrialMessage, TrialResult
+
+_CLEANUP_S = 15
+"""Longer than it takes the workers of a slot to end by themselves."""
 
 
 class RayTuneLauncher:
@@ -49,25 +55,24 @@ class RayTuneLauncher:
             tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder,
             ray_session(context.settings, num_slots=self._num_slots, address=self._address) as session,
             sigterm_raises(),
+            bell_of_driver() as bell,
         ):
             check_reach(context.location, [node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]])
             # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the
             # next. What is queued beyond the slots is also what makes an autoscaler launch nodes.
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * session.num_slots)
+            # A slot that is to end, and hangs, is killed after this time, by default 600 s: what it holds is wanted.
+            os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(_CLEANUP_S)
             if session.is_cluster and self._most_at_once is not None:
                 source = BoundedSource(source, num_slots=self._most_at_once)
-            _make_tuner(source, context, emit, folder).fit()
+            slot = _slot(context, bell, session.num_slots)
+            _make_tuner(slot, source, open_run(context.location), emit, folder).fit()
 
 
-def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: str) -> tune.Tuner:
-    settings = context.settings
-    resources = {
-        "cpu": settings.threads_per_trial * settings.world_size,
-        "gpu": settings.world_size if settings.device == "cuda" else 0,
-    }
-    bridge = SourceBridge(source, open_run(context.location), emit)
+def _make_tuner(slot: Any, source: TrialSource, store: TrialStore, emit: Emit, folder: str) -> tune.Tuner:
+    bridge = SourceBridge(source, store, emit)
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(FoldTrial, context=context), resources),
+        slot,
         tune_config=tune.TuneConfig(
             search_alg=bridge, scheduler=SourceScheduler(bridge), num_samples=-1, reuse_actors=True
         ),
@@ -82,15 +87,27 @@ def _make_tuner(source: TrialSource, context: TrialContext, emit: Emit, folder: 
     )
 
 
+def _slot(context: TrialContext, bell: Any, num_slots: int) -> Any:
+    """Return the kind of actor that runs trials, with what each of them takes: one identical kind, to be reused."""
+    settings = context.settings
+    if settings.world_size > 1:
+        from kaggle_ray.launch.ray_train import GroupTrial, slot_of_head  # takes seconds, and only these trials need it
+
+        group = tune.with_parameters(GroupTrial, context=context, bell=bell)
+        return tune.with_resources(group, slot_of_head(num_slots))
+    resources = {"cpu": settings.threads_per_trial, "gpu": int(settings.device == "cuda")}
+    return tune.with_resources(tune.with_parameters(FoldTrial, context=context, bell=bell), resources)
+
+
 class FoldTrial(tune.Trainable):  # type: ignore[misc]
     """One slot: a step is a message of the current trial, mostly an epoch's, and the last step is its result."""
 
-    def setup(self, config: dict[str, Any], context: TrialContext) -> None:
+    def setup(self, config: dict[str, Any], context: TrialContext, bell: Any) -> None:
         """Begin the first trial."""
-        # A batch of another size may have to be compiled, in the midst of others that take next to no time.
-        self._watchdog = Watchdog(at_least_s=COMPILING_S if context.settings.compile else AT_LEAST_S)
+        self._watchdog = Watchdog.of(context.settings)
         self._node = ray.get_runtime_context().get_node_id()
-        self._runner = LocalRunner(context)
+        self._runner = TrialRunner(context)
+        heed(bell, self._runner.notice.give)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -106,11 +123,20 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
                 return {MESSAGE: next(self._messages), NODE: self._node}
         except StopIteration as stop:
             return {RESULT: stop.value, NODE: self._node, "done": True}
+        except Terminated:
+            if not self._runner.notice.is_given:
+                raise  # this very process has to end, and the trial begins again in another one
+            return {"done": True}  # the driver has to end: nobody takes this
+
+    def save_and_end(self) -> None:
+        """Return when the checkpoint of the trial under way is saved; called by the driver, between two steps."""
+        self._runner.notice.give()
+        with suppress(Terminated):
+            run_to_end(self._messages)
 
     def cleanup(self) -> None:
         """Stop the trial where it is."""
         self._messages.close()
-        self._runner.close()
         self._watchdog.close()
 
     def _begin(self, config: dict[str, Any]) -> None:

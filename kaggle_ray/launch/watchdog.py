@@ -17,6 +17,8 @@ from collections import deque
 from pathlib import Path
 from statistics import median
 
+from kaggle_ray.config.settings import Settings
+
 AT_LEAST_S = 60.0
 """Nothing that takes less hangs."""
 NUM_INTERVALS = 3
@@ -47,6 +49,12 @@ class Watchdog:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # what is sent to the trial's group is not meant for it
         )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Watchdog:
+        """Start one for trials with these settings."""
+        # A batch of another size may have to be compiled, in the midst of others that take next to no time.
+        return cls(at_least_s=COMPILING_S if settings.compile else AT_LEAST_S)
 
     def beat(self) -> None:
         """Take note that a batch begins, and allow it as long as it may take."""

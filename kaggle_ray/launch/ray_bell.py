@@ -1,0 +1,69 @@
+"""Lets the slots of a run know that the driver has been asked to end: they save checkpoints of their trials at once.
+
+A slot is busy with its trial, and a call of its actor would wait until an epoch's end: a thread of its own listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+logger = logging.getLogger(__name__)
+
+_SAVE_S = 20.0
+"""How long the driver waits for the slots' checkpoints: a spot machine is there for 30 s after its notice, and more."""
+
+
+class _Bell:
+    """Rings once: an actor beside the driver."""
+
+    def __init__(self) -> None:
+        self._slots: list[Any] = []
+        self._rung = asyncio.Event()
+
+    async def join(self, slot: Any) -> None:
+        """Take note of an actor that has ``save_and_end``."""
+        self._slots.append(slot)
+
+    async def wait(self) -> None:
+        """Return when the bell rings."""
+        await self._rung.wait()
+
+    async def ring(self) -> list[Any]:
+        """Let whoever waits go on; return the slots."""
+        self._rung.set()
+        return self._slots
+
+
+@contextmanager
+def bell_of_driver() -> Iterator[Any]:
+    """Yield a bell for the slots; where the driver is interrupted within, it rings, and checkpoints are waited for."""
+    bell: Any = ray.remote(num_cpus=0)(_Bell).remote()
+    try:
+        yield bell
+    except KeyboardInterrupt:
+        slots = ray.get(bell.ring.remote(), timeout=_SAVE_S)
+        saving = [slot.save_and_end.remote() for slot in slots]
+        _, missing = ray.wait(saving, num_returns=len(saving), timeout=_SAVE_S) if saving else ([], [])
+        if missing:
+            logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
+        raise
+
+
+def heed(bell: Any, end: Callable[[], None]) -> None:
+    """Call ``end`` in a thread of this slot's when the bell rings, and let the driver know that there is this slot."""
+
+    def listen() -> None:
+        with suppress(RayError):  # the bell has gone with the driver, and so will this process
+            ray.get(bell.wait.remote())
+            end()
+
+    ray.get(bell.join.remote(ray.get_runtime_context().current_actor))
+    threading.Thread(target=listen, daemon=True).start()

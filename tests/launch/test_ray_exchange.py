@@ -1,0 +1,131 @@
+"""What a slot and the ranks of its trials tell each other, without Ray: who waits for whom, and who replaces whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from kaggle_ray.errors import TrialError
+from kaggle_ray.types import EpochMetrics, Trial, TrialResult
+
+pytestmark = pytest.mark.ray
+
+FIRST, SECOND = (Trial(experiment_id="a" * 12, fold=fold) for fold in (0, 1))
+NOT_YET = 0.02
+LIVING = {"here"}
+
+
+def epoch(number: int) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=number, train_loss=0.5, valid_loss=0.5, score=0.5, lr=0.1, duration_s=1.0, samples_per_s=1.0
+    )
+
+
+def result(trial: Trial) -> TrialResult:
+    return TrialResult(trial=trial, status="committed", attempt_id="b" * 12)
+
+
+def exchanging(story: Callable[..., Awaitable[None]]) -> None:
+    from kaggle_ray.launch.ray_exchange import Exchange
+
+    async def tell() -> None:
+        await asyncio.wait_for(story(Exchange(lambda: LIVING)), timeout=30)
+
+    asyncio.run(tell())
+
+
+def test_ranks_wait_after_each_epoch_until_the_slot_takes_the_next_message() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        number, trial = await exchange.next_trial("x", 0)
+        assert trial == FIRST
+        await exchange.tell(number, epoch(1))
+        assert await exchange.take() == epoch(1)
+        waiting = [asyncio.ensure_future(exchange.verdict(number, 1)) for _ in range(2)]
+        await asyncio.sleep(NOT_YET)
+        assert not any(each.done() for each in waiting), "the source has not decided yet"
+        taking = asyncio.ensure_future(exchange.take())
+        assert await asyncio.gather(*waiting) == ["go on", "go on"]
+        await exchange.tell(number, result(FIRST))
+        assert await taking == result(FIRST)
+
+    exchanging(story)
+
+
+def test_another_trial_ends_the_one_that_waits() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        number, _ = await exchange.next_trial("x", 0)
+        await exchange.tell(number, epoch(1))
+        await exchange.take()
+        await exchange.begin(SECOND)
+        assert await exchange.verdict(number, 1) == "close"
+        await exchange.tell(number, result(FIRST))
+        assert await exchange.next_trial("x", number) == (number + 1, SECOND)
+
+    exchanging(story)
+
+
+def test_a_group_that_replaces_another_goes_on_with_its_trial_once_and_then_the_trial_has_failed() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        number, _ = await exchange.next_trial("one", 0)
+        await exchange.tell(number, epoch(1))
+        for group in ("one", "two"):
+            await exchange.join(group, "here")
+        for _ in range(2):
+            assert await exchange.next_trial("two", 0) == (number, FIRST)
+        await exchange.failed_alone(number, "DataError: no such file")
+        asking = [asyncio.ensure_future(exchange.next_trial("three", 0)) for _ in range(2)]
+        failed = await exchange.take()
+        assert (failed.status, failed.error) == ("failed", "DataError: no such file")
+        await exchange.begin(SECOND)
+        assert await asyncio.gather(*asking) == [(number + 1, SECOND)] * 2
+
+    exchanging(story)
+
+
+def test_a_trial_that_is_to_end_saves_where_it_waits_and_the_slot_is_told() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        number, _ = await exchange.next_trial("x", 0)
+        taking = asyncio.ensure_future(exchange.take())
+        waiting = asyncio.ensure_future(exchange.verdict(number, 1))
+        await exchange.end()
+        await exchange.ending()
+        assert await waiting == "save and end"
+        await exchange.close()
+        await exchange.ended()
+        assert await taking is None
+        assert await exchange.next_trial("x", number) is None
+
+    exchanging(story)
+
+
+def test_a_slot_without_workers_is_an_error_of_its_trial() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        taking = asyncio.ensure_future(exchange.take())
+        await exchange.close("ValueError: no such resource")
+        with pytest.raises(TrialError, match="Ray Train ended: ValueError: no such resource"):
+            await taking
+
+    exchanging(story)
+
+
+def test_groups_that_went_with_their_node_do_not_count() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        for number, node in enumerate(("gone", "gone", "here", "here")):
+            await exchange.join(str(number), "here")
+            await exchange.join(str(number), node)
+            assert await exchange.next_trial(str(number), 0) == (1, FIRST)
+        asking = asyncio.ensure_future(exchange.next_trial("too many", 0))
+        assert (await exchange.take()).status == "failed"
+        await exchange.close()
+        assert await asking is None
+
+    exchanging(story)

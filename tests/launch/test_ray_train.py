@@ -1,0 +1,120 @@
+"""Trials of two processes on Ray: workers of Ray Train, which live on from trial to trial."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kaggle_ray.launch.by_name import make_launcher
+from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.local import LocalLauncher
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import RunPlan, make_plan
+from kaggle_ray.pipeline.prepare import prepare
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.crash import descendants
+from kaggle_ray.testing.launcher_contract import LauncherRun, launch, trials_of
+from kaggle_ray.testing.plain import PLAIN_FILE
+from kaggle_ray.testing.toy import TINY
+from kaggle_ray.train.preemption import Terminated
+from kaggle_ray.types import JsonValue
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+NUM_EPOCHS = 6
+BASE: dict[str, JsonValue] = {**TINY, "model": "plain", "model_args": {}, "epochs": NUM_EPOCHS, "augment": "heavy"}
+DIVERGING: dict[str, JsonValue] = {**BASE, "lr": 1e30, "optimizer": "sgd"}
+EXPERIMENTS = [{**BASE, "lr": 1e-2}, DIVERGING, {**BASE, "lr": 1e-3}]
+
+
+def plan_of(runs: Path, data: Path, *, checkpoint_every_s: float = 0.0) -> RunPlan:
+    plan = make_plan(
+        RunOptions(
+            competition=PLAIN_FILE, experiments=EXPERIMENTS, data=data, runs=runs, run_id="x", device="cpu", threads=1,
+            dtype="float32", num_slots=1, processes=2, checkpoint_every_s=checkpoint_every_s,
+        )
+    )  # fmt: skip
+    prepare(plan, None)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def expected(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> LauncherRun:
+    """The same trials by the local launcher, undisturbed."""
+    return launch(LocalLauncher(), plan_of(tmp_path_factory.mktemp("local"), toy_data))
+
+
+@pytest.fixture
+def launcher() -> Launcher:
+    return make_launcher("ray", num_slots=1)
+
+
+def workers() -> list[int]:
+    return [pid for pid, command in descendants(os.getpid()).items() if "RayTrainWorker" in command]
+
+
+def assert_same(run: LauncherRun, expected: LauncherRun, plan: RunPlan) -> None:
+    outcomes = [(result.trial, result.status, result.error) for result in run.results]
+    assert outcomes == [(result.trial, result.status, result.error) for result in expected.results]
+    for trial in trials_of(plan):
+        if trial.experiment_id != plan.experiments[1].experiment_id:
+            assert run.predictions(trial) == expected.predictions(trial), f"{trial}: other bytes"
+
+
+def when(epoch: int, act: Callable[[], None]) -> Callable[[Event], None]:
+    """Return what acts once a trial has told of ``epoch``, the first time."""
+    left = [act]
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.metrics.epoch == epoch and left:
+            left.pop()()
+
+    return on_event
+
+
+def test_two_workers_live_on_from_trial_to_trial_and_one_that_is_killed_is_replaced_with_the_bits_of_the_local_launcher(
+    launcher: Launcher, expected: LauncherRun, toy_data: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(tmp_path, toy_data)
+
+    def kill_one() -> None:
+        first, _ = workers()
+        os.kill(first, signal.SIGKILL)
+
+    run = launch(launcher, plan, on_event=when(3, kill_one))
+    assert_same(run, expected, plan)
+    first, *others = run.results
+    assert first.num_resumed > 0, "the trial went on from its checkpoint"
+    assert {result.process_id for result in others} == {first.process_id}, "all that follow have the same workers"
+    assert os.getpid() not in {result.process_id for result in run.results}
+    assert workers() == []
+
+
+def test_a_driver_that_is_asked_to_end_lets_the_workers_save_their_step_first(
+    launcher: Launcher, expected: LauncherRun, toy_data: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(tmp_path, toy_data, checkpoint_every_s=3600.0)
+    begun: list[Event] = []
+
+    def terminate() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    on_epoch = when(3, terminate)
+
+    def on_event(event: Event) -> None:
+        begun.append(event)
+        on_epoch(event)
+
+    with pytest.raises(Terminated):
+        launch(launcher, plan, on_event=on_event)
+    assert not any(isinstance(event, TrialEnded) for event in begun)
+    store = open_run(plan.location)
+    assert [trial for trial in trials_of(plan) if store.checkpoint(trial) is not None] == trials_of(plan)[:1]
+    run = launch(LocalLauncher(), plan)
+    assert_same(run, expected, plan)
+    assert run.results[0].num_resumed >= 3
