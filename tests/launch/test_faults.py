@@ -109,7 +109,10 @@ def num_committed(run_dir: Path) -> int:
 
 
 def run_to_the_end(command: list[str], environment: dict[str, str], disturbance: Disturbance, run_dir: Path) -> None:
-    """Run the same command until it ends by itself."""
+    """Run the same command until it ends by itself with all trials committed.
+
+    A trial that was hit twice has failed for now, and the next run of the same command repeats it.
+    """
     log = run_dir.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -124,8 +127,8 @@ def run_to_the_end(command: list[str], environment: dict[str, str], disturbance:
         finally:
             driver.kill()
             driver.wait()
-        if driver.returncode != -signal.SIGKILL:
-            assert driver.returncode == 0, log.read_text()
+        assert driver.returncode in (0, -signal.SIGKILL), log.read_text()
+        if driver.returncode == 0 and num_committed(run_dir) == NUM_EXPERIMENTS * NUM_FOLDS:
             return
 
 
@@ -154,7 +157,6 @@ def test_runs_end_with_the_same_bytes_whatever_happens_to_their_workers_nodes_an
         run_dir = tmp_path / "ray/toy" / str(number)
         run_to_the_end(command, environment, disturbance, run_dir)
         print(number, disturbance.happened, flush=True)
-        assert num_committed(run_dir) == NUM_EXPERIMENTS * NUM_FOLDS, disturbance.happened
         assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed.submission, disturbance.happened
         attempts = list(run_dir.glob("trials/*/fold*/attempts/*"))
         assert len(attempts) == NUM_EXPERIMENTS * NUM_FOLDS, "the files of attempts that came to nothing are gone"
