@@ -13,6 +13,7 @@ import click
 import pytest
 
 from kaggle_ray.cli import commands, main
+from kaggle_ray.config.search import Sampler
 from kaggle_ray.config.settings import Device, Dtype
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.declare import options_of
@@ -130,6 +131,7 @@ def test_the_names_that_an_option_takes_are_those_of_its_type() -> None:
         "device": set(get_args(Device)),
         "dtype": set(get_args(Dtype)),
         "launcher": set(get_args(LauncherName)),
+        "search": set(get_args(Sampler)),
     }
 
 

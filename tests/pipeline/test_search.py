@@ -14,7 +14,7 @@ from rich.console import Console
 import kaggle_ray
 from kaggle_ray import SearchSpace, choice, log_uniform
 from kaggle_ray.errors import ConfigError, RunMismatchError
-from kaggle_ray.pipeline.options import RunOptions, SearchOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.plan_table import plan_table
 from kaggle_ray.reporters.events import RoundBegan, RunInterrupted, RunStarted
@@ -209,14 +209,6 @@ def test_the_plan_tells_what_is_drawn_and_how_many_trials_that_makes(options: di
         in text
     )
     assert "10 trials" in text
-
-
-def test_the_samplers_of_the_option_are_those_that_there_are() -> None:
-    from kaggle_ray.config.search import SAMPLERS
-    from kaggle_ray.pipeline.declare import options_of
-
-    (search,) = (each for each in options_of(SearchOptions) if each.name == "search")
-    assert tuple(search.choices) == SAMPLERS
 
 
 @pytest.mark.ray
