@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,16 @@ class _Bell:
         return self._slots
 
 
+def beside_this_process(actor: type) -> Any:
+    """Start an actor that takes no cores on this process's own node: Ray's choice is any, and may be lost before it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(actor).options(scheduling_strategy=here).remote()
+
+
 @contextmanager
 def bell_of_driver() -> Iterator[Any]:
     """Yield a bell for the slots; where the driver is interrupted within, it rings, and checkpoints are waited for."""
-    bell: Any = ray.remote(num_cpus=0)(_Bell).remote()
+    bell: Any = beside_this_process(_Bell)
     try:
         yield bell
     except KeyboardInterrupt:

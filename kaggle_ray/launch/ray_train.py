@@ -26,7 +26,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import TrialError
-from kaggle_ray.launch.ray_bell import heed
+from kaggle_ray.launch.ray_bell import beside_this_process, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
 from kaggle_ray.launch.watchdog import Watchdog
@@ -78,7 +78,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         if context.settings.device == "cuda":
             os.environ.update(_ENVIRONMENT_OF_GPUS)
         self._node = ray.get_runtime_context().get_node_id()
-        self._exchange: Any = ray.remote(num_cpus=0)(Exchange).remote()
+        self._exchange = beside_this_process(Exchange)
         self._folder = tempfile.TemporaryDirectory(prefix="kaggle_ray_train_")
         trainer = _make_trainer(context, self._exchange, self._folder.name)
         self._workers = threading.Thread(target=_fit, args=(trainer, self._exchange), daemon=True)
