@@ -213,13 +213,14 @@ def test_an_actor_that_is_asked_to_end_saves_its_step_and_another_goes_on_from_i
 
 
 @pytest.mark.ray
-def test_a_driver_of_actors_that_is_asked_to_end_leaves_none_of_them_and_the_run_goes_on_from_its_checkpoints(
+def test_a_driver_of_actors_that_is_asked_to_end_lets_each_save_its_step_and_leaves_none_of_them(
     started: Callable[..., Run],
 ) -> None:
     expected = undisturbed(started("undisturbed", "--set", "epochs=800", "--launcher", "local"))
-    run = started("run", *ON_RAY, "--checkpoint-every", "0")
+    run = started("run", *ON_RAY)
     process = run.start()
     assert wait_for(lambda: run.num_epochs() > 300)
+    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) == []
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 143, said
