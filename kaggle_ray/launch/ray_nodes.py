@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from importlib import metadata
@@ -11,6 +12,8 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kaggle_ray.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 Packages = Mapping[str, str]
 """Name -> version; the code of kaggle_ray itself as a digest."""
@@ -81,11 +84,10 @@ def _asked() -> dict[str, Packages]:
     ready, _ = ray.wait(list(answers.values()), num_returns=len(answers), timeout=_SECONDS)
     names = {node: f"{address} ({node[:6]})" for node, address in nodes.items()}
     silent = [names[node] for node, answer in answers.items() if answer not in ready]
-    if silent:
-        raise ConfigError(
-            f"nodes of the cluster do not answer within {_SECONDS:g} s: {', '.join(silent)}. Look at ray status."
-        )
-    return {names[node]: there for node, answer in answers.items() if (there := _answer(answer)) is not None}
+    if silent:  # one that hangs, or is about to go, does not keep the others from their work
+        logger.warning("nodes of the cluster do not answer within %g s: %s. Look at ray status.", _SECONDS, silent)
+    answered = {node: answer for node, answer in answers.items() if answer in ready}
+    return {names[node]: there for node, answer in answered.items() if (there := _answer(answer)) is not None}
 
 
 def _answer(answer: ray.ObjectRef) -> Packages | None:
