@@ -27,6 +27,7 @@ for each in (
     look.list_,
     look.status,
     look.board,
+    look.explain,
     look.report,
     look.show,
     cache.cache,

@@ -9,6 +9,7 @@ import click
 
 from kaggle_ray.cli.options import RUN, options_of
 from kaggle_ray.pipeline.options import DataOptions, OutputOptions
+from kaggle_ray.untrusted import printable
 
 
 @click.command("list")
@@ -53,6 +54,17 @@ def board(run: str) -> None:
     from kaggle_ray.store.opening import open_run
 
     Console().print(board_of(open_run(run)).table())
+
+
+@click.command()
+@RUN
+@click.argument("experiment")
+def explain(run: str, experiment: str) -> None:
+    """Say in one sentence why EXPERIMENT of RUN, a name or an id, was stopped, or why not."""
+    from kaggle_ray.report import explain as explaining
+    from kaggle_ray.store.opening import open_run
+
+    click.echo(printable(explaining.explain(open_run(run), experiment)))
 
 
 @click.command()

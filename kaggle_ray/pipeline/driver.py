@@ -10,7 +10,7 @@ from functools import partial
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.ensemble import COMBINERS, Ensemble
-from kaggle_ray.errors import NothingToSubmitError, TrialError
+from kaggle_ray.errors import ConfigError, NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, diary_of, interrupted, note, run_started
@@ -18,6 +18,7 @@ from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import check_models, check_proven, prepare, why_unproven
+from kaggle_ray.pipeline.racing import has_trials_left, make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
@@ -28,7 +29,8 @@ from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
-from kaggle_ray.schedule.source import DeadlineSource, Ended, ListSource, TrialSource
+from kaggle_ray.rows import Rows
+from kaggle_ray.schedule.source import DeadlineSource, Ended, TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -75,7 +77,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     check_directions(plan.competition.heads, target)
     with open_run(plan.location).lease.held(), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
         store, warnings = prepare(plan, command)
-        trials = _source(plan, store, standing_in(store, warnings.append), emit)
+        trials = _source(plan, store, target, standing_in(store, warnings.append), emit)
         num_resumed = len(trials.results)
         emit(run_started(plan, store.experiments(), trials.results, command))
         for warning in warnings:
@@ -84,7 +86,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         submitter.rehearse(plan.folds, target)
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
-        if len(trials.results) < plan.num_trials:
+        if has_trials_left(trials, plan.num_trials):
             num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
         if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
@@ -103,7 +105,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))
-        retain(plan, store, [*trials.results, *refitted.results])
+        retain(plan, store, trials.admitted(), [*trials.results, *refitted.results])
         seconds = time.monotonic() - started
         emit(
             RunEnded(
@@ -133,11 +135,13 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     )
 
 
-def _source(plan: RunPlan, store: RunStore, ended: Ended, emit: Emit) -> TrialSource:
+def _source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended, emit: Emit) -> TrialSource:
     """Return what decides which trial is next."""
+    if plan.search is not None and plan.options.policy != "all":
+        raise ConfigError(f"--policy {plan.options.policy}: races declared experiments only; leave it out of a search.")
     if plan.search is not None:
         return make_search_source(plan, plan.search, store, ended, emit)
-    return (plan.options.source or ListSource)(plan.experiments, plan.folds.num_folds, ended)
+    return make_source(plan, store, target, ended)
 
 
 def _train(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kaggle_ray.config.settings import Device, Dtype
     from kaggle_ray.launch.by_name import LauncherName
     from kaggle_ray.launch.launcher import Launcher
+    from kaggle_ray.pipeline.racing import PolicyName
     from kaggle_ray.reporters import Reporter
     from kaggle_ray.schedule.source import MakeSource
     from kaggle_ray.types import JsonValue
@@ -127,6 +128,10 @@ class SearchOptions(Options):
     """Number of experiments that the search proposes in all."""
     round_size: int | None = option(None, unset="a fifth of them, and at least 4", at_least=1)
     """Number of experiments that the search proposes at once, by the scores of those before."""
+    policy: PolicyName = option("all", choices=("all", "race", "forgiving"))
+    """Policy that says which folds of which experiments are run: all of them; race, where each earns its next fold by
+    its chance of a weight in the ensemble; or forgiving, where one is stopped whose mean is worse than the worst fold
+    of the best."""
     source: MakeSource | None = option(None, unset="ListSource, every fold of every experiment", python_only=True)
     """Maker of the source that decides which trial is next. It is called with the experiments, the number of folds and
     what returns the result of a trial that is over, and returns a TrialSource."""

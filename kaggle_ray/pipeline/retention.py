@@ -8,10 +8,10 @@ from kaggle_ray.ensemble.saved import saved_ensembles
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.members import models_of
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import FULL_DATA, Trial, TrialResult
+from kaggle_ray.types import FULL_DATA, Experiment, Trial, TrialResult
 
 
-def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> None:
+def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], results: Sequence[TrialResult]) -> None:
     """Remove what killed attempts left, and from a complete run the weights that no ensemble and no parent needs.
 
     Those of the members of every saved ensemble stay, so that a rerun with another one can predict new data, too; so do
@@ -20,13 +20,14 @@ def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> No
     Args:
         plan: of the run.
         store: its store, with the ensembles of this session.
+        admitted: the experiments that were not stopped: no trial of another is run any more.
         results: of its trials, those of all rows included.
     """
     committed = [result for result in results if result.status == "committed"]
     for result in committed:
         store.remove_losing_attempts(result)
     ensembles = saved_ensembles(store)
-    if not ensembles or not _has_ended(plan, store):
+    if not ensembles or not _has_ended(plan, store, admitted):
         return
     members = [member for ensemble in ensembles for member in ensemble.weighted_members]
     needed = models_of(members, store.experiments())
@@ -35,9 +36,9 @@ def retain(plan: RunPlan, store: RunStore, results: Sequence[TrialResult]) -> No
             store.remove_weights(result, keep=needed.get(result.trial, ()))
 
 
-def _has_ended(plan: RunPlan, store: RunStore) -> bool:
+def _has_ended(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment]) -> bool:
     """Return whether no trial is left that may yet start from another's weights."""
-    ids, folds = [experiment.experiment_id for experiment in store.experiments()], range(plan.folds.num_folds)
-    if len(ids) < plan.num_experiments:
+    ids, folds = [experiment.experiment_id for experiment in admitted], range(plan.folds.num_folds)
+    if len(store.experiments()) < plan.num_experiments:
         return False  # a search may go on
     return all(store.result(Trial(experiment_id=each, fold=fold)) is not None for each in ids for fold in folds)

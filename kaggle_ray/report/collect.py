@@ -14,6 +14,7 @@ from kaggle_ray.errors import JsonShapeError, StoreError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
 from kaggle_ray.reporters.texts import score_text
+from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import saved_submission
@@ -125,8 +126,14 @@ def _experiment_row(
         num_folds=record.num_folds,
         epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs,
         duration_s=sum(result.duration_s for result in ended),
-        error=next((why for result in ended if (why := result.error or result.reason)), None) or unproven,
+        error=_why_stopped(store, experiment)
+        or next((why for result in ended if (why := result.error or result.reason)), None)
+        or unproven,
     )
+
+
+def _why_stopped(store: RunStore, experiment: Experiment) -> str | None:
+    return stopped_in(rounds_from_json(store.rounds())).get(experiment.experiment_id)
 
 
 def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:

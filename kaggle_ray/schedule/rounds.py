@@ -8,7 +8,7 @@ likeliest next trials ahead; their results count once a round names them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -16,20 +16,34 @@ from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.schedule.policy import History, Policy, Standing, Verdict
 from kaggle_ray.schedule.propose import Proposer, Scored
 from kaggle_ray.schedule.source import Continue, Done, Ended, Stop, TrialSource, Wait
-from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Trial, TrialResult
+from kaggle_ray.untrusted import Count, PathPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
     """What one round does, as ``rounds/<number>.json`` has it."""
 
-    number: int
-    proposed: tuple[str, ...] = ()
+    number: Count
+    proposed: tuple[PathPart, ...] = ()
     """Ids of the experiments that it adds."""
     trials: tuple[Trial, ...] = ()
     """Trials that have to end before the next round is decided; none in the last."""
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     """Experiment id -> what was made of it before the round began."""
+
+
+def rounds_from_json(values: Sequence[Mapping[str, JsonValue]]) -> list[Round]:
+    """Return the rounds that a store keeps, the first of them first."""
+    return [from_json(Round, value, where=f"rounds/{number}.json") for number, value in enumerate(values)]
+
+
+def stopped_in(rounds: Sequence[Round]) -> dict[str, str]:
+    """Return experiment id -> why it was stopped, in one sentence."""
+    return {
+        each: verdict.text for of_round in rounds for each, verdict in of_round.verdicts.items() if verdict.is_stopped
+    }
 
 
 Save = Callable[[Round], Round]
