@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from kaggle_ray.launch.launcher import Launcher
@@ -10,12 +11,18 @@ LauncherName = Literal["local", "ray"]
 
 
 def make_launcher(
-    chosen: LauncherName | Launcher, *, num_slots: int, most_at_once: int | None = None, address: str | None = None
+    chosen: LauncherName | Launcher,
+    *,
+    num_slots: int,
+    most_at_once: int | None = None,
+    address: str | None = None,
+    results_folder: Path | None = None,
 ) -> Launcher:
     """Return a launcher, one of the user's own as it is.
 
     Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once on this machine; on the cluster of
     ``address`` or RAY_ADDRESS as many as there is room for, up to ``most_at_once`` where it is given.
+    Tune's own record of the run is kept in ``results_folder`` where that is given.
     """
     if not isinstance(chosen, str):
         return chosen
@@ -25,7 +32,9 @@ def make_launcher(
         return LocalLauncher()
     from kaggle_ray.launch.ray_tune import RayTuneLauncher
 
-    return RayTuneLauncher(num_slots=num_slots, most_at_once=most_at_once, address=address)
+    return RayTuneLauncher(
+        num_slots=num_slots, most_at_once=most_at_once, address=address, results_folder=results_folder
+    )
 
 
 def launcher_name(chosen: LauncherName | Launcher) -> str:

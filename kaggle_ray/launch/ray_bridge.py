@@ -21,6 +21,8 @@ from kaggle_ray.types import Trial, TrialMessage, TrialResult
 
 MESSAGE, RESULT, NODE = "kaggle_ray_message", "kaggle_ray_result", "kaggle_ray_node"
 """Keys of what a trial's step tells Tune: a message of the trial, or at last its result, and the id of its node."""
+NAME = "trial"
+"""Key of the trial's name in its config: for Tune's tables and folders, and for whoever looks at its process."""
 
 _LOST_NODE = re.compile(r"its node has died\. Node Id: (\w+)")
 """How Ray says that a process is gone because its node is, such as one that was not there yet to tell its node."""
@@ -39,9 +41,14 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         source: TrialSource,
         store: TrialStore,
         emit: Emit,
+        *,
+        name_of: Callable[[Trial], str] = str,
         living_nodes: Callable[[], Collection[str]] = living_nodes,
     ) -> None:
-        """Ask ``source`` in the driver's process, and emit there what the actors report."""
+        """Ask ``source`` in the driver's process, and emit there what the actors report.
+
+        ``name_of`` returns what a trial is called in Tune and on Ray's dashboard.
+        """
         super().__init__()
         self._living_nodes = living_nodes
         self._again: deque[Trial] = deque()
@@ -49,6 +56,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         self._deaths: defaultdict[Trial, list[str | None]] = defaultdict(list)
         """The node of each process of a trial that died, None where that is not known."""
         self._source = source
+        self._name_of = name_of
         self._store = store
         self._emit = emit
         self._running: dict[str, tuple[Trial, TrialRelay]] = {}
@@ -61,7 +69,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         if isinstance(step, Done):
             return str(Searcher.FINISHED)
         self._running[trial_id] = step, TrialRelay(step, self._source, self._store, self._emit)
-        return {"experiment_id": step.experiment_id, "fold": step.fold}
+        return {NAME: self._name_of(step), "experiment_id": step.experiment_id, "fold": step.fold}
 
     def started(self, trial_id: str) -> None:
         """Tell that an actor began a trial."""

@@ -29,6 +29,7 @@ from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.ray_bell import beside_this_process, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
+from kaggle_ray.launch.ray_results import columns_of
 from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import reason_of
@@ -97,8 +98,8 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         if message is None:
             return {"done": True}  # the driver has to end: nobody takes this
         if isinstance(message, TrialResult):
-            return {RESULT: message, NODE: self._node, "done": True}
-        return {MESSAGE: message, NODE: self._node}
+            return {RESULT: message, **columns_of(message), NODE: self._node, "done": True}
+        return {MESSAGE: message, **columns_of(message), NODE: self._node}
 
     def save_and_end(self) -> None:
         """Return when the checkpoint of the trial under way is saved; called by the driver, between two steps."""

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray._raylet import setproctitle  # type: ignore[attr-defined]
+from ray.tune.experiment import Trial as TuneTrial
 
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.ray_bell import bell_of_driver, heed
-from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
+from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
+from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
 from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.launch.reach import check_reach
+from kaggle_ray.launch.trial_names import TrialNames
 from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.bounded import BoundedSource
 from kaggle_ray.schedule.source import TrialSource
 from kaggle_ray.store.opening import open_run
-from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.heartbeat import watched_by
 from kaggle_ray.train.preemption import Terminated, sigterm_raises
@@ -40,14 +44,23 @@ _CLEANUP_S = 15
 class RayTuneLauncher:
     """Several slots, each an actor with the cores, or the GPU, of one trial."""
 
-    def __init__(self, *, num_slots: int, most_at_once: int | None = None, address: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        num_slots: int,
+        most_at_once: int | None = None,
+        address: str | None = None,
+        results_folder: Path | None = None,
+    ) -> None:
         """Start ``num_slots`` slots on this machine, or join a cluster; see ``ray_session`` for the address.
 
         On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given.
+        Tune's own record is kept in ``results_folder`` where that is given, in a folder of this session.
         """
         self._num_slots = num_slots
         self._most_at_once = most_at_once
         self._address = address
+        self._results_folder = results_folder
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """Run the source's trials on Ray, several at once."""
@@ -65,26 +78,40 @@ class RayTuneLauncher:
             os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(_CLEANUP_S)
             if session.is_cluster and self._most_at_once is not None:
                 source = BoundedSource(source, num_slots=self._most_at_once)
-            slot = _slot(context, bell, session.num_slots)
-            _make_tuner(slot, source, open_run(context.location), emit, folder).fit()
+            slot, store = _slot(context, bell, session.num_slots), open_run(context.location)
+            bridge = SourceBridge(source, store, emit, name_of=TrialNames(store.experiments))
+            loggers = result_loggers() if self._results_folder else []
+            name, kept_in = session_name(context.location), self._results_folder or Path(folder)
+            _make_tuner(slot, bridge, name=name, folder=kept_in, loggers=loggers).fit()
 
 
-def _make_tuner(slot: Any, source: TrialSource, store: TrialStore, emit: Emit, folder: str) -> tune.Tuner:
-    bridge = SourceBridge(source, store, emit)
+def _make_tuner(
+    slot: Any, bridge: SourceBridge, *, name: str, folder: Path, loggers: Sequence[tune.Callback]
+) -> tune.Tuner:
     return tune.Tuner(
         slot,
         tune_config=tune.TuneConfig(
-            search_alg=bridge, scheduler=SourceScheduler(bridge), num_samples=-1, reuse_actors=True
+            search_alg=bridge,
+            scheduler=SourceScheduler(bridge),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_name_of,
         ),
         run_config=tune.RunConfig(
-            name="trials",
-            storage_path=folder,
+            name=name,
+            storage_path=str(folder.absolute()),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the bridge knows which deaths count
-            callbacks=[CallbackRelay(bridge)],
+            callbacks=[CallbackRelay(bridge), *loggers],
         ),
     )
+
+
+def _name_of(trial: TuneTrial) -> str:
+    """Return what Tune calls a trial in its tables, its folders and its log."""
+    return str(trial.config[NAME])
 
 
 def _slot(context: TrialContext, bell: Any, num_slots: int) -> Any:
@@ -118,11 +145,15 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train on to the next message; at the end return the result."""
+        # Ray's dashboard, as `ps`, shows a process by its title, which for an actor is its class and method: the trial
+        # tells which is which. An actor's own name is that of its first trial for ever.
+        setproctitle(f"ray::{self.config[NAME]}")
         try:
             with watched_by(self._watchdog):
-                return {MESSAGE: next(self._messages), NODE: self._node}
+                message = next(self._messages)
+            return {MESSAGE: message, **columns_of(message), NODE: self._node}
         except StopIteration as stop:
-            return {RESULT: stop.value, NODE: self._node, "done": True}
+            return {RESULT: stop.value, **columns_of(stop.value), NODE: self._node, "done": True}
         except Terminated:
             if not self._runner.notice.is_given:
                 raise  # this very process has to end, and the trial begins again in another one

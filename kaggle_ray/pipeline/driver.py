@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
@@ -171,6 +172,7 @@ def _train(
         num_slots=plan.num_slots,
         most_at_once=plan.options.num_slots,
         address=plan.options.address,
+        results_folder=Path(plan.options.tune_results) if plan.options.tune_results else None,
     ).run(source, context, emit)
     return sum(images.num_decoded for images in opened)
 

@@ -175,6 +175,15 @@ class ExecutionOptions(MachineOptions):
     """Compile models by torch.compile, which takes minutes at first and makes steps faster."""
     checkpoint_every_s: float = option(30.0, flag="--checkpoint-every", metavar="SECONDS", at_least=0)
     """Smallest number of seconds from one checkpoint of a trial to the next; 0 saves one after every step."""
+    tune_results: str | Path | None = option(None, unset="not kept", metavar="FOLDER")
+    """Folder in which Ray Tune keeps its own record of the trials, for its tools and for TensorBoard. Nothing is ever
+    read from it."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that its option does not take, and for what a launcher has not."""
+        super().__post_init__()
+        if self.launcher != "ray" and self.tune_results is not None:
+            raise ConfigError("--tune-results: only --launcher ray has Ray Tune. Leave one of the two out.")
 
 
 @dataclass(frozen=True, kw_only=True)

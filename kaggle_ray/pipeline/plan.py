@@ -234,7 +234,7 @@ def _in_this_process(options: RunOptions) -> RunOptions:
                 f"--fast-dev with --{name.replace('_', '-')}: it takes seconds, in a folder of its own that is "
                 f"started anew each time. Leave --{name.replace('_', '-')} out."
             )
-    own_process = {"processes": None, "loader_workers": None, "compile": None}
+    own_process = {"processes": None, "loader_workers": None, "compile": None, "tune_results": None}
     for name in own_process:
         if getattr(options, name):
             logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)

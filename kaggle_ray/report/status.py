@@ -26,7 +26,7 @@ from kaggle_ray.types import JsonValue, Trial, TrialStatus
 
 RunState = Literal["running", "complete", "stopped", "killed"]
 
-_SHOWN_REASONS: tuple[TrialStatus, ...] = ("failed",)
+_SHOWN_REASONS: tuple[TrialStatus, ...] = ("failed", "pruned")
 """Statuses of trials whose reasons are listed."""
 
 
@@ -105,7 +105,7 @@ class RunStatus:
     def _reasons(self) -> Iterator[Text]:
         for status in _SHOWN_REASONS:
             for trial in self.progress.ended(status):
-                reason = one_line(trial.error or "no reason given")
+                reason = one_line(trial.error or trial.reason or "no reason given")
                 yield plain(f"{status}: {title_text(trial.trial, self.progress)}  {reason}")
         for trial in self.progress.ended("stopped"):
             epochs = f"{trial.epoch} of {counted(self.progress.num_epochs_of(trial.trial), 'epoch')}"
@@ -122,7 +122,7 @@ class RunStatus:
             "score": score if score is not None and math.isfinite(score) else None,
             "eta_s": self.progress.eta_of(trial),
             "last_event_at": trial.last_event_at or None,
-            "reason": trial.error,
+            "reason": trial.error or trial.reason,
         }
 
 
