@@ -12,10 +12,11 @@ from kaggle_ray.types import FULL_DATA, Experiment, Trial, TrialResult
 
 
 def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], results: Sequence[TrialResult]) -> None:
-    """Remove what killed attempts left, and from a complete run the weights that no ensemble and no parent needs.
+    """Sum up the results, and remove what killed attempts left, and the weights that a complete run needs no more.
 
-    Those of the members of every saved ensemble stay, so that a rerun with another one can predict new data, too; so do
-    those of trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from them.
+    Those of parents and of the members of every saved ensemble stay, so that a rerun with another one can predict new
+    data, too; so do those of trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from
+    them.
 
     Args:
         plan: of the run.
@@ -26,6 +27,7 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
     committed = [result for result in results if result.status == "committed"]
     for result in committed:
         store.remove_losing_attempts(result)
+    store.save_summary(results)
     ensembles = saved_ensembles(store)
     if not ensembles or not _has_ended(plan, store, admitted):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import pstdev
 
@@ -30,7 +31,9 @@ def board_of(store: RunStore) -> Board:
     """
     record = _record(store)
     chosen = chosen_ensemble(store)
-    rows = [_experiment_row(store, experiment, record, chosen) for experiment in store.experiments()]
+    ended = _ended(store, record)
+    stopped = stopped_in(rounds_from_json(store.rounds()))
+    rows = [_experiment_row(ended, stopped, experiment, record, chosen) for experiment in store.experiments()]
     rows += [] if chosen is None else _member_rows(chosen)
     rows += [
         BoardRow(
@@ -63,7 +66,8 @@ def report_of(store: RunStore) -> ReportData:
     board = board_of(store)
     experiments = store.experiments()
     chosen = chosen_ensemble(store)
-    results = {experiment.name: _results(store, experiment, record.num_folds) for experiment in experiments}
+    ended = _ended(store, record)
+    results = {experiment.name: _results(ended, experiment, record.num_folds) for experiment in experiments}
     return ReportData(
         competition=record.competition,
         run_id=record.run_id,
@@ -102,15 +106,25 @@ def _confusion(store: RunStore, chosen: SavedEnsemble | None, record: RunRecord)
     return np.array(chosen.confusion, dtype=np.int64)
 
 
-def _results(store: RunStore, experiment: Experiment, num_folds: int) -> list[TrialResult | None]:
+def _ended(store: RunStore, record: RunRecord) -> dict[Trial, TrialResult]:
+    """Return the results of the run's trials that are over."""
+    ids, folds = [experiment.experiment_id for experiment in store.experiments()], range(record.num_folds)
+    return store.results(Trial(experiment_id=each, fold=fold) for each in ids for fold in folds)
+
+
+def _results(ended: Mapping[Trial, TrialResult], experiment: Experiment, num_folds: int) -> list[TrialResult | None]:
     """Return each fold's result, None where it has not ended."""
-    return [store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(num_folds)]
+    return [ended.get(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in range(num_folds)]
 
 
 def _experiment_row(
-    store: RunStore, experiment: Experiment, record: RunRecord, chosen: SavedEnsemble | None
+    ended_trials: Mapping[Trial, TrialResult],
+    stopped: Mapping[str, str],
+    experiment: Experiment,
+    record: RunRecord,
+    chosen: SavedEnsemble | None,
 ) -> BoardRow:
-    ended = [result for result in _results(store, experiment, record.num_folds) if result is not None]
+    ended = [result for result in _results(ended_trials, experiment, record.num_folds) if result is not None]
     committed = [result for result in ended if result.status == "committed"]
     unproven = _why_unproven(experiment)
     fold_scores = [result.score for result in committed if result.score is not None and unproven is None]
@@ -126,14 +140,10 @@ def _experiment_row(
         num_folds=record.num_folds,
         epochs=parse_hyperparameters(experiment.hyperparameters, where=experiment.name).training.epochs,
         duration_s=sum(result.duration_s for result in ended),
-        error=_why_stopped(store, experiment)
+        error=stopped.get(experiment.experiment_id)
         or next((why for result in ended if (why := result.error or result.reason)), None)
         or unproven,
     )
-
-
-def _why_stopped(store: RunStore, experiment: Experiment) -> str | None:
-    return stopped_in(rounds_from_json(store.rounds())).get(experiment.experiment_id)
 
 
 def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:

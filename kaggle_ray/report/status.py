@@ -170,10 +170,9 @@ def _progress_of(store: RunStore, record: RunRecord) -> RunProgress:
     )
     for envelope in _last_session(store):
         progress.update(envelope)
-    for experiment_id in progress.names:
-        for fold in range(progress.num_folds):
-            if (result := store.result(Trial(experiment_id=experiment_id, fold=fold))) is not None:
-                progress.settle(TrialEnded.of(result))  # it may be in the store, and its driver died before it told
+    trials = (Trial(experiment_id=each, fold=fold) for each in progress.names for fold in range(progress.num_folds))
+    for result in store.results(trials).values():
+        progress.settle(TrialEnded.of(result))  # it may be in the store, and its driver died before it told
     return progress
 
 

@@ -40,6 +40,10 @@ class Blobs(Protocol):
         """Return the keys that begin with ``prefix``, sorted."""
         ...
 
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """Return each key that begins with ``prefix``, with what changes whenever its content does."""
+        ...
+
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         ...

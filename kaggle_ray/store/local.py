@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
+from kaggle_ray.cache.seal import file_stamp
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, file_digest, is_file_key, read_regular
@@ -93,6 +94,10 @@ class LocalBlobs:
         folder = self.root / prefix.rpartition("/")[0]
         keys = (path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
         return sorted(key for key in keys if key.startswith(prefix) and not key.startswith(f"{_TEMPORARY}/"))
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """Return each key that begins with ``prefix``, with the stamp that the file system gives its file."""
+        return {key: str(file_stamp(self.path(key).stat())) for key in self.list(prefix)}
 
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""

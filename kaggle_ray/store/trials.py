@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from kaggle_ray.store.attempt import (
 )
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
+from kaggle_ray.store.summary import save_summary, summarised
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, file_digest
@@ -34,6 +35,7 @@ class TrialStore:
     def __init__(self, blobs: Blobs) -> None:
         """Use ``open_run``. Nothing is written until something is put."""
         self.blobs = blobs
+        self._results: dict[Trial, TrialResult] = {}  # read once: a commit is final
 
     @property
     def location(self) -> str:
@@ -50,6 +52,8 @@ class TrialStore:
         Raises:
             CorruptBlobError: what is committed there is another trial's.
         """
+        if trial in self._results:
+            return self._results[trial]
         key = result_key(trial)
         value = self._json(key)
         if value is None:
@@ -57,7 +61,23 @@ class TrialStore:
         result = from_json(TrialResult, value, where=self._at(key))
         if result.trial != trial:
             raise CorruptBlobError(f"{self._at(key)}: is the result of trial {result.trial}. {self._way_out}")
+        self._results[trial] = result
         return result
+
+    def results(self, trials: Iterable[Trial]) -> dict[Trial, TrialResult]:
+        """Return how those of ``trials`` ended that are over; what the last summary tells is not read again.
+
+        Raises:
+            CorruptBlobError: what is committed somewhere is another trial's.
+        """
+        stamps = self.blobs.stamps("trials/")
+        self._results = summarised(self.blobs, stamps) | self._results
+        there = (trial for trial in trials if result_key(trial) in stamps)
+        return {trial: result for trial in there if (result := self.result(trial)) is not None}
+
+    def save_summary(self, results: Iterable[TrialResult]) -> None:
+        """Save what ``results`` of later sessions need not read one by one."""
+        save_summary(self.blobs, results)
 
     def check(self, result: TrialResult) -> None:
         """Read all files of a committed trial, and hold them to the digests that it was committed with.
@@ -75,6 +95,7 @@ class TrialStore:
 
     def remove(self, trial: Trial) -> None:
         """Remove all of a trial, so that it is run again."""
+        self._results.pop(trial, None)
         self.blobs.delete_file(result_key(trial))  # first: a removal that is cut short leaves no trial that lacks files
         self.blobs.delete(trial_folder(trial))
 

@@ -173,6 +173,14 @@ def _what_is_known_of_a_file(blobs: Blobs) -> None:
     assert blobs.digest("a/key") == hashlib.sha256(b"content").hexdigest()
     blobs.put("a/key", b"other")
     assert blobs.digest("a/key") == hashlib.sha256(b"other").hexdigest()
+    blobs.put("a/same", b"other")
+    before_it_changed = blobs.stamps("a/")
+    assert blobs.stamps("a/") == before_it_changed
+    blobs.put("a/key", b"third")
+    changed = blobs.stamps("a/")
+    assert changed.keys() == {"a/key", "a/same"}
+    assert changed["a/same"] == before_it_changed["a/same"]
+    assert changed["a/key"] != before_it_changed["a/key"]
     assert blobs.written_at("a/absent") is None
     assert blobs.digest("a/absent") is None
 

@@ -16,6 +16,7 @@ from kaggle_ray.cli import main
 from kaggle_ray.errors import LeaseError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.report.collect import board_of
 from kaggle_ray.reporters.events import RunEnded, RunStarted
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.lease import HOLDER_FILE
@@ -130,10 +131,14 @@ def test_a_second_driver_is_refused(in_a_bucket: RunResult, toy_data: Path) -> N
 
 
 def test_requests_grow_by_a_bounded_number_for_each_trial(toy_data: Path, in_a_folder: RunResult) -> None:
-    counts = []
+    counts, of_board = [], []
     for num_experiments in (1, 2):
         with requests_counted() as counted:
-            run(options(f"s3://runs/counted/{num_experiments}", toy_data, num_experiments=num_experiments))
+            result = run(options(f"s3://runs/counted/{num_experiments}", toy_data, num_experiments=num_experiments))
         counts.append(sum(counted.values()))
+        with requests_counted() as counted:
+            board_of(open_run(result.location))
+        of_board.append(sum(counted.values()))
     per_trial = (counts[1] - counts[0]) / 2
-    assert per_trial <= 45, counts
+    assert per_trial <= 35, counts
+    assert of_board[0] == of_board[1], "a run is listed without a request for each trial"
