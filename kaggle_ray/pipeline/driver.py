@@ -11,7 +11,7 @@ from pathlib import Path
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.ensemble import COMBINERS, Ensemble
-from kaggle_ray.errors import ConfigError, NothingToSubmitError, TrialError
+from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, diary_of, interrupted, note, run_started
@@ -23,15 +23,13 @@ from kaggle_ray.pipeline.racing import has_trials_left, make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
-from kaggle_ray.pipeline.search import make_search_source
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
-from kaggle_ray.rows import Rows
-from kaggle_ray.schedule.source import DeadlineSource, Ended, TrialSource
+from kaggle_ray.schedule.source import DeadlineSource, TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.context import TrialContext
@@ -78,7 +76,7 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
     check_directions(plan.competition.heads, target)
     with open_run(plan.location).lease.held(), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
         store, warnings = prepare(plan, command)
-        trials = _source(plan, store, target, standing_in(store, warnings.append), emit)
+        trials = make_source(plan, store, target, standing_in(store, warnings.append), emit)
         num_resumed = len(trials.results)
         emit(run_started(plan, store.experiments(), trials.results, command))
         for warning in warnings:
@@ -134,15 +132,6 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         + (plan.num_decoded + num_decoded + refitted.num_decoded),
         seconds=seconds,
     )
-
-
-def _source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended, emit: Emit) -> TrialSource:
-    """Return what decides which trial is next."""
-    if plan.search is not None and plan.options.policy != "all":
-        raise ConfigError(f"--policy {plan.options.policy}: races declared experiments only; leave it out of a search.")
-    if plan.search is not None:
-        return make_search_source(plan, plan.search, store, ended, emit)
-    return make_source(plan, store, target, ended)
 
 
 def _train(

@@ -7,10 +7,11 @@ from typing import Literal
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.search import make_proposer
 from kaggle_ray.pool.ledger import rows_in
+from kaggle_ray.reporters import Emit
 from kaggle_ray.rows import Rows, select_rows
-from kaggle_ray.schedule.policy import Policy
-from kaggle_ray.schedule.propose import GivenExperiments
+from kaggle_ray.schedule.policy import Policy, RunAll
 from kaggle_ray.schedule.race import Forgiving, Race
 from kaggle_ray.schedule.rounds import Round, RoundsSource, rounds_from_json
 from kaggle_ray.schedule.source import Ended, ListSource, TrialSource
@@ -39,14 +40,14 @@ class StoredOutOfFold:
         return select_rows(self._target, self._folds.valid_rows(fold))
 
 
-def make_source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended) -> TrialSource:
+def make_source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended, emit: Emit) -> TrialSource:
     """Return the source of a run's trials.
 
     Raises:
         ConfigError: a policy, and a source of the user's own.
         RunMismatchError: the run has rounds of another policy.
     """
-    if plan.options.policy == "all":
+    if plan.options.policy == "all" and plan.search is None:
         return (plan.options.source or ListSource)(plan.experiments, plan.folds.num_folds, ended)
     if plan.options.source is not None:
         raise ConfigError(f"--policy {plan.options.policy}: expected a policy or a source, got both.")
@@ -56,7 +57,7 @@ def make_source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended) -> T
         return rounds_from_json(store.rounds())[decided.number]
 
     return RoundsSource(
-        GivenExperiments(plan.experiments),
+        make_proposer(plan, store, emit),
         _policy(plan, store, target),
         num_folds=plan.folds.num_folds,
         greater_is_better=plan.competition.metric.greater_is_better,
@@ -72,6 +73,8 @@ def has_trials_left(trials: TrialSource, num_trials: int) -> bool:
 
 def _policy(plan: RunPlan, store: RunStore, target: Rows) -> Policy:
     metric, num_folds = plan.competition.metric, plan.folds.num_folds
+    if plan.options.policy == "all":
+        return RunAll(num_folds=num_folds)
     if plan.options.policy == "forgiving":
         return Forgiving(metric, num_folds=num_folds)
     return Race(StoredOutOfFold(store, plan.folds, target), metric, num_folds=num_folds)

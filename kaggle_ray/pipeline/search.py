@@ -1,53 +1,53 @@
-"""What joins a search to its run: experiments and rounds are saved and told before any of their trials begins."""
+"""What joins a search to its run: experiments are saved and told before any of their trials begins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kaggle_ray.config import Search
 from kaggle_ray.pipeline.experiments import maker_of_proposed
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.reporters import Emit
 from kaggle_ray.reporters.events import RoundBegan
-from kaggle_ray.schedule.propose import SearchProposer
-from kaggle_ray.schedule.search import SearchSource
-from kaggle_ray.schedule.source import Ended
+from kaggle_ray.schedule.propose import GivenExperiments, Proposer, Scored, SearchProposer
+from kaggle_ray.schedule.rounds import rounds_from_json
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment
 
 
-def make_search_source(plan: RunPlan, search: Search, store: RunStore, ended: Ended, emit: Emit) -> SearchSource:
-    """Return the source of a run that searches, which goes on after the rounds that the store has.
+class SavedProposals:
+    """Saves what a proposer proposes, and proposes once more what the rounds of earlier sessions did.
 
-    Args:
-        plan: of the run.
-        search: the plan's own.
-        store: of the run, in which each round is written down.
-        ended: looks up the trials that are over.
-        emit: is told of each round.
+    So a resume goes on with the very experiments that were trained, whatever version of a sampler is installed now.
     """
 
-    def begin_round(number: int, proposed: Sequence[Experiment]) -> None:
-        for experiment in proposed:
-            store.save_experiment(experiment)
-        store.save_round(number, {"proposed": [each.experiment_id for each in proposed]})
-        emit(
-            RoundBegan(
-                number=number,
-                experiments={each.experiment_id: each.name for each in proposed},
-                epochs={each.experiment_id: plan.epochs_of(each) for each in proposed},
-            )
-        )
+    def __init__(self, proposer: Proposer, plan: RunPlan, store: RunStore, emit: Emit) -> None:
+        """Ask ``proposer`` after the rounds that ``store`` has."""
+        self._proposer, self._plan, self._store, self._emit = proposer, plan, store, emit
+        by_id = {experiment.experiment_id: experiment for experiment in store.experiments()}
+        self._saved = [tuple(by_id[each] for each in decided.proposed) for decided in rounds_from_json(store.rounds())]
 
-    return SearchSource(
-        SearchProposer(
-            search,
-            maker_of_proposed(search, plan.content),
-            greater_is_better=plan.competition.metric.greater_is_better,
-        ),
-        plan.folds.num_folds,
-        ended,
-        num_begun=len(store.rounds()),
-        begun=store.experiments(),
-        begin_round=begin_round,
-    )
+    def propose(self, number: int, history: Sequence[Scored]) -> tuple[Experiment, ...]:
+        """Return what the round adds; it is saved, and told of all rounds but the first, which begins with the run."""
+        if number < len(self._saved):
+            return self._saved[number]
+        proposed = self._proposer.propose(number, history)
+        for experiment in proposed:
+            self._store.save_experiment(experiment)
+        if proposed and number > 0:
+            self._emit(
+                RoundBegan(
+                    number=number,
+                    experiments={each.experiment_id: each.name for each in proposed},
+                    epochs={each.experiment_id: self._plan.epochs_of(each) for each in proposed},
+                )
+            )
+        return proposed
+
+
+def make_proposer(plan: RunPlan, store: RunStore, emit: Emit) -> Proposer:
+    """Return what proposes a run's experiments: those of the command, or what its search draws."""
+    if plan.search is None:
+        return GivenExperiments(plan.experiments)
+    greater_is_better = plan.competition.metric.greater_is_better
+    maker = maker_of_proposed(plan.search, plan.content)
+    return SavedProposals(SearchProposer(plan.search, maker, greater_is_better=greater_is_better), plan, store, emit)

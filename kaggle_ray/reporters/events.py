@@ -132,7 +132,7 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundBegan:
-    """A round of a search added experiments, by the scores of those before."""
+    """A round of a search added experiments, by the scores of those before; the first begins with the run."""
 
     number: int
     """0 for the first round."""

@@ -65,14 +65,14 @@ def test_a_search_is_run_in_rounds_and_submitted_and_a_rerun_trains_nothing(opti
     recorder = Recorder()
     result = run(options, recorder, refit=True, num_experiments=3)
     store = open_run(str(result.run_dir))
-    assert [len(proposed) for proposed in proposed_in(store)] == [2, 1]
+    assert [len(proposed) for proposed in proposed_in(store)] == [2, 1, 0]
     ids = [each.experiment_id for each in result.tried]
     assert ids == [each for proposed in proposed_in(store) for each in proposed]
     assert len(set(ids)) == 3
     assert {each.name for each in result.tried} == set(result.experiments["experiment"])
     assert all(each.name.startswith("small_resnet augment=") and " lr=" in each.name for each in result.tried)
     assert recorder.all(RunStarted)[0].num_experiments == 3
-    assert [event.number for event in recorder.all(RoundBegan)] == [0, 1]
+    assert [event.number for event in recorder.all(RoundBegan)] == [1]
     assert result.refit is not None
     again = run(options, refit=True, num_experiments=3)
     assert again.num_epochs_trained == 0
@@ -209,6 +209,18 @@ def test_the_plan_tells_what_is_drawn_and_how_many_trials_that_makes(options: di
         in text
     )
     assert "10 trials" in text
+
+
+def test_what_a_search_proposes_may_race_and_a_resume_ends_the_same(options: dict[str, Any], tmp_path: Path) -> None:
+    whole = run(options, runs=tmp_path / "whole", policy="race")
+    assert len(whole.tried) == 5
+    with pytest.raises(KeyboardInterrupt):
+        run(options, StopsAfter(4), policy="race")
+    resumed = run(options, policy="race")
+    assert resumed.tried == whole.tried
+    assert resumed.submission.read_bytes() == whole.submission.read_bytes()
+    rounds = [open_run(str(each.run_dir)).rounds() for each in (whole, resumed)]
+    assert rounds[0] == rounds[1]
 
 
 @pytest.mark.ray

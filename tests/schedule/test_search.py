@@ -9,8 +9,9 @@ import pytest
 
 from kaggle_ray import SearchSpace, log_uniform, uniform
 from kaggle_ray.config import Hyperparameters, Search
+from kaggle_ray.schedule.policy import RunAll
 from kaggle_ray.schedule.propose import GivenExperiments, Proposer, Scored, SearchProposer
-from kaggle_ray.schedule.search import SearchSource
+from kaggle_ray.schedule.rounds import Round, RoundsSource
 from kaggle_ray.schedule.source import DeadlineSource, Done, TrialSource, Wait
 from kaggle_ray.types import Experiment, Trial, TrialResult, short_digest
 
@@ -26,8 +27,13 @@ SEARCH = Search(
 )
 
 
+LR_OF: dict[str, float] = {}
+"""Experiment id -> learning rate, of all that were made."""
+
+
 def experiment_of(hyperparameters: Hyperparameters) -> Experiment:
     values = hyperparameters.to_dict()
+    LR_OF[short_digest(values)] = hyperparameters.optimizer.lr
     return Experiment(experiment_id=short_digest(values), name="", hyperparameters=values)
 
 
@@ -36,29 +42,30 @@ class Machine:
 
     def __init__(self, proposer: Proposer | None = None) -> None:
         self.proposer = proposer or SearchProposer(SEARCH, experiment_of, greater_is_better=False)
-        self.rounds: list[tuple[Experiment, ...]] = []
+        self.rounds: list[Round] = []
         self.results: dict[Trial, TrialResult] = {}
 
-    def source(self) -> SearchSource:
-        return SearchSource(
+    def source(self) -> RoundsSource:
+        return RoundsSource(
             self.proposer,
-            NUM_FOLDS,
-            self.results.get,
-            num_begun=len(self.rounds),
-            begun=[each for round_ in self.rounds for each in round_],
-            begin_round=self.begin_round,
+            RunAll(num_folds=NUM_FOLDS),
+            num_folds=NUM_FOLDS,
+            greater_is_better=False,
+            ended=self.results.get,
+            save=self.save,
         )
 
-    def begin_round(self, number: int, proposed: Sequence[Experiment]) -> None:
-        assert number == len(self.rounds), "a round is begun once"
-        self.rounds.append(tuple(proposed))
+    def save(self, decided: Round) -> Round:
+        assert decided.number <= len(self.rounds)
+        self.rounds[decided.number :] = self.rounds[decided.number :] or [decided]
+        return self.rounds[decided.number]
 
     def run(self, source: TrialSource, *, num_slots: int, seed: int, num_trials: int | None = None) -> None:
         random, running = np.random.default_rng(seed), list[Trial]()
         while num_trials is None or num_trials > 0:
             answer = source.next() if len(running) < num_slots else Wait()
             if isinstance(answer, Trial):
-                assert any(answer.experiment_id in map(id_of, round_) for round_ in self.rounds)
+                assert any(answer in decided.trials for decided in self.rounds), "it is written down before"
                 running.append(answer)
             elif running:
                 result = self.end(running.pop(int(random.integers(len(running)))))
@@ -69,8 +76,7 @@ class Machine:
                 return
 
     def end(self, trial: Trial) -> TrialResult:
-        (experiment,) = (each for round_ in self.rounds for each in round_ if id_of(each) == trial.experiment_id)
-        lr = float(str(experiment.hyperparameters.get("lr", 1)))
+        lr = LR_OF[trial.experiment_id]
         failed = lr > 0.3
         score = None if failed else abs(np.log10(lr) + 2) + 5 * trial.fold
         result = TrialResult(
@@ -78,10 +84,6 @@ class Machine:
         )
         self.results[trial] = result
         return result
-
-
-def id_of(experiment: Experiment) -> str:
-    return experiment.experiment_id
 
 
 def undisturbed() -> Machine:
@@ -92,7 +94,7 @@ def undisturbed() -> Machine:
 
 def test_a_search_has_rounds_of_its_size_and_runs_every_fold_of_them() -> None:
     machine = undisturbed()
-    assert [len(round_) for round_ in machine.rounds] == [4, 4, 2]
+    assert [len(decided.proposed) for decided in machine.rounds] == [4, 4, 2, 0]
     assert len(machine.results) == 10 * NUM_FOLDS
 
 
@@ -116,9 +118,9 @@ def test_the_rounds_are_the_same_after_a_kill_and_a_resume(num_trials: int) -> N
 def test_a_search_that_has_ended_goes_on_with_nothing() -> None:
     machine = undisturbed()
     source = machine.source()
+    assert source.is_over
     assert source.next() == Done()
     assert len(source.results) == 30
-    assert [each.experiment_id for each in source.admitted()] == [id_of(e) for round_ in machine.rounds for e in round_]
 
 
 def test_without_time_nothing_is_proposed_and_later_it_goes_on() -> None:
@@ -127,7 +129,7 @@ def test_without_time_nothing_is_proposed_and_later_it_goes_on() -> None:
     source = machine.source()
     late = DeadlineSource(source, (), NUM_FOLDS, stop_at=0.0, num_slots=1, now=lambda: 1.0)
     assert late.next() == Done()
-    assert sum(result.status == "stopped" for result in source.results) == 11
+    assert [result.status for result in source.results].count("stopped") == 1, "it is cut short"
     assert len(machine.rounds) == 2
     machine.run(machine.source(), num_slots=1, seed=0)
     assert machine.rounds == undisturbed().rounds
