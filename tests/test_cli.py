@@ -18,6 +18,7 @@ from kaggle_ray.config.settings import Device, Dtype
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.declare import options_of
 from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.racing import PolicyName
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
@@ -131,6 +132,7 @@ def test_the_names_that_an_option_takes_are_those_of_its_type() -> None:
         "device": set(get_args(Device)),
         "dtype": set(get_args(Dtype)),
         "launcher": set(get_args(LauncherName)),
+        "policy": set(get_args(PolicyName)),
         "search": set(get_args(Sampler)),
     }
 
