@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _NUM_TRIES = 8
-"""Of a request that S3 answers with 503 or not at all: with botocore's pauses, which double, about a minute."""
+"""Times that a request is made which S3 answers with 503 or not at all: with botocore's pauses, about a minute."""
 _RENEW = "Renew them and run the same command again; nothing committed is lost"
 _WRONG_REGION = "the bucket lies in another region{region}. Name its region in AWS_REGION"
 _INVALID = "the credentials are not known to S3. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_PROFILE"

@@ -65,8 +65,6 @@ def _check_answers(address: str, where: str) -> None:
     except OSError as error:
         raise ConfigError(f"{where}: nobody answers there ({error}). {_NEXT_STEP}") from error
     logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init is told to, later
-    # A token that this user has is shown, as Ray shows it to the cluster of auto; a cluster without one ignores it.
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     versions = _versions_at(address, where)
     here = {"ray_version": ray.__version__, "python_version": platform.python_version()}
     for name, version in here.items():
@@ -81,9 +79,31 @@ def _check_answers(address: str, where: str) -> None:
 def _versions_at(address: str, where: str) -> dict[str, Any]:
     """Return what a cluster says of itself: ``ray_version`` and ``python_version`` among it.
 
+    A token that this user has is shown where the cluster asks for one, and not before: a process that shows its token
+    takes no request without one, and a cluster that has none would see all that is asked of this driver refused.
+
     Raises:
         ConfigError: what listens there is no Ray, or asks for another token.
     """
+    try:
+        try:
+            said = _said_at(address)
+        except AuthenticationError:
+            if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+                raise
+            said = _said_at(address)
+    except AuthenticationError as error:
+        raise ConfigError(
+            f"{where}: the cluster asks for a token that this user does not have. Copy ~/.ray/auth_token from its head "
+            f"node (chmod 600), or name the token's file in RAY_AUTH_TOKEN_PATH, and set RAY_AUTH_MODE=token."
+        ) from error
+    if not said:
+        raise ConfigError(f"{where}: something listens there, and it is no Ray cluster. {_NEXT_STEP}")
+    return said
+
+
+def _said_at(address: str) -> dict[str, Any]:
+    """Return what a cluster says of itself, nothing where what listens there does not answer in time."""
     said: dict[str, Any] = {}
     errors: list[RayError] = []
 
@@ -98,10 +118,5 @@ def _versions_at(address: str, where: str) -> dict[str, Any]:
     asking.start()
     asking.join(_ANSWER_SECONDS)
     if errors and isinstance(errors[0], AuthenticationError):
-        raise ConfigError(
-            f"{where}: the cluster asks for a token that this user does not have. Copy ~/.ray/auth_token from its head "
-            f"node (chmod 600), or name the token's file in RAY_AUTH_TOKEN_PATH, and set RAY_AUTH_MODE=token."
-        ) from errors[0]
-    if not said:
-        raise ConfigError(f"{where}: something listens there, and it is no Ray cluster. {_NEXT_STEP}")
+        raise errors[0]
     return said

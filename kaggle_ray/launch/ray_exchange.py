@@ -34,7 +34,7 @@ class Exchange:
         self._nodes: defaultdict[str, set[str]] = defaultdict(set)
         """The nodes of each group of workers that there was."""
         self._groups: list[str] = []
-        """Those that began the trial; all but the last one have died."""
+        """Groups that began the trial; all but the last one have died."""
         self._begin_messages()
         self._changed = asyncio.Condition()
 

@@ -35,7 +35,7 @@ class ToyCluster:
         self._cpus_per_node = cpus_per_node
         self._cluster = Cluster()
         self._nodes: list[Node] = []
-        """Those that work, the eldest first."""
+        """Nodes that work, the eldest first."""
         self._start(num_cpus=0, include_dashboard=False)
         for _ in range(num_nodes):
             self.add_node()

@@ -38,7 +38,7 @@ class TrialRunner:
         self.store = open_run(context.location)
         self.data = RunData(context, self.store)
         self.notice = Notice()
-        """By which another thread asks the trial to save a checkpoint and end."""
+        """Notice by which another thread asks the trial to save a checkpoint and end."""
 
     def run(self, trial: Trial, ranks: Ranks = ALONE) -> Generator[TrialMessage, None, TrialResult]:
         """Train, predict and commit ``trial``; the generator's value is the result.

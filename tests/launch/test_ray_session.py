@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +130,49 @@ def test_a_node_of_another_environment_is_named_before_a_trial_meets_it(cluster:
         ray_session(ONE_CPU, num_slots=1, address=cluster.address),
     ):
         pass
+
+
+CLUSTER = """
+import os, subprocess, sys
+from kaggle_ray.testing.ray_cluster import toy_cluster
+with toy_cluster(num_nodes=1) as cluster:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    sys.exit(subprocess.run([sys.executable, "-c", sys.argv[1], cluster.address], env=environment).returncode)
+"""
+DRIVER = """
+import sys, ray
+from kaggle_ray.launch.ray_address import cluster_address
+ray.init(address=cluster_address(sys.argv[1]), log_to_driver=False)
+@ray.remote(num_cpus=0)
+class Actor:
+    def works(self): return "works"
+print(ray.get(Actor.remote().works.remote(), timeout=60))
+"""
+
+
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_user_with_a_token_works_on_a_cluster_that_asks_for_it_and_on_one_that_has_none(
+    mode: str, tmp_path: Path
+) -> None:
+    token = tmp_path / ".ray/auth_token"
+    token.parent.mkdir()
+    token.write_text("0" * 32)
+    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": mode}
+    ended = subprocess.run(
+        [sys.executable, "-c", CLUSTER, DRIVER], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert ended.stdout.strip().endswith("works"), ended.stderr
+
+
+def test_a_user_without_the_token_of_a_cluster_is_told_where_to_get_it(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0" * 32)
+    environment = {
+        **os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
+    }  # fmt: skip
+    driver = f"__import__('os').environ.pop('RAY_AUTH_TOKEN_PATH')\n{DRIVER}"
+    ended = subprocess.run(
+        [sys.executable, "-c", CLUSTER, driver], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert "ConfigError" in ended.stderr
+    assert "asks for a token that this user does not have. Copy ~/.ray/auth_token" in ended.stderr
