@@ -182,8 +182,8 @@ ON_RAY = ("--set", "epochs=800", "--launcher", "ray", "--slots", "2")
 
 
 def actors(run: Run) -> list[int]:
-    """Return the processes that train; Ray names them for what they do, or for what they are."""
-    names = ("ray::ResourceTrainable.train", "ray::FoldTrial")
+    """Return the processes that train; they are called by what they do, by what they are, or by their trial."""
+    names = ("ray::ResourceTrainable.train", "ray::FoldTrial", "ray::small_resnet")
     return [process_id for process_id, line in run.processes().items() if line.startswith(names)]
 
 

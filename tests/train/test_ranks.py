@@ -195,7 +195,7 @@ class Hanging:
 if __name__ == "__main__":
     import stuck
     settings = Settings(device="cpu", threads_per_trial=1, dtype="float32", world_size=2)
-    peers = Peers(TrialContext(competition_file=Path(), data="", location="", settings=settings))
+    peers = Peers(TrialContext(sources=None, data="", location="", settings=settings))
     peers.begin(stuck.Hanging())
     print(peers._processes[0].pid, flush=True)
     time.sleep(600)
