@@ -20,21 +20,6 @@ from kaggle_ray.types import JsonValue, canonical_json
 
 FLOAT_FIELDS = sorted(name for name, default in Hyperparameters().to_dict().items() if isinstance(default, float))
 
-hyperparameter_sets = st.fixed_dictionaries(
-    {},
-    optional={
-        "model": st.sampled_from(["resnet18", "small_resnet"]),
-        "model_args": st.dictionaries(st.sampled_from(["width", "dropout", "blocks"]), st.integers(0, 9), max_size=3),
-        "lr": st.integers(1, 3) | st.floats(1e-6, 10),
-        "weight_decay": st.integers(0, 3) | st.floats(0, 10),
-        "mixup": st.integers(0, 3) | st.floats(0, 10),
-        "epochs": st.integers(1, 100),
-        "seed": st.integers(0, 2**31 - 1),
-        "augment": st.sampled_from(["none", "shift"]),
-        "pretrained": st.booleans(),
-    },
-)
-
 
 # Types and ranges ---------------------------------------------------------------------------------------------------
 
