@@ -7,12 +7,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.stalls import stalls_told
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.progress import Listener, Progress, progress_told_to
 from kaggle_ray.reporters import Emit, FanOut, Reporter
-from kaggle_ray.reporters.events import InterruptReason, PreparationProgressed, RunInterrupted, RunStarted, TrialEnded
+from kaggle_ray.reporters.events import (
+    InterruptReason,
+    PreparationProgressed,
+    RunFailed,
+    RunInterrupted,
+    RunStarted,
+    TrialEnded,
+)
 from kaggle_ray.reporters.jsonl import JsonlReporter
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
@@ -33,11 +42,12 @@ def announcing(reporters: Sequence[Reporter]) -> Iterator[FanOut]:
 
 @contextmanager
 def diary_of(plan: RunPlan, fan_out: FanOut) -> Iterator[Emit]:
-    """Yield what tells the reporters of a run that has its name, its events.jsonl among them."""
+    """Yield what tells the reporters of a run that has its name, its events.jsonl among them; a stall is told, too."""
     diary = JsonlReporter(open_run(plan.location).diary)
     fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, reporter=diary)
     try:
-        yield fan_out.emit
+        with stalls_told(fan_out.emit) as emit:
+            yield emit
     finally:
         diary.close()  # before another driver may write to it
 
@@ -63,9 +73,14 @@ def throttled(listener: Listener, *, every_s: float = 1.0, clock: Callable[[], f
 
 @contextmanager
 def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) -> Iterator[None]:
-    """Tell how to go on where a person or the machine stops the run within the context."""
+    """Tell how to go on where a person, the machine or an error stops the run within the context."""
     try:
         yield
+    except Exception as error:
+        if not plan.is_fast_dev:
+            text = str(error) if isinstance(error, KaggleRayError) else f"{type(error).__name__}: {error}"
+            emit(RunFailed(error=text, how_to_resume=_ways_on(plan, command)[0]))
+        raise
     except KeyboardInterrupt as stop:
         reason: InterruptReason = "sigterm" if isinstance(stop, Terminated) else "ctrl-c"
         if not plan.is_fast_dev:  # which is not resumed

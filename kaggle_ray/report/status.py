@@ -24,7 +24,7 @@ from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue, Trial, TrialStatus
 
-RunState = Literal["running", "complete", "stopped", "killed"]
+RunState = Literal["running", "complete", "stopped", "failed", "killed"]
 
 _SHOWN_REASONS: tuple[TrialStatus, ...] = ("failed", "pruned")
 """Statuses of trials whose reasons are listed."""
@@ -35,8 +35,8 @@ class RunStatus:
     """How far a run is, who is at work on it, and how to go on."""
 
     state: RunState
-    """Whether a driver is at work; if not, whether all was done, a person, a limit or SIGTERM stopped it, or it ended
-    without a word."""
+    """Whether a driver is at work; if not, whether all was done, a person, a limit or SIGTERM stopped it, an error
+    did, or it ended without a word."""
     driver: Holder | None
     """Whoever is at work on it; None where nobody is."""
     progress: RunProgress
@@ -54,6 +54,7 @@ class RunStatus:
             "run_dir": progress.run_dir,
             "state": self.state,
             "stopped_by": progress.stopped_by,
+            "error": progress.error or None,
             "driver": None if self.driver is None else asdict(self.driver),
             "metric": progress.metric,
             "greater_is_better": progress.greater_is_better,
@@ -92,9 +93,11 @@ class RunStatus:
             "running": "running",
             "complete": "complete",
             "stopped": f"stopped by {self.progress.stopped_by}",
+            "failed": f"failed: {one_line(self.progress.error)}",
             "killed": "its driver ended without a word: killed, or its machine was lost",
         }[self.state]
-        line = Text(what, style={"running": "green", "complete": "green"}.get(self.state, "yellow"))
+        line = plain(what)
+        line.style = {"running": "green", "complete": "green", "failed": "red"}.get(self.state, "yellow")
         if self.driver is not None:
             line.append_text(plain(f", by {self.driver}"))
         if self.progress.now:
@@ -141,6 +144,8 @@ def status_of(store: RunStore) -> RunStatus:
         state: RunState = "running"
     elif progress.stopped_by is not None:
         state = "stopped"
+    elif progress.error:
+        state = "failed"
     else:
         state = "complete" if progress.has_ended else "killed"
     if driver is None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from threading import RLock
 from time import time as now
 from typing import Protocol
 
@@ -72,15 +73,21 @@ class FanOut:
         self._reporters = list(reporters)
         self._working = list(self._reporters)
         self._competition, self._run_id = competition, run_id
+        self._lock = RLock()  # a watch over the run tells of it from a thread of its own
 
     def name_run(self, *, competition: str, run_id: str, reporter: Reporter) -> None:
         """Tell from now on of a run that has its name, and to its own ``reporter``, too, before the others."""
-        self._competition, self._run_id = competition, run_id
-        self._reporters.insert(0, reporter)
-        self._working.insert(0, reporter)
+        with self._lock:
+            self._competition, self._run_id = competition, run_id
+            self._reporters.insert(0, reporter)
+            self._working.insert(0, reporter)
 
     def emit(self, event: Event) -> None:
-        """Tell the reporters that have not failed yet that ``event`` happened now. Raises nothing."""
+        """Tell the reporters that have not failed yet that ``event`` happened now; from any thread. Raises nothing."""
+        with self._lock:
+            self._emit(event)
+
+    def _emit(self, event: Event) -> None:
         envelope = Envelope(
             event=event,
             competition=self._competition,

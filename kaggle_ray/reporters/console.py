@@ -14,6 +14,7 @@ from kaggle_ray.reporters.events import (
     Event,
     PreparationProgressed,
     RunEnded,
+    RunFailed,
     RunInterrupted,
     RunStarted,
     TrialEnded,
@@ -50,7 +51,7 @@ class ConsoleReporter:
         match envelope.event:
             case PreparationProgressed() | RunStarted():
                 self._open()
-            case RunInterrupted() | RunEnded():
+            case RunInterrupted() | RunFailed() | RunEnded():
                 self.close()
         if self._console.is_terminal:
             self._show_on_terminal(envelope.event)

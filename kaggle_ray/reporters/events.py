@@ -186,6 +186,24 @@ class RunInterrupted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunStalled:
+    """Nothing was heard of a run for longer than is usual; it may go on by itself."""
+
+    silent_s: float
+    """Seconds since the last event."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFailed:
+    """The driver gave up with an error; what is committed is safe."""
+
+    error: str
+    """What, where, and the next step."""
+    how_to_resume: str
+    """The command that goes on, once the reason is mended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleChosen:
     """The complete experiments were weighted and scored."""
 
@@ -240,6 +258,8 @@ Event = (
     | TrialWarned
     | TrialEnded
     | RunInterrupted
+    | RunStalled
+    | RunFailed
     | EnsembleChosen
     | RefitEnded
     | RunEnded

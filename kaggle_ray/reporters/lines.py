@@ -14,6 +14,7 @@ from kaggle_ray.reporters.events import (
     RoundBegan,
     RunEnded,
     RunInterrupted,
+    RunStalled,
     RunStarted,
     RunWarned,
     TrialEnded,
@@ -35,7 +36,10 @@ from kaggle_ray.types import EpochMetrics, Location
 
 
 def event_lines(event: Event, progress: RunProgress) -> list[Text]:
-    """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some."""
+    """Return what there is to say of ``event``, which ``progress`` has taken in already; nothing for some.
+
+    Of a run that failed nothing: whoever reads these lines is shown its error as well.
+    """
     match event:
         case PreparationProgressed(progress=done):
             return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
@@ -68,6 +72,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
                 Text(f"  go on:                    {event.how_to_resume}"),
                 Text(f"  ensemble what there is:   {event.how_to_ensemble}"),
             ]
+        case RunStalled(silent_s=silent_s):
+            return [Text(f"warning: nothing was heard of the run for {duration_text(silent_s)}", style="yellow")]
         case RunEnded():
             return _end_lines(event, progress)
     return []

@@ -15,6 +15,7 @@ from kaggle_ray.reporters.events import (
     PreparationProgressed,
     RoundBegan,
     RunEnded,
+    RunFailed,
     RunInterrupted,
     RunStarted,
     TrialEnded,
@@ -85,6 +86,8 @@ class RunProgress:
     """What is being prepared; None where nothing is."""
     stopped_by: InterruptReason | None = None
     """What stopped the run before its last trial; None where nothing did."""
+    error: str = ""
+    """Why the driver gave up; empty where it did not."""
     has_ended: bool = False
     """Whether the driver has come to its end, with what there was time for."""
     how_to_resume: str = ""
@@ -116,6 +119,8 @@ class RunProgress:
                 self.settle(event)
             case RunInterrupted():
                 self.stopped_by, self.how_to_resume = event.reason, event.how_to_resume
+            case RunFailed():
+                self.error, self.how_to_resume = event.error, event.how_to_resume
             case RunEnded():
                 self.has_ended = True
 
@@ -234,6 +239,7 @@ class RunProgress:
         self.num_to_propose = event.num_experiments
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
+        self.stopped_by, self.error, self.has_ended = None, "", False
         for ended in event.ended:
             self.settle(ended)
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import kaggle_ray
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, NothingToSubmitError
 from kaggle_ray.report.runs import find_run
 from kaggle_ray.report.status import RunStatus, status_of
 from kaggle_ray.reporters.envelope import Envelope
@@ -105,6 +105,20 @@ def test_a_killed_run_tells_what_was_cut_short_and_how_to_go_on(watched: Onlooke
     assert "its driver ended without a word" in text
     assert "after 1 of 2 epochs; it goes on from there" in text
     assert "go on:  call run() again with run_id=" in text
+
+
+def test_a_run_that_gave_up_tells_its_error(toy_data: Path, tmp_path: Path) -> None:
+    own = {**TINY, "lr": 1e30}
+    with pytest.raises(NothingToSubmitError) as caught:
+        kaggle_ray.run(
+            TOY_FILE, data=toy_data, runs=tmp_path, run_id="x", launcher="local", device="cpu", threads=1,
+            experiments=[own],
+        )  # fmt: skip
+    (folder,) = tmp_path.glob("*/x")
+    status = status_of(open_run(folder))
+    assert (status.state, status.to_json()["error"]) == ("failed", str(caught.value))
+    assert "failed: no experiment is complete" in shown(status)
+    assert "go on:  call run() again" in shown(status)
 
 
 def test_what_is_in_the_store_counts_where_the_diary_lacks_it(watched: Onlooker, tmp_path: Path) -> None:
