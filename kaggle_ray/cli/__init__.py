@@ -26,6 +26,7 @@ for each in (
     run.find_lr,
     look.list_,
     look.status,
+    look.doctor,
     look.board,
     look.explain,
     look.report,

@@ -1,4 +1,4 @@
-"""Commands that look at runs and at a competition's files: list, status, board, report and show."""
+"""Commands that look at runs, at a machine and at a competition's files: list, status, doctor, board, show, ..."""
 
 from __future__ import annotations
 
@@ -42,6 +42,27 @@ def status(run: str | None, runs: str, as_json: bool) -> None:
         click.echo(json.dumps(found.to_json(), allow_nan=False))
     else:
         Console().print(found.view(), soft_wrap=True)
+
+
+@click.command()
+@options_of(OutputOptions, "runs")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def doctor(runs: str, as_json: bool) -> None:
+    """Look at what this machine has for runs, and say what is missing; exit code 1 where something is wrong."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from kaggle_ray.pipeline.doctor import examine
+    from kaggle_ray.report.findings import findings_table
+
+    findings = examine(runs)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        Console().print(findings_table(findings))
+    if any(finding.state == "wrong" for finding in findings):
+        raise click.exceptions.Exit(1)
 
 
 @click.command()

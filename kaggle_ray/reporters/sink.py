@@ -20,9 +20,12 @@ class Sink(Protocol):
 
     name: str
     """What users call it, such as ``visdom``."""
-    is_rebuilt: bool
-    """Whether each process tells it a run from its first event on, so that what it shows is drawn anew; otherwise what
-    it has taken is not told again, but for what a process was at when it was killed."""
+
+    def recall(self, envelopes: Sequence[Envelope]) -> None:
+        """Take note of what this or an earlier process delivered before: called once, before the first ``send``.
+
+        Nothing of it is to be delivered again; it is what a curve goes on from, or what a person was told already.
+        """
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
         """Deliver all of them; the same ones may come again, and are stored by their ``event_id`` once.
