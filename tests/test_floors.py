@@ -190,8 +190,9 @@ def test_torch_is_imported_only_in_train_models_and_images() -> None:
     assert not outside, f"{outside} import torch or what belongs to it."
 
 
-def test_the_client_of_s3_is_imported_in_one_file() -> None:
-    assert len(importers({"boto3", "botocore"})) <= 1, importers({"boto3", "botocore"})
+def test_the_client_of_a_service_is_imported_in_its_own_file_alone() -> None:
+    assert importers({"boto3", "botocore"}) == {"s3.py", "reporters/mail/ses.py"}
+    assert importers({"smtplib"}) == {"reporters/mail/smtp.py"}
 
 
 def test_albumentations_is_imported_only_in_images() -> None:
