@@ -17,8 +17,9 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.reporters.live_view import counts, header, overall, running_table
-from kaggle_ray.reporters.progress import RunProgress, TrialProgress
+from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.texts import clock_text, counted, one_line, plain, time_text, title_text
+from kaggle_ray.reporters.trial_sums import TrialProgress
 from kaggle_ray.store.lease import Holder
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
@@ -59,7 +60,7 @@ class RunStatus:
             "metric": progress.metric,
             "greater_is_better": progress.greater_is_better,
             "num_trials": progress.num_trials,
-            "num_committed": len(progress.ended("committed")),
+            "num_committed": progress.num_ended("committed"),
             "num_waiting": progress.num_waiting,
             "num_epochs": progress.num_epochs,
             "num_epochs_left": progress.num_epochs_left,

@@ -20,7 +20,7 @@ from kaggle_ray.reporters.events import (
     TrialEnded,
     TrialWarned,
 )
-from kaggle_ray.reporters.progress import RunProgress, TrialProgress
+from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.texts import (
     counted,
     duration_text,
@@ -32,6 +32,7 @@ from kaggle_ray.reporters.texts import (
     slots_text,
     title_text,
 )
+from kaggle_ray.reporters.trial_sums import TrialProgress
 from kaggle_ray.types import EpochMetrics, Location
 
 
@@ -122,7 +123,7 @@ def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
 
 def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
     lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
-    if num_failed := len(progress.ended("failed")):
+    if num_failed := progress.num_ended("failed"):
         failed = f"{num_failed} of {counted(progress.num_trials, 'trial')} failed"
         lines = [Text(f"ended after {duration_text(event.seconds)}: {failed}", style="yellow")]
     for name, path in (("submission", event.submission), ("report", event.report)):

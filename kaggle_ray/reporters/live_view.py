@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.reporters.progress import RunProgress, TrialProgress
+from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.texts import (
     clock_text,
     eta_text,
@@ -20,6 +20,7 @@ from kaggle_ray.reporters.texts import (
     slots_text,
     time_text,
 )
+from kaggle_ray.reporters.trial_sums import TrialProgress
 from kaggle_ray.types import EpochMetrics, TrialStatus
 
 _BAD_ENDS: dict[TrialStatus, str] = {"pruned": "yellow", "stopped": "yellow", "failed": "bold red"}
@@ -73,8 +74,8 @@ def counts(progress: RunProgress) -> Text:
     if progress.num_waiting:
         line.append(f" · {progress.num_waiting} waiting")
     for status, style in _BAD_ENDS.items():
-        if of_status := progress.ended(status):
-            line.append(f" · {len(of_status)} {status}", style=style)
+        if num_ended := progress.num_ended(status):
+            line.append(f" · {num_ended} {status}", style=style)
     if best := progress.best:
         line.append(" · best ").append(score_text(best.score), style="bold green").append(f" ({best.of})")
     return line

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import Literal
 
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
@@ -21,27 +21,8 @@ from kaggle_ray.reporters.events import (
     TrialEnded,
     TrialStarted,
 )
-from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
-
-
-@dataclass(kw_only=True, slots=True)
-class TrialProgress:
-    """How far one trial has come in this session."""
-
-    trial: Trial
-    status: Literal["running"] | TrialStatus = "running"
-    epoch: int = 0
-    """The last one completed; 0 before the first."""
-    measured: EpochMetrics | None = None
-    """What the last epoch measured."""
-    score: float | None = None
-    """The fold's final score; set where status is committed."""
-    duration_s: float = 0.0
-    error: str | None = None
-    reason: str | None = None
-    """Why its source stopped it; set where status is pruned."""
-    last_event_at: float = 0.0
-    """Seconds since the Unix epoch."""
+from kaggle_ray.reporters.trial_sums import TrialProgress, TrialSums
+from kaggle_ray.types import Trial, TrialStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +73,13 @@ class RunProgress:
     """Whether the driver has come to its end, with what there was time for."""
     how_to_resume: str = ""
     """The command that goes on; empty where it is not known."""
+    _sums: TrialSums = field(init=False, repr=False)
+    _num_epochs_of_fold: int = field(init=False, default=0)
+    """Epochs of one fold of each experiment that is known."""
+
+    def __post_init__(self) -> None:
+        """Sum up what is known already."""
+        self._sum_up()
 
     def update(self, envelope: Envelope) -> None:
         """Take in one event."""
@@ -107,16 +95,18 @@ class RunProgress:
             case RunStarted():
                 self._start(event, envelope.time)
             case RoundBegan():
-                self.names, self.epochs = {**self.names, **event.experiments}, {**self.epochs, **event.epochs}
+                self._add(event)
             case TrialStarted(trial=trial):
-                self._begin_again(self._heard_of(trial, envelope.time))
+                with self._changed(trial) as of_trial:
+                    of_trial.status, of_trial.error, of_trial.reason = "running", None, None
+                    of_trial.epoch, of_trial.measured, of_trial.last_event_at = 0, None, envelope.time
             case EpochEnded(trial=trial, metrics=metrics):
-                of_trial = self._heard_of(trial, envelope.time)
-                of_trial.epoch, of_trial.measured = metrics.epoch, metrics
+                with self._changed(trial) as of_trial:
+                    of_trial.epoch, of_trial.measured, of_trial.last_event_at = metrics.epoch, metrics, envelope.time
                 self.num_epochs_trained += 1
             case TrialEnded(trial=trial):
-                self._heard_of(trial, envelope.time)
                 self.settle(event)
+                self.trials[trial].last_event_at = envelope.time
             case RunInterrupted():
                 self.stopped_by, self.how_to_resume = event.reason, event.how_to_resume
             case RunFailed():
@@ -126,15 +116,16 @@ class RunProgress:
 
     def settle(self, ended: TrialEnded) -> None:
         """Take in how a trial ended, whenever that was."""
-        trial = self.trials.setdefault(ended.trial, TrialProgress(trial=ended.trial))
-        trial.status, trial.duration_s = ended.status, ended.duration_s
-        trial.error, trial.reason = ended.error, ended.reason
-        trial.score = ended.score if ended.score is not None and math.isfinite(ended.score) else None
+        with self._changed(ended.trial) as trial:
+            trial.status, trial.duration_s = ended.status, ended.duration_s
+            trial.error, trial.reason = ended.error, ended.reason
+            trial.score = ended.score if ended.score is not None and math.isfinite(ended.score) else None
 
     def cut_short(self) -> None:
         """Take in that the driver is gone: what was under way is stopped."""
-        for trial in self.running:
-            trial.status = "stopped"
+        for running in self.running:
+            with self._changed(running.trial) as trial:
+                trial.status = "stopped"
 
     def name_of(self, trial: Trial) -> str:
         """Return the name of the trial's experiment, or its id where that is unknown."""
@@ -147,21 +138,25 @@ class RunProgress:
     @property
     def running(self) -> list[TrialProgress]:
         """The trials under way, by the time of their start."""
-        return [trial for trial in self.trials.values() if trial.status == "running"]
+        return list(self._sums.running.values())
 
     def ended(self, status: TrialStatus) -> list[TrialProgress]:
         """Return the trials that ended with ``status``."""
         return [trial for trial in self.trials.values() if trial.status == status]
 
+    def num_ended(self, status: TrialStatus) -> int:
+        """Return how many trials ended with ``status``."""
+        return self._sums.num_with[status]
+
     @property
     def num_waiting(self) -> int:
         """Trials of the run that nothing was heard of yet."""
-        return self.num_experiments * self.num_folds - sum(map(self._is_planned, self.trials))
+        return self.num_experiments * self.num_folds - (len(self.trials) - len(self._sums.unplanned))
 
     @property
     def num_settled(self) -> int:
         """Trials that ended, well or not, here or in an earlier session."""
-        return len(self.trials) - len(self.running)
+        return len(self.trials) - len(self._sums.running)
 
     @property
     def num_trials(self) -> int:
@@ -175,18 +170,15 @@ class RunProgress:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs of all trials."""
-        known = [self.epochs.get(experiment_id, 0) for experiment_id in self.names]
-        to_come = (self.num_experiments - len(known)) * fmean(known) if known else 0.0  # like those that are known
-        planned = round(sum(known) + to_come) * self.num_folds
-        return planned + sum(self.num_epochs_of(trial) for trial in self.trials if not self._is_planned(trial))
+        """Epochs of all trials; experiments that are still to be proposed are like those that are known."""
+        num_known = len(self.names)
+        planned = round(self._num_epochs_of_fold * self.num_experiments / num_known) if num_known else 0
+        return planned * self.num_folds + self._sums.num_epochs_unplanned
 
     @property
     def num_epochs_left(self) -> int:
         """Epochs still to train, by the trials under way and by those that nothing was heard of."""
-        running = sum(max(0, self.num_epochs_of(trial.trial) - trial.epoch) for trial in self.running)
-        heard_of = sum(self.num_epochs_of(trial) for trial in self.trials)
-        return running + self.num_epochs - heard_of
+        return self._sums.num_epochs_left + self.num_epochs - self._sums.num_epochs
 
     @property
     def elapsed_s(self) -> float:
@@ -214,23 +206,16 @@ class RunProgress:
     @property
     def best(self) -> BestScore | None:
         """The best mean over all folds of an experiment; before there is one, the best single fold."""
-        scores: dict[str, list[float]] = {}
-        for trial in self.trials.values():
-            if trial.status == "committed" and trial.score is not None:
-                scores.setdefault(trial.trial.experiment_id, []).append(trial.score)
-        complete = {each: of_folds for each, of_folds in scores.items() if len(of_folds) == self.num_folds}
-        among = f", of {len(complete)} experiments chosen by this very score" if len(complete) > 1 else ""
-        means = [
-            BestScore(score=fmean(of_folds), of=f"{self.names.get(each, each)}, mean of all folds{among}")
-            for each, of_folds in complete.items()
-        ]
-        singles = [
-            BestScore(score=trial.score, of=f"{self.name_of(trial.trial)}, fold {trial.trial.fold} alone")
-            for trial in self.trials.values()
-            if trial.status == "committed" and trial.score is not None
-        ]
-        pick = max if self.greater_is_better else min
-        return pick(means or singles, key=lambda best: best.score, default=None)
+        means, singles = self._sums.means, self._sums.singles
+        if best_mean := means.best():
+            experiment_id, score = best_mean
+            among = f", of {len(means)} experiments chosen by this very score" if len(means) > 1 else ""
+            name = self.names.get(experiment_id, experiment_id)
+            return BestScore(score=score, of=f"{name}, mean of all folds{among}")
+        if best_single := singles.best():
+            trial, score = best_single
+            return BestScore(score=score, of=f"{self.name_of(trial)}, fold {trial.fold} alone")
+        return None
 
     def _start(self, event: RunStarted, time: float) -> None:
         self.metric, self.greater_is_better = event.metric, event.greater_is_better
@@ -240,16 +225,34 @@ class RunProgress:
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
         self.stopped_by, self.error, self.has_ended = None, "", False
+        self._sum_up()
         for ended in event.ended:
             self.settle(ended)
 
-    def _heard_of(self, trial: Trial, time: float) -> TrialProgress:
+    def _add(self, event: RoundBegan) -> None:
+        """Take in what a round proposed; trials of it may have been heard of already."""
+        for experiment_id in event.experiments.keys() - self.names.keys():
+            self._num_epochs_of_fold += event.epochs.get(experiment_id, 0)
+        self.names.update(event.experiments)
+        self.epochs.update(event.epochs)
+        for trial in [*self._sums.unplanned.values()]:
+            self._put(trial)
+
+    def _sum_up(self) -> None:
+        """Sum up all trials anew: what is known of the run has changed."""
+        self._num_epochs_of_fold = sum(self.epochs.get(experiment_id, 0) for experiment_id in self.names)
+        self._sums = TrialSums(num_folds=self.num_folds, greater_is_better=self.greater_is_better)
+        for trial in self.trials.values():
+            self._put(trial)
+
+    @contextmanager
+    def _changed(self, trial: Trial) -> Iterator[TrialProgress]:
+        """Yield what is known of a trial, to be changed within the context."""
         of_trial = self.trials.setdefault(trial, TrialProgress(trial=trial))
-        of_trial.last_event_at = time
-        return of_trial
+        yield of_trial
+        self._put(of_trial)
 
-    def _begin_again(self, trial: TrialProgress) -> None:
-        trial.status, trial.error, trial.reason, trial.epoch, trial.measured = "running", None, None, 0, None
-
-    def _is_planned(self, trial: Trial) -> bool:
-        return trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds
+    def _put(self, of_trial: TrialProgress) -> None:
+        trial = of_trial.trial
+        is_planned = trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds
+        self._sums.put(of_trial, num_epochs=self.num_epochs_of(trial), is_planned=is_planned)
