@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from types import FrameType
 
 from kaggle_ray.errors import JsonShapeError, LeaseError, StoreError
 from kaggle_ray.store.lease import HOLDER_FILE, Holder, Lease
@@ -57,14 +58,15 @@ class BucketLease:
         """
         me = _Renewed(host=socket.gethostname(), pid=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"))
         renewal = _Renewal(self._blobs, me, self._acquired(me), self._expires_s, self._renew_every_s)
-        renewal.start()
-        try:
-            yield
-        except KeyboardInterrupt:
-            renewal.check()  # which may have raised it
-            raise
-        finally:
-            renewal.end()
+        with _sigint_heeded(renewal):
+            renewal.start()
+            try:
+                yield
+            except KeyboardInterrupt:
+                renewal.check()  # which may have raised it
+                raise
+            finally:
+                renewal.end()
         renewal.check()
 
     def holder(self) -> Holder | None:
@@ -90,7 +92,8 @@ class BucketLease:
                 continue  # somebody was quicker, and is looked at
             if first is None:
                 first = found
-                logger.warning("%s: waiting whether %s is alive", self._blobs.location, holder)
+                left = max(0.0, self._expires_s - found.age_s)
+                logger.warning("%s: waiting up to %.0f s whether %s is alive", self._blobs.location, left, holder)
             elif found.etag != first.etag:
                 raise LeaseError(
                     f"{self._blobs.location}: another driver is at work on this run ({holder}). "
@@ -108,7 +111,13 @@ class _Renewal(threading.Thread):
         self._expires_s, self._renew_every_s = expires_s, renew_every_s
         self._is_over = threading.Event()
         self._lost: str | None = None
+        """Why the lease is no longer held."""
         self._holds_main = threading.current_thread() is threading.main_thread()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the lease is no longer held."""
+        return self._lost is not None
 
     def run(self) -> None:
         renewed_at = time.monotonic()
@@ -159,6 +168,25 @@ class _Renewal(threading.Thread):
         logger.error("%s", reason)
         if self._holds_main:  # which may wait for trials for hours
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@contextmanager
+def _sigint_heeded(renewal: _Renewal) -> Iterator[None]:
+    """Let the SIGINT of a lost lease interrupt a process that ignores it, as one does that a shell put aside with &."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if renewal.is_lost:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, take)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _text(holder: _Renewed) -> bytes:
