@@ -13,7 +13,6 @@ from rich.console import Console
 from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import EpochEnded, Event, RoundBegan, RunStarted, TrialEnded, TrialStarted
-from kaggle_ray.reporters.lines import event_lines
 from kaggle_ray.reporters.live_view import live_view
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.testing.reporter_contract import addressed
@@ -68,8 +67,8 @@ def envelopes(events: Sequence[Event]) -> list[Envelope]:
     return [addressed(event, time=float(time)) for time, event in enumerate(events)]
 
 
-def num_bytecodes(act: Callable[[], None]) -> int:
-    """Return how many instructions of the reporters' modules are executed: their work, on whatever machine."""
+def work(tell: Callable[[Envelope], None], told: Sequence[Envelope]) -> int:
+    """Return how many bytecodes of the reporters' modules are executed as they are told: the same on any machine."""
     executed = 0
 
     def trace(frame: FrameType, kind: str, argument: Any) -> Any:
@@ -83,7 +82,8 @@ def num_bytecodes(act: Callable[[], None]) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        act()
+        for envelope in told:
+            tell(envelope)
     finally:
         sys.settrace(before)
     return executed
@@ -91,36 +91,29 @@ def num_bytecodes(act: Callable[[], None]) -> int:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_work_of_the_console_grows_with_the_number_of_trials_and_not_with_its_square(terminal: bool) -> None:
-    def work(num_experiments: int) -> int:
-        told = envelopes(story(num_experiments))
-        progress = RunProgress()
+    def of_run(num_experiments: int) -> int:
+        progress, reporter = RunProgress(), ConsoleReporter(Console(file=io.StringIO(), force_terminal=False))
 
-        def tell() -> None:
-            for envelope in told:
-                progress.update(envelope)
-                if terminal:
-                    live_view(progress)
-                else:
-                    event_lines(envelope.event, progress)
+        def tell(envelope: Envelope) -> None:
+            progress.update(envelope)
+            live_view(progress)  # without the terminal, whose thread draws by the clock
 
-        return num_bytecodes(tell)
+        return work(tell if terminal else reporter.emit, envelopes(story(num_experiments)))
 
-    small, large = work(20), work(60)
-    assert large < 3.3 * small, "three times as many trials"
+    assert of_run(60) < 3.3 * of_run(20), "three times as many trials"
 
 
 def test_a_round_of_a_search_costs_no_more_than_what_it_proposes() -> None:
-    def work(num_rounds: int) -> int:
+    def of_search(num_rounds: int) -> int:
         progress = RunProgress()
         progress.update(addressed(run_started(0), time=0.0))
         rounds = [
             RoundBegan(number=number, experiments={name_of(number): "x"}, epochs={name_of(number): NUM_EPOCHS})
             for number in range(num_rounds)
         ]
-        told = envelopes(rounds)
-        return num_bytecodes(lambda: [progress.update(envelope) for envelope in told] and None)
+        return work(progress.update, envelopes(rounds))
 
-    assert work(60) < 3.3 * work(20)
+    assert of_search(60) < 3.3 * of_search(20)
 
 
 @pytest.mark.parametrize("greater_is_better", [False, True])
@@ -171,12 +164,3 @@ def best_score(progress: RunProgress) -> float | None:
     means = [sum(of) / len(of) for of in scores.values() if len(of) == progress.num_folds]
     singles = [score for of in scores.values() for score in of]
     return (max if progress.greater_is_better else min)(means or singles, default=None)
-
-
-def test_the_console_is_that_cheap_as_a_whole() -> None:
-    def work(num_experiments: int) -> int:
-        told = envelopes(story(num_experiments))
-        reporter = ConsoleReporter(Console(file=io.StringIO(), width=80, force_terminal=False))
-        return num_bytecodes(lambda: [reporter.emit(envelope) for envelope in told] and None)
-
-    assert work(60) < 3.3 * work(20)
