@@ -95,9 +95,9 @@ class TrialSums:
         self.num_epochs = 0
         """Epochs of all trials here, whether they are trained yet or not."""
         self.num_epochs_unplanned = 0
-        """Those of them that trials train which are not planned."""
+        """Epochs of the trials that are not planned."""
         self.num_epochs_left = 0
-        """Those of them that the trials under way have before them."""
+        """Epochs that the trials under way have before them."""
         self.means: Leader[str] = Leader(greater_is_better=greater_is_better)
         """Means over all folds, by experiment id."""
         self.singles: Leader[Trial] = Leader(greater_is_better=greater_is_better)
