@@ -99,6 +99,7 @@ def run_started(
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
         epochs={experiment.experiment_id: plan.epochs_of(experiment) for experiment in experiments},
+        hyperparameters={experiment.experiment_id: experiment.hyperparameters for experiment in experiments},
         num_experiments=plan.num_experiments,
         launcher=launcher_name(plan.options.launcher),
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,

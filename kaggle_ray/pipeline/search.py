@@ -39,6 +39,7 @@ class SavedProposals:
                     number=number,
                     experiments={each.experiment_id: each.name for each in proposed},
                     epochs={each.experiment_id: self._plan.epochs_of(each) for each in proposed},
+                    hyperparameters={each.experiment_id: each.hyperparameters for each in proposed},
                 )
             )
         return proposed

@@ -7,11 +7,11 @@ where it happened. A reporter matches on the type. A field that is a Path names 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.types import EpochMetrics, Location, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
+from kaggle_ray.types import EpochMetrics, JsonValue, Location, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
 RowKind = Literal["experiment", "member", "ensemble", "baseline"]
@@ -128,6 +128,8 @@ class RunStarted:
     """The run's folder, or its URI."""
     how_to_resume: str = ""
     """The command that goes on, should this driver not come to its end; unknown of a run of an earlier version."""
+    hyperparameters: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    """Experiment id -> name -> value of all its hyperparameters; empty of a run of an earlier version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +142,8 @@ class RoundBegan:
     """Experiment id -> name, of those that it adds."""
     epochs: Mapping[str, int]
     """Experiment id -> epochs of each of its trials."""
+    hyperparameters: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    """Experiment id -> name -> value of all its hyperparameters; empty of a run of an earlier version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

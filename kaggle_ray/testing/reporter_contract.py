@@ -26,11 +26,19 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
     TrialWarned,
 )
-from kaggle_ray.types import EpochMetrics, Location, Trial, TrialWarning
+from kaggle_ray.types import EpochMetrics, JsonValue, Location, Trial, TrialWarning
 
 KNOWN = Trial(experiment_id="a" * 12, fold=0)
 UNKNOWN = Trial(experiment_id="f" * 12, fold=3)
 RUN = "runs/toy/run-1"
+HYPERPARAMETERS: dict[str, JsonValue] = {
+    "model": "resnet9",
+    "model_args": {"width": 8, "stages": [2, 2]},
+    "lr": 1e-3,
+    "epochs": 2,
+    "pretrained": False,
+    "init_from": None,
+}
 
 
 def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
@@ -77,13 +85,19 @@ def every_kind_of_event() -> list[Envelope]:
             greater_is_better=False,
             experiments={KNOWN.experiment_id: "resnet [a]"},
             epochs={KNOWN.experiment_id: 2},
+            hyperparameters={KNOWN.experiment_id: HYPERPARAMETERS},
             num_folds=2,
             ended=(TrialEnded(trial=UNKNOWN, status="committed", score=0.5, duration_s=3.0),),
             launcher="local",
             num_slots=1,
             run_dir=Location(RUN),
         ),
-        RoundBegan(number=0, experiments={KNOWN.experiment_id: "resnet [a]"}, epochs={KNOWN.experiment_id: 2}),
+        RoundBegan(
+            number=0,
+            experiments={KNOWN.experiment_id: "resnet [a]"},
+            epochs={KNOWN.experiment_id: 2},
+            hyperparameters={KNOWN.experiment_id: HYPERPARAMETERS},
+        ),
         RunWarned(topic="near_duplicates", text="near-duplicate images: 3 groups (see near_duplicates.json)"),
         RunWarned(topic="other_code", text="run run-1 was started with another version of the code (see run.json)"),
         PreparationProgressed(progress=Progress(stage="decoding images", num_done=120, num_total=2000)),

@@ -9,7 +9,7 @@ import pytest
 from kaggle_ray.errors import SchemaVersionError, StoreError
 from kaggle_ray.reporters.codec import envelope_from_json, envelope_to_json
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EpochEnded, RunEnded
+from kaggle_ray.reporters.events import EpochEnded, RunEnded, RunStarted
 from kaggle_ray.testing.reporter_contract import KNOWN, addressed, every_kind_of_event
 from kaggle_ray.types import EpochMetrics, JsonValue
 
@@ -47,6 +47,14 @@ def test_a_number_written_without_a_point_is_read_as_a_float() -> None:
     read = envelope_from_json(data).event
     assert isinstance(read, RunEnded)
     assert type(read.seconds) is float
+
+
+def test_an_event_of_an_earlier_version_has_no_hyperparameters() -> None:
+    data = started()
+    del data["event"]["hyperparameters"]
+    read = envelope_from_json(data).event
+    assert isinstance(read, RunStarted)
+    assert read.hyperparameters == {}
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, "2", None])
