@@ -11,6 +11,7 @@ from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.console import ConsoleReporter
 
 
@@ -28,7 +29,8 @@ def run(options: RunOptions) -> RunResult:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
     """
     console = Console(force_terminal=False if options.fast_dev else None)
-    return execute(options, reporters=[ConsoleReporter(console)] if options.reporters is None else [])
+    shows_console = options.reporters is None or CONSOLE in options.reporters
+    return execute(options, reporters=[ConsoleReporter(console)] if shows_console else [])
 
 
 @takes(PredictOptions)

@@ -86,6 +86,10 @@ class LeakError(KaggleRayError):
     """A model predicted a row that it was trained on, or a row was predicted twice or never."""
 
 
+class DeliveryError(KaggleRayError):
+    """A service did not take all events of a run."""
+
+
 class SubmissionError(KaggleRayError):
     """A submission differs from the sample submission in ids, columns, order or range."""
 

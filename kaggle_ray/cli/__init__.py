@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, look, run
+from kaggle_ray.cli import cache, deliver, look, run
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -31,6 +31,7 @@ for each in (
     look.explain,
     look.report,
     look.show,
+    deliver.deliver,
     cache.cache,
 ):
     commands.add_command(each)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.stalls import stalls_told
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.progress import Listener, Progress, progress_told_to
@@ -41,15 +42,20 @@ def announcing(reporters: Sequence[Reporter]) -> Iterator[FanOut]:
 
 
 @contextmanager
-def diary_of(plan: RunPlan, fan_out: FanOut) -> Iterator[Emit]:
-    """Yield what tells the reporters of a run that has its name, its events.jsonl among them; a stall is told, too."""
-    diary = JsonlReporter(open_run(plan.location).diary)
-    fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, reporter=diary)
-    try:
-        with stalls_told(fan_out.emit) as emit:
-            yield emit
-    finally:
-        diary.close()  # before another driver may write to it
+def recording(plan: RunPlan, fan_out: FanOut, services: Services) -> Iterator[Emit]:
+    """Yield what tells of a run that has its name: its events.jsonl first, then services, then the other reporters.
+
+    A stall is told, too. The diary and the services are closed at the end, before another driver may tell of the run.
+    """
+    store = open_run(plan.location)
+    diary = JsonlReporter(store.diary)
+    with services.told_of(store) as deliveries:
+        fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, first=[diary, *deliveries])
+        try:
+            with stalls_told(fan_out.emit) as emit:
+                yield emit
+        finally:
+            diary.close()
 
 
 def throttled(listener: Listener, *, every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> Listener:

@@ -14,7 +14,7 @@ from kaggle_ray.ensemble import COMBINERS, Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
-from kaggle_ray.pipeline.announce import announcing, announcing_stop, diary_of, interrupted, note, run_started
+from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, recording, run_started
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
@@ -23,12 +23,15 @@ from kaggle_ray.pipeline.racing import has_trials_left, make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
+from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
 from kaggle_ray.reporters import Emit, FanOut, Reporter
+from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
+from kaggle_ray.reporters.settings import secrets_hidden
 from kaggle_ray.schedule.source import DeadlineSource, TrialSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
@@ -59,11 +62,14 @@ def execute(
         KeyboardInterrupt: the user stopped it; the reporters were told how to go on.
         Terminated: the same of SIGTERM.
     """
-    with announcing([*(options.reporters or ()), *reporters]) as fan_out:
-        return _execute(options, fan_out, command)
+    chosen = options.reporters or ()
+    own = [each for each in chosen if not isinstance(each, str)]
+    services = Services(each for each in chosen if isinstance(each, str) and each != CONSOLE)
+    with secrets_hidden(), announcing([*own, *reporters]) as fan_out:
+        return _execute(options, fan_out, services, command)
 
 
-def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None) -> RunResult:
+def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: Sequence[str] | None) -> RunResult:
     started = time.monotonic()
     plan = make_plan(options)
     COMBINERS.check(options.ensemble)
@@ -74,7 +80,11 @@ def _execute(options: RunOptions, fan_out: FanOut, command: Sequence[str] | None
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
-    with open_run(plan.location).lease.held(), diary_of(plan, fan_out) as emit, announcing_stop(plan, command, emit):
+    with (
+        open_run(plan.location).lease.held(),
+        recording(plan, fan_out, services) as emit,
+        announcing_stop(plan, command, emit),
+    ):
         store, warnings = prepare(plan, command)
         trials = make_source(plan, store, target, standing_in(store, warnings.append), emit)
         num_resumed = len(trials.results)

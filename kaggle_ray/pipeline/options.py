@@ -93,6 +93,24 @@ def _parse_override(text: str) -> tuple[str, JsonValue]:
         return name, value
 
 
+def parse_reporters(given: Sequence[Reporter | str] | str) -> tuple[Reporter | str, ...]:
+    """Return reporters and the names of some, as they are; one name alone is one, too.
+
+    Raises:
+        ConfigError: there is no reporter of a name, or it is named twice.
+    """
+    chosen = (given,) if isinstance(given, str) else tuple(given)
+    names = [each for each in chosen if isinstance(each, str)]
+    if names:
+        from kaggle_ray.reporters.by_name import check_name
+
+        for name in names:
+            check_name(name)
+            if names.count(name) > 1:
+                raise ConfigError(f"--reporter {name}: is named twice.")
+    return chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(Options):
     """Where the competition's files are, and which of its rows are used."""
@@ -225,8 +243,12 @@ class OutputOptions(Options):
     """Folder of the run folders, as a file:// URI where all machines of a cluster share it, or s3://bucket/prefix."""
     run_id: str | None = option(None, unset="a digest of what it computes, so that the same command resumes")
     """Name of the run."""
-    reporters: Sequence[Reporter] | None = option(None, unset="the console", python_only=True)
-    """Reporters that are told what happens, beside the run's events.jsonl."""
+    reporters: Sequence[Reporter | str] | None = option(
+        None, unset="the console", flag="--reporter", metavar="NAME", repeated=True, parse=parse_reporters
+    )
+    """Reporters that are told what happens, by name, such as a service's. The command line tells the console, too;
+    in Python, where a Reporter of your own may stand beside names, the console is told where no reporter is given, or
+    where it is one of them. The run's events.jsonl is always written."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Most reporters ignore most kinds, and kinds are added: end without a ``case _`` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import RLock
 from time import time as now
 from typing import Protocol
@@ -75,12 +75,12 @@ class FanOut:
         self._competition, self._run_id = competition, run_id
         self._lock = RLock()  # a watch over the run tells of it from a thread of its own
 
-    def name_run(self, *, competition: str, run_id: str, reporter: Reporter) -> None:
-        """Tell from now on of a run that has its name, and to its own ``reporter``, too, before the others."""
+    def name_run(self, *, competition: str, run_id: str, first: Sequence[Reporter]) -> None:
+        """Tell from now on of a run that has its name, and to its own reporters, too, ``first`` of all."""
         with self._lock:
             self._competition, self._run_id = competition, run_id
-            self._reporters.insert(0, reporter)
-            self._working.insert(0, reporter)
+            self._reporters[:0] = first
+            self._working[:0] = first
 
     def emit(self, event: Event) -> None:
         """Tell the reporters that have not failed yet that ``event`` happened now; from any thread. Raises nothing."""

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kaggle_ray.progress import Progress
-from kaggle_ray.types import EpochMetrics, JsonValue, Location, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
+from kaggle_ray.types import (
+    EpochMetrics,
+    JsonValue,
+    Location,
+    Trial,
+    TrialMessage,
+    TrialResult,
+    TrialStatus,
+    TrialWarning,
+)
 
 InterruptReason = Literal["ctrl-c", "sigterm", "deadline"]
 RowKind = Literal["experiment", "member", "ensemble", "baseline"]

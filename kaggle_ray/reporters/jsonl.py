@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kaggle_ray.errors import JsonShapeError, StoreError
@@ -13,6 +15,8 @@ from kaggle_ray.typed_json import parse_json
 
 if TYPE_CHECKING:
     from kaggle_ray.store.diary import Diary
+
+logger = logging.getLogger(__name__)
 
 
 class JsonlReporter:
@@ -54,15 +58,42 @@ def read_events(diary: Diary) -> list[Envelope]:
     """
     last_by_id: dict[str, Envelope] = {}
     for number, line in enumerate(diary.lines(), start=1):
-        where = f"{diary.location}, line {number}"
-        try:
-            value = parse_json(line, where=where)
-        except JsonShapeError as error:
-            raise StoreError(f"{where}: expected a JSON object, got {line[:80]!r}.") from error
-        try:
-            envelope = envelope_from_json(value)
-        except StoreError as error:
-            raise type(error)(f"{where}: {error}") from error
+        envelope = _read(line, where=f"{diary.location}, line {number}")
         last_by_id.pop(envelope.event_id, None)
         last_by_id[envelope.event_id] = envelope
     return list(last_by_id.values())
+
+
+class DiaryHistory:
+    """Numbers the events of a diary by its lines, for what tells a service of them; see ``History``."""
+
+    def __init__(self, diary: Diary) -> None:
+        """Nothing is read yet."""
+        self._diary = diary
+        self._unreadable: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return the number of whole lines."""
+        return len(self._diary.lines())
+
+    def since(self, number: int) -> Iterator[tuple[int, Envelope]]:
+        """Yield the events after the first ``number`` lines; a line that is none costs one warning, and is left out."""
+        for line_number, line in enumerate(self._diary.lines()[number:], start=number + 1):
+            try:
+                yield line_number, _read(line, where=f"{self._diary.location}, line {line_number}")
+            except StoreError as error:
+                if line_number not in self._unreadable:
+                    logger.warning("a line of the run's diary is not delivered: %s", error)
+                    self._unreadable.add(line_number)
+
+
+def _read(line: bytes, *, where: str) -> Envelope:
+    """Return the event of a line. Raises StoreError, or SchemaVersionError of another version's."""
+    try:
+        value = parse_json(line, where=where)
+    except JsonShapeError as error:
+        raise StoreError(f"{where}: expected a JSON object, got {line[:80]!r}.") from error
+    try:
+        return envelope_from_json(value)
+    except StoreError as error:
+        raise type(error)(f"{where}: {error}") from error

@@ -143,9 +143,12 @@ class BlobDiary:
         return f"{self._blobs.location}/{self._folder}"
 
     def lines(self) -> list[bytes]:
-        """Return the lines of all blobs."""
-        texts = (self._blobs.get(key, max_bytes=MAX_LIST_BYTES) for key in self._keys())
-        return [line for text in texts if text is not None for line in text.split(b"\n")[:-1]]
+        """Return the lines of all blobs, and those that this object has yet to write."""
+        with self._lock:
+            number, own = self._number, self._lines.copy()
+        before = [key for key in self._keys() if not number or int(Path(key).stem) < number]
+        texts = (self._blobs.get(key, max_bytes=MAX_LIST_BYTES) for key in before)
+        return [*(line for text in texts if text is not None for line in text.split(b"\n")[:-1]), *own]
 
     def written_at(self) -> float | None:
         """Return when the last blob was written; None where there is none."""
@@ -206,7 +209,7 @@ class BlobDiary:
         if self._num_written >= _MAX_LINES:
             with self._lock:
                 del self._lines[: self._num_written]
-            self._number, self._num_written = self._number + 1, 0
+                self._number, self._num_written = self._number + 1, 0
 
 
 _FILE_DIARY: type[Diary] = FileDiary

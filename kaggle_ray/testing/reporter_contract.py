@@ -47,18 +47,7 @@ def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
     Raises:
         Exception: whatever the reporter raised where it must not.
     """
-    story = every_kind_of_event()
-    scenarios: dict[str, list[Envelope]] = {
-        "nothing happens": [],
-        "every kind of event": story,
-        "every event twice": [event for event in story for _ in range(2)],
-        "the run again": story + story,
-        "no beginning": story[1:],
-        "end to beginning": story[::-1],
-        "scores missing": [event for trial in (KNOWN, UNKNOWN) for event in events_without_scores(trial)],
-        "an unknown experiment": [story[0], *events_without_scores(UNKNOWN), story[-1]],
-    }
-    for name, scenario in scenarios.items():
+    for name, scenario in scenarios().items():
         try:
             reporter = make_reporter()
             for event in scenario:
@@ -68,6 +57,21 @@ def check_reporter(make_reporter: Callable[[], Reporter]) -> None:
         except Exception as error:
             error.add_note(f"in the scenario {name!r} of the reporter contract")
             raise
+
+
+def scenarios() -> dict[str, list[Envelope]]:
+    """Return what a run can bring, by what is particular about it."""
+    story = every_kind_of_event()
+    return {
+        "nothing happens": [],
+        "every kind of event": story,
+        "every event twice": [event for event in story for _ in range(2)],
+        "the run again": story + story,
+        "no beginning": story[1:],
+        "end to beginning": story[::-1],
+        "scores missing": [event for trial in (KNOWN, UNKNOWN) for event in events_without_scores(trial)],
+        "an unknown experiment": [story[0], *events_without_scores(UNKNOWN), story[-1]],
+    }
 
 
 def addressed(event: Event, *, time: float) -> Envelope:

@@ -73,7 +73,7 @@ def test_a_search_is_run_in_rounds_and_submitted_and_a_rerun_trains_nothing(opti
     assert all(each.name.startswith("small_resnet augment=") and " lr=" in each.name for each in result.tried)
     assert recorder.all(RunStarted)[0].num_experiments == 3
     assert [event.number for event in recorder.all(RoundBegan)] == [1]
-    told = recorder.all(RunStarted)[0].hyperparameters | recorder.all(RoundBegan)[0].hyperparameters
+    told = {**recorder.all(RunStarted)[0].hyperparameters, **recorder.all(RoundBegan)[0].hyperparameters}
     assert told == {each.experiment_id: each.hyperparameters for each in result.tried}
     assert result.refit is not None
     again = run(options, refit=True, num_experiments=3)

@@ -103,7 +103,7 @@ def test_a_run_that_gets_its_name_is_told_by_it_to_its_diary_too() -> None:
     recorder, diary = Recorder(), Recorder()
     fan_out = FanOut([recorder])
     fan_out.emit(EVENTS[0])
-    fan_out.name_run(competition="toy", run_id="run-1", reporter=diary)
+    fan_out.name_run(competition="toy", run_id="run-1", first=[diary])
     fan_out.emit(EVENTS[1])
     fan_out.close()
     assert [(told.competition, told.run_id) for told in recorder.envelopes] == [("", ""), ("toy", "run-1")]

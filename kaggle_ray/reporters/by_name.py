@@ -1,0 +1,84 @@
+"""The reporters of services by name: those that come with the package, and those of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+
+from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.reporters.settings import check_tables, settings_of
+from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
+
+CONSOLE = "console"
+"""The name of what is told where no reporter is named; it is no service."""
+
+ENTRY_POINTS = "kaggle_ray.reporters"
+"""The group of entry points by which another package adds a reporter: name -> ``module:make_sink``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltIn:
+    """A reporter that comes with the package."""
+
+    target: str
+    """``module:function`` of what makes its sink."""
+    client: str
+    """Module that it delivers by, which the extra of the reporter's name installs."""
+
+
+BUILT_IN: dict[str, BuiltIn] = {
+    "mail": BuiltIn(target="kaggle_ray.reporters.mail.sink:make_sink", client="matplotlib"),
+}
+"""Name -> the reporter."""
+
+
+def names() -> list[str]:
+    """Return the names of all reporters that are there, sorted."""
+    return sorted({CONSOLE, *BUILT_IN, *_of_others()})
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError, with the nearest name, where there is no reporter of this name."""
+    if name != CONSOLE and name not in BUILT_IN and name not in _of_others():
+        raise ConfigError(f"--reporter: there is no {name!r}{suggest(name, names())}")
+
+
+def settings_for(name: str) -> dict[str, str]:
+    """Return what a user has set of a reporter, in the environment and in the file of settings.
+
+    Raises:
+        ConfigError: there is no such reporter, or the file is not one of settings.
+    """
+    check_name(name)
+    check_tables(names())
+    return settings_of(name)
+
+
+def make_sink(name: str, settings: Mapping[str, str], read_artifact: ReadArtifact) -> Sink:
+    """Return the sink of a service, without reaching for its server.
+
+    Raises:
+        ConfigError: its extra is not installed, or it does not take a setting.
+    """
+    return _maker_of(name)(settings, read_artifact)
+
+
+def _maker_of(name: str) -> MakeSink:
+    if name == CONSOLE:
+        raise ConfigError("--reporter console: is no service that something could be delivered to.")
+    if name not in BUILT_IN:
+        maker: MakeSink = _of_others()[name].load()
+        return maker
+    built_in = BUILT_IN[name]
+    if find_spec(built_in.client) is None:
+        raise ConfigError(f"--reporter {name} needs the extra: pip install 'kaggle-ray[{name}]'.")
+    module, _, function = built_in.target.partition(":")
+    made: MakeSink = getattr(import_module(module), function)
+    return made
+
+
+def _of_others() -> dict[str, EntryPoint]:
+    return {each.name: each for each in entry_points(group=ENTRY_POINTS)}
