@@ -33,7 +33,7 @@ _MOST_FAILURES = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addresses:
-    """From whom and to whom."""
+    """Sender and recipients of a mail."""
 
     sender: str
     to: tuple[str, ...]
