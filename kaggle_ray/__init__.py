@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from kaggle_ray.metrics import rounded as rounded
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.result import RunResult as RunResult
+    from kaggle_ray.report.past_run import PastRun as PastRun
+    from kaggle_ray.report.past_run import open_run as open_run
     from kaggle_ray.reporters import Reporter as Reporter
     from kaggle_ray.schedule.source import Continue as Continue
     from kaggle_ray.schedule.source import Done as Done
@@ -92,6 +94,8 @@ _HOME = {
     "metric_by_name": "kaggle_ray.metrics",
     "rounded": "kaggle_ray.metrics",
     "register_model": "kaggle_ray.models",
+    "PastRun": "kaggle_ray.report.past_run",
+    "open_run": "kaggle_ray.report.past_run",
     "Reporter": "kaggle_ray.reporters",
     "RunResult": "kaggle_ray.pipeline.result",
     "Settings": "kaggle_ray.config.settings",

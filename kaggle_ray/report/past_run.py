@@ -1,0 +1,182 @@
+"""A run that is opened again, to be looked at from Python: its board, its curves, what it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from kaggle_ray.ensemble.saved import chosen_ensemble
+from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError, suggest
+from kaggle_ray.pool.members import Member, MemberPart
+from kaggle_ray.report.board import Board
+from kaggle_ray.report.collect import board_of
+from kaggle_ray.store.opening import open_run as open_store
+from kaggle_ray.store.predictions import as_floats
+from kaggle_ray.store.record import RunRecord
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import Experiment, Location, Trial, TrialResult
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+Part = Literal["oof", "test"]
+"""Rows that are predicted: out of fold, each by a model that never saw it, or the test rows, by the folds' mean."""
+
+
+def open_run(run: str | Path) -> PastRun:
+    """Open the folder of a run, or its ``s3://`` URI, to look at it; one that is still going on, too.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> past = kaggle_ray.open_run(result.run_dir)
+    >>> past.predictions().shape == (1437, 10)
+    True
+
+    Raises:
+        StoreError: there is no run.
+    """
+    store = open_store(run)
+    record = store.record()
+    if record is None:
+        raise StoreError(f"{store.location}: is no run: it has no run.json.")
+    return PastRun(store=store, record=record)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastRun:
+    """A run as its folder has it. Everything is read when it is asked for, and nothing of the folder is executed.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> past = kaggle_ray.open_run(kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[]).run_dir)
+    >>> past.history()[["fold", "epoch"]].to_numpy().tolist()
+    [[0, 1], [1, 1], [2, 1], [3, 1], [4, 1]]
+    """
+
+    store: RunStore
+    record: RunRecord
+    """What was run, where, and by which code."""
+
+    @property
+    def location(self) -> Location:
+        """Where the run is: its folder, or its URI."""
+        return Location(self.store.location)
+
+    @property
+    def board(self) -> Board:
+        """The leaderboard, as far as the run is."""
+        return board_of(self.store)
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """Name -> experiment, those included that a search has proposed."""
+        return {experiment.name: experiment for experiment in self.store.experiments()}
+
+    def history(self) -> pd.DataFrame:
+        """Return a row per experiment, fold and epoch, with the fields of ``EpochMetrics``: losses, score, lr, ..."""
+        rows = [
+            {"experiment": name, "fold": result.trial.fold, **asdict(metrics)}
+            for name, experiment in self.experiments.items()
+            for result in self._results(experiment)
+            for metrics in result.history
+        ]
+        return pd.DataFrame(rows)
+
+    def learning_curves(self, quantity: str = "score") -> plotly.graph_objects.Figure:
+        """Return a figure of a column of ``history`` by epoch: a line per fold, a colour per experiment."""
+        import plotly.express as px
+
+        title = self.record.metric if quantity == "score" else quantity
+        return px.line(
+            self.history(), x="epoch", y=quantity, color="experiment", line_group="fold", labels={quantity: title}
+        )
+
+    def predictions(self, experiment: str | None = None, *, of: Part = "oof") -> pd.DataFrame:
+        """Return what an experiment, or by default the submitted ensemble, predicts: a row per id, sorted by it.
+
+        There is a column per class, or one for the second of two classes or a number; those of several heads are
+        numbered.
+
+        Args:
+            experiment: name or id; None for the ensemble.
+            of: ``oof``: each training row by models that never saw it, those of an ensemble with its final weights;
+                ``test``: the test rows, by the mean over the folds' models.
+
+        Raises:
+            ConfigError: there is no such experiment, or what is predicted are masks.
+            StoreError: there is no ensemble yet.
+            IncompleteFoldsError: a fold of it is not committed.
+        """
+        if experiment is not None:
+            return self._named(self._of_member(self._alone(experiment), of))
+        ensemble = chosen_ensemble(self.store)
+        if ensemble is None:
+            raise StoreError(f"{self.location}: has no ensemble yet. Name an experiment, or let the run end.")
+        of_members = {member.member_id: self._of_member(member, of) for member in ensemble.weighted_members}
+        ids = next(iter(of_members.values())).index
+        values = {member_id: frame.loc[ids].to_numpy() for member_id, frame in of_members.items()}
+        return self._named(pd.DataFrame(ensemble.combine().predict(values)[:], index=ids))
+
+    def _alone(self, name: str) -> Member:
+        by_id = {experiment.experiment_id: experiment for experiment in self.experiments.values()}
+        experiment = self.experiments.get(name) or by_id.get(name)
+        if experiment is None:
+            raise ConfigError(f"{self.location}: has no experiment {name!r}{suggest(name, self.experiments)}")
+        part = MemberPart(experiment_id=experiment.experiment_id, epochs=(None,) * self.record.num_folds)
+        return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
+
+    def _of_member(self, member: Member, of: Part) -> pd.DataFrame:
+        return _mean([self._of_part(part, of, name=member.name) for part in member.parts])
+
+    def _of_part(self, part: MemberPart, of: Part, *, name: str) -> pd.DataFrame:
+        frames: list[pd.DataFrame] = []
+        for fold, epoch in enumerate(part.epochs):
+            result = self.store.result(Trial(experiment_id=part.experiment_id, fold=fold))
+            if result is None or result.status != "committed":
+                raise IncompleteFoldsError(f"{self.location}: {name}: fold {fold} is not committed.")
+            valid, test = self.store.predictions(result, epoch=epoch)
+            chosen = valid if of == "oof" else test
+            if chosen.values.dtype == np.uint8:
+                raise ConfigError(f"{self.location}: predicts masks, which are no table. kaggle-ray show draws them.")
+            values = as_floats(chosen.values).astype(np.float64)
+            frames.append(pd.DataFrame(values, index=pd.Index(chosen.sample_ids, name="sample_id")))
+        return pd.concat(frames).sort_index() if of == "oof" else _mean(frames)
+
+    def _results(self, experiment: Experiment) -> list[TrialResult]:
+        trials = (Trial(experiment_id=experiment.experiment_id, fold=fold) for fold in range(self.record.num_folds))
+        return [result for trial in trials if (result := self.store.result(trial)) is not None]
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        classes = self.record.classes
+        if len(self.record.classes_of_heads) <= 1 and len(frame.columns) == len(classes):
+            return frame.set_axis(list(classes), axis="columns")
+        if len(frame.columns) == 1:
+            return frame.set_axis([classes[1] if len(classes) == 2 else "value"], axis="columns")
+        return frame
+
+    def __repr__(self) -> str:
+        """Return where the run is, and its board as text."""
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None, force_terminal=False)
+        with console.capture() as capture:
+            console.print(self.board.table())
+        return f"{self.location}\n{capture.get()}"
+
+    def _repr_html_(self) -> str:
+        """Return the board as an HTML table."""
+        frame = self.board.to_frame().dropna(axis="columns", how="all")
+        return frame.to_html(index=False, float_format="{:.5f}".format)
+
+
+def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the mean of predictions of the same rows, joined by id."""
+    total = reduce(lambda left, right: left + right.loc[left.index], frames)
+    return (total / len(frames)).sort_index()

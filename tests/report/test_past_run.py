@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kaggle_ray
+from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError
+from kaggle_ray.store.opening import open_run as open_store
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import Trial
+
+EXPERIMENTS = [{**TINY, "epochs": 2, "lr": lr} for lr in (0.05, 0.01)]
+
+
+@pytest.fixture(scope="module")
+def result(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> kaggle_ray.RunResult:
+    return kaggle_ray.run(
+        TOY_FILE, data=toy_data, runs=tmp_path_factory.mktemp("runs"), launcher="local", device="cpu", threads=1,
+        reporters=[], experiments=EXPERIMENTS,
+    )  # fmt: skip
+
+
+def test_a_run_that_is_opened_again_shows_the_board_and_each_epoch(result: kaggle_ray.RunResult) -> None:
+    past = kaggle_ray.open_run(result.run_dir)
+    assert past.board == result.board
+    assert set(past.experiments) == set(result.experiments["experiment"])
+    history = past.history()
+    assert history.groupby(["experiment", "fold"])["epoch"].apply(list).tolist() == [[1, 2]] * 4
+    assert str(result.run_dir) in repr(past)
+    assert "ensemble (greedy)" in past._repr_html_()
+    curves = past.learning_curves()
+    assert sorted(trace.name for trace in curves.data) == sorted(2 * list(past.experiments))
+    assert curves.layout.yaxis.title.text == "log_loss"
+
+
+def test_predictions_are_those_of_the_run_joined_by_id(result: kaggle_ray.RunResult) -> None:
+    past, pool = kaggle_ray.open_run(result.run_dir), result.pool
+    for name, experiment in past.experiments.items():
+        oof, test = past.predictions(name), past.predictions(experiment.experiment_id, of="test")
+        np.testing.assert_allclose(oof.loc[pool.scored_ids.tolist()], pool.oof[experiment.experiment_id][:], rtol=1e-6)
+        np.testing.assert_allclose(test.loc[pool.test_ids.tolist()], pool.test[experiment.experiment_id][:], rtol=1e-6)
+    assert result.ensemble is not None
+    blended = past.predictions(of="test")
+    np.testing.assert_allclose(blended.loc[pool.test_ids.tolist()], result.ensemble.apply(pool.test)[:], rtol=1e-5)
+    assert list(blended.columns) == [result.plan.competition.classes[1]]
+
+
+def test_what_a_run_does_not_have_is_named(result: kaggle_ray.RunResult, tmp_path: Path) -> None:
+    past = kaggle_ray.open_run(result.run_dir)
+    name = next(iter(past.experiments))
+    with pytest.raises(ConfigError, match=rf"has no experiment '{name}x'. Did you mean '{name}'\?"):
+        past.predictions(f"{name}x")
+    with pytest.raises(StoreError, match="is no run"):
+        kaggle_ray.open_run(tmp_path)
+
+
+def test_a_run_that_is_going_on_shows_what_it_has(result: kaggle_ray.RunResult, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(result.run_dir, folder)
+    shutil.rmtree(folder / "ensembles")
+    store = open_store(folder)
+    name, experiment = next(iter(kaggle_ray.open_run(folder).experiments.items()))
+    store.remove(Trial(experiment_id=experiment.experiment_id, fold=1))
+    past = kaggle_ray.open_run(folder)
+    assert len(past.history()) == 6
+    with pytest.raises(IncompleteFoldsError, match="fold 1 is not committed"):
+        past.predictions(name)
+    with pytest.raises(StoreError, match="has no ensemble yet"):
+        past.predictions()
