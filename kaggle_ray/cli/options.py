@@ -77,4 +77,4 @@ def _type_of(declared: Option) -> click.ParamType[Any] | type:
         return declared.kind
     if declared.kind is int:
         return click.IntRange(min=int(declared.at_least))
-    return click.FloatRange(min=declared.at_least)
+    return click.FloatRange(min=declared.at_least, max=declared.at_most)

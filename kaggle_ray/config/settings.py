@@ -66,17 +66,22 @@ class Machine:
         )
 
     def settings(
-        self, *, device: Device | None = None, threads: int | None = None, dtype: Dtype | None = None
+        self,
+        *,
+        device: Device | None = None,
+        threads: int | None = None,
+        dtype: Dtype | None = None,
+        gpus_per_trial: float = 1.0,
     ) -> Settings:
         """Return settings with this machine's defaults where an argument is None.
 
         On the CPU a trial takes one core, so that as many trials run at once as there are cores: two trials of one
-        thread do more work than one trial of two.
+        thread do more work than one trial of two. On a GPU it takes its share of them.
         """
         chosen = device or ("cuda" if self.num_gpus else "cpu")
         self.check_device(chosen)
         if chosen == "cuda":
-            share = max(1, self.num_cpus // max(1, self.num_gpus))
+            share = max(1, self.num_cpus // (max(1, self.num_gpus) * trials_per_gpu(gpus_per_trial)))
             return Settings(device="cuda", threads_per_trial=threads or share, dtype=dtype or "bfloat16")
         default: Dtype = "bfloat16" if self.cpu_has_bfloat16 else "float32"
         return Settings(device="cpu", threads_per_trial=threads or 1, dtype=dtype or default)
@@ -86,11 +91,20 @@ class Machine:
         if device == "cuda" and not self.num_gpus and not self.joins_cluster:
             raise ConfigError("device cuda: no GPU is visible here. Leave --device out, or use --device cpu.")
 
-    def num_slots(self, settings: Settings) -> int:
+    def num_slots(self, settings: Settings, *, gpus_per_trial: float = 1.0) -> int:
         """Return how many trials run at once under ``settings``; at least 1."""
         by_cpu = max(1, self.num_cpus // (settings.threads_per_trial * settings.world_size))
-        by_gpu = max(1, self.num_gpus // settings.world_size)
+        by_gpu = max(1, self.num_gpus // settings.world_size) * trials_per_gpu(gpus_per_trial)
         return min(by_cpu, by_gpu) if settings.device == "cuda" else by_cpu
+
+
+def trials_per_gpu(gpus_per_trial: float) -> int:
+    """Return how many trials of one process share a GPU of which each takes ``gpus_per_trial``, at most 1.
+
+    >>> trials_per_gpu(0.3)
+    3
+    """
+    return int(1 / gpus_per_trial)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import ray
 from ray._private.state import state
 
-from kaggle_ray.config.settings import Settings
+from kaggle_ray.config.settings import Settings, trials_per_gpu
 from kaggle_ray.errors import ConfigError
 
 Resources = Mapping[str, float]
@@ -36,9 +37,16 @@ class NodeKind:
         return f"{'up to ' if self.is_launchable else ''}{self.num_nodes} {nodes} of {amounts}"
 
 
-def process_resources(settings: Settings) -> Resources:
-    """Return what each process of a trial occupies."""
-    return {"CPU": settings.threads_per_trial, "GPU": 1 if settings.device == "cuda" else 0}
+def process_resources(settings: Settings, *, gpus_per_trial: float = 1.0) -> Resources:
+    """Return what each process of a trial occupies: a whole GPU, or the share that a trial of one process takes."""
+    return {"CPU": settings.threads_per_trial, "GPU": gpus_per_trial if settings.device == "cuda" else 0}
+
+
+def room_for(needed: Resources, num_processes: int) -> dict[str, int]:
+    """Return the cores and whole GPUs of one node that so many processes fit on, and no more of the GPUs."""
+    share = needed["GPU"]
+    num_gpus = math.ceil(num_processes / trials_per_gpu(share)) if share else 0
+    return {"CPU": num_processes * int(needed["CPU"]), "GPU": num_gpus}
 
 
 def num_fitting(needed: Resources, kinds: Sequence[NodeKind]) -> int:
@@ -46,17 +54,16 @@ def num_fitting(needed: Resources, kinds: Sequence[NodeKind]) -> int:
     return sum(kind.num_nodes * _num_on_one(needed, kind.resources) for kind in kinds)
 
 
-def check_fits(settings: Settings, kinds: Sequence[NodeKind], *, where: str) -> None:
+def check_fits(needed: Resources, num_processes: int, kinds: Sequence[NodeKind], *, where: str) -> None:
     """Raise ConfigError where a trial never finds room, with what there is: Ray would wait for ever.
 
     Each of its processes has to fit on a node.
     """
-    needed = process_resources(settings)
-    if num_fitting(needed, kinds) >= settings.world_size:
+    if num_fitting(needed, kinds) >= num_processes:
         return
-    processes = f"{settings.world_size} processes" if settings.world_size > 1 else "a process"
+    processes = f"{num_processes} processes" if num_processes > 1 else "a process"
     amounts = " and ".join(f"{amount:g} {name}" for name, amount in needed.items() if amount)
-    each = " each" if settings.world_size > 1 else ""
+    each = " each" if num_processes > 1 else ""
     there_is = "; ".join(str(kind) for kind in kinds) or "no node"
     raise ConfigError(
         f"{where}: a trial needs {processes} of {amounts}{each}, and there is {there_is}. "
@@ -93,4 +100,9 @@ def _counted(resources: Resources) -> Resources:
 
 
 def _num_on_one(needed: Resources, node: Resources) -> int:
-    return min((int(node.get(name, 0) // amount) for name, amount in needed.items() if amount), default=sys.maxsize)
+    return min((_num_in(node.get(name, 0), amount) for name, amount in needed.items() if amount), default=sys.maxsize)
+
+
+def _num_in(there: float, amount: float) -> int:
+    """Return how many times an amount is there; less than one, which only a GPU is shared by, lies on one of them."""
+    return int(there) * trials_per_gpu(amount) if amount < 1 else int(there // amount)

@@ -19,7 +19,14 @@ from ray._private import ray_constants
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.launch.ray_address import cluster_address
 from kaggle_ray.launch.ray_nodes import check_nodes
-from kaggle_ray.launch.ray_resources import check_fits, nodes_of_cluster, num_fitting, process_resources
+from kaggle_ray.launch.ray_resources import (
+    Resources,
+    check_fits,
+    nodes_of_cluster,
+    num_fitting,
+    process_resources,
+    room_for,
+)
 from kaggle_ray.train.preemption import sigterm_kept
 
 _OBJECT_STORE_BYTES = 200 * 2**20
@@ -55,12 +62,16 @@ class RaySession:
 
     num_slots: int
     """Trials that run at once, at least 1; on a cluster as many as fit, on nodes that may be launched, too."""
+    needed: Resources
+    """What each process of a trial occupies."""
     is_cluster: bool
     """Whether it was there before, and may have room for other trials than these."""
 
 
 @contextmanager
-def ray_session(settings: Settings, *, num_slots: int, address: str | None = None) -> Iterator[RaySession]:
+def ray_session(
+    settings: Settings, *, num_slots: int, gpus_per_trial: float = 1.0, address: str | None = None
+) -> Iterator[RaySession]:
     """Be connected to Ray within the context.
 
     A session that this process has begun itself is joined, and left as it is; so is a cluster that ``address`` or else
@@ -71,8 +82,9 @@ def ray_session(settings: Settings, *, num_slots: int, address: str | None = Non
         ConfigError: no such cluster answers, it differs in its versions, or no node has room for a trial.
     """
     os.environ.update(_ENVIRONMENT)
+    needed = process_resources(settings, gpus_per_trial=gpus_per_trial)
     if ray.is_initialized():
-        yield _joined(settings, where="this process's Ray")
+        yield _joined(needed, settings.world_size, where="this process's Ray")
         return
     with sigterm_kept():  # Ray's own would end this process without a word
         cluster = cluster_address(address)
@@ -80,7 +92,7 @@ def ray_session(settings: Settings, *, num_slots: int, address: str | None = Non
             ray.init(address=cluster, **_QUIET)
     if cluster is not None:
         try:
-            session = _joined(settings, where=f"the cluster at {cluster}")
+            session = _joined(needed, settings.world_size, where=f"the cluster at {cluster}")
             check_nodes()
             yield session
         finally:
@@ -89,24 +101,25 @@ def ray_session(settings: Settings, *, num_slots: int, address: str | None = Non
     with _on_loopback(), _short_folder() as folder:
         try:
             with sigterm_kept():
-                _start(settings, num_slots, folder)
-            yield RaySession(num_slots=num_slots, is_cluster=False)
+                _start(needed, num_slots * settings.world_size, folder)
+            yield RaySession(num_slots=num_slots, needed=needed, is_cluster=False)
         finally:
             ray.shutdown()
 
 
-def _joined(settings: Settings, *, where: str) -> RaySession:
+def _joined(needed: Resources, num_processes: int, *, where: str) -> RaySession:
     kinds = nodes_of_cluster()
-    check_fits(settings, kinds, where=where)
-    num_slots = num_fitting(process_resources(settings), kinds) // settings.world_size
-    return RaySession(num_slots=max(1, num_slots), is_cluster=True)
+    check_fits(needed, num_processes, kinds, where=where)
+    num_slots = num_fitting(needed, kinds) // num_processes
+    return RaySession(num_slots=max(1, num_slots), needed=needed, is_cluster=True)
 
 
-def _start(settings: Settings, num_slots: int, folder: str | None) -> None:
+def _start(needed: Resources, num_processes: int, folder: str | None) -> None:
+    machine = room_for(needed, num_processes)
     ray.init(
         address="local",
-        num_cpus=num_slots * settings.threads_per_trial * settings.world_size,
-        num_gpus=num_slots * settings.world_size if settings.device == "cuda" else 0,
+        num_cpus=machine["CPU"],
+        num_gpus=machine["GPU"],
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=folder,

@@ -23,7 +23,7 @@ from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.ray_bell import bell_of_driver, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
-from kaggle_ray.launch.ray_session import ray_session
+from kaggle_ray.launch.ray_session import RaySession, ray_session
 from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.trial_names import TrialNames
 from kaggle_ray.launch.watchdog import Watchdog
@@ -49,16 +49,19 @@ class RayTuneLauncher:
         *,
         num_slots: int,
         most_at_once: int | None = None,
+        gpus_per_trial: float = 1.0,
         address: str | None = None,
         results_folder: Path | None = None,
     ) -> None:
         """Start ``num_slots`` slots on this machine, or join a cluster; see ``ray_session`` for the address.
 
-        On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given.
+        On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given. A
+        trial on a GPU takes ``gpus_per_trial`` of it; one of several processes takes a whole one for each.
         Tune's own record is kept in ``results_folder`` where that is given, in a folder of this session.
         """
         self._num_slots = num_slots
         self._most_at_once = most_at_once
+        self._gpus_per_trial = gpus_per_trial
         self._address = address
         self._results_folder = results_folder
 
@@ -66,7 +69,12 @@ class RayTuneLauncher:
         """Run the source's trials on Ray, several at once."""
         with (
             tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder,
-            ray_session(context.settings, num_slots=self._num_slots, address=self._address) as session,
+            ray_session(
+                context.settings,
+                num_slots=self._num_slots,
+                gpus_per_trial=self._gpus_per_trial,
+                address=self._address,
+            ) as session,
             sigterm_raises(),
             bell_of_driver() as bell,
         ):
@@ -78,7 +86,7 @@ class RayTuneLauncher:
             os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(_CLEANUP_S)
             if session.is_cluster and self._most_at_once is not None:
                 source = BoundedSource(source, num_slots=self._most_at_once)
-            slot, store = _slot(context, bell, session.num_slots), open_run(context.location)
+            slot, store = _slot(context, bell, session), open_run(context.location)
             bridge = SourceBridge(source, store, emit, name_of=TrialNames(store.experiments))
             loggers = result_loggers() if self._results_folder else []
             name, kept_in = session_name(context.location), self._results_folder or Path(folder)
@@ -114,15 +122,14 @@ def _name_of(trial: TuneTrial) -> str:
     return str(trial.config[NAME])
 
 
-def _slot(context: TrialContext, bell: Any, num_slots: int) -> Any:
+def _slot(context: TrialContext, bell: Any, session: RaySession) -> Any:
     """Return the kind of actor that runs trials, with what each of them takes: one identical kind, to be reused."""
-    settings = context.settings
-    if settings.world_size > 1:
+    if context.settings.world_size > 1:
         from kaggle_ray.launch.ray_train import GroupTrial, slot_of_head  # takes seconds, and only these trials need it
 
         group = tune.with_parameters(GroupTrial, context=context, bell=bell)
-        return tune.with_resources(group, slot_of_head(num_slots))
-    resources = {"cpu": settings.threads_per_trial, "gpu": int(settings.device == "cuda")}
+        return tune.with_resources(group, slot_of_head(session.num_slots))
+    resources = {name.lower(): amount for name, amount in session.needed.items()}  # as Tune calls them
     return tune.with_resources(tune.with_parameters(FoldTrial, context=context, bell=bell), resources)
 
 

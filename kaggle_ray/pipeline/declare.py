@@ -43,6 +43,7 @@ def option(
     repeated: bool = False,
     choices: Sequence[T] = (),
     at_least: float | None = None,
+    at_most: float | None = None,
     parse: Callable[[Any], Any] | None = None,
     was: Mapping[str, str] | None = None,
 ) -> T:
@@ -58,6 +59,7 @@ def option(
         repeated: whether the command line takes it several times.
         choices: the names that it takes; an object of the user's own is not looked at.
         at_least: the smallest number that it takes.
+        at_most: the largest number that it takes.
         parse: returns the value of what was given, and of its own result the same; or raises ConfigError.
         was: names that it had, and the version that will no longer take each of them.
     """
@@ -99,6 +101,7 @@ class Option:
     repeated: bool = False
     choices: Sequence[Any] = ()
     at_least: float | None = None
+    at_most: float | None = None
     parse: Callable[[Any], Any] | None = None
     was: Mapping[str, str] | None = None
 
@@ -123,6 +126,8 @@ class Option:
             raise ConfigError(f"{self.flag} {value!r}: expected {self.kind.__name__}.")
         if self.at_least is not None and value < self.at_least:
             raise ConfigError(f"{self.flag} {value}: expected at least {self.at_least}.")
+        if self.at_most is not None and value > self.at_most:
+            raise ConfigError(f"{self.flag} {value}: expected at most {self.at_most}.")
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise ConfigError(f"{self.flag}: there is no {value!r}{suggest(value, self.choices)}")
         return value

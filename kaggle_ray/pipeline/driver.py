@@ -170,6 +170,7 @@ def _train(
         plan.options.launcher,
         num_slots=plan.num_slots,
         most_at_once=plan.options.num_slots,
+        gpus_per_trial=plan.options.gpus_per_trial,
         address=plan.options.address,
         results_folder=Path(plan.options.tune_results) if plan.options.tune_results else None,
     ).run(source, context, emit)

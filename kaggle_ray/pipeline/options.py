@@ -161,7 +161,9 @@ class MachineOptions(Options):
 
     device: Device | None = option(None, unset="the run's own, or a GPU where there is one", choices=("cpu", "cuda"))
     """Device that models are trained on and predict on."""
-    threads: int | None = option(None, unset="the run's own, or 1 (on a GPU its share of the cores)", at_least=1)
+    threads: int | None = option(
+        None, unset="the run's own, or 1 (on a GPU the trial's share of the cores)", at_least=1
+    )
     """Number of CPU threads of one process of a trial."""
     dtype: Dtype | None = option(
         None,
@@ -187,6 +189,9 @@ class ExecutionOptions(MachineOptions):
     """Number of trials that run at once."""
     processes: int | None = option(None, unset="the run's own, or 1", at_least=1)
     """Number of processes that train one trial (DDP), each with its own cores or GPU."""
+    gpus_per_trial: float = option(1.0, metavar="SHARE", at_least=0.01, at_most=1)
+    """Share of a GPU that a trial of one process takes: 0.5 lets Ray run two at once on each, which pays where one
+    leaves most of it idle. What they need of its memory has to fit together."""
     loader_workers: int | None = option(None, unset="the run's own, or 0", at_least=0)
     """Number of processes beside each process of a trial that read and augment its batches."""
     compile: bool | None = option(None, unset="the run's own, or off")
@@ -202,6 +207,10 @@ class ExecutionOptions(MachineOptions):
         super().__post_init__()
         if self.launcher != "ray" and self.tune_results is not None:
             raise ConfigError("--tune-results: only --launcher ray has Ray Tune. Leave one of the two out.")
+        if self.launcher != "ray" and self.gpus_per_trial < 1:
+            raise ConfigError(
+                "--gpus-per-trial: only --launcher ray runs several trials at once. Leave one of them out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

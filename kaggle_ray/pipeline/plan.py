@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.config import Search, parse_hyperparameters
@@ -25,6 +24,7 @@ from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
+from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
@@ -32,7 +32,7 @@ from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
 from kaggle_ray.store.opening import open_run, place_of
-from kaggle_ray.store.record import RunIdentity, RunRecord
+from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.train.content import Content, content_of
@@ -170,7 +170,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     if options.run_id is not None:
         started = open_run(place_of(options.runs, competition.name, _checked_run_id(options.run_id)))
     record = started.record() if started else None
-    settings = _settings(options, machine, record)
+    settings = settings_of(options, machine, record)
     hyperparameter_sets, search = what_is_tried(options, competition, settings, record)
     split = only_ids = None
     if options.fast_dev:
@@ -217,7 +217,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         examples=examples,
         content=content,
         settings=settings,
-        num_slots=options.num_slots or machine.num_slots(settings),
+        num_slots=options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
         run_id=name,
         location=place_of(options.runs, competition.name, name),
         stop_at=options.stop_at(now=time.time()),
@@ -234,9 +234,11 @@ def _in_this_process(options: RunOptions) -> RunOptions:
                 f"--fast-dev with --{name.replace('_', '-')}: it takes seconds, in a folder of its own that is "
                 f"started anew each time. Leave --{name.replace('_', '-')} out."
             )
-    own_process = {"processes": None, "loader_workers": None, "compile": None, "tune_results": None}
-    for name in own_process:
-        if getattr(options, name):
+    own_process = {
+        "processes": None, "gpus_per_trial": 1.0, "loader_workers": None, "compile": None, "tune_results": None,
+    }  # fmt: skip
+    for name, default in own_process.items():
+        if getattr(options, name) and getattr(options, name) != default:
             logger.warning("--fast-dev: %s is ignored, since breakpoints work in this process alone", name)
     if not isinstance(options.launcher, str):
         logger.warning("--fast-dev: the launcher is ignored, since breakpoints work in this process alone")
@@ -261,23 +263,3 @@ def _unreadable(
         return {}
     found = unreadable_of(competition, samples, default_cache_dir())
     return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
-
-
-def _settings(options: RunOptions, machine: Machine, record: RunRecord | None) -> Settings:
-    """Return the run's settings: those it was started with, save for what the user names."""
-    named: dict[str, Any] = {
-        "loader_workers": options.loader_workers,
-        "world_size": options.processes,
-        "compile": options.compile,
-    }
-    if record is None:
-        settings = machine.settings(device=options.device, threads=options.threads, dtype=options.dtype)
-        return dataclasses.replace(settings, **{name: value for name, value in named.items() if value is not None})
-    named |= {"device": options.device, "threads_per_trial": options.threads, "dtype": options.dtype}
-    settings = dataclasses.replace(record.settings, **{name: of for name, of in named.items() if of is not None})
-    if settings.device == "cuda" and not machine.num_gpus and not machine.joins_cluster:
-        raise ConfigError(
-            f"run {options.run_id}: was started on a GPU, and none is visible here. Resume it on such a machine, "
-            f"or start a new run with another --run-id."
-        )
-    return settings

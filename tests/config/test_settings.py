@@ -96,6 +96,16 @@ def test_defaults_fill_the_machine(
     assert machine.num_slots(settings) == num_slots
 
 
+@pytest.mark.parametrize(
+    ("gpus_per_trial", "threads", "num_slots"), [(1.0, 8, 2), (0.5, 4, 4), (0.3, 2, 6), (0.25, 2, 8), (0.01, 1, 16)]
+)
+def test_trials_that_share_a_gpu_share_its_cores(gpus_per_trial: float, threads: int, num_slots: int) -> None:
+    machine = Machine(num_cpus=16, num_gpus=2)
+    settings = machine.settings(gpus_per_trial=gpus_per_trial)
+    assert settings.threads_per_trial == threads
+    assert machine.num_slots(settings, gpus_per_trial=gpus_per_trial) == num_slots
+
+
 def test_a_gpu_that_is_not_there_is_an_error_with_the_next_step() -> None:
     with pytest.raises(ConfigError, match=r"device cuda: no GPU is visible here\. .*--device cpu"):
         Machine(num_cpus=4, num_gpus=0).settings(device="cuda")

@@ -61,6 +61,24 @@ def test_its_own_ray_listens_on_loopback_alone_and_stands_a_long_tmpdir(
     assert os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") == before.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
 
 
+def test_two_trials_of_half_a_gpu_each_run_at_once_on_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    half_a_gpu = Settings(device="cuda", threads_per_trial=1, dtype="float32")
+    with ray_session(half_a_gpu, num_slots=2, gpus_per_trial=0.5) as session:
+
+        @ray.remote(num_cpus=session.needed["CPU"], num_gpus=session.needed["GPU"])
+        class Slot:
+            def gpus(self) -> list[int]:
+                return list(ray.get_gpu_ids())
+
+        slots = [Slot.remote() for _ in range(3)]  # type: ignore[attr-defined]
+        placed, waiting = ray.wait([slot.gpus.remote() for slot in slots], num_returns=2, timeout=120)
+        assert ray.get(placed) == [[0], [0]], "one GPU is all that they need"
+        assert ray.wait(waiting, timeout=1)[1] == waiting, "a third finds no room"
+
+
 def test_a_cluster_of_another_python_is_named(cluster: ToyCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.python_version", lambda: "3.99.1")
     with (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kaggle_ray.config.settings import Machine
 from kaggle_ray.errors import ConfigError, RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -50,6 +51,45 @@ def test_the_earlier_of_budget_and_deadline_counts(plan_with: MakePlan, monkeypa
     assert plan_with().stop_at is None
     assert plan_with(budget=100.0, deadline=6000.0).stop_at == 5090.0
     assert plan_with(budget=2000.0, deadline=5100.0).stop_at == 5090.0
+
+
+# A share of a GPU --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaggle_ray.config.settings.Machine.here", lambda: Machine(num_cpus=8, num_gpus=2))
+
+
+SHARED: dict[str, Any] = {"launcher": "ray", "device": None, "threads": None, "address": "local"}
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_trials_that_share_a_gpu_are_as_many_more_and_compute_the_same(plan_with: MakePlan) -> None:
+    whole, halves = plan_with(**SHARED), plan_with(**SHARED, gpus_per_trial=0.5)
+    assert (whole.num_slots, whole.settings.threads_per_trial) == (2, 4)
+    assert (halves.num_slots, halves.settings.threads_per_trial) == (4, 2)
+    named = {**SHARED, "threads": 2}
+    assert plan_with(**named, gpus_per_trial=0.5).run_id == plan_with(**named).run_id
+    assert plan_with(**named, gpus_per_trial=0.5, num_slots=3).num_slots == 3
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_share_of_a_gpu_is_refused_where_it_could_not_be_had(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"--gpus-per-trial 0\.5: this run's trials take no GPU, but --device cpu"):
+        plan_with(**{**SHARED, "device": "cpu"}, gpus_per_trial=0.5)
+    with pytest.raises(ConfigError, match=r"each of the 2 processes of a trial needs a whole GPU"):
+        plan_with(**SHARED, processes=2, gpus_per_trial=0.5)
+    with pytest.raises(ConfigError, match=r"--gpus-per-trial: only --launcher ray runs several trials at once"):
+        plan_with(**{**SHARED, "launcher": "local"}, gpus_per_trial=0.5)
+    for out_of_range, expected in ((0, "at least 0.01"), (-1.0, "at least 0.01"), (1.5, "at most 1")):
+        with pytest.raises(ConfigError, match=rf"--gpus-per-trial {out_of_range}: expected {expected}"):
+            plan_with(**SHARED, gpus_per_trial=out_of_range)
+
+
+def test_a_fast_dev_run_takes_no_share_of_a_gpu(plan_with: MakePlan, caplog: pytest.LogCaptureFixture) -> None:
+    assert plan_with(launcher="ray", fast_dev=True, gpus_per_trial=0.5).options.gpus_per_trial == 1
+    assert "--fast-dev: gpus_per_trial is ignored" in caplog.text
 
 
 # Run ids ----------------------------------------------------------------------------------------------------------
