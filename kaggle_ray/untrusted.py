@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -28,6 +28,7 @@ MAX_FOLDS = 127
 """A row's fold is kept as int8."""
 
 _MAX_NAME_BYTES = 200
+_CHUNK_BYTES = 2**22
 _MAX_COUNT = 10**9
 _MAX_SECONDS = 10**10
 
@@ -69,6 +70,8 @@ PathPart = Annotated[str, Bound("a name without slashes that does not begin with
 """An id or a name that becomes a part of a path."""
 AttemptFile = Annotated[str, Bound("the name of a file, or epoch<k>/ and one", _is_attempt_file)]
 """A file of an attempt at a trial, relative to the attempt's folder."""
+Sha256 = Annotated[str, Bound("64 hex digits", lambda text: re.fullmatch("[0-9a-f]{64}", text) is not None)]
+"""The digest of a file's content."""
 NumFolds = Annotated[int, Bound(f"from 1 to {MAX_FOLDS}", lambda value: 1 <= value <= MAX_FOLDS)]
 FoldNumber = Annotated[int, Bound(f"from -2 to {MAX_FOLDS - 1}", lambda value: -2 <= value < MAX_FOLDS)]
 """A fold, or one of the two numbers that stand for none: ``TRAIN_ONLY`` and ``FULL_DATA``."""
@@ -132,6 +135,18 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
         if num_bytes > max_bytes:
             raise StoreError(f"{path}: expected at most {max_bytes:,} bytes, got {num_bytes:,}.")
         return file.read(num_bytes)
+
+
+def file_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a regular file, a few MiB at a time.
+
+    Raises:
+        StoreError: it is something else than a file.
+        OSError: of the file system's.
+    """
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def file_digest(path: Path) -> str | None:

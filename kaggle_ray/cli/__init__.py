@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, look, run
+from kaggle_ray.cli import cache, deliver, look, run, share
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -32,6 +32,8 @@ for each in (
     look.report,
     look.show,
     deliver.deliver,
+    share.push,
+    share.pull,
     cache.cache,
 ):
     commands.add_command(each)

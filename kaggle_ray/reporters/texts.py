@@ -46,6 +46,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def bytes_text(num_bytes: float) -> str:
+    """Return a size as ``512 bytes``, ``3.4 MiB`` or ``1.2 GiB``."""
+    if num_bytes < 2**10:
+        return counted(round(num_bytes), "byte")
+    for unit in ("KiB", "MiB"):
+        num_bytes /= 2**10
+        if num_bytes < 2**10:
+            return f"{num_bytes:.1f} {unit}"
+    return f"{num_bytes / 2**10:.1f} GiB"
+
+
 def eta_text(progress: RunProgress) -> str:
     """Return the estimated time left, with two blanks before it; nothing where it is not known."""
     return "" if progress.eta_s is None else f"  eta {clock_text(progress.eta_s)}"

@@ -7,7 +7,6 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,12 +17,10 @@ from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_digest, open_regular
+from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_chunks, file_digest
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
-
-_CHUNK_BYTES = 2**22
 
 Part = Literal["valid", "test"]
 """Part of a trial's predictions: of its fold's own rows, or of the test rows."""
@@ -99,7 +96,7 @@ class Attempt:
             if (got := file_digest(path)) != expected:
                 raise CorruptBlobError(f"{path}: expected sha256 {expected}, got {got or 'no file'}.")
         for name, (path, _) in found.items():
-            self.put(name, _chunks(path))
+            self.put(name, file_chunks(path))
 
     def put_manifest(self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage) -> None:
         """Write what the rows of both parts are, and what they depend on."""
@@ -139,12 +136,6 @@ def kept_epochs(result: TrialResult) -> tuple[int, ...]:
     """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
     folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
     return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with open_regular(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
 
 
 def trial_folder(trial: Trial) -> str:

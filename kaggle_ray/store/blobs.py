@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,10 @@ class Blobs(Protocol):
 
     def get(self, key: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
         """Return the content of ``key``, None where it is absent. Raise StoreError where it is too large."""
+        ...
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield the content of ``key``, a few MiB at a time. Raise StoreError where it is absent."""
         ...
 
     def folders(self, prefix: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from kaggle_ray.cache.seal import file_stamp
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs, Content
-from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, file_digest, is_file_key, read_regular
+from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, file_chunks, file_digest, is_file_key, read_regular
 
 _TEMPORARY = ".tmp"
 """Folder below the root: of the same file system, and easily emptied of what killed writers left."""
@@ -81,6 +81,12 @@ class LocalBlobs:
                 return read_regular(path, max_bytes=max_bytes)
             except FileNotFoundError:
                 return None
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield the content of ``key``, a few MiB at a time. Raises StoreError where it is absent."""
+        path = self.path(key)
+        with _readable_errors(path):
+            yield from file_chunks(path)
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders directly below the folder ``prefix``, sorted; hidden ones are none."""

@@ -9,7 +9,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.store.bucket_lease import BucketLease
 from kaggle_ray.store.diary import BlobDiary, FileDiary
-from kaggle_ray.store.lease import FolderLease
+from kaggle_ray.store.lease import FolderLease, Lease
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import EVENTS_FILE, EVENTS_FOLDER, FAST_DEV, RUN_FILE, RunStore
 from kaggle_ray.store.s3 import S3Blobs
@@ -24,10 +24,15 @@ def open_run(where: str | Path) -> RunStore:
     Raises:
         ConfigError: there is no such kind of place.
     """
-    blobs = _open_blobs(where)
+    blobs = open_blobs(where)
     if isinstance(blobs, LocalBlobs):
-        return RunStore(blobs, FolderLease(blobs.root), FileDiary(blobs.root / EVENTS_FILE))
-    return RunStore(blobs, BucketLease(blobs), BlobDiary(blobs, EVENTS_FOLDER))
+        return RunStore(blobs, lease_of(blobs), FileDiary(blobs.root / EVENTS_FILE))
+    return RunStore(blobs, lease_of(blobs), BlobDiary(blobs, EVENTS_FOLDER))
+
+
+def lease_of(blobs: LocalBlobs | S3Blobs) -> Lease:
+    """Return the right to write into a place, which one process has at a time."""
+    return FolderLease(blobs.root) if isinstance(blobs, LocalBlobs) else BucketLease(blobs)
 
 
 def place_of(runs: str | Path, *names: str) -> str:
@@ -39,7 +44,7 @@ def place_of(runs: str | Path, *names: str) -> str:
 
 def folder_of(location: str) -> Path:
     """Return the folder of a run. Raises StoreError where it has none on this machine."""
-    blobs = _open_blobs(location)
+    blobs = open_blobs(location)
     if not isinstance(blobs, LocalBlobs):
         raise StoreError(f"{location}: is no folder. Open it by kaggle_ray.store.opening.open_run.")
     return blobs.root
@@ -47,13 +52,13 @@ def folder_of(location: str) -> Path:
 
 def list_runs(runs: str | Path) -> list[RunStore]:
     """Return the runs under ``runs/<competition>/<run_id>``, sorted by place; fast-dev runs are none."""
-    competitions = _open_blobs(runs).folders("")
+    competitions = open_blobs(runs).folders("")
     return [run for competition in competitions for run in list_runs_of(runs, competition)]
 
 
 def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:
     """Return the runs of one competition, sorted by place; fast-dev runs are none."""
-    blobs = _open_blobs(runs)
+    blobs = open_blobs(runs)
     return [
         open_run(f"{blobs.location}/{competition}/{run_id}")
         for run_id in blobs.folders(competition)
@@ -66,7 +71,8 @@ def is_uri(where: str | Path) -> bool:
     return isinstance(where, str) and "://" in where
 
 
-def _open_blobs(where: str | Path) -> LocalBlobs | S3Blobs:
+def open_blobs(where: str | Path) -> LocalBlobs | S3Blobs:
+    """Return the blob store of a place, which is named as for ``open_run``; nothing is written."""
     if not is_uri(where):
         return LocalBlobs(Path(where))
     uri = urlparse(str(where))

@@ -33,7 +33,7 @@ _NUM_READS = 4
 _IN_MEMORY_BYTES = 2**23
 _MAX_DELETED = 1000
 """Objects that one request may delete."""
-_BLOCK_BYTES = 2**20
+_CHUNK_BYTES = 2**22
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,10 +117,30 @@ class S3Blobs:
                 refused = error.__cause__
                 if isinstance(refused, Refused) and refused.code in _ABSENT:
                     return None
-                is_broken = isinstance(refused, Refused) and not refused.code
-                if not is_broken or not remaining:
+                if not _is_broken(error) or not remaining:
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield the content of ``key``, a few MiB at a time; where the connection breaks, the rest is asked for.
+
+        Raises:
+            StoreError: it is absent, or changes meanwhile.
+        """
+        num_read, rest = 0, dict[str, Any]()
+        for remaining in reversed(range(_NUM_READS)):
+            try:
+                with self._named(key):
+                    answer = self._client.get_object(**self._object(key), **rest)
+                    for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+                        num_read += len(chunk)
+                        yield chunk
+                return
+            except StoreError as error:
+                if not _is_broken(error) or not remaining:
+                    raise
+                if num_read:
+                    rest = {"Range": f"bytes={num_read}-", "IfMatch": answer["ETag"]}
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders directly below the folder ``prefix``, sorted."""
@@ -260,6 +280,11 @@ class S3Blobs:
             names: list[Any] = [{"Key": self._prefix + key} for key in keys[start : start + _MAX_DELETED]]
             with self._left_with_a_warning(), self._named(""):
                 self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": names, "Quiet": True})
+
+
+def _is_broken(error: StoreError) -> bool:
+    """Return whether S3 has not answered to the end, rather than refused."""
+    return isinstance(error.__cause__, Refused) and not error.__cause__.code
 
 
 _: type[Blobs] = S3Blobs

@@ -26,6 +26,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
     for check in (
         _absent_is_no_error,
         _what_is_put_is_got,
+        _what_is_put_comes_in_chunks,
         _put_replaces,
         _put_if_absent_creates_once,
         _one_writer_of_many_wins,
@@ -62,6 +63,18 @@ def _what_is_put_is_got(blobs: Blobs) -> None:
         blobs.put(key, data)
     assert {key: blobs.get(key) for key in contents} == contents
     assert blobs.list("") == sorted(contents)
+
+
+def _what_is_put_comes_in_chunks(blobs: Blobs) -> None:
+    for data in (b"", b"text", b"x" * 9_000_000):
+        blobs.put("a/key", data)
+        assert b"".join(blobs.chunks("a/key")) == data
+    for key in ("a/absent", "../key"):
+        try:
+            next(blobs.chunks(key))
+        except StoreError:
+            continue
+        raise AssertionError(f"{key!r} is read")
 
 
 def _put_replaces(blobs: Blobs) -> None:

@@ -1,0 +1,53 @@
+"""Commands that share runs: push and pull."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kaggle_ray.cli.options import RUN
+
+_PLACE = click.argument("place")
+_USER = "Whose corner of PLACE it is. Default: the name of this machine's user."
+_WEIGHTS = click.option(
+    "--weights/--no-weights", default=True, help="With the weights, by which new rows are predicted, or without."
+)
+
+
+@click.command()
+@RUN
+@_PLACE
+@click.option("--user", envvar="KAGGLE_RAY_USER", help=_USER)
+@_WEIGHTS
+@click.option("--check", is_flag=True, help="Read what is there already, too, and replace what is damaged.")
+def push(run: str, place: str, user: str | None, weights: bool, check: bool) -> None:
+    """Share RUN at PLACE, a folder or s3://bucket/prefix: its experiments, predictions and ensembles."""
+    from kaggle_ray.reporters.texts import bytes_text, counted
+    from kaggle_ray.share import push as pushing
+    from kaggle_ray.store.opening import open_run
+    from kaggle_ray.untrusted import printable
+
+    done = pushing.push(open_run(run), place, user=user, weights=weights, check=check)
+    whole = f"{counted(len(done.index.files), 'file')}, {bytes_text(done.index.num_bytes)}"
+    new = f"{counted(done.num_new_files, 'new content')}, {bytes_text(done.num_new_bytes)}"
+    click.echo(printable(f"{done.index.name}: {whole}; {new} sent."))
+
+
+@click.command()
+@_PLACE
+@click.option("--run", "run_id", metavar="ID", help="The run to pull. Default: all.")
+@click.option("--user", help="Whose runs to pull. Default: everybody's.")
+@click.option("--to", default="shared", show_default=True, type=click.Path(path_type=Path), help="Folder of them.")
+@_WEIGHTS
+@click.option("--max-gib", default=50.0, show_default=True, help="Most that one run may take.")
+def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bool, max_gib: float) -> None:
+    """Fetch the runs that are shared at PLACE. What arrives is checked, and nothing of it is run."""
+    from kaggle_ray.reporters.texts import bytes_text, counted
+    from kaggle_ray.share import pull as pulling
+    from kaggle_ray.untrusted import printable
+
+    for corner, revision in pulling.find_shared(place, user=user, run_id=run_id):
+        done = pulling.pull(corner, revision.index, to, weights=weights, max_bytes=round(max_gib * 2**30))
+        new = f"{counted(done.num_new_files, 'new file')}, {bytes_text(done.num_new_bytes)}"
+        click.echo(printable(f"{done.folder}: {new}."))
