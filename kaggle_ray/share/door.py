@@ -24,7 +24,7 @@ from kaggle_ray.submission.saved import saved_submission
 from kaggle_ray.types import FULL_DATA, Trial, TrialResult
 
 _MAX_HEADER_BYTES = 1024
-"""Of an .npy file; ours have 128."""
+"""Size of the header of an .npy file; ours have 128."""
 
 
 def check_run(store: RunStore, index: SharedRun) -> None:

@@ -31,7 +31,7 @@ class SharedRun:
     competition: PathPart
     run_id: PathPart
     user: PathPart
-    """Whose run it is."""
+    """The person whose run it is."""
     host: str
     """Machine that it was pushed from."""
     pushed_at: Seconds
