@@ -18,6 +18,7 @@ from kaggle_ray.config.settings import Machine
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.pipeline.provenance import hardware
 from kaggle_ray.report.findings import Finding
+from kaggle_ray.reporters.by_name import make_sink, names, settings_for
 
 _PACKAGE = "kaggle-ray"
 _GIB = 2**30
@@ -35,6 +36,7 @@ def examine(runs: str | Path) -> list[Finding]:
         _cache,
         lambda: _runs(runs),
         _cluster,
+        _services,
         _kaggle,
     )
     return [finding for look in looks for finding in look()]
@@ -160,6 +162,18 @@ def _cluster() -> Iterator[Finding]:
         yield Finding(subject="cluster", state="wrong", text=str(error))
         return
     yield Finding(subject="cluster", state="ok", text=f"{found or address} answers, with the same Ray and Python")
+
+
+def _services() -> Iterator[Finding]:
+    """Look at the reporters that something is set of; their servers are not asked."""
+    for name in names():
+        subject = f"reporter {name}"
+        try:
+            if settings := settings_for(name):
+                make_sink(name, settings, lambda key: None).close()
+                yield Finding(subject=subject, state="ok", text=f"set: {', '.join(sorted(settings))} (not tried)")
+        except KaggleRayError as error:
+            yield Finding(subject=subject, state="wrong", text=str(error))
 
 
 def _kaggle() -> Iterator[Finding]:

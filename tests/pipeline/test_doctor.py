@@ -52,6 +52,17 @@ def test_a_cluster_that_does_not_answer_is_wrong(monkeypatch: pytest.MonkeyPatch
     assert "nobody answers there" in found("cluster").text
 
 
+def test_a_reporter_that_is_set_is_looked_at_and_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "reporter mail" not in {finding.subject for finding in examine("runs")}
+    for name, value in {"TO": "me@example.org", "FROM": "x@example.org", "HOST": "h", "PASSWORD": "tiptop"}.items():
+        monkeypatch.setenv(f"KAGGLE_RAY_MAIL_{name}", value)
+    mail = found("reporter mail")
+    assert (mail.state, mail.text) == ("ok", "set: from, host, password, to (not tried)")
+    monkeypatch.setenv("KAGGLE_RAY_MAIL_PORT", "smtp")
+    assert found("reporter mail").state == "wrong"
+    assert "tiptop" not in str(examine("runs"))
+
+
 def test_a_key_of_kaggle_is_found_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: "/bin/kaggle" if name == "kaggle" else None)
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))

@@ -7,18 +7,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
+import kaggle_ray
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunEnded, RunFailed, RunInterrupted, RunStalled, RunStarted
 from kaggle_ray.reporters.mail.message import Addresses
 from kaggle_ray.reporters.mail.sink import MailSink, make_sink
 from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event
+from kaggle_ray.testing.sink_contract import check_sink
+from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 STORY = every_kind_of_event()
 (START,) = (envelope for envelope in STORY if isinstance(envelope.event, RunStarted))
@@ -200,6 +204,30 @@ def test_a_mail_server_gets_the_mail_for_each_recipient(inbox: tuple[Inbox, int]
     make_sink(settings, lambda key: None).send([*UNDER_WAY, END])
     assert handler.recipients == [["me@example.org", "you@example.org"]]
     assert handler.mails[0]["Subject"] == "[kaggle-ray] toy: complete"
+
+
+@pytest.mark.service
+def test_mail_keeps_the_contract_of_sinks(inbox: tuple[Inbox, int]) -> None:
+    _, port = inbox
+    check_sink(make_sink, {**ADDRESSES, "host": "127.0.0.1", "port": str(port), "security": "none"})
+
+
+@pytest.mark.service
+def test_a_run_mails_its_end_once_however_often_it_is_called(
+    inbox: tuple[Inbox, int], toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler, port = inbox
+    for name, value in {**ADDRESSES, "host": "127.0.0.1", "port": str(port), "security": "none"}.items():
+        monkeypatch.setenv(f"KAGGLE_RAY_MAIL_{name.upper()}", value)
+    for _ in range(2):
+        result = kaggle_ray.run(
+            TOY_FILE, data=toy_data, runs=tmp_path, run_id="x", launcher="local", device="cpu", threads=1,
+            reporters=["mail"], experiments=[TINY],
+        )  # fmt: skip
+    (mail,) = handler.mails
+    assert mail["Subject"].startswith("[kaggle-ray] toy: complete, log_loss ")
+    assert f"Submission: {result.submission}" in text_of(mail)
+    assert [part.get_filename() for part in mail.iter_attachments()] == ["curves.png"]
 
 
 @pytest.mark.service
