@@ -98,6 +98,10 @@ class NothingToSubmitError(KaggleRayError):
     """No experiment is complete, so there is nothing to ensemble."""
 
 
+class ServiceError(KaggleRayError):
+    """A service that runs are told to, or asked for, does not answer or refuses."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``". Did you mean 'x'?"`` for the nearest known name, else the list of known names."""
     names = sorted(known)

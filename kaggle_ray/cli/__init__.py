@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, look, run, share
+from kaggle_ray.cli import cache, deliver, elasticsearch, look, run, share
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -35,6 +35,7 @@ for each in (
     share.push,
     share.pull,
     cache.cache,
+    elasticsearch.elasticsearch,
 ):
     commands.add_command(each)
 
