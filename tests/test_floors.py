@@ -193,6 +193,7 @@ def test_torch_is_imported_only_in_train_models_and_images() -> None:
 def test_the_client_of_a_service_is_imported_in_its_own_file_alone() -> None:
     assert importers({"boto3", "botocore"}) == {"s3.py", "reporters/mail/ses.py"}
     assert importers({"smtplib"}) == {"reporters/mail/smtp.py"}
+    assert importers({"visdom", "requests"}) == {"reporters/visdom/client.py"}
     assert importers({"elasticsearch", "elastic_transport"}) == {"reporters/elasticsearch/server.py"}
 
 
