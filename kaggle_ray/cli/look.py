@@ -66,15 +66,61 @@ def doctor(runs: str, as_json: bool) -> None:
 
 
 @click.command()
-@RUN
-def board(run: str) -> None:
-    """Print the leaderboard of RUN, a run folder; a run that is still going on, too."""
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first. Default: best first.")
+@click.option("--filter", "where", multiple=True, metavar="CONDITION", help="Such as lr>=0.01, user=ann, run~abc.")
+@click.option("--columns", metavar="NAMES", help="Columns and hyperparameters to show, with commas between.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def board(runs: tuple[str, ...], sort: str | None, where: tuple[str, ...], columns: str | None, as_csv: bool) -> None:
+    """Print the leaderboard of RUN, a run that is still going on, too; or compare the experiments of several.
+
+    RUN is a run, a folder of runs or of pulled ones, or a place where runs are shared.
+    """
     from rich.console import Console
 
     from kaggle_ray.report.collect import board_of
-    from kaggle_ray.store.opening import open_run
+    from kaggle_ray.report.comparison import chosen, compared, comparison_csv, comparison_table
+    from kaggle_ray.share.sources import runs_at
 
-    Console().print(board_of(open_run(run)).table())
+    at = [runs_at(place) for place in runs]
+    found = {each.store.location: each for of_place, _ in at for each in of_place}
+    errors = [error for _, of_place in at for error in of_place]
+    if len(found) == 1 and not (errors or sort or where or columns or as_csv):
+        Console().print(board_of(next(iter(found.values())).store).table())
+        return
+    all_rows, unreadable = compared((each.user, each.store) for each in found.values())
+    errors += unreadable
+    rows = chosen(all_rows, where=where, sort=sort)
+    names = columns.split(",") if columns else ()
+    if as_csv:
+        click.echo(comparison_csv(rows, columns=names), nl=False)
+        for error in errors:
+            click.echo(printable(error), err=True)
+    else:
+        Console().print(comparison_table(rows, columns=names, errors=errors))
+
+
+@click.command()
+@click.argument("a", metavar="EXPERIMENT")
+@click.argument("b", metavar="OTHER")
+@options_of(OutputOptions, "runs")
+def diff(a: str, b: str, runs: str) -> None:
+    """Say what differs between EXPERIMENT and OTHER, and what it did to the score of each fold.
+
+    Each is the name or id of an experiment of the latest run, or RUN/NAME.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.report.diff import diff_of
+    from kaggle_ray.report.explain import find_experiment
+    from kaggle_ray.report.runs import find_run
+
+    sides = []
+    for named in (a, b):
+        run, slash, experiment = named.rpartition("/")
+        store = find_run(run if slash else None, runs)
+        sides.append((store, find_experiment(store, experiment)))
+    Console().print(diff_of(*sides).view())
 
 
 @click.command()

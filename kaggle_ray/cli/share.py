@@ -1,4 +1,4 @@
-"""Commands that share runs: push and pull."""
+"""Commands that share runs and remove them: push, pull and delete."""
 
 from __future__ import annotations
 
@@ -51,3 +51,26 @@ def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bo
         done = pulling.pull(corner, revision.index, to, weights=weights, max_bytes=round(max_gib * 2**30))
         new = f"{counted(done.num_new_files, 'new file')}, {bytes_text(done.num_new_bytes)}"
         click.echo(printable(f"{done.folder}: {new}."))
+
+
+@click.command()
+@RUN
+@click.option("--shared", metavar="ID", help="Remove this run of yours from RUN, a place where runs are shared.")
+@click.option("--user", envvar="KAGGLE_RAY_USER", help=_USER)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(run: str, shared: str | None, user: str | None, yes: bool) -> None:
+    """Remove RUN with all that it has, or what you share of it; says what goes, and asks."""
+    from kaggle_ray.reporters.envelope import this_user
+    from kaggle_ray.share import removal
+    from kaggle_ray.store.opening import open_run
+    from kaggle_ray.untrusted import printable
+
+    me = user or this_user()
+    contents = removal.contents_of_shared(run, shared, user=me) if shared else removal.contents_of(open_run(run))
+    click.echo(printable(str(contents)))
+    if not yes:
+        click.confirm("Remove it for good?", abort=True)
+    if shared:
+        removal.remove_shared(run, shared, user=me)
+    else:
+        removal.remove_run(open_run(run))

@@ -31,9 +31,7 @@ def board_of(store: RunStore) -> Board:
     """
     record = _record(store)
     chosen = chosen_ensemble(store)
-    ended = _ended(store, record)
-    stopped = stopped_in(rounds_from_json(store.rounds()))
-    rows = [_experiment_row(ended, stopped, experiment, record, chosen) for experiment in store.experiments()]
+    rows = list(experiment_rows(store).values())
     rows += [] if chosen is None else _member_rows(chosen)
     rows += [
         BoardRow(
@@ -54,6 +52,19 @@ def board_of(store: RunStore) -> Board:
         rows=tuple(rows),
         best_experiment=None if chosen is None else chosen.best_experiment,
     )
+
+
+def experiment_rows(store: RunStore) -> dict[str, BoardRow]:
+    """Return experiment id -> its line of the leaderboard, in the run's order.
+
+    Raises:
+        StoreError: the folder is no run.
+    """
+    record = _record(store)
+    chosen = chosen_ensemble(store)
+    ended = _ended(store, record)
+    stopped = stopped_in(rounds_from_json(store.rounds()))
+    return {each.experiment_id: _experiment_row(ended, stopped, each, record, chosen) for each in store.experiments()}
 
 
 def report_of(store: RunStore) -> ReportData:

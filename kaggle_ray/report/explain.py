@@ -18,7 +18,7 @@ def explain(store: RunStore, wanted: str) -> str:
     Raises:
         StoreError: the run has no such experiment, or several.
     """
-    experiment = _find(store, wanted)
+    experiment = find_experiment(store, wanted)
     rounds = rounds_from_json(store.rounds())
     if not rounds:
         return f"{experiment.name} was not stopped: the run does not proceed in rounds, and runs every fold of all."
@@ -34,7 +34,12 @@ def explain(store: RunStore, wanted: str) -> str:
     return f"{experiment.name} {became} before round {number}: {verdict.text}"
 
 
-def _find(store: RunStore, wanted: str) -> Experiment:
+def find_experiment(store: RunStore, wanted: str) -> Experiment:
+    """Return the experiment of a run that a person means by its name, its id, or how its id begins.
+
+    Raises:
+        StoreError: the run has no such experiment, or several.
+    """
     experiments = store.experiments()
     found = [each for each in experiments if wanted and (each.name == wanted or each.experiment_id.startswith(wanted))]
     if len(found) != 1:

@@ -42,6 +42,7 @@ def leaderboard_table(
         box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
         caption=Text("\n", style="red").join(errors) if errors else None,
         caption_justify="left",
+        padding=(0, 1) if ascii_only else (0, 1, 0, 0),  # the frame has a blank of its own, and 80 columns are few
     )
     table.add_column("#", justify="right")
     table.add_column("name", overflow="fold")

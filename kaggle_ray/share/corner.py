@@ -93,12 +93,12 @@ class Corner:
         if after is not None:
             self.blobs.delete_file(after.key)
 
-    def remove(self, revision: Revision) -> None:
+    def remove(self, index: SharedRun) -> None:
         """Remove a run: first its index, then each content that no other run of the corner has."""
-        self.blobs.delete_file(revision.key)
+        self.blobs.delete(f"runs/{index.competition}/{index.run_id}")
         others = (self.revision(*names) for names in self.runs())
         needed = {file.sha256 for each in others if each is not None for file in each.index.files.values()}
-        for digest in {file.sha256 for file in revision.index.files.values()} - needed:
+        for digest in {file.sha256 for file in index.files.values()} - needed:
             self.blobs.delete_file(_blob_key(digest))
 
     # Contents -------------------------------------------------------------------------------------------------------

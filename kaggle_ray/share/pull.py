@@ -38,7 +38,7 @@ def find_shared(place: str, *, user: str | None = None, run_id: str | None = Non
     Args:
         place: a folder, ``file:///folder`` or ``s3://bucket/prefix``.
         user: whose; None: everybody's.
-        run_id: of the run; None: all.
+        run_id: ``RUN`` or ``COMPETITION/RUN``; None: all.
 
     Raises:
         ConfigError: there is none.
@@ -46,7 +46,11 @@ def find_shared(place: str, *, user: str | None = None, run_id: str | None = Non
     """
     those = [each for each in corners(place) if user in (None, each.user)]
     names = [(corner, *of_run) for corner in those for of_run in corner.runs()]
-    wanted = [(corner, competition, each) for corner, competition, each in names if run_id in (None, each)]
+    wanted = [
+        (corner, competition, each)
+        for corner, competition, each in names
+        if run_id in (None, each, f"{competition}/{each}")
+    ]
     if not wanted:
         known = {each for _, _, each in names}
         whose = f" of {user}" if user else ""

@@ -62,6 +62,10 @@ class SharedBlobs:
         """Return each key that begins with ``prefix``, with the digest of its content."""
         return {key: self._files[key].sha256 for key in self.list(prefix)}
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return each key that begins with ``prefix``, with the bytes of its content."""
+        return {key: self._files[key].num_bytes for key in self.list(prefix)}
+
     def written_at(self, key: str) -> float | None:
         """Return when the run was pushed, None where ``key`` is absent."""
         return self._index.pushed_at if key in self._files else None

@@ -48,6 +48,10 @@ class Blobs(Protocol):
         """Return each key that begins with ``prefix``, with what changes whenever its content does."""
         ...
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return each key that begins with ``prefix``, with the bytes of its content."""
+        ...
+
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         ...

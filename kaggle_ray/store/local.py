@@ -105,6 +105,10 @@ class LocalBlobs:
         """Return each key that begins with ``prefix``, with the stamp that the file system gives its file."""
         return {key: str(file_stamp(self.path(key).stat())) for key in self.list(prefix)}
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return each key that begins with ``prefix``, with the bytes of its content."""
+        return {key: self.path(key).stat().st_size for key in self.list(prefix)}
+
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         try:

@@ -156,10 +156,11 @@ class S3Blobs:
 
     def stamps(self, prefix: str) -> dict[str, str]:
         """Return each key that begins with ``prefix``, with its ETag; one request for a thousand of them."""
-        pages = self._pages(self._prefix + prefix)
-        return {
-            each["Key"].removeprefix(self._prefix): each["ETag"] for page in pages for each in page.get("Contents", [])
-        }
+        return {key: each["ETag"] for key, each in self._listed(prefix)}
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return each key that begins with ``prefix``, with the bytes of its content."""
+        return {key: each["Size"] for key, each in self._listed(prefix)}
 
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
@@ -269,6 +270,11 @@ class S3Blobs:
             if isinstance(refused, Refused) and refused.code.isdecimal():
                 self.list(key)  # which says why: an answer to HEAD has no body
             raise
+
+    def _listed(self, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for page in self._pages(self._prefix + prefix):
+            for each in page.get("Contents", []):
+                yield each["Key"].removeprefix(self._prefix), each
 
     def _pages(self, prefix: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
         with self._named(""):

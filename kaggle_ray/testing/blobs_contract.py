@@ -186,6 +186,7 @@ def _what_is_known_of_a_file(blobs: Blobs) -> None:
     assert blobs.digest("a/key") == hashlib.sha256(b"content").hexdigest()
     blobs.put("a/key", b"other")
     assert blobs.digest("a/key") == hashlib.sha256(b"other").hexdigest()
+    assert blobs.sizes("a/") == {"a/key": 5}
     blobs.put("a/same", b"other")
     before_it_changed = blobs.stamps("a/")
     assert blobs.stamps("a/") == before_it_changed

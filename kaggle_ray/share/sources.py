@@ -1,0 +1,61 @@
+"""Whose runs are at a place: a run, a folder of runs, of pulled ones, or what a team shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaggle_ray.errors import ConfigError, KaggleRayError
+from kaggle_ray.share.corner import corners
+from kaggle_ray.share.pull import origin_of
+from kaggle_ray.share.view import open_shared
+from kaggle_ray.store.opening import list_runs, open_blobs, open_run, place_of
+from kaggle_ray.store.run import RunStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnedRun:
+    """A run, and whose it is."""
+
+    user: str
+    """Empty where nothing says so: of a run that was not shared."""
+    store: RunStore
+
+
+def runs_at(place: str) -> tuple[list[OwnedRun], list[str]]:
+    """Return the runs that a person means by a place, and a line for each shared one whose index cannot be read.
+
+    Args:
+        place: a run, a folder of runs, the folder of pulled runs, or where runs are shared.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    run = open_run(place)
+    if run.record() is not None:
+        return [_owned(run)], []
+    found, errors = _shared(place)
+    found += map(_owned, list_runs(place))
+    if not found and not errors:
+        found = [_owned(each) for user in open_blobs(place).folders("") for each in list_runs(place_of(place, user))]
+    if not found and not errors:
+        raise ConfigError(f"{place}: there is no run. Name a run, a folder of runs, or a place where some are shared.")
+    return found, errors
+
+
+def _owned(run: RunStore) -> OwnedRun:
+    origin = origin_of(run)
+    return OwnedRun(user=origin.user if origin else "", store=run)
+
+
+def _shared(place: str) -> tuple[list[OwnedRun], list[str]]:
+    found, errors = list[OwnedRun](), list[str]()
+    for corner in corners(place):
+        for of_run in corner.runs():
+            try:
+                revision = corner.revision(*of_run)
+            except KaggleRayError as error:  # one bad run does not hide the others
+                errors.append(str(error))
+                continue
+            if revision is not None:
+                found.append(OwnedRun(user=corner.user, store=open_shared(corner, revision.index)))
+    return found, errors
