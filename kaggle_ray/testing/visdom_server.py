@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 _PROGRAM = """
 import sys
+sys.modules["torch"] = None  # which the package imports where it is there, and the server has no use for
 from visdom.server import app, run_server
 app.tornado_settings.update(static_path=sys.argv[1], template_path=sys.argv[1])
 del sys.argv[1]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kaggle_ray.cli import commands
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.sink import Sink
 from kaggle_ray.reporters.visdom import client, make_sink
-from kaggle_ray.testing.reporter_contract import KNOWN, UNKNOWN, events_without_scores, every_kind_of_event
+from kaggle_ray.testing.sink_contract import check_sink
 from kaggle_ray.testing.told import told_run
+from kaggle_ray.testing.toy import TOY_FILE
 from kaggle_ray.testing.visdom_server import VisdomServer, visdom_served
 
 pytest.importorskip("visdom")
@@ -73,20 +76,24 @@ def test_a_burst_of_events_costs_one_update_for_each_window_and_what_is_unchange
 
 
 def test_whatever_a_run_can_bring_is_taken(server: VisdomServer) -> None:
-    every_kind = every_kind_of_event()
-    scenarios: Sequence[Sequence[Envelope]] = (
-        [],
-        [envelope for envelope in every_kind for _ in range(2)],
-        every_kind[::-1],
-        [*events_without_scores(KNOWN), *events_without_scores(UNKNOWN)],
-    )
-    for scenario in scenarios:
-        sink = sink_of(server)
-        sink.send(scenario)
-        for envelope in scenario:
-            sink.send([envelope])
-        sink.close()
-        sink.close()
+    check_sink(make_sink, {"port": str(server.port)})
+
+
+def test_a_run_whose_server_was_down_is_shown_once_it_is_delivered(
+    server: VisdomServer, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KAGGLE_RAY_VISDOM_PORT", "1")
+    where = ["--data", str(toy_data), "--runs", "runs", "--launcher", "local", "--device", "cpu"]
+    command = ["run", str(TOY_FILE), *where, "--reporter", "visdom"]
+    done = CliRunner().invoke(commands, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (run,) = (tmp_path / "runs" / "toy").iterdir()
+    monkeypatch.setenv("KAGGLE_RAY_VISDOM_PORT", str(server.port))
+    CliRunner().invoke(commands, ["deliver", str(run), "--reporter", "visdom"], catch_exceptions=False)
+    windows = server.saved(f"toy_{run.name}")
+    assert set(windows) >= {"summary", "board", "running", "score", "loss", "lr"}
+    assert "submission:" in windows["summary"]["content"]
 
 
 def test_a_server_that_was_killed_shows_all_of_a_run_when_it_is_back_even_if_it_saved_nothing(
