@@ -78,6 +78,10 @@ class OutOfMemoryError(TrialError):
     """A trial needs more memory than its GPU has."""
 
 
+class ProcessDiedError(TrialError):
+    """The processes of a trial died one after the other, before it got on by an epoch."""
+
+
 class IncompleteFoldsError(KaggleRayError):
     """An experiment lacks the predictions of some folds."""
 

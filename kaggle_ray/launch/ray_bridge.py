@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Set
 from typing import Any
 
 import ray
@@ -12,15 +12,16 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from kaggle_ray.errors import TrialError
+from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.relay import TrialRelay
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
 from kaggle_ray.store.trials import TrialStore
-from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS, NUM_RETRIES_OF_A_LOST_NODE
-from kaggle_ray.types import Trial, TrialMessage, TrialResult
+from kaggle_ray.types import EpochMetrics, Trial, TrialMessage
 
 MESSAGE, RESULT, NODE = "kaggle_ray_message", "kaggle_ray_result", "kaggle_ray_node"
-"""Keys of what a trial's step tells Tune: a message of the trial, or at last its result, and the id of its node."""
+"""Keys of what a trial's step tells Tune: a message of it, or at last its result or error, and the id of its node."""
 NAME = "trial"
 """Key of the trial's name in its config: for Tune's tables and folders, and for whoever looks at its process."""
 
@@ -43,7 +44,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         emit: Emit,
         *,
         name_of: Callable[[Trial], str] = str,
-        living_nodes: Callable[[], Collection[str]] = living_nodes,
+        living_nodes: Callable[[], Set[str]] = living_nodes,
     ) -> None:
         """Ask ``source`` in the driver's process, and emit there what the actors report.
 
@@ -53,8 +54,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         self._living_nodes = living_nodes
         self._again: deque[Trial] = deque()
         """Trials whose process died, which are begun again."""
-        self._deaths: defaultdict[Trial, list[str | None]] = defaultdict(list)
-        """The node of each process of a trial that died, None where that is not known."""
+        self._deaths: defaultdict[Trial, Deaths] = defaultdict(Deaths)
         self._source = source
         self._name_of = name_of
         self._store = store
@@ -77,23 +77,21 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         relay.start()
 
     def died(self, trial_id: str, reason: str, node: str | None) -> None:
-        """Let a trial begin again whose process died, or record that it has failed: the next run repeats it.
-
-        Where its node is gone, too, that says nothing of the trial.
-        """
+        """Let a trial begin again whose process died, or tell that it failed; ``node`` is where it was, if known."""
         trial, relay = self._running.pop(trial_id)
         deaths = self._deaths[trial]
-        deaths.append(node)
-        living = self._living_nodes()
-        num_own = sum(node is None or node in living for node in deaths)
-        if num_own <= NUM_RETRIES_OF_A_DEAD_PROCESS and len(deaths) <= NUM_RETRIES_OF_A_LOST_NODE:
+        deaths.add(set() if node is None else {node})
+        error = deaths.error(self._living_nodes(), reason)
+        if error is None:
             self._again.append(trial)
         else:
-            relay.end(TrialResult(trial=trial, status="failed", attempt_id="", error=reason))
+            relay.fail(error)
 
     def goes_on(self, trial_id: str, message: TrialMessage) -> bool:
         """Pass on what a trial tells; return False where that ends it, as its source decides."""
-        _, relay = self._running[trial_id]
+        trial, relay = self._running[trial_id]
+        if isinstance(message, EpochMetrics):
+            self._deaths[trial].got_on(message.epoch)
         decision = relay.tell(message)
         if isinstance(decision, Stop):
             relay.prune(decision)  # its process waits to be told to go on, or to begin another trial
@@ -107,7 +105,11 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         """
         if not error and result and RESULT in result:
             _, relay = self._running.pop(trial_id)
-            relay.end(result[RESULT])
+            outcome = result[RESULT]
+            if isinstance(outcome, TrialError):
+                relay.fail(outcome)
+            else:
+                relay.end(outcome)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle nothing of the driver's process: Tune saves its search algorithm, and is never restored from it."""

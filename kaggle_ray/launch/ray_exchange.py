@@ -8,8 +8,8 @@ from collections.abc import Callable, Set
 from typing import Literal
 
 from kaggle_ray.errors import TrialError
+from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.ray_bridge import living_nodes
-from kaggle_ray.train.failures import NUM_RETRIES_OF_A_DEAD_PROCESS, NUM_RETRIES_OF_A_LOST_NODE
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult
 
 Verdict = Literal["go on", "close", "save and end"]
@@ -35,24 +35,22 @@ class Exchange:
         """The nodes of each group of workers that there was."""
         self._groups: list[str] = []
         """Groups that began the trial; all but the last one have died."""
+        self._deaths = Deaths()
         self._begin_messages()
         self._changed = asyncio.Condition()
 
     def _begin_messages(self) -> None:
-        self._told: list[TrialMessage | TrialResult] = []
+        self._told: list[TrialMessage | TrialResult | TrialError] = []
         self._num_granted = 0
         self._is_answered = True
 
-    def _begin_group(self, group: str) -> None:
-        """Let another group begin the trial: nothing of it is told yet."""
+    def _begin_group(self, group: str) -> TrialError | None:
+        """Let another group begin the trial, of which nothing is told yet; return why it should not."""
+        if self._groups:
+            self._deaths.add(self._nodes[self._groups[-1]])
         self._groups.append(group)
         self._begin_messages()
-
-    def _is_worth_another_try(self) -> bool:
-        """Return whether the trial is begun again; that a group's node is gone says nothing of the trial."""
-        died, living = self._groups[:-1], self._living_nodes()
-        num_own = sum(self._nodes[group] <= living for group in died)
-        return num_own <= NUM_RETRIES_OF_A_DEAD_PROCESS and len(died) <= NUM_RETRIES_OF_A_LOST_NODE
+        return self._deaths.error(self._living_nodes(), self._reason)
 
     @property
     def _ends(self) -> bool:
@@ -66,11 +64,12 @@ class Exchange:
             self._number, self._trial = self._number + 1, trial
             self._reason = "a process of the trial died"
             self._groups.clear()
+            self._deaths = Deaths()
             self._begin_messages()
             self._changed.notify_all()
 
-    async def take(self) -> TrialMessage | TrialResult | None:
-        """Let the ranks go on from the message before, and return the next one, or at last the result.
+    async def take(self) -> TrialMessage | TrialResult | TrialError | None:
+        """Let the ranks go on from the message before; return the next one, at last the result or what it failed of.
 
         None where the trial has ended with a checkpoint, as ``end`` asked it to.
 
@@ -128,12 +127,9 @@ class Exchange:
                 await self._changed.wait_for(lambda: self._ends or (self._trial is not None and self._number > after))
                 if self._ends or self._trial is None:
                     return None
-                if group not in self._groups:
-                    self._begin_group(group)
-                    if not self._is_worth_another_try():
-                        failed = TrialResult(trial=self._trial, status="failed", attempt_id="", error=self._reason)
-                        self._end(failed)
-                        continue
+                if group not in self._groups and (error := self._begin_group(group)) is not None:
+                    self._end(error)
+                    continue
                 return self._number, self._trial
 
     async def tell(self, number: int, message: TrialMessage | TrialResult) -> None:
@@ -141,6 +137,8 @@ class Exchange:
         async with self._changed:
             if number != self._number or self._trial is None:
                 return
+            if isinstance(message, EpochMetrics):
+                self._deaths.got_on(message.epoch)
             if isinstance(message, TrialResult):
                 self._end(message)
             else:
@@ -167,7 +165,7 @@ class Exchange:
         if number == self._number:
             self._reason = reason
 
-    def _end(self, result: TrialResult) -> None:
-        self._told.append(result)
+    def _end(self, outcome: TrialResult | TrialError) -> None:
+        self._told.append(outcome)
         self._trial = None
         self._changed.notify_all()

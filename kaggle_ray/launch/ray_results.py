@@ -13,14 +13,15 @@ from typing import Any
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback, TBXLoggerCallback
 from ray.tune.result import TIMESTEPS_TOTAL
 
+from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.types import EpochMetrics, TrialMessage, TrialResult
 
 
-def columns_of(told: TrialMessage | TrialResult) -> dict[str, float | int | str]:
+def columns_of(told: TrialMessage | TrialResult | TrialError) -> dict[str, float | int | str]:
     """Return what Tune's tables and plots show of what a trial tells: an epoch's numbers, or the trial's at its end.
 
-    TensorBoard draws over epochs, which Tune knows as time steps; warnings have no numbers.
+    TensorBoard draws over epochs, which Tune knows as time steps; warnings and errors have no numbers.
     """
     match told:
         case EpochMetrics():

@@ -97,7 +97,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         message = ray.get(self._exchange.take.remote())
         if message is None:
             return {"done": True}  # the driver has to end: nobody takes this
-        if isinstance(message, TrialResult):
+        if isinstance(message, TrialResult | TrialError):
             return {RESULT: message, **columns_of(message), NODE: self._node, "done": True}
         return {MESSAGE: message, **columns_of(message), NODE: self._node}
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+from kaggle_ray.errors import TrialError
 from kaggle_ray.reporters import Emit
 from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
 from kaggle_ray.schedule.source import Continue, Stop, TrialSource
 from kaggle_ray.store.trials import TrialStore
+from kaggle_ray.train.failures import policy_of, reason_of
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult
 
 
@@ -46,6 +48,14 @@ class TrialRelay:
             reason=stop.reason,
         )
         self.end(self._store.attempt(self._trial).commit(pruned))
+
+    def fail(self, error: TrialError) -> None:
+        """Tell what the trial failed of, once nothing of it runs any more; commit what would repeat itself."""
+        failed = TrialResult(
+            trial=self._trial, status="failed", attempt_id="", history=tuple(self._history), error=reason_of(error)
+        )
+        repeats_itself = policy_of(error).repeats_itself
+        self.end(self._store.attempt(self._trial).commit(failed) if repeats_itself else failed)
 
     def end(self, result: TrialResult) -> None:
         """Record how the trial ended, and tell it."""

@@ -14,13 +14,17 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.errors import ConfigError
 
 AT_LEAST_S = 60.0
-"""Nothing that takes less hangs."""
+"""Nothing that takes less hangs, unless ``VARIABLE`` says otherwise."""
+VARIABLE = "KAGGLE_RAY_HANG_S"
+"""Name of the environment variable of the machine that has another value in place of ``AT_LEAST_S``."""
 NUM_INTERVALS = 3
 """A batch that takes more than this many times what batches took before, their median, hangs."""
 COMPILING_S = 600.0
@@ -52,9 +56,14 @@ class Watchdog:
 
     @classmethod
     def of(cls, settings: Settings) -> Watchdog:
-        """Start one for trials with these settings."""
+        """Start one for trials with these settings.
+
+        Raises:
+            ConfigError: the environment variable is no number of seconds.
+        """
+        at_least_s = at_least()
         # A batch of another size may have to be compiled, in the midst of others that take next to no time.
-        return cls(at_least_s=COMPILING_S if settings.compile else AT_LEAST_S)
+        return cls(at_least_s=max(at_least_s, COMPILING_S) if settings.compile else at_least_s)
 
     def beat(self) -> None:
         """Take note that a batch begins, and allow it as long as it may take."""
@@ -79,6 +88,19 @@ class Watchdog:
     def _allow(self, seconds: float) -> None:
         assert self._process.stdin is not None
         os.write(self._process.stdin.fileno(), _MESSAGE.pack(seconds))
+
+
+def at_least() -> float:
+    """Return the seconds that nothing hangs before on this machine.
+
+    Raises:
+        ConfigError: the environment variable is no number of seconds.
+    """
+    text = os.environ.get(VARIABLE, str(AT_LEAST_S))
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < _NO_LIMIT:
+            return seconds
+    raise ConfigError(f"{VARIABLE}: expected a number of seconds above 0, got {text!r}.")
 
 
 def main(watched: int, at_least_s: float) -> None:

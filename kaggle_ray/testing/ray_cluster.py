@@ -28,15 +28,16 @@ _NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 class ToyCluster:
     """A head without cores, where drivers are, and nodes that come and go."""
 
-    def __init__(self, *, num_nodes: int, cpus_per_node: int = 1) -> None:
+    def __init__(self, *, num_nodes: int, cpus_per_node: int = 1, environment: Mapping[str, str] | None = None) -> None:
         """Start the head and ``num_nodes`` nodes; see ``toy_cluster``, which also ends them."""
         from ray.cluster_utils import Cluster
 
         self._cpus_per_node = cpus_per_node
+        self._environment = dict(environment or {})
         self._cluster = Cluster()
         self._nodes: list[Node] = []
         """Nodes that work, the eldest first."""
-        self._start(num_cpus=0, include_dashboard=False)
+        self._head = self._start(num_cpus=0, include_dashboard=False)
         for _ in range(num_nodes):
             self.add_node()
 
@@ -52,7 +53,8 @@ class ToyCluster:
 
     def add_node(self, env_vars: Mapping[str, str] | None = None) -> None:
         """Let a node join, whose processes see ``env_vars`` beside the usual variables."""
-        self._nodes.append(self._start(num_cpus=self._cpus_per_node, env_vars=dict(env_vars or {})))
+        variables = {**self._environment, **(env_vars or {})}
+        self._nodes.append(self._start(num_cpus=self._cpus_per_node, env_vars=variables))
 
     def workers(self, number: int | None = None) -> list[int]:
         """Return the ids of the processes that do a trial's work, on the node of that number or on all of them."""
@@ -62,6 +64,12 @@ class ToyCluster:
             for node in nodes
             for pid, command in descendants(_raylet_of(node)).items()
             if command.startswith("ray::") and not command.startswith(_NO_WORKERS)
+        )
+
+    def slots(self) -> list[int]:
+        """Return the ids of the head's processes that each drive the workers of a trial of several."""
+        return sorted(
+            pid for pid, command in descendants(_raylet_of(self._head)).items() if command.startswith("ray::GroupTrial")
         )
 
     def lose_node(self, number: int) -> None:
@@ -106,9 +114,11 @@ class ToyCluster:
 
 
 @contextmanager
-def toy_cluster(*, num_nodes: int, cpus_per_node: int = 1) -> Iterator[ToyCluster]:
-    """Yield a cluster of this machine's, and end its processes afterwards."""
-    cluster = ToyCluster(num_nodes=num_nodes, cpus_per_node=cpus_per_node)
+def toy_cluster(
+    *, num_nodes: int, cpus_per_node: int = 1, environment: Mapping[str, str] | None = None
+) -> Iterator[ToyCluster]:
+    """Yield a cluster of this machine's, whose nodes see ``environment``, too, and end its processes afterwards."""
+    cluster = ToyCluster(num_nodes=num_nodes, cpus_per_node=cpus_per_node, environment=environment)
     try:
         yield cluster
     finally:

@@ -1,7 +1,8 @@
 """What becomes of a trial that failed: which failures repeat themselves, and which are worth another try.
 
 A failure that repeats itself is committed, so that no rerun pays for it again; any other leaves the trial open, and the
-next run of the same command repeats it. A trial whose process died is begun again in the same run, too.
+next run of the same command repeats it. A trial whose process died is begun again in the same run, as long as it gets
+on between one death and the next.
 """
 
 from __future__ import annotations
@@ -11,16 +12,25 @@ from dataclasses import dataclass
 
 import torch
 
-from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError, OutOfMemoryError, StoreError, TrialError
+from kaggle_ray.errors import (
+    ConfigError,
+    DataError,
+    NonFiniteLossError,
+    OutOfMemoryError,
+    ProcessDiedError,
+    StoreError,
+    TrialError,
+)
 
-NUM_RETRIES_OF_A_DEAD_PROCESS = 1
-"""How often a launcher begins a trial again whose process died: once, since machines go and memory comes back, and no
-more, since what kills a process twice (the memory that it asks for, a crash in a library) kills it each time."""
+NUM_DEATHS_IN_A_ROW = 3
+"""How often a trial's process dies before it gets on by an epoch until the trial has failed: machines go and memory
+comes back, but what kills one process after the other at the same place (the memory that it asks for, a crash in a
+library) kills each."""
 
 
-NUM_RETRIES_OF_A_LOST_NODE = 10
-"""How often a launcher begins a trial again whose processes died, be it with their machines: spot machines go for
-reasons of their own, but a trial that takes each of its machines along is not given all that there are."""
+NUM_LOST_NODES_IN_A_ROW = 11
+"""How often its processes go with their machines until it has failed: spot machines go for reasons of their own, but a
+trial that takes each of its machines along is not given all that there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +46,9 @@ class FailurePolicy:
 POLICIES: Mapping[type[Exception], FailurePolicy] = {
     NonFiniteLossError: FailurePolicy(
         repeats_itself=True, because="the same rows, seed and hyperparameters give the same loss"
+    ),
+    ProcessDiedError: FailurePolicy(
+        repeats_itself=True, because="what ended one process after the other at the same place ends the next"
     ),
     OutOfMemoryError: FailurePolicy(
         repeats_itself=False, because="another GPU has more memory, and so has this one when nobody else uses it"

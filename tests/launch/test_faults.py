@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_ray.launch.watchdog import VARIABLE
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.testing.crash import RunProcesses
 from kaggle_ray.testing.ray_cluster import ToyCluster, toy_cluster
@@ -24,8 +25,9 @@ from kaggle_ray.testing.toy import TOY_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1800)]
 
-NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "10"))
+NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "11"))
 NUM_NODES = 3
+"""Nodes of one core each: two workers of a trial are on two of them."""
 NUM_EXPERIMENTS, NUM_FOLDS = 6, 2
 EPOCHS = 80
 SPACE = f"""
@@ -37,15 +39,19 @@ SPACE = SearchSpace(
 """
 MOST_SECONDS_BETWEEN = 4.0
 DRAIN_SECONDS = 3
+HANG_SECONDS = 15
 
 
 class Disturbance:
     """Lets one thing after another happen to a run, in a drawn order and at drawn moments."""
 
-    def __init__(self, cluster: ToyCluster, *, num_faults: int, seed: int) -> None:
-        """Draw ``num_faults`` faults, of each kind as many as of any other."""
+    def __init__(self, cluster: ToyCluster, *, num_workers: int, num_faults: int, seed: int) -> None:
+        """Draw ``num_faults`` faults, of each kind as many as of any other, to trials of ``num_workers`` each."""
         kinds = [self.kill_worker, self.lose_node, self.drain_node, self.kill_driver, self.stop_worker]
+        if num_workers > 1:
+            kinds.append(self.kill_slot)
         self._cluster = cluster
+        self._num_workers = num_workers
         self._random = random.Random(seed)
         self._left: list[Callable[[subprocess.Popen[bytes]], None]] = [kinds[n % len(kinds)] for n in range(num_faults)]
         self._random.shuffle(self._left)
@@ -79,8 +85,13 @@ class Disturbance:
         with suppress(IndexError, ProcessLookupError):
             os.kill(self._random.choice(self._cluster.workers()), signal.SIGSTOP)
 
+    def kill_slot(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kill the process that drives the workers of a trial."""
+        with suppress(IndexError, ProcessLookupError):
+            os.kill(self._random.choice(self._cluster.slots()), signal.SIGKILL)
+
     def lose_node(self, driver: subprocess.Popen[bytes]) -> None:
-        """Kill a node, but not the last one: others join it first."""
+        """Kill a node; where a trial would not fit on those that are left, others join them first."""
         self._cluster.lose_node(self._drawn_node())
 
     def drain_node(self, driver: subprocess.Popen[bytes]) -> None:
@@ -92,15 +103,15 @@ class Disturbance:
         driver.kill()
 
     def _drawn_node(self) -> int:
-        if self._cluster.num_nodes == 1:
-            for _ in range(NUM_NODES - 1):
+        if self._cluster.num_nodes == self._num_workers:
+            for _ in range(NUM_NODES - self._num_workers):
                 self._cluster.add_node()
         return self._random.randrange(self._cluster.num_nodes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[ToyCluster]:
-    with toy_cluster(num_nodes=NUM_NODES) as cluster:
+    with toy_cluster(num_nodes=NUM_NODES, environment={VARIABLE: str(HANG_SECONDS)}) as cluster:
         yield cluster
 
 
@@ -132,27 +143,29 @@ def run_to_the_end(command: list[str], environment: dict[str, str], disturbance:
             return
 
 
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_runs_end_with_the_same_bytes_whatever_happens_to_their_workers_nodes_and_drivers(
-    cluster: ToyCluster, toy_data: Path, tmp_path: Path
+    num_workers: int, cluster: ToyCluster, toy_data: Path, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.py"
     space.write_text(SPACE)
     undisturbed = RunProcesses().run(
         RunOptions(
             competition=TOY_FILE, space=space, data=toy_data, runs=tmp_path / "local", device="cpu", threads=1,
-            dtype="float32",
+            dtype="float32", processes=num_workers,
         )
     )  # fmt: skip
     assert undisturbed is not None
     environment = {"RAY_ADDRESS": cluster.address, "TMPDIR": str(tmp_path)}
-    disturbance = Disturbance(cluster, num_faults=NUM_FAULTS, seed=0)
+    num_faults = (NUM_FAULTS + num_workers - 1) // 2
+    disturbance = Disturbance(cluster, num_workers=num_workers, num_faults=num_faults, seed=0)
     number = 0
     while not disturbance.is_over:
         command = [
             sys.executable, "-c", "from kaggle_ray.cli import main; main()", "run", str(TOY_FILE),
             "--space", str(space), "--data", str(toy_data), "--runs", str(tmp_path / "ray"), "--run-id", str(number),
-            "--threads", "1", "--dtype", "float32", "--device", "cpu", "--slots", str(NUM_NODES),
-            "--checkpoint-every", "0",
+            "--threads", "1", "--dtype", "float32", "--device", "cpu", "--slots", str(NUM_NODES // num_workers),
+            "--processes", str(num_workers), "--checkpoint-every", "0",
         ]  # fmt: skip
         run_dir = tmp_path / "ray/toy" / str(number)
         run_to_the_end(command, environment, disturbance, run_dir)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from kaggle_ray.testing.launcher_contract import (
     trials_of,
 )
 from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW
 from kaggle_ray.types import Trial
 
 
@@ -102,6 +104,7 @@ def test_the_ray_launcher_keeps_the_contract_two_trials_at_once_in_reused_proces
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_the_ray_launcher_runs_one_at_a_time_where_the_source_waits(
     ray_launcher: Launcher, toy_data: Path, tmp_path: Path
 ) -> None:
@@ -110,44 +113,51 @@ def test_the_ray_launcher_runs_one_at_a_time_where_the_source_waits(
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_the_ray_launcher_stops_what_the_source_stops_and_keeps_its_process(toy_data: Path, tmp_path: Path) -> None:
-    run = check_pruning(make_launcher("ray", num_slots=1), LocalLauncher(), data=toy_data, runs=tmp_path)
+    launcher = make_launcher("ray", num_slots=1, most_at_once=1)
+    run = check_pruning(launcher, LocalLauncher(), data=toy_data, runs=tmp_path)
     process_ids = {result.process_id for result in run.results if result.status == "committed"}
     assert len(process_ids) == 1, "those before and after what was stopped ran in the same process"
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_trial_whose_process_dies_is_begun_again_once_then_failed_and_the_others_go_on(
+@pytest.mark.usefixtures("shared_ray")
+def test_a_trial_whose_process_dies_is_begun_again_and_where_it_always_dies_it_has_failed_and_the_others_go_on(
     toy_data: Path, tmp_path: Path
 ) -> None:
     long = [{**TINY, "epochs": 8, "lr": lr} for lr in (1e-2, 1e-3)]
     plan = toy_plan(data=toy_data, runs=tmp_path / "ray", experiments=long, num_slots=1)
-    once, twice, *others = trials_of(plan)
-    kills_left = {once: 1, twice: 2}
+    once, always, *others = trials_of(plan)
+    num_begun: Counter[Trial] = Counter()
 
     def kill(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.metrics.epoch == 3 and kills_left.get(event.trial):
-            kills_left[event.trial] -= 1
+        if isinstance(event, TrialStarted):
+            num_begun[event.trial] += 1
+        if (
+            isinstance(event, EpochEnded)
+            and event.metrics.epoch == 3
+            and (event.trial == always or (event.trial == once and num_begun[once] == 1))
+        ):
             actors = [pid for pid, command in descendants(os.getpid()).items() if "FoldTrial" in command]
             assert actors
             for actor in actors:
                 os.kill(actor, signal.SIGKILL)
 
-    run = launch(make_launcher("ray", num_slots=1), plan, on_event=kill)
-    assert kills_left == {once: 0, twice: 0}
+    run = launch(make_launcher("ray", num_slots=1, most_at_once=1), plan, on_event=kill)
+    assert num_begun == {once: 2, always: NUM_DEATHS_IN_A_ROW, **dict.fromkeys(others, 1)}
     results = {result.trial: result for result in run.results}
     assert {trial: result.status for trial, result in results.items()} == {
         once: "committed",
-        twice: "failed",
+        always: "failed",
         **dict.fromkeys(others, "committed"),
     }
-    assert results[twice].error
-    assert run.store.result(twice) is None, "it may do better the next time"
-    assert run.of(twice)[-1] == TrialEnded.of(results[twice])
+    error = results[always].error or ""
+    assert error.startswith("its process died 3 times in a row, before epoch 4 ended. The last one: "), error
+    assert run.store.result(always) == results[always], "no rerun pays for it again"
+    assert run.of(always)[-1] == TrialEnded.of(results[always])
 
-    rerun = launch(LocalLauncher(), plan)
-    assert [(result.trial, result.status) for result in rerun.results] == [(twice, "committed")]
     expected = launch(LocalLauncher(), toy_plan(data=toy_data, runs=tmp_path / "local", experiments=long))
-    for trial in trials_of(plan):
-        assert rerun.predictions(trial) == expected.predictions(trial)
+    for trial in (once, *others):
+        assert run.predictions(trial) == expected.predictions(trial)

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.search import Searcher
 
+from kaggle_ray.errors import ProcessDiedError
 from kaggle_ray.launch.ray_bridge import NODE, RESULT, CallbackRelay, SourceBridge
 from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted
 from kaggle_ray.schedule.source import ListSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.recorder import of_type
-from kaggle_ray.train.failures import NUM_RETRIES_OF_A_LOST_NODE
-from kaggle_ray.types import Experiment, Trial, TrialResult
+from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW, NUM_LOST_NODES_IN_A_ROW
+from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
 
 EXPERIMENT = Experiment(experiment_id="a" * 12, name="a", hyperparameters={})
 FIRST, SECOND = (Trial(experiment_id=EXPERIMENT.experiment_id, fold=fold) for fold in range(2))
@@ -48,6 +49,11 @@ class Tune:
         trial = SimpleNamespace(trial_id=trial_id, get_error=lambda: error, last_result=last_result)
         self.relay.on_trial_error(0, [], trial)
 
+    def get_on(self, trial_id: str | None, epoch: int) -> None:
+        assert trial_id is not None
+        metrics = EpochMetrics(epoch=epoch, train_loss=0.5, valid_loss=0.5, score=0.5, lr=0.1, duration_s=1.0)
+        assert self.bridge.goes_on(trial_id, metrics)
+
     def end(self, trial_id: str | None, trial: Trial) -> None:
         assert trial_id is not None
         result = TrialResult(trial=trial, status="committed", attempt_id="x")
@@ -67,19 +73,36 @@ def tune(tmp_path: Path) -> Tune:
     return Tune(tmp_path)
 
 
-def test_a_trial_whose_process_dies_is_begun_again_once_then_it_has_failed(tune: Tune) -> None:
-    tune.die(tune.begin(), node=LIVING)
-    assert tune.statuses == []
-    tune.die(tune.begin(), node=LIVING)
+def test_a_trial_whose_process_dies_is_begun_again_as_long_as_it_gets_on(tune: Tune) -> None:
+    for epoch in range(1, 10):
+        dying = tune.begin()
+        for again in range(1, epoch + 1):
+            tune.get_on(dying, again)
+        tune.die(dying, node=LIVING)
+    tune.end(tune.begin(), FIRST)
+    assert tune.statuses == [(FIRST, "committed")]
+
+
+def test_a_trial_that_dies_thrice_at_the_same_place_has_failed_for_good_of_what_it_died_of(
+    tune: Tune, tmp_path: Path
+) -> None:
+    for _ in range(NUM_DEATHS_IN_A_ROW):
+        assert tune.statuses == []
+        dying = tune.begin()
+        tune.get_on(dying, 1)
+        tune.die(dying, node=LIVING)
     assert tune.statuses == [(FIRST, "failed")]
-    assert tune.source.results[0].error == "its last line"
-    assert [event.trial for event in of_type(tune.events, TrialStarted)] == [FIRST, FIRST]
+    assert tune.source.results[0].error == (
+        "its process died 3 times in a row, before epoch 2 ended. The last one: its last line"
+    )
+    assert open_run(tmp_path).result(FIRST) == tune.source.results[0], "no rerun pays for it again"
+    assert [event.trial for event in of_type(tune.events, TrialStarted)] == [FIRST] * 3
     tune.end(tune.begin(), SECOND)
     assert tune.is_finished
 
 
-def test_a_trial_that_loses_its_nodes_is_begun_again_and_may_still_die_once_by_itself(tune: Tune) -> None:
-    for node in (LOST, LIVING, LOST, LOST):
+def test_a_trial_that_loses_its_nodes_is_begun_again_and_may_still_die_by_itself(tune: Tune) -> None:
+    for node in (LOST, LIVING, LOST, LIVING, LOST):
         tune.die(tune.begin(), node=node)
         assert tune.statuses == []
     tune.end(tune.begin(), FIRST)
@@ -92,16 +115,24 @@ def test_a_process_that_had_told_nothing_yet_died_with_its_node_where_ray_says_s
             tune.begin(), node=None, error=f"The actor died because its node has died. Node Id: {LOST}\n\tpreempted"
         )
     assert tune.statuses == []
-    for _ in range(2):
+    for _ in range(NUM_DEATHS_IN_A_ROW):
         tune.die(tune.begin(), node=None, error="its constructor failed")
     assert tune.statuses == [(FIRST, "failed")]
 
 
-def test_a_trial_that_takes_all_its_nodes_along_is_given_up(tune: Tune) -> None:
-    for _ in range(NUM_RETRIES_OF_A_LOST_NODE + 1):
+def test_a_trial_that_takes_all_its_nodes_along_is_given_up_for_now(tune: Tune, tmp_path: Path) -> None:
+    for _ in range(NUM_LOST_NODES_IN_A_ROW):
         assert tune.statuses == []
         tune.die(tune.begin(), node=LOST)
     assert tune.statuses == [(FIRST, "failed")]
+    assert open_run(tmp_path).result(FIRST) is None
+
+
+def test_a_trial_whose_workers_died_one_after_the_other_has_failed_for_good(tune: Tune, tmp_path: Path) -> None:
+    trial_id = tune.begin()
+    tune.bridge.on_trial_complete(str(trial_id), {RESULT: ProcessDiedError("its process died"), NODE: LIVING})
+    assert tune.statuses == [(FIRST, "failed")]
+    assert open_run(tmp_path).result(FIRST) is not None
 
 
 def test_the_end_is_not_told_while_a_trial_runs_that_may_have_to_be_begun_again(tune: Tune) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kaggle_ray.errors import TrialError
+from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.types import EpochMetrics, Trial, TrialResult
 
 pytestmark = pytest.mark.ray
@@ -69,19 +69,23 @@ def test_another_trial_ends_the_one_that_waits() -> None:
     exchanging(story)
 
 
-def test_a_group_that_replaces_another_goes_on_with_its_trial_once_and_then_the_trial_has_failed() -> None:
+def test_groups_replace_one_another_as_long_as_their_trial_gets_on_and_where_three_do_not_it_has_failed() -> None:
     async def story(exchange: Any) -> None:
         await exchange.begin(FIRST)
-        number, _ = await exchange.next_trial("one", 0)
-        await exchange.tell(number, epoch(1))
-        for group in ("one", "two"):
-            await exchange.join(group, "here")
-        for _ in range(2):
-            assert await exchange.next_trial("two", 0) == (number, FIRST)
+        number, _ = await exchange.next_trial("0", 0)
+        for group in range(1, 6):  # each of which has died by the time that the next one begins
+            await exchange.join(str(group), "here")
+            assert [await exchange.next_trial(str(group), 0) for _ in range(2)] == [(number, FIRST)] * 2
+            if group < 4:
+                await exchange.tell(number, epoch(group))
+                await exchange.take()
         await exchange.failed_alone(number, "DataError: no such file")
-        asking = [asyncio.ensure_future(exchange.next_trial("three", 0)) for _ in range(2)]
-        failed = await exchange.take()
-        assert (failed.status, failed.error) == ("failed", "DataError: no such file")
+        asking = [asyncio.ensure_future(exchange.next_trial("6", 0)) for _ in range(2)]
+        error = await exchange.take()
+        assert isinstance(error, ProcessDiedError)
+        assert str(error) == (
+            "its process died 3 times in a row, before epoch 4 ended. The last one: DataError: no such file"
+        )
         await exchange.begin(SECOND)
         assert await asyncio.gather(*asking) == [(number + 1, SECOND)] * 2
 
@@ -119,12 +123,12 @@ def test_a_slot_without_workers_is_an_error_of_its_trial() -> None:
 def test_groups_that_went_with_their_node_do_not_count() -> None:
     async def story(exchange: Any) -> None:
         await exchange.begin(FIRST)
-        for number, node in enumerate(("gone", "gone", "here", "here")):
+        for number, node in enumerate(("gone", "gone", "here", "here", "here")):
             await exchange.join(str(number), "here")
             await exchange.join(str(number), node)
             assert await exchange.next_trial(str(number), 0) == (1, FIRST)
         asking = asyncio.ensure_future(exchange.next_trial("too many", 0))
-        assert (await exchange.take()).status == "failed"
+        assert isinstance(await exchange.take(), ProcessDiedError)
         await exchange.close()
         assert await asking is None
 

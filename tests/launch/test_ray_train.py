@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.preemption import Terminated
 from kaggle_ray.types import JsonValue
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("shared_ray")]
 
 NUM_EPOCHS = 6
 BASE: dict[str, JsonValue] = {**TINY, "model": "plain", "model_args": {}, "epochs": NUM_EPOCHS, "augment": "heavy"}
 DIVERGING: dict[str, JsonValue] = {**BASE, "lr": 1e30, "optimizer": "sgd"}
+WITHIN_S = 30.0
 EXPERIMENTS = [{**BASE, "lr": 1e-2}, DIVERGING, {**BASE, "lr": 1e-3}]
 
 
@@ -92,6 +94,9 @@ def test_two_workers_live_on_from_trial_to_trial_and_one_that_is_killed_is_repla
     assert first.num_resumed > 0, "the trial went on from its checkpoint"
     assert {result.process_id for result in others} == {first.process_id}, "all that follow have the same workers"
     assert os.getpid() not in {result.process_id for result in run.results}
+    ends = time.monotonic() + WITHIN_S
+    while workers() and time.monotonic() < ends:
+        time.sleep(0.1)
     assert workers() == []
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kaggle_ray.launch.watchdog import AT_LEAST_S, NUM_INTERVALS, Watchdog
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.launch.watchdog import AT_LEAST_S, NUM_INTERVALS, VARIABLE, Watchdog, at_least
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.train.heartbeat import Watcher
 
@@ -38,6 +39,16 @@ def start(*, at_least_s: float, seconds: float) -> subprocess.Popen[str]:
 def test_what_hangs_means_is_at_least_a_minute_and_three_of_a_trials_own_batches() -> None:
     assert AT_LEAST_S == 60.0
     assert NUM_INTERVALS == 3
+
+
+def test_a_machine_may_say_what_hangs_means_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert at_least() == AT_LEAST_S
+    monkeypatch.setenv(VARIABLE, "15")
+    assert at_least() == 15.0
+    for text in ("", "soon", "0", "-1", "inf", "nan"):
+        monkeypatch.setenv(VARIABLE, text)
+        with pytest.raises(ConfigError, match="KAGGLE_RAY_HANG_S: expected a number of seconds above 0, got '"):
+            at_least()
 
 
 def test_a_process_whose_batch_takes_too_long_is_killed() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters.events import RunInterrupted
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.diary import FileDiary
-from kaggle_ray.testing.crash import heed_ctrl_c
+from kaggle_ray.testing.crash import RunProcesses, heed_ctrl_c
 from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
@@ -39,15 +40,27 @@ def await_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within
     raise AssertionError(f"no {kind} within {within_s} s")
 
 
-def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> bytes:
+    """The submission of the same run, without a word from anybody."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "space.py").write_text(SPACE)
+    options = RunOptions(
+        competition=TOY_FILE, space=folder / "space.py", data=toy_data, runs=folder, device="cpu", threads=1
+    )
+    run = RunProcesses().run(options)
+    assert run is not None
+    return run.submission
+
+
+def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str, undisturbed: bytes) -> None:
     (folder / "space.py").write_text(SPACE)
     environment = {**os.environ, "PATH": f"{KAGGLE_RAY.parent}{os.pathsep}{os.environ['PATH']}"}
 
-    def command(runs: str) -> list[str]:
-        return [
-            "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(data), "--runs", runs,
-            "--launcher", launcher, "--device", "cpu", "--slots", "2",
-        ]  # fmt: skip
+    command = [
+        "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(data), "--runs", "stopped",
+        "--launcher", launcher, "--device", "cpu", "--slots", "2", "--threads", "1",
+    ]  # fmt: skip
 
     def finish(words: list[str]) -> str:
         done = subprocess.run(
@@ -57,7 +70,7 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
         return done.stdout
 
     process = subprocess.Popen(
-        command("stopped"), cwd=folder, env=environment, text=True, start_new_session=True,
+        command, cwd=folder, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     try:
@@ -88,21 +101,19 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str) -> Non
     assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == num_safe
     assert finish(go_on)
     assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == 4
-    finish(command("undisturbed"))
-    (undisturbed,) = folder.glob("undisturbed/*/*/submissions/submission.csv")
-    assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed.read_bytes()
+    assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed
 
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    tmp_path: Path, toy_data: Path
+    undisturbed: bytes, tmp_path: Path, toy_data: Path
 ) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "local")
+    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "local", undisturbed)
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 def test_ctrl_c_on_ray_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    tmp_path: Path, toy_data: Path
+    undisturbed: bytes, tmp_path: Path, toy_data: Path
 ) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "ray")
+    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "ray", undisturbed)

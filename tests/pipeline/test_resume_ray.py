@@ -26,7 +26,7 @@ from kaggle_ray.testing.toy import TINY
 SPACE = SearchSpace(base={{**TINY, "epochs": 5}}, grid={{"lr": {[0.001 * number for number in range(1, 5)]}}})
 """
 EPOCHS = 40
-KILL_ONCE_COMMITTED = (0, 1, 3, 5, 7)
+KILL_ONCE_COMMITTED = (0, 3, 7)
 """After that many committed trials and up to a second more, all processes of the run are killed."""
 MARK = "KAGGLE_RAY_TEST_MARK"
 
@@ -47,7 +47,7 @@ def num_committed(runs: Path) -> int:
     return len(list(runs.glob("toy/x/trials/*/fold*/result.json")))
 
 
-def test_ray_runs_killed_at_five_moments_give_the_bytes_of_an_undisturbed_local_run(
+def test_ray_runs_killed_at_three_moments_give_the_bytes_of_an_undisturbed_local_run(
     toy_data: Path, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.py"

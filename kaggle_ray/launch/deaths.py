@@ -1,0 +1,43 @@
+"""How often the processes of a trial died, and whether others are worth a try."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from kaggle_ray.errors import ProcessDiedError, TrialError
+from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW, NUM_LOST_NODES_IN_A_ROW
+
+
+class Deaths:
+    """Deaths of one trial's processes since it last got on by an epoch."""
+
+    def __init__(self) -> None:
+        """None has died."""
+        self._num_epochs = 0
+        self._nodes: list[Set[str]] = []
+        """The nodes of those that died together, as far as known."""
+
+    def got_on(self, epoch: int) -> None:
+        """Take note that an epoch has ended; one that is trained once more after a death is no progress."""
+        if epoch > self._num_epochs:
+            self._num_epochs = epoch
+            self._nodes.clear()
+
+    def add(self, nodes: Set[str]) -> None:
+        """Take note that the trial's processes on ``nodes`` died."""
+        self._nodes.append(nodes)
+
+    def error(self, living_nodes: Set[str], reason: str) -> TrialError | None:
+        """Return what the trial has failed of, None where it is worth another try.
+
+        Args:
+            living_nodes: those of the cluster; a process that went with its node says nothing of the trial.
+            reason: what the last one died of.
+        """
+        where = f"before epoch {self._num_epochs + 1} ended"
+        num_own = sum(nodes <= living_nodes for nodes in self._nodes)
+        if num_own >= NUM_DEATHS_IN_A_ROW:
+            return ProcessDiedError(f"its process died {num_own} times in a row, {where}. The last one: {reason}")
+        if len(self._nodes) >= NUM_LOST_NODES_IN_A_ROW:
+            return TrialError(f"it lost its nodes {len(self._nodes) - num_own} times in a row, {where}. {reason}")
+        return None
