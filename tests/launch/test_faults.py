@@ -29,7 +29,7 @@ NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "11"))
 NUM_NODES = 3
 """Nodes of one core each: two workers of a trial are on two of them."""
 NUM_EXPERIMENTS, NUM_FOLDS = 6, 2
-EPOCHS = 80
+EPOCHS = 40
 SPACE = f"""
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.testing.toy import TINY
