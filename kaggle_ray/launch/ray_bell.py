@@ -62,6 +62,8 @@ def bell_of_driver() -> Iterator[Any]:
         if missing:
             logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
         raise
+    finally:
+        ray.kill(bell)  # Tune keeps a handle of it, by which it would live as long as a Ray of the user's own
 
 
 def heed(bell: Any, end: Callable[[], None]) -> None:
