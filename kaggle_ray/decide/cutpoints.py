@@ -6,7 +6,6 @@ Shape legend: N rows.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 from kaggle_ray.metrics import Metric
 from kaggle_ray.types import Float64Array, FloatArray, Target
@@ -22,6 +21,8 @@ def fit_cutpoints(metric: Metric, target: Target, values: FloatArray) -> list[fl
         target: (N,) class numbers.
         values: (N, 1) numbers that grow with the class.
     """
+    from scipy.optimize import minimize  # takes as long as a sixth of torch, and every trial imports this module
+
     classes = np.arange(int(target.max()) + 1)
     shares = np.cumsum(np.bincount(target.astype(np.int64), minlength=len(classes)))[:-1] / len(target)
     start = np.quantile(values[:, 0].astype(np.float64), shares)

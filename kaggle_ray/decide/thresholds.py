@@ -6,7 +6,6 @@ Shape legend: N rows, L labels.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from kaggle_ray.metrics import Metric
 from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray, Target
@@ -33,6 +32,8 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
         target: (N, L) 0 or 1.
         values: (N, L) probabilities.
     """
+    from scipy.ndimage import gaussian_filter1d  # every trial imports this module, and few have labels
+
     is_there = np.asarray(target > 0.5)
     scores = np.array([metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID])
     smooth = gaussian_filter1d(scores, _SMOOTHING, mode="nearest")

@@ -17,13 +17,15 @@ def make_launcher(
     most_at_once: int | None = None,
     gpus_per_trial: float = 1.0,
     address: str | None = None,
+    dashboard: bool = False,
     results_folder: Path | None = None,
 ) -> Launcher:
     """Return a launcher, one of the user's own as it is.
 
     Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once on this machine; on the cluster of
     ``address`` or RAY_ADDRESS as many as there is room for, up to ``most_at_once`` where it is given. One on a GPU
-    takes ``gpus_per_trial`` of it. Tune's own record of the run is kept in ``results_folder`` where that is given.
+    takes ``gpus_per_trial`` of it. A Ray of this machine alone has Ray's ``dashboard`` where asked for. Tune's own
+    record of the run is kept in ``results_folder`` where that is given.
     """
     if not isinstance(chosen, str):
         return chosen
@@ -38,6 +40,7 @@ def make_launcher(
         most_at_once=most_at_once,
         gpus_per_trial=gpus_per_trial,
         address=address,
+        dashboard=dashboard,
         results_folder=results_folder,
     )
 

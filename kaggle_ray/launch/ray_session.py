@@ -15,8 +15,12 @@ from typing import Any
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
+from ray._private.utils import get_dashboard_dependency_error
+from ray._private.worker import get_dashboard_url
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.ray_address import cluster_address
 from kaggle_ray.launch.ray_nodes import check_nodes
 from kaggle_ray.launch.ray_resources import (
@@ -27,6 +31,7 @@ from kaggle_ray.launch.ray_resources import (
     process_resources,
     room_for,
 )
+from kaggle_ray.reporters.events import DashboardServed
 from kaggle_ray.train.preemption import sigterm_kept
 
 _OBJECT_STORE_BYTES = 200 * 2**20
@@ -66,20 +71,28 @@ class RaySession:
     """What each process of a trial occupies."""
     is_cluster: bool
     """Whether it was there before, and may have room for other trials than these."""
+    dashboard: DashboardServed | None
+    """Where Ray's dashboard is; None where there is none."""
 
 
 @contextmanager
 def ray_session(
-    settings: Settings, *, num_slots: int, gpus_per_trial: float = 1.0, address: str | None = None
+    settings: Settings,
+    *,
+    num_slots: int,
+    gpus_per_trial: float = 1.0,
+    address: str | None = None,
+    dashboard: bool = False,
 ) -> Iterator[RaySession]:
     """Be connected to Ray within the context.
 
     A session that this process has begun itself is joined, and left as it is; so is a cluster that ``address`` or else
     RAY_ADDRESS names (see ``cluster_address``). Otherwise one of ``num_slots`` slots is started on this machine, where
-    nobody else reaches it, and ended afterwards.
+    nobody else reaches it, and ended afterwards; with Ray's dashboard where asked for.
 
     Raises:
-        ConfigError: no such cluster answers, it differs in its versions, or no node has room for a trial.
+        ConfigError: no such cluster answers, it differs in its versions, no node has room for a trial, or packages for
+            the dashboard are missing.
     """
     os.environ.update(_ENVIRONMENT)
     needed = process_resources(settings, gpus_per_trial=gpus_per_trial)
@@ -101,8 +114,8 @@ def ray_session(
     with _on_loopback(), _short_folder() as folder:
         try:
             with sigterm_kept():
-                _start(needed, num_slots * settings.world_size, folder)
-            yield RaySession(num_slots=num_slots, needed=needed, is_cluster=False)
+                _start(needed, num_slots * settings.world_size, folder, dashboard=dashboard)
+            yield RaySession(num_slots=num_slots, needed=needed, is_cluster=False, dashboard=_dashboard())
         finally:
             ray.shutdown()
 
@@ -111,16 +124,23 @@ def _joined(needed: Resources, num_processes: int, *, where: str) -> RaySession:
     kinds = nodes_of_cluster()
     check_fits(needed, num_processes, kinds, where=where)
     num_slots = num_fitting(needed, kinds) // num_processes
-    return RaySession(num_slots=max(1, num_slots), needed=needed, is_cluster=True)
+    return RaySession(num_slots=max(1, num_slots), needed=needed, is_cluster=True, dashboard=_dashboard())
 
 
-def _start(needed: Resources, num_processes: int, folder: str | None) -> None:
+def _dashboard() -> DashboardServed | None:
+    where = get_dashboard_url()
+    return DashboardServed(url=f"http://{where}", asks_for_token=is_token_auth_enabled()) if where else None
+
+
+def _start(needed: Resources, num_processes: int, folder: str | None, *, dashboard: bool) -> None:
+    if dashboard and (missing := get_dashboard_dependency_error()):
+        raise ConfigError(f"--dashboard needs the extra: pip install 'kaggle-ray[dashboard]' ({missing}).")
     machine = room_for(needed, num_processes)
     ray.init(
         address="local",
         num_cpus=machine["CPU"],
         num_gpus=machine["GPU"],
-        include_dashboard=False,
+        include_dashboard=dashboard,
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=folder,
         **_QUIET,

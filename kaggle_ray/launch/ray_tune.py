@@ -51,18 +51,21 @@ class RayTuneLauncher:
         most_at_once: int | None = None,
         gpus_per_trial: float = 1.0,
         address: str | None = None,
+        dashboard: bool = False,
         results_folder: Path | None = None,
     ) -> None:
         """Start ``num_slots`` slots on this machine, or join a cluster; see ``ray_session`` for the address.
 
         On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given. A
         trial on a GPU takes ``gpus_per_trial`` of it; one of several processes takes a whole one for each.
-        Tune's own record is kept in ``results_folder`` where that is given, in a folder of this session.
+        A Ray of this machine alone has Ray's ``dashboard`` where asked for. Tune's own record is kept in
+        ``results_folder`` where that is given, in a folder of this session.
         """
         self._num_slots = num_slots
         self._most_at_once = most_at_once
         self._gpus_per_trial = gpus_per_trial
         self._address = address
+        self._dashboard = dashboard
         self._results_folder = results_folder
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
@@ -74,10 +77,13 @@ class RayTuneLauncher:
                 num_slots=self._num_slots,
                 gpus_per_trial=self._gpus_per_trial,
                 address=self._address,
+                dashboard=self._dashboard,
             ) as session,
             sigterm_raises(),
             bell_of_driver() as bell,
         ):
+            if session.dashboard:
+                emit(session.dashboard)
             check_reach(context.location, [node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]])
             # For a searcher of one's own Tune queues a single trial, and an actor that ends one would wait for the
             # next. What is queued beyond the slots is also what makes an autoscaler launch nodes.

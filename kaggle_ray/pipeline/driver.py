@@ -172,6 +172,7 @@ def _train(
         most_at_once=plan.options.num_slots,
         gpus_per_trial=plan.options.gpus_per_trial,
         address=plan.options.address,
+        dashboard=plan.options.dashboard,
         results_folder=Path(plan.options.tune_results) if plan.options.tune_results else None,
     ).run(source, context, emit)
     return sum(images.num_decoded for images in opened)

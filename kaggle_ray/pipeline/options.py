@@ -198,6 +198,9 @@ class ExecutionOptions(MachineOptions):
     """Compile models by torch.compile, which takes minutes at first and makes steps faster."""
     checkpoint_every_s: float = option(30.0, flag="--checkpoint-every", metavar="SECONDS", at_least=0)
     """Smallest number of seconds from one checkpoint of a trial to the next; 0 saves one after every step."""
+    dashboard: bool = option(False)
+    """Show Ray's dashboard of a run on this machine, which needs the extra dashboard; its address, of 127.0.0.1, is
+    printed. That of a cluster is printed in any case."""
     tune_results: str | Path | None = option(None, unset="not kept", metavar="FOLDER")
     """Folder in which Ray Tune keeps its own record of the trials, for its tools and for TensorBoard. Nothing is ever
     read from it."""
@@ -207,6 +210,8 @@ class ExecutionOptions(MachineOptions):
         super().__post_init__()
         if self.launcher != "ray" and self.tune_results is not None:
             raise ConfigError("--tune-results: only --launcher ray has Ray Tune. Leave one of the two out.")
+        if self.launcher != "ray" and self.dashboard:
+            raise ConfigError("--dashboard: only --launcher ray has Ray's dashboard. Leave one of the two out.")
         if self.launcher != "ray" and self.gpus_per_trial < 1:
             raise ConfigError(
                 "--gpus-per-trial: only --launcher ray runs several trials at once. Leave one of them out."

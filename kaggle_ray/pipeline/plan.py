@@ -235,7 +235,8 @@ def _in_this_process(options: RunOptions) -> RunOptions:
                 f"started anew each time. Leave --{name.replace('_', '-')} out."
             )
     own_process = {
-        "processes": None, "gpus_per_trial": 1.0, "loader_workers": None, "compile": None, "tune_results": None,
+        "processes": None, "gpus_per_trial": 1.0, "loader_workers": None, "compile": None, "dashboard": False,
+        "tune_results": None,
     }  # fmt: skip
     for name, default in own_process.items():
         if getattr(options, name) and getattr(options, name) != default:

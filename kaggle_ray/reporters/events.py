@@ -173,6 +173,16 @@ class RunWarned:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DashboardServed:
+    """A dashboard of what runs the trials is there to be looked at, as long as they run."""
+
+    url: str
+    """Its address, for a browser of the machine that it is on."""
+    asks_for_token: bool = False
+    """Whether it shows nothing before it is told Ray's token, as ``ray get-auth-token`` prints it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineScored:
     """A constant prediction was scored and written, before anything is trained."""
 
@@ -266,6 +276,7 @@ Event = (
     | RoundBegan
     | RunWarned
     | BaselineScored
+    | DashboardServed
     | TrialStarted
     | EpochEnded
     | TrialWarned

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from kaggle_ray.reporters.events import (
     BaselineScored,
+    DashboardServed,
     EnsembleChosen,
     EpochEnded,
     Event,
@@ -53,6 +54,9 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
         case BaselineScored():
             score = f"{progress.metric} {known_score(event.score)}"
             return [Text(f"baseline (a constant)  {score}{_written(event.submission)}")]
+        case DashboardServed(url=url):
+            token = "  the token that it asks for: ray get-auth-token" if event.asks_for_token else ""
+            return [Text(f"dashboard  {one_line(url)}{token}")]
         case EpochEnded(metrics=metrics):
             return [_epoch_line(progress.trials[event.trial], metrics, progress)]
         case TrialWarned(trial=trial, warning=warning):

@@ -10,6 +10,7 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
     BaselineScored,
     BoardRow,
+    DashboardServed,
     EnsembleChosen,
     EpochEnded,
     Event,
@@ -107,6 +108,7 @@ def every_kind_of_event() -> list[Envelope]:
         PreparationProgressed(progress=Progress(stage="decoding images", num_done=120, num_total=2000)),
         PreparationProgressed(progress=Progress(stage="comparing images", num_done=0, num_total=0)),
         BaselineScored(score=0.69, submission=Location(f"{RUN}/submissions/baseline.csv")),
+        DashboardServed(url="http://127.0.0.1:8265", asks_for_token=True),
         TrialStarted(trial=KNOWN),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
         TrialWarned(trial=KNOWN, warning=_warning("exploding_gradient")),

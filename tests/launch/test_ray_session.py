@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,43 @@ def test_its_own_ray_listens_on_loopback_alone_and_stands_a_long_tmpdir(
         for token in Path.home().glob(".ray/auth_token"):
             assert token.stat().st_mode & 0o077 == 0, "it is this user's alone"
     assert os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") == before.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_dashboard_answers_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with ray_session(ONE_CPU, num_slots=1, dashboard=True) as session:
+        assert session.dashboard
+        assert session.dashboard.url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(session.dashboard.url, timeout=60) as page:
+            assert "<title>Ray Dashboard</title>" in page.read().decode()
+        assert session.dashboard.asks_for_token == (_status(f"{session.dashboard.url}/api/version") == 401)
+        assert {address.removeprefix("::ffff:") for address in listening(os.getpid())} == {"127.0.0.1"}
+
+
+def test_a_dashboard_whose_packages_are_missing_is_refused_by_the_name_of_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    missing = ModuleNotFoundError("No module named 'aiohttp_cors'")
+    monkeypatch.setattr("kaggle_ray.launch.ray_session.get_dashboard_dependency_error", lambda: missing)
+    with (
+        pytest.raises(
+            ConfigError, match=r"--dashboard needs the extra: pip install 'kaggle-ray\[dashboard\]' \(No mod"
+        ),
+        ray_session(ONE_CPU, num_slots=1, dashboard=True),
+    ):
+        pass
+    assert not ray.is_initialized()
 
 
 def test_two_trials_of_half_a_gpu_each_run_at_once_on_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:

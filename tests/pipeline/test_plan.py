@@ -87,6 +87,11 @@ def test_a_share_of_a_gpu_is_refused_where_it_could_not_be_had(plan_with: MakePl
             plan_with(**SHARED, gpus_per_trial=out_of_range)
 
 
+def test_only_ray_has_a_dashboard(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match=r"--dashboard: only --launcher ray has Ray's dashboard"):
+        plan_with(launcher="local", dashboard=True)
+
+
 def test_a_fast_dev_run_takes_no_share_of_a_gpu(plan_with: MakePlan, caplog: pytest.LogCaptureFixture) -> None:
     assert plan_with(launcher="ray", fast_dev=True, gpus_per_trial=0.5).options.gpus_per_trial == 1
     assert "--fast-dev: gpus_per_trial is ignored" in caplog.text

@@ -152,6 +152,7 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
         "baseline (a constant)  log_loss 0.69000  runs/toy/run-1/submissions/baseline.csv",
         "warning: resnet [a] fold 0, an anomaly: exploding_gradient [of samples a, b]",
         "warning: near-duplicate images: 3 groups (see near_duplicates.json)",
+        "dashboard  http://127.0.0.1:8265  the token that it asks for: ray get-auth-token",
         "stopped by ctrl-c: 1 of 2 trials are safe.",
         "kaggle-ray run toy",
         "kaggle-ray ensemble toy",
