@@ -28,7 +28,8 @@ def run(options: RunOptions) -> RunResult:
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
     """
-    console = Console(force_terminal=False if options.fast_dev else None)
+    # a live view would spoil a debugger's
+    console = Console(force_terminal=False, force_jupyter=False) if options.fast_dev else Console()
     shows_console = options.reporters is None or CONSOLE in options.reporters
     return execute(options, reporters=[ConsoleReporter(console)] if shows_console else [])
 

@@ -1,6 +1,8 @@
-"""Shows a run to whoever started it: a live view on a terminal, plain lines in a pipe or a log."""
+"""Shows a run to whoever started it: a live view on a terminal or in a notebook, plain lines in a pipe or a log."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.live import Live
@@ -37,8 +39,10 @@ class ConsoleReporter:
     """Draws the run on ``console``; a log file gets whole lines without colour codes."""
 
     def __init__(self, console: Console) -> None:
-        """Draw on ``console``: live where it is a terminal, lines where it is not."""
+        """Draw on ``console``: live where it is a terminal or a notebook, lines where it is neither."""
         self._console = console
+        # In a notebook the live view is a widget; without its package it would be a wall of warnings.
+        self._is_live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
         self._progress = RunProgress()
         self._live: Live | None = None
         self._last_sign_of_life = float("-inf")
@@ -53,7 +57,7 @@ class ConsoleReporter:
                 self._open()
             case RunInterrupted() | RunFailed() | RunEnded():
                 self.close()
-        if self._console.is_terminal:
+        if self._is_live:
             self._show_on_terminal(envelope.event)
         else:
             self._show_in_pipe(envelope, previous_at)
@@ -66,7 +70,7 @@ class ConsoleReporter:
             self._live = None
 
     def _open(self) -> None:
-        if self._console.is_terminal and self._live is None:
+        if self._is_live and self._live is None:
             self._live = Live(live_view(self._progress), console=self._console)
             self._live.start()
 
