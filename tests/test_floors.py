@@ -213,7 +213,7 @@ def test_competitions_and_search_spaces_use_the_public_names_only() -> None:
         for folder in ("competitions", "search_spaces")
         for path in sorted((REPOSITORY / folder).rglob("*.py"))
         for line, name in imports(path)
-        if name.startswith("kaggle_ray") and name.removeprefix("kaggle_ray.") not in kaggle_ray.__all__
+        if name.startswith("kaggle_ray.") and name.removeprefix("kaggle_ray.") not in kaggle_ray.__all__
     ]
     assert not found, "\n".join(found)
 
