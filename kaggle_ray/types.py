@@ -159,6 +159,9 @@ class EpochMetrics:
     """Memory of the trial's own process in RAM at the epoch's end, with pages that it shares; None off Linux."""
     gpu_peak_bytes: int | None = None
     """Most that the trial's own process took of its GPU during the epoch; None on a CPU."""
+    grad_norm: float | None = None
+    """Median of the norms, before clipping, of the gradients of the epoch's steps, or of those that were looked at:
+    where nothing is clipped, the first step and one in 50. None where none was finite, or of an earlier version."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ class BuiltIn:
 BUILT_IN: dict[str, BuiltIn] = {
     "elasticsearch": BuiltIn(target="kaggle_ray.reporters.elasticsearch.sink:make_sink", client="elasticsearch"),
     "mail": BuiltIn(target="kaggle_ray.reporters.mail.sink:make_sink", client="matplotlib"),
+    "tensorboard": BuiltIn(target="kaggle_ray.reporters.tensorboard:make_sink", client="tensorboardX"),
     "visdom": BuiltIn(target="kaggle_ray.reporters.visdom.sink:make_sink", client="visdom"),
 }
 """Name -> the reporter."""

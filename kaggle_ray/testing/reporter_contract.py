@@ -173,4 +173,5 @@ def _epoch_metrics(epoch: int) -> EpochMetrics:
         samples_per_s=1234.5,
         resident_bytes=3 * 2**30,
         gpu_peak_bytes=None if epoch == 1 else 2**31,
+        grad_norm=0.5 * epoch,
     )

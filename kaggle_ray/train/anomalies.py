@@ -129,9 +129,9 @@ class LossWatch:
 class GradientWatch:
     """Clips the gradient of each step where that is asked for, and warns of one that is not finite or far too large.
 
-    A norm is computed for clipping anyway, else for the first of every 50 steps. On a GPU, where looking at a number
-    waits until all is done, several are looked at together. There is one warning for an epoch at most. What is kept is
-    in no checkpoint: after a resume the median is that of the norms since.
+    A norm is computed for clipping anyway, else for an epoch's first step and the first of every 50. On a GPU, where
+    looking at a number waits until all is done, several are looked at together. There is one warning for an epoch at
+    most. What is kept is in no checkpoint: after a resume the median is that of the norms since.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class GradientWatch:
         self._look_every = _LOOK_AT_GRADIENTS_EVERY if device.type == "cuda" else 1
         self._unseen: list[tuple[int, int, IntArray, Tensor]] = []
         self._norms: deque[float] = deque(maxlen=_NUM_KEPT)
+        self._norms_of_epoch: tuple[int, list[float]] = 0, []
         self._num_steps = 0
         self._warned_in = 0
         self._warn = warn
@@ -176,7 +177,7 @@ class GradientWatch:
         clip_norm, self._num_steps = self._clip_norm, self._num_steps + 1
         if clip_norm:  # its norm is that of before
             norm = nn.utils.clip_grad_norm_(self._parameters, clip_norm)
-        elif self._num_steps % _LOOK_AT_GRADIENTS_EVERY == 1:
+        elif step == 0 or self._num_steps % _LOOK_AT_GRADIENTS_EVERY == 1:
             norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         else:
             return
@@ -193,10 +194,18 @@ class GradientWatch:
             self._judge(epoch, step, rows, norm)
         self._unseen.clear()
 
+    def usual_norm(self, epoch: int) -> float | None:
+        """Return the median of the norms of an epoch that were looked at, None where none was finite."""
+        of, norms = self._norms_of_epoch
+        return median(norms) if of == epoch and norms else None
+
     def _judge(self, epoch: int, step: int, rows: IntArray, norm: float) -> None:
         usual = median(self._norms) if len(self._norms) >= _NUM_NEEDED else float("inf")
+        if self._norms_of_epoch[0] != epoch:
+            self._norms_of_epoch = epoch, []
         if np.isfinite(norm):
             self._norms.append(norm)
+            self._norms_of_epoch[1].append(norm)
         is_bad = norm > _FAR_ABOVE * usual if np.isfinite(norm) else not self._expects_infinite
         if not is_bad or self._warned_in == epoch:
             return

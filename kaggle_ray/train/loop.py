@@ -190,6 +190,7 @@ class Fit:
                 samples_per_s=len(self._data.train_rows) / seconds_of_steps,
                 resident_bytes=resident_bytes(),
                 gpu_peak_bytes=gpu_peak_bytes(self._device),
+                grad_norm=self._gradients.usual_norm(epoch),
             )
         )
         self.state.begin_epoch()

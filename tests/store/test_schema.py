@@ -35,6 +35,7 @@ epochs = st.builds(
     duration_s=st.floats(0, 1e6),
     samples_per_s=st.none() | st.floats(0, 1e6),
     resident_bytes=st.none() | st.integers(0, 2**40),
+    grad_norm=st.none() | st.floats(0, 1e6),
     gpu_peak_bytes=st.none() | st.integers(0, 2**40),
 )
 results = st.builds(

@@ -191,6 +191,18 @@ def test_without_clipping_a_norm_is_computed_for_one_step_of_fifty(
     assert layer.weight.grad.item() == 1.0
 
 
+def test_an_epoch_has_the_median_of_its_own_norms_and_none_where_none_is_finite(layer: nn.Linear) -> None:
+    watch = watch_of(layer, [], clip_norm=10.0)
+    for epoch, norm in ((1, 2.0), (1, 4.0), (1, 9.0), (2, float("inf")), (3, 1.0), (3, float("nan"))):
+        step(watch, layer, norm, epoch=epoch)
+        told = watch.usual_norm(epoch)
+        assert told == {2.0: 2.0, 4.0: 3.0, 9.0: 4.0, 1.0: 1.0}.get(norm, 1.0 if epoch == 3 else None)
+    unclipped = watch_of(layer, [])
+    for number in range(3):
+        step(unclipped, layer, 5.0 + number, epoch=7, number=number)
+    assert unclipped.usual_norm(7) == 5.0, "the first step of each epoch is looked at"
+
+
 class SteepAtZero(nn.Module):
     """Predicts a finite value, whose gradient is infinite."""
 
