@@ -195,7 +195,6 @@ def test_the_client_of_a_service_is_imported_in_its_own_file_alone() -> None:
     assert importers({"smtplib"}) == {"reporters/mail/smtp.py"}
     assert importers({"visdom", "requests"}) == {"reporters/visdom/client.py"}
     assert importers({"elasticsearch", "elastic_transport"}) == {"reporters/elasticsearch/server.py"}
-    assert importers({"visdom", "requests"}) == {"reporters/visdom/client.py"}
     assert importers({"tensorboardX"}) == {"reporters/tensorboard.py"}
 
 

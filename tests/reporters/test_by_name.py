@@ -54,7 +54,7 @@ def test_a_reporter_whose_client_is_not_installed_names_its_extra(monkeypatch: p
         make_sink("plots", {}, lambda key: None)
 
 
-def test_what_comes_with_the_package_can_be_imported_without_its_client() -> None:
+def test_what_comes_with_the_package_is_where_its_name_says() -> None:
     for built_in in by_name.BUILT_IN.values():
         module, _, function = built_in.target.partition(":")
         assert callable(getattr(__import__(module, fromlist=[function]), function))
