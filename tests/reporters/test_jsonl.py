@@ -9,7 +9,7 @@ import pytest
 from kaggle_ray.errors import SchemaVersionError, StoreError
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded
-from kaggle_ray.reporters.jsonl import JsonlReporter, read_events
+from kaggle_ray.reporters.jsonl import DiaryHistory, JsonlReporter, read_events
 from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
 
@@ -164,3 +164,24 @@ def test_a_line_that_is_no_event_is_an_error_that_names_it(path: Path, line: byt
     path.write_bytes(line + b"\n")
     with pytest.raises(StoreError, match="line 1"):
         read_events(FileDiary(path))
+
+
+def test_a_history_has_the_numbers_of_lines_and_leaves_out_what_is_no_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    diary = FileDiary(tmp_path / "events.jsonl")
+    story = every_kind_of_event()[:3]
+    reporter = JsonlReporter(diary)
+    for envelope in story[:2]:
+        reporter.emit(envelope)
+    diary.append(b'{"not": "an event"}')
+    reporter.emit(story[2])
+    history = DiaryHistory(diary)
+    assert len(history) == 4
+    for _ in range(2):
+        assert list(history.since(1)) == [(2, story[1]), (4, story[2])]
+    assert list(history.since(4)) == []
+    (warning,) = caplog.records
+    assert "a line of the run's diary is not delivered" in warning.getMessage()
+    assert "events.jsonl, line 3" in warning.getMessage()
+    reporter.close()

@@ -79,6 +79,18 @@ def test_a_long_diary_is_some_blobs_of_some_hundred_lines(blobs: LocalBlobs) -> 
     assert diary_of(blobs).written_at() == blobs.written_at("events/00000003.jsonl")
 
 
+def test_whoever_writes_reads_what_it_has_yet_to_write_too(blobs: LocalBlobs) -> None:
+    write(blobs, b"earlier")
+    diary = begun(diary_of(blobs))
+    lines = [b"%d" % number for number in range(250)]
+    for line in lines[:220]:
+        diary.append(line)
+    assert diary.lines() == [b"earlier", *lines[:220]]
+    assert diary_of(blobs).lines() == [b"earlier"], "nothing was written yet"
+    diary.close()
+    assert diary.lines() == diary_of(blobs).lines() == [b"earlier", *lines[:220]]
+
+
 def test_while_blobs_cannot_be_written_lines_are_kept(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
