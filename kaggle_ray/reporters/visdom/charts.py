@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from kaggle_ray.reporters.visdom.history import RunHistory
 from kaggle_ray.reporters.visdom.windows import LOW, TALL, Plot, Window, escaped
@@ -16,7 +15,7 @@ MAX_EXPERIMENTS = 6
 MAX_FOLDS = 10
 """The first ones, where an experiment has more; the mean is that of all."""
 MAX_POINTS = 6000
-"""Of a window: the page draws all of it anew each time that it is replaced."""
+"""Points of a window: the page draws all of them anew each time that it is replaced."""
 MAX_POINTS_PER_LINE = 300
 
 _COLORS = ("31, 119, 180", "214, 39, 40", "44, 160, 44", "148, 103, 189", "255, 127, 14", "23, 190, 207")
@@ -88,7 +87,8 @@ def charts(metric: str) -> tuple[Chart, ...]:
 
 def chart_windows(history: RunHistory) -> list[Window]:
     """Return a window for each chart that something was measured of."""
-    drawn = [(chart, _plot(chart, history)) for chart in charts(history.progress.metric)]
+    shown = history.best_experiments(MAX_EXPERIMENTS)
+    drawn = [(chart, _plot(chart, shown, history)) for chart in charts(history.progress.metric)]
     return [
         Window(name=chart.name, title=chart.title, content=plot, height=TALL if chart.has_legend else LOW)
         for chart, plot in drawn
@@ -103,7 +103,7 @@ def mean_over_folds(folds: Sequence[Mapping[int, float]]) -> dict[int, float]:
     {1: 0.625}
     """
     shared = set(folds[0]).intersection(*folds[1:]) if folds else set()
-    return {epoch: fmean(fold[epoch] for fold in folds) for epoch in sorted(shared)}
+    return {epoch: sum([fold[epoch] for fold in folds]) / len(folds) for epoch in sorted(shared)}
 
 
 def thinned(points: Points, max_points: int) -> Points:
@@ -123,7 +123,7 @@ class _Line:
     """A line of a chart, before it is thinned."""
 
     experiment: str
-    """Its name."""
+    """Name of the experiment."""
     color: str
     """Red, green and blue."""
     series: Series
@@ -137,8 +137,7 @@ class _Line:
         return " ".join(filter(None, (self.experiment, self.series.label, self.rows)))
 
 
-def _plot(chart: Chart, history: RunHistory) -> Plot | None:
-    shown = history.best_experiments(MAX_EXPERIMENTS)
+def _plot(chart: Chart, shown: Sequence[str], history: RunHistory) -> Plot | None:
     by_experiment = [
         [line for series in chart.series for line in _lines(series, experiment_id, color, history)]
         for experiment_id, color in zip(shown, _COLORS, strict=False)
@@ -155,7 +154,7 @@ def _plot(chart: Chart, history: RunHistory) -> Plot | None:
 def _lines(series: Series, experiment_id: str, color: str, history: RunHistory) -> list[_Line]:
     """Return the lines of an experiment's folds, and the one of their mean above them."""
     name = _shortened(history.progress.names.get(experiment_id, experiment_id))
-    measured = {trial: _values(history.epochs[trial], series) for trial in history.trials_of(experiment_id)}
+    measured = {trial: _values(epochs, series) for trial, epochs in sorted(history.epochs[experiment_id].items())}
     measured = {trial: values for trial, values in measured.items() if values}
     lines = [
         _Line(experiment=name, color=color, series=series, rows=_rows(trial), is_mean=False, values=values)
@@ -198,28 +197,30 @@ def _trace(line: _Line, *, max_points: int, is_key: bool) -> dict[str, JsonValue
 
 
 def _layout(remarks: str, *, has_legend: bool) -> dict[str, JsonValue]:
-    """Return Plotly's layout; the legend is beneath, where names may be long, and the buttons are above the lines."""
+    """Return Plotly's layout: remarks left of the page's buttons, the legend beneath, where names may be long."""
     return {
-        "margin": {"l": 48, "r": 12, "t": 30, "b": 60},
+        "margin": {"l": 48, "r": 12, "t": 38, "b": 42},
         "font": {"size": 11},
+        "title": {"text": remarks, "font": {"size": 10}, "x": 0.02, "y": 0.98, "yanchor": "top"},
         "showlegend": has_legend,
-        "legend": {"x": 0, "y": -0.25, "yanchor": "top", "font": {"size": 10}},
+        "legend": {"x": 0, "y": -0.22, "yanchor": "top", "font": {"size": 10}},
         "modebar": {"remove": ["zoom", "pan", "zoomin", "zoomout", "autoscale"], "color": "#aaa"},
         "hovermode": "closest",
-        "xaxis": {"title": {"text": f"epoch<br>{escaped(remarks)}", "font": {"size": 10}, "standoff": 4}},
+        "xaxis": {"title": {"text": "epoch", "font": {"size": 10}, "standoff": 4}},
         "yaxis": {"automargin": True, "exponentformat": "power"},
     }
 
 
 def _remarks(lines: Sequence[_Line], history: RunHistory) -> str:
-    """Return what the lines' dashes mean, and what is left out."""
+    """Return a line on what the lines' dashes mean, and one on what is left out."""
     dashes = {line.series.label: line.series.dash for line in lines if line.series.label}
-    words = [f"{_DASHES[dash]}: {label}" for label, dash in dashes.items()]
-    if (number := len(history.experiments)) > MAX_EXPERIMENTS:
-        words.append(f"the best {MAX_EXPERIMENTS} of {number} experiments")
+    left_out = []
+    if (number := len(history.epochs)) > MAX_EXPERIMENTS:
+        left_out.append(f"the best {MAX_EXPERIMENTS} of {number} experiments")
     if history.progress.num_folds > MAX_FOLDS:
-        words.append(f"{MAX_FOLDS} of {history.progress.num_folds} folds")
-    return ", ".join(words)
+        left_out.append(f"{MAX_FOLDS} of {history.progress.num_folds} folds")
+    said = [", ".join(f"{_DASHES[dash]}: {label}" for label, dash in dashes.items()), ", ".join(left_out)]
+    return "<br>".join(filter(None, said))
 
 
 def _rows(trial: Trial) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
@@ -31,9 +30,10 @@ class RunHistory:
     """Sums up a run's events in any order, each of them once however often it comes."""
 
     progress: RunProgress = field(default_factory=RunProgress)
-    """Of the driver that told last: an earlier one's pace says nothing of when this one ends."""
-    epochs: dict[Trial, dict[int, EpochMetrics]] = field(default_factory=dict)
-    """Trial -> epoch -> what it measured, where it was trained more than once the last time."""
+    """How far the driver is that told last: an earlier one's pace says nothing of when this one ends."""
+    epochs: dict[str, dict[Trial, dict[int, EpochMetrics]]] = field(default_factory=dict)
+    """Experiment id -> its trials -> epoch -> what it measured, the last time where it was trained more than once; in
+    the order in which they began."""
     notes: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_NOTES))
     """What was last worth telling apart from epochs, oldest first."""
     host: str = ""
@@ -55,29 +55,19 @@ class RunHistory:
         self.host, self.user = envelope.host, envelope.user
         match event:
             case EpochEnded(trial=trial, metrics=metrics):
-                self.epochs.setdefault(trial, {})[metrics.epoch] = metrics
+                self.epochs.setdefault(trial.experiment_id, {}).setdefault(trial, {})[metrics.epoch] = metrics
             case RunEnded(board=board):
                 self.final_board = board
         is_noted = not isinstance(event, EpochEnded | PreparationProgressed | RunStarted | TrialStarted)
         if is_noted and not (isinstance(event, TrialEnded) and event.status == "committed"):
             self.notes.extend(line.plain for line in event_lines(event, self.progress))
 
-    @property
-    def experiments(self) -> list[str]:
-        """Ids of the experiments that something was measured of, in the order in which they began."""
-        return list(dict.fromkeys(trial.experiment_id for trial, epochs in self.epochs.items() if epochs))
-
     def best_experiments(self, number: int) -> list[str]:
         """Return the ids of the best experiments by the mean of their folds' scores so far, in the order they began."""
-        began = self.experiments
         worst = -math.inf if self.progress.greater_is_better else math.inf
-        scores = {each: worst if (score := self._score_so_far(each)) is None else score for each in began}
-        best = sorted(began, key=scores.__getitem__, reverse=self.progress.greater_is_better)[:number]
-        return sorted(best, key=began.index)
-
-    def trials_of(self, experiment_id: str) -> list[Trial]:
-        """Return the trials of an experiment that something was measured of, by fold."""
-        return sorted(trial for trial in self.epochs if trial.experiment_id == experiment_id)
+        scores = {each: worst if (score := self._score_so_far(each)) is None else score for each in self.epochs}
+        best = sorted(scores, key=scores.__getitem__, reverse=self.progress.greater_is_better)[:number]
+        return [each for each in self.epochs if each in best]
 
     @property
     def board(self) -> list[BoardRow]:
@@ -107,17 +97,13 @@ class RunHistory:
 
     def _score_so_far(self, experiment_id: str) -> float | None:
         """Return the mean of the folds' last scores; None before the first."""
-        scores = [self._last_score(trial) for trial in self.trials_of(experiment_id)]
+        scores = [self._last_score(trial, epochs) for trial, epochs in self.epochs[experiment_id].items()]
         known = [score for score in scores if score is not None]
         return fmean(known) if known else None
 
-    def _last_score(self, trial: Trial) -> float | None:
+    def _last_score(self, trial: Trial, epochs: dict[int, EpochMetrics]) -> float | None:
         ended = self.progress.trials.get(trial)
         if ended is not None and ended.score is not None:
             return ended.score
-        return last_finite(metrics.score for _, metrics in sorted(self.epochs[trial].items()))
-
-
-def last_finite(values: Iterable[float]) -> float | None:
-    """Return the last of ``values`` that is a number; None where none is."""
-    return next((value for value in reversed(list(values)) if math.isfinite(value)), None)
+        measured = (epochs[epoch].score for epoch in sorted(epochs, reverse=True))
+        return next((score for score in measured if math.isfinite(score)), None)

@@ -26,7 +26,7 @@ from kaggle_ray.reporters.visdom.history import RunHistory
 from kaggle_ray.reporters.visdom.windows import TALL, Html, Window, escaped
 
 MAX_ROWS = 20
-"""Of a table."""
+"""Rows of a table."""
 
 _PAGE = "padding:0 8px;color:#222;font:12px/1.45 system-ui,sans-serif;overflow-wrap:anywhere"
 _DIM, _BAD = "color:#777", "color:#b00"

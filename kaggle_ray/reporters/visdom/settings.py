@@ -23,7 +23,7 @@ class VisdomSettings:
     """What the name of each run's environment begins with."""
     username: str = ""
     password: str = field(default="", repr=False)
-    """Of a server that asks for it; the environment alone has it."""
+    """The password of a server that asks for one; the environment alone has it."""
 
     def __post_init__(self) -> None:
         """Refuse what no server can be reached by.

@@ -36,7 +36,7 @@ class Window:
 
     name: str
     title: str
-    """The same for all runs: the server compares runs by windows of one title."""
+    """What it is headed by, the same for all runs: the server compares them by windows of one title."""
     content: Plot | Html
     width: int = WIDTH
     height: int = LOW

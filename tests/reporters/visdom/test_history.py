@@ -32,7 +32,7 @@ def test_a_driver_that_goes_on_is_judged_by_its_own_pace_and_keeps_the_curves() 
         history.update(replace(envelope, time=envelope.time + 1e6))
     assert history.progress.num_epochs_trained == 3
     assert history.progress.elapsed_s < 100
-    assert len(history.epochs) == 1
+    assert list(history.epochs) == ["000000000000"]
 
 
 def test_before_the_end_experiments_are_ranked_by_the_means_of_their_folds_and_the_whole_ones_come_first() -> None:
