@@ -27,6 +27,7 @@ from kaggle_ray.reporters.events import (
     TrialStarted,
     TrialWarned,
 )
+from kaggle_ray.typed_json import is_number
 from kaggle_ray.types import EpochMetrics, JsonValue, Location, Trial
 
 Fields = dict[str, JsonValue]
@@ -146,7 +147,10 @@ class RunDocuments:
                 epochs=event.epochs.get(experiment_id),
                 num_folds=self._num_folds,
                 hyperparameters=hyperparameters,
-                numeric_hyperparameters=_numbers(hyperparameters),
+                numeric_hyperparameters={
+                    name: float(value) for name, value in hyperparameters.items() if is_number(value)
+                },
+                categorical_hyperparameters=_words(hyperparameters),
             )
             self._sum_up(experiment_id)
 
@@ -216,7 +220,7 @@ class RunDocuments:
         self._say(
             "ensemble",
             method=event.method,
-            weights={name: _finite(weight) for name, weight in event.weights.items()},
+            weights=_finite(event.weights),
             num_members=sum(weight != 0 for weight in event.weights.values()),
             score=score,
             score_in_sample=_finite(event.score_in_sample),
@@ -270,17 +274,19 @@ def _measured(metrics: EpochMetrics) -> Fields:
     return {spec.name: _finite(getattr(metrics, spec.name)) for spec in fields(metrics)}
 
 
-def _numbers(values: Mapping[str, JsonValue]) -> Fields:
-    """Return the values that are numbers: a chart's axis takes no others."""
+def _words(values: Mapping[str, JsonValue]) -> Fields:
+    """Return the values that are words, or true or false: a chart's axis takes no lists."""
     return {
-        name: _finite(float(value))
+        name: value if isinstance(value, str) else str(value).lower()
         for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, str | bool)
     }
 
 
 def _finite(value: Any) -> Any:
-    """Return a number, None for one that JSON does not have."""
+    """Return a number, or numbers by their names; None in place of one that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from kaggle_ray.types import EpochMetrics
 
 Kind = Literal["run", "experiment", "trial", "epoch", "ensemble", "submission"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -17,8 +19,10 @@ _INTEGER: FieldType = {"type": "integer"}
 _LONG: FieldType = {"type": "long"}
 _BOOLEAN: FieldType = {"type": "boolean"}
 _FLATTENED: FieldType = {"type": "flattened", "ignore_above": 1024}
-_NUMBERS: FieldType = {"type": "object", "dynamic": True, "subobjects": False}
+_NUMBERS: FieldType = {"type": "object", "dynamic": "true", "subobjects": False}
 """Name -> number, of names that are not known beforehand."""
+_WORDS: FieldType = {"type": "object", "dynamic": "true", "subobjects": False}
+"""Name -> word, of names that are not known beforehand."""
 
 _COMMON: dict[str, FieldType] = {
     "@timestamp": _DATE,  # of the event that the document was last changed by
@@ -33,6 +37,17 @@ _COMMON: dict[str, FieldType] = {
 }
 _OF_EXPERIMENT: dict[str, FieldType] = {"experiment_id": _KEYWORD, "name": _KEYWORD}
 _OF_TRIAL: dict[str, FieldType] = {**_OF_EXPERIMENT, "rows": _KEYWORD, "fold": _INTEGER}
+
+
+def _of_measurements() -> dict[str, FieldType]:
+    """Return a type for each measurement of an epoch: those that are added to EpochMetrics are stored, too."""
+    kinds: dict[Any, FieldType] = {float: _DOUBLE, int: _LONG, Mapping: _NUMBERS}
+    hints = {name: [hint, *get_args(hint)] for name, hint in get_type_hints(EpochMetrics).items()}
+    return {
+        name: next(type_ for kind, type_ in kinds.items() if kind in {get_origin(each) or each for each in among})
+        for name, among in hints.items()
+    }
+
 
 FIELDS: dict[Kind, dict[str, FieldType]] = {
     "run": {
@@ -57,6 +72,7 @@ FIELDS: dict[Kind, dict[str, FieldType]] = {
         **_OF_EXPERIMENT,
         "hyperparameters": _FLATTENED,
         "numeric_hyperparameters": _NUMBERS,
+        "categorical_hyperparameters": _WORDS,
         "epochs": _INTEGER,
         "num_folds": _INTEGER,
         "folds_done": _INTEGER,
@@ -81,19 +97,7 @@ FIELDS: dict[Kind, dict[str, FieldType]] = {
         "reason": _KEYWORD,
         "warnings": _KEYWORD,
     },
-    "epoch": {
-        **_OF_TRIAL,
-        "epoch": _INTEGER,
-        "train_loss": _DOUBLE,
-        "valid_loss": _DOUBLE,
-        "score": _DOUBLE,
-        "inner_score": _DOUBLE,
-        "lr": _DOUBLE,
-        "duration_s": _DOUBLE,
-        "samples_per_s": _DOUBLE,
-        "resident_bytes": _LONG,
-        "gpu_peak_bytes": _LONG,
-    },
+    "epoch": {**_OF_TRIAL, **_of_measurements()},
     "ensemble": {
         "method": _KEYWORD,
         "weights": _FLATTENED,
@@ -114,10 +118,13 @@ def index_of(prefix: str, kind: Kind) -> str:
 
 def component_template() -> dict[str, Any]:
     """Return what the indices of all kinds have in common."""
-    numbers = {"path_match": [f"{name}.*" for name in _number_objects()], "mapping": _DOUBLE}
+    of_names = [
+        {"numbers": {"path_match": _below(_NUMBERS), "mapping": _DOUBLE}},
+        {"words": {"path_match": _below(_WORDS), "mapping": _KEYWORD}},
+    ]
     return {
         "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1"},
-        "mappings": {"dynamic": "strict", "properties": _COMMON, "dynamic_templates": [{"numbers": numbers}]},
+        "mappings": {"dynamic": "strict", "properties": _COMMON, "dynamic_templates": of_names},
     }
 
 
@@ -137,5 +144,6 @@ def properties_of(kind: Kind) -> dict[str, FieldType]:
     return {**_COMMON, **FIELDS[kind]}
 
 
-def _number_objects() -> list[str]:
-    return sorted({name for of_kind in FIELDS.values() for name, type_ in of_kind.items() if type_ is _NUMBERS})
+def _below(of_type: FieldType) -> list[str]:
+    """Return what matches the names below all fields of a type."""
+    return sorted({f"{name}.*" for of_kind in FIELDS.values() for name, type_ in of_kind.items() if type_ is of_type})

@@ -89,8 +89,10 @@ def test_a_run_makes_documents_of_every_kind_with_whose_and_what_they_are() -> N
         assert document.fields["event_id"] in {envelope.event_id for envelope in every_kind_of_event()}
 
 
-def test_every_measurement_of_an_epoch_has_a_field() -> None:
+def test_every_measurement_of_an_epoch_has_a_field_of_its_type() -> None:
     assert {spec.name for spec in fields(EpochMetrics)} <= FIELDS["epoch"].keys()
+    types = {name: FIELDS["epoch"][name]["type"] for name in ("lr", "duration_s", "inner_score", "resident_bytes")}
+    assert types == {"lr": "double", "duration_s": "double", "inner_score": "double", "resident_bytes": "long"}
 
 
 def test_a_repetition_makes_the_same_documents() -> None:
@@ -126,10 +128,11 @@ def test_an_experiment_without_honest_scores_gets_none() -> None:
     assert (known["score"], known["rank_by"], known["folds_done"]) == (None, None, 2)
 
 
-def test_hyperparameters_are_stored_whole_and_those_that_are_numbers_as_numbers_too() -> None:
+def test_hyperparameters_are_stored_whole_and_those_for_charts_as_numbers_and_words_too() -> None:
     known = of("experiment", f":{IDS[0]}", STARTED)
     assert known["hyperparameters"] == STARTED.hyperparameters[IDS[0]]
     assert known["numeric_hyperparameters"] == {"lr": 0.1, "epochs": 3.0}
+    assert known["categorical_hyperparameters"] == {"model": "resnet9", "pretrained": "true"}
 
 
 def test_a_trial_that_is_begun_again_has_nothing_of_the_attempt_before() -> None:
