@@ -163,7 +163,7 @@ class Delivery:
 
 def words_of(error: Exception, secrets: Collection[str]) -> str:
     """Return an error in one line that shows none of the ``secrets``."""
-    text = f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}".rstrip(".")  # a sentence goes on after it
     for secret in secrets:
         text = text.replace(secret, "***")
     return shorten(text, _MOST_SHOWN, placeholder=" ...")

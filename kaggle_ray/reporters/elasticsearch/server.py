@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,8 @@ def _make_client(settings: ElasticsearchSettings) -> Elasticsearch:
         from elasticsearch import Elasticsearch
     except ImportError as error:
         raise ConfigError("Elasticsearch needs the extra: pip install 'kaggle-ray[elasticsearch]'.") from error
+    # the client warns at each request of a server that is down: whoever asks does so once
+    logging.getLogger("elastic_transport.node_pool").setLevel(logging.ERROR)
     arguments: dict[str, Any] = {}
     if settings.api_key is not None:
         arguments["api_key"] = settings.api_key

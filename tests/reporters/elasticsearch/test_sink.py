@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from elasticsearch import Elasticsearch
 
+import kaggle_ray
+from kaggle_ray.cli import commands
 from kaggle_ray.errors import ServiceError
 from kaggle_ray.reporters.elasticsearch.documents import RunDocuments
 from kaggle_ray.reporters.elasticsearch.sink import make_sink
 from kaggle_ray.reporters.elasticsearch.templates import KINDS, index_template, properties_of
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import RunStarted
+from kaggle_ray.reporters.events import RunStarted, TrialEnded
+from kaggle_ray.reporters.jsonl import DiaryHistory
 from kaggle_ray.reporters.sink import Sink
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.elasticsearch_node import Node
 from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event
 from kaggle_ray.testing.sink_contract import check_sink
+from kaggle_ray.testing.toy import TOY_FILE
 from kaggle_ray.types import JsonValue, Location
 
 pytestmark = pytest.mark.service
@@ -75,24 +82,6 @@ def test_a_repetition_stores_nothing_double_and_each_field_is_of_the_type_that_i
         assert client.count(index=index, query=query)["count"] == 1
 
 
-@pytest.mark.slow
-def test_a_node_that_is_killed_between_events_has_all_documents_once_after_its_restart(
-    node: Node, client: Elasticsearch, settings: dict[str, str]
-) -> None:
-    story = every_kind_of_event()
-    sink = sink_of(settings)
-    sink.send(story[:6])
-    node.kill()
-    with pytest.raises(ServiceError, match=r"does not answer: ConnectionError"):
-        sink.send(story[6:9])
-    node.start()
-    sink.send(story[6:9])
-    other_process = sink_of(settings)
-    other_process.recall(story[:9])
-    other_process.send(story[9:])
-    assert stored(client, settings) == expected(story)
-
-
 def test_a_frozen_node_costs_the_time_out_and_no_document(
     node: Node, client: Elasticsearch, settings: dict[str, str]
 ) -> None:
@@ -138,3 +127,58 @@ def test_an_index_of_an_earlier_version_learns_of_fields_that_are_new(
     story = every_kind_of_event()
     sink_of(settings).send(story)
     assert stored(client, settings) == expected(story)
+
+
+class Killing:
+    """Kills a node when the first trial of a run ends, and starts it again when the third does."""
+
+    def __init__(self, node: Node) -> None:
+        self.node, self.num_ended = node, 0
+
+    def emit(self, envelope: Envelope) -> None:
+        if isinstance(envelope.event, TrialEnded):
+            self.num_ended += 1
+            if self.num_ended == 1:
+                self.node.kill()
+            elif self.num_ended == 3:
+                self.node.start()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_a_run_in_whose_midst_the_node_is_killed_and_restarted_is_stored_whole_and_once(
+    node: Node,
+    client: Elasticsearch,
+    settings: dict[str, str],
+    toy_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, text in {**settings, "timeout_s": "5"}.items():
+        monkeypatch.setenv(f"KAGGLE_RAY_ELASTICSEARCH_{name.upper()}", text)
+    killing = Killing(node)
+    result = kaggle_ray.run(
+        TOY_FILE,
+        data=toy_data,
+        runs=tmp_path / "runs",
+        launcher="local",
+        device="cpu",
+        reporters=["elasticsearch", killing],
+    )
+    assert killing.num_ended == 4
+    warned = [record.name for record in caplog.records if record.levelname == "WARNING"]
+    assert warned.count("kaggle_ray.reporters.delivery") in (
+        1,
+        2,
+    )  # of the server that is down, and what it lacks at the end
+    assert not any(name.startswith("elastic") for name in warned)
+    monkeypatch.setenv("KAGGLE_RAY_ELASTICSEARCH_TIMEOUT_S", "120")
+    deliver = ["deliver", str(result.run_dir), "--reporter", "elasticsearch"]
+    done = CliRunner().invoke(commands, deliver, catch_exceptions=False)  # where the run was over too soon
+    assert done.exit_code == 0, done.output
+    told = [envelope for _, envelope in DiaryHistory(open_run(str(result.run_dir)).diary).since(0)]
+    assert {each.kind for each in told} >= {"run_started", "epoch_ended", "trial_ended", "run_ended"}
+    assert stored(client, settings) == expected(told)
