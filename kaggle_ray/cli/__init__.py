@@ -35,6 +35,7 @@ for each in (
     deliver.deliver,
     share.push,
     share.pull,
+    share.ensemble,
     share.delete,
     cache.cache,
     elasticsearch.elasticsearch,

@@ -1,4 +1,4 @@
-"""Commands that share runs and remove them: push, pull and delete."""
+"""Commands that share runs, ensemble those of several people, and remove them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from kaggle_ray.cli.options import RUN
+from kaggle_ray.cli.options import RUN, options_of
+from kaggle_ray.pipeline.options import OutputOptions, PredictOptions
 
 _PLACE = click.argument("place")
 _USER = "Whose corner of PLACE it is. Default: the name of this machine's user."
@@ -41,7 +42,8 @@ def push(run: str, place: str, user: str | None, weights: bool, check: bool) -> 
 @click.option("--to", default="shared", show_default=True, type=click.Path(path_type=Path), help="Folder of them.")
 @_WEIGHTS
 @click.option("--max-gib", default=50.0, show_default=True, help="Most that one run may take.")
-def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bool, max_gib: float) -> None:
+@options_of(OutputOptions, "runs")
+def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bool, max_gib: float, runs: str) -> None:
     """Fetch the runs that are shared at PLACE. What arrives is checked, and nothing of it is run."""
     from kaggle_ray.reporters.texts import bytes_text, counted
     from kaggle_ray.share import pull as pulling
@@ -50,7 +52,7 @@ def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bo
     for corner, revision in pulling.find_shared(place, user=user, run_id=run_id):
         done = pulling.pull(corner, revision.index, to, weights=weights, max_bytes=round(max_gib * 2**30))
         new = f"{counted(done.num_new_files, 'new file')}, {bytes_text(done.num_new_bytes)}"
-        click.echo(printable(f"{done.folder}: {new}."))
+        click.echo(printable(f"{done.folder}: {new}. {pulling.folds_text(done.index, runs)}"))
 
 
 @click.command()
@@ -74,3 +76,36 @@ def delete(run: str, shared: str | None, user: str | None, yes: bool) -> None:
         removal.remove_shared(run, shared, user=me)
     else:
         removal.remove_run(open_run(run))
+
+
+@click.command()
+@RUN
+@click.argument("others", nargs=-1, required=True, metavar="OTHER...")
+@options_of(PredictOptions, "data", "competition")
+@options_of(OutputOptions, "ensemble")
+@click.option("--out", default="team", show_default=True, help="Folder that ensemble and submission are written to.")
+def ensemble(run: str, others: tuple[str, ...], data: str, competition: str | None, ensemble: str, out: str) -> None:
+    """Ensemble RUN, one of your own, with OTHER runs under the same folds, such as pulled ones; write the submission.
+
+    OTHER is a run, a folder of runs or of pulled ones, or a place where runs are shared.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.pipeline.team import ensemble_of_runs
+    from kaggle_ray.share.sources import runs_at
+    from kaggle_ray.store.opening import open_run
+    from kaggle_ray.untrusted import printable
+
+    at = [runs_at(place) for place in others]
+    for error in (error for _, errors in at for error in errors):
+        click.echo(printable(f"left out: {error}"), err=True)
+    found = ensemble_of_runs(
+        open_run(run),
+        [each for of_place, _ in at for each in of_place],
+        data=data,
+        out=out,
+        competition=competition,
+        method=ensemble,
+    )
+    Console().print(found.table())
+    click.echo(printable(found.submission))

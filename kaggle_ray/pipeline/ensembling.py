@@ -58,7 +58,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
             name,
             {
                 **of_all,
-                **_description(ensemble),
+                **described(ensemble),
                 "chosen": name == method,
                 "score_full_size": full_size,
                 "confusion": _confusion(plan, target, ensemble),
@@ -71,7 +71,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
     return chosen
 
 
-def _description(ensemble: Ensemble) -> dict[str, JsonValue]:
+def described(ensemble: Ensemble) -> dict[str, JsonValue]:
     """Return what is kept of an ensemble by itself."""
     return {
         "method": ensemble.method,

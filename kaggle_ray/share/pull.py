@@ -13,7 +13,7 @@ from kaggle_ray.share.index import ORIGIN_FILE, SharedFile, SharedRun, parse_ind
 from kaggle_ray.share.keys import is_weights, max_bytes_of
 from kaggle_ray.share.view import open_shared
 from kaggle_ray.store.local import LocalBlobs
-from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.opening import list_runs_of, open_run
 from kaggle_ray.store.run import RUN_FILE, RunStore
 from kaggle_ray.untrusted import MAX_JSON_BYTES
 
@@ -107,6 +107,23 @@ def pull(corner: Corner, index: SharedRun, to: Path, *, weights: bool = True, ma
         num_new_files=len(new),
         num_new_bytes=sum(file.num_bytes for file in new.values()),
     )
+
+
+def folds_text(index: SharedRun, runs: str | Path) -> str:
+    """Return in a sentence whether the folds of a shared run are those of one's own runs of its competition.
+
+    Args:
+        index: of the shared run.
+        runs: folder of one's own runs.
+    """
+    own = list_runs_of(runs, index.competition)
+    records = [record for run in own if (record := run.record()) is not None]
+    if not records:
+        return f"You have no run of {index.competition} in {runs} to compare its folds with."
+    same = [record.run_id for record in records if record.folds_digest == index.folds_digest]
+    if not same:
+        return f"It has other folds than your runs of {index.competition}, and is not ensembled with them."
+    return f"It has the folds of your run {same[-1]}, and may be ensembled with it."
 
 
 def origin_of(run: RunStore) -> SharedRun | None:

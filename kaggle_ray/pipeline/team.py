@@ -1,0 +1,213 @@
+"""The ensemble of several people's runs: their predictions are data, the competition and its files are one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.staging import stage_data
+from kaggle_ray.ensemble import COMBINERS, Ensemble, select
+from kaggle_ray.errors import ConfigError, FoldsError, StoreError
+from kaggle_ray.images.datasets import open_target
+from kaggle_ray.images.reading import as_read, reading_of
+from kaggle_ray.images.unreadable import without_unreadable
+from kaggle_ray.pipeline.ensembling import described
+from kaggle_ray.pipeline.own_code import competition_of
+from kaggle_ray.pipeline.split import Split, split_rows
+from kaggle_ray.pool.gather import Pool, gather
+from kaggle_ray.pool.members import Member
+from kaggle_ray.reporters.texts import known_score, plain, score_text
+from kaggle_ray.rows import Rows, select_rows
+from kaggle_ray.share.sources import OwnedRun
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.record import RunRecord
+from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.submission.submit import Submitter
+from kaggle_ray.types import Location
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamMember:
+    """A member of a team's ensemble, and whose it is."""
+
+    member_id: str
+    name: str
+    user: str
+    """Empty where nothing says so: of a run that was not shared."""
+    run_id: str
+    score: float | None
+    """Its own honest score."""
+    weight: float
+    """In the ensemble; 0 where it was not taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeamEnsemble:
+    """What several runs are worth together."""
+
+    submission: Location
+    score_honest: float | None
+    members: tuple[TeamMember, ...]
+    """Those with most weight first."""
+
+    def table(self) -> Table:
+        """Return the members with their weights, and the ensemble's honest score above them."""
+        table = Table(box=box.SIMPLE_HEAD, title=f"honest score {known_score(self.score_honest)}", padding=(0, 1, 0, 0))
+        for title in ("experiment", "user", "run"):
+            table.add_column(title, overflow="fold")
+        for title in ("score", "weight"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for each in self.members:
+            texts = (each.name, each.user, each.run_id, score_text(each.score), f"{each.weight:.3f}")
+            table.add_row(*map(plain, texts))
+        return table
+
+
+def ensemble_of_runs(
+    store: RunStore,
+    others: Sequence[OwnedRun],
+    *,
+    data: str | Path,
+    out: str | Path,
+    competition: str | Path | None = None,
+    method: str = "greedy",
+) -> TeamEnsemble:
+    """Ensemble the complete experiments of runs under the same folds, and write the checked submission.
+
+    The order of the runs does not matter. Of an experiment that several have run, the same on the same content, one
+    is taken.
+
+    Args:
+        store: a run of one's own, whose folds and competition count; nothing of it changes.
+        others: the other runs.
+        data: folder or URI of the competition's files.
+        out: folder that ensemble and submission are written to.
+        competition: as for ``predict``: whose code reads the files, where the run's own is not known to be one's own.
+        method: name of the combiner.
+
+    Raises:
+        FoldsError: a run has other folds, or the files are not those that the run was begun with.
+        LeakError: a model saw a row that it predicts, or a row is not predicted exactly once.
+        CorruptBlobError: a stored file is not the one that was committed.
+        NothingToSubmitError: no experiment is complete.
+    """
+    record = _record(store)
+    declared = competition_of(store, record, competition, cache_dir=default_cache_dir())
+    COMBINERS.check(method)
+    runs = _in_order([OwnedRun(user="", store=store), *others], record)
+    # What is staged stays in the cache for as long as this is held.
+    staged = stage_data(str(data), cache_dir=default_cache_dir())
+    opened, split = _opened(store, declared, staged.folder)
+    pool, owners = _joined(runs, opened, split)
+    target, _ = open_target(opened, split.samples, default_cache_dir())
+    ensemble, scores = _selected(pool, opened, split, target, method)
+    members = [
+        TeamMember(
+            member_id=member_id,
+            name=pool.members[member_id].name,
+            user=owner.user,
+            run_id=owner.store.run_id,
+            score=scores[member_id],
+            weight=ensemble.weights.get(member_id, 0.0),
+        )
+        for member_id, owner in owners.items()
+    ]
+    members.sort(key=lambda member: (-member.weight, member.member_id))
+    saved = open_run(out)
+    saved.save_ensemble(
+        method,
+        {
+            **described(ensemble),
+            "folds_digest": split.folds.digest,
+            "members": [{**pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
+        },
+        oof=ensemble.oof,
+        test=ensemble.apply(pool.test),
+        are_masks=opened.is_segmentation,
+    )
+    submitter = Submitter(
+        competition=opened, test_ids=split.samples.test_ids, data_dir=staged.folder, only_ids=None, store=saved
+    )
+    submission = submitter.submit_ensemble(ensemble, pool, split.folds, target)
+    return TeamEnsemble(submission=submission, score_honest=ensemble.score_honest, members=tuple(members))
+
+
+def _record(store: RunStore) -> RunRecord:
+    record = store.record()
+    if record is None:
+        raise StoreError(f"{store.location}: is no run: it has no {RUN_FILE}.")
+    return record
+
+
+def _in_order(runs: Sequence[OwnedRun], record: RunRecord) -> list[OwnedRun]:
+    """Return each run once, in one order. Raise FoldsError where one has other folds."""
+    by_place = {run.store.location: run for run in reversed(runs)}
+    for run in by_place.values():
+        other = _record(run.store)
+        if (other.competition, other.metric) != (record.competition, record.metric):
+            raise ConfigError(
+                f"{run.store.location}: expected a run of {record.competition} with {record.metric}, got "
+                f"{other.competition} with {other.metric}."
+            )
+        if other.folds_digest != record.folds_digest:
+            raise FoldsError(
+                f"{run.store.location}: expected predictions under fold plan {record.folds_digest}, got "
+                f"{other.folds_digest}: its models have seen rows that yours are scored on. Agree on "
+                f"the files and the folds, and run it again."
+            )
+    return sorted(by_place.values(), key=lambda run: (run.user, run.store.run_id, run.store.location))
+
+
+def _opened(store: RunStore, declared: Competition, data_dir: Path) -> tuple[Competition, Split]:
+    """Return the competition with the rows and folds that the run was begun with, of the files as they are now."""
+    competition, samples = open_competition(declared, data_dir)
+    competition = as_read(competition, samples, default_cache_dir())
+    samples = without_unreadable(
+        samples,
+        [data_dir / name for name in store.unreadable()],
+        channels=competition.channels,
+        image_reading=reading_of(competition, samples, default_cache_dir()).images,
+        cache_dir=default_cache_dir(),
+    )
+    return competition, split_rows(competition, samples, store, find=False)
+
+
+def _joined(runs: Sequence[OwnedRun], competition: Competition, split: Split) -> tuple[Pool, dict[str, OwnedRun]]:
+    """Return the members of all runs as one pool, and member id -> the first run that has it."""
+    oof, test, members = dict[str, Rows](), dict[str, Rows](), dict[str, Member]()
+    owners: dict[str, OwnedRun] = {}
+    for run in runs:
+        pool = gather(
+            run.store,
+            split.folds,
+            run.store.experiments(),
+            split.samples.test_ids,
+            greater_is_better=competition.metric.greater_is_better,
+        )
+        for member_id in pool.oof:
+            if member_id not in owners:
+                owners[member_id], members[member_id] = run, pool.members[member_id]
+                oof[member_id], test[member_id] = pool.oof[member_id], pool.test[member_id]
+    scored_ids = split.folds.sample_ids[split.folds.scored_rows()]
+    joined = Pool(scored_ids=scored_ids, test_ids=split.samples.test_ids, oof=oof, test=test, members=members)
+    return joined, owners
+
+
+def _selected(
+    pool: Pool, competition: Competition, split: Split, target: Rows, method: str
+) -> tuple[Ensemble, dict[str, float | None]]:
+    """Return the ensemble, and member id -> its own honest score."""
+    folds, rows = split.folds, split.folds.scored_rows()
+    of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
+
+    def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
+        return select(members, of_rows, fold_of, competition.metric, method, forward=folds.forward)
+
+    ensemble = select_of(pool.oof, method)
+    return ensemble, {each: select_of({each: values}, "mean").score_honest for each, values in pool.oof.items()}
