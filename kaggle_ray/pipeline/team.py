@@ -42,7 +42,7 @@ class TeamMember:
     """Empty where nothing says so: of a run that was not shared."""
     run_id: str
     score: float | None
-    """Its own honest score."""
+    """Honest score of the member by itself."""
     weight: float
     """In the ensemble; 0 where it was not taken."""
 

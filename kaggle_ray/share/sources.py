@@ -1,4 +1,4 @@
-"""Whose runs are at a place: a run, a folder of runs, of pulled ones, or what a team shares."""
+"""The runs at a place, and whose they are: a run, a folder of runs, of pulled ones, or what a team shares."""
 
 from __future__ import annotations
 
