@@ -44,7 +44,7 @@ class TeamMember:
     score: float | None
     """Honest score of the member by itself."""
     weight: float
-    """In the ensemble; 0 where it was not taken."""
+    """Weight in the ensemble; 0 where it was not taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class TeamEnsemble:
     submission: Location
     score_honest: float | None
     members: tuple[TeamMember, ...]
-    """Those with most weight first."""
+    """Members, those with most weight first."""
 
     def table(self) -> Table:
         """Return the members with their weights, and the ensemble's honest score above them."""

@@ -29,7 +29,7 @@ class ExperimentDiff:
     metric: str
     greater_is_better: bool
     hyperparameters: Mapping[str, tuple[JsonValue, JsonValue]]
-    """Those that differ -> their values; None where one has no such value."""
+    """Hyperparameters that differ -> their two values; None where one has no such value."""
     of_runs: tuple[Change, ...]
     """What else differs between their runs; none of one run."""
     scores: tuple[tuple[float | None, float | None], ...]
