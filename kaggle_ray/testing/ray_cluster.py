@@ -68,9 +68,8 @@ class ToyCluster:
 
     def slots(self) -> list[int]:
         """Return the ids of the head's processes that each drive the workers of a trial of several."""
-        return sorted(
-            pid for pid, command in descendants(_raylet_of(self._head)).items() if command.startswith("ray::GroupTrial")
-        )
+        processes = descendants(_raylet_of(self._head))
+        return sorted(pid for pid, command in processes.items() if command.startswith("ray::ResourceTrainable"))
 
     def lose_node(self, number: int) -> None:
         """Kill a node's raylet; its other processes end by themselves, as they do where a machine goes."""

@@ -69,7 +69,7 @@ class Disturbance:
         size = events.stat().st_size if events.exists() else 0
         if self._due is None and size > self._size_then:
             self._due = time.monotonic() + self._random.uniform(0.0, MOST_SECONDS_BETWEEN)
-        elif self._left and self._due is not None and time.monotonic() > self._due and self._cluster.workers():
+        elif self._left and self._due is not None and time.monotonic() > self._due and self._has_victims():
             fault = self._left.pop()
             fault(driver)
             self.happened.append(fault.__name__)
@@ -101,6 +101,9 @@ class Disturbance:
     def kill_driver(self, driver: subprocess.Popen[bytes]) -> None:
         """Kill the driver, which is started again."""
         driver.kill()
+
+    def _has_victims(self) -> bool:
+        return bool(self._cluster.workers() and (self._num_workers == 1 or self._cluster.slots()))
 
     def _drawn_node(self) -> int:
         if self._cluster.num_nodes == self._num_workers:
