@@ -28,7 +28,7 @@ SPACE = SearchSpace(base={{**{TINY!r}, "epochs": 60}}, grid={{"lr": [1e-2, 1e-3]
 """
 
 
-def await_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 180) -> Path:
+def await_event(runs: Path, kind: str, process: subprocess.Popen[str], *, within_s: float = 300) -> Path:
     """Wait until a run below ``runs`` has written an event of that kind; return its folder."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:

@@ -142,7 +142,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Ite
         yield outcome_of
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 120.0) -> bool:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 240.0) -> bool:
     ends = time.monotonic() + seconds
     while not condition() and time.monotonic() < ends:
         time.sleep(0.05)
@@ -167,7 +167,7 @@ def test_a_run_that_is_asked_to_end_goes_on_from_that_very_step(
     assert "Traceback" not in said
     assert run.last_event() == "run_interrupted"
     assert len(list(run.run_dir.glob("trials/*/*/checkpoint/*"))) == 1
-    assert run.start().wait(120) == 0
+    assert run.start().wait(240) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
     assert run.outcome() == expected
 
@@ -186,7 +186,7 @@ def test_two_processes_save_the_step_that_they_are_asked_to_end_in(
     assert process.returncode == 143, said
     assert "Traceback" not in said
     assert wait_for(lambda: not run.processes(), seconds=5)
-    assert run.start().wait(120) == 0
+    assert run.start().wait(240) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
     assert run.outcome() == expected
 
@@ -253,6 +253,6 @@ def test_a_driver_of_actors_that_is_asked_to_end_lets_each_save_its_step_and_lea
     assert run.last_event() == "run_interrupted"
     assert wait_for(lambda: not run.processes(), seconds=15)
     assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) != []
-    assert dataclasses.replace(run, arguments=LOCALLY).start().wait(120) == 0
+    assert dataclasses.replace(run, arguments=LOCALLY).start().wait(240) == 0
     assert max(num_resumed(run)) > 50
     assert run.outcome() == expected
