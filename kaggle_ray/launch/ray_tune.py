@@ -136,7 +136,9 @@ def _slot(context: TrialContext, bell: Any, session: RaySession) -> Any:
         group = tune.with_parameters(GroupTrial, context=context, bell=bell)
         return tune.with_resources(group, slot_of_head(session.num_slots))
     resources = {name.lower(): amount for name, amount in session.needed.items()}  # as Tune calls them
-    return tune.with_resources(tune.with_parameters(FoldTrial, context=context, bell=bell), resources)
+    slot = tune.with_resources(tune.with_parameters(FoldTrial, context=context, bell=bell), resources)
+    slot.__qualname__ = FoldTrial.__name__  # the actor's class on Ray's dashboard; Tune's wrapper says its own there
+    return slot
 
 
 class FoldTrial(tune.Trainable):  # type: ignore[misc]

@@ -7,6 +7,7 @@ them is no matter of this module: ``launch/local_peers.py`` does for this machin
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,6 +27,13 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 _NO_FAILURE = 2**62
+
+_SHARING_OF_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
+"""What DDP calls its message of each step that shares buffers; torch warns of the old name where it has the new one."""
 
 
 class Ranks(Protocol):
@@ -121,9 +129,8 @@ class Group:
         """Return the model within DDP, which takes the mean of the ranks' gradients."""
         device_ids: Sequence[int] | None = [torch.cuda.current_device()] if self._on_gpu else None
         # Buffers are shared before they are used, in evaluation, rather than by a message in each step.
-        return DistributedDataParallel(
-            model, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
-        )  # fmt: skip
+        options: dict[str, Any] = {_SHARING_OF_BUFFERS: False}
+        return DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True, **options)
 
     def of_first(self, value: T) -> T:
         """Return rank 0's value, on every rank, or raise there what one of them failed of."""

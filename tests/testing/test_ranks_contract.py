@@ -37,7 +37,11 @@ def errors_of_two(kind: str) -> list[str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     processes = [
-        subprocess.Popen([sys.executable, "-c", RANK, str(rank), port, kind], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-W", "error:`broadcast_buffers`", "-c", RANK, str(rank), port, kind],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for rank in range(2)
     ]
     try:
