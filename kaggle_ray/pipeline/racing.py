@@ -13,7 +13,8 @@ from kaggle_ray.reporters import Emit
 from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.schedule.policy import Policy, RunAll
 from kaggle_ray.schedule.race import Forgiving, Race
-from kaggle_ray.schedule.rounds import Round, RoundsSource, rounds_from_json
+from kaggle_ray.schedule.rounds import Round, rounds_from_json
+from kaggle_ray.schedule.rounds_source import RoundsSource
 from kaggle_ray.schedule.source import Ended, ListSource, TrialSource
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore

@@ -21,10 +21,18 @@ from kaggle_ray.types import FloatArray, Target, Trial, TrialResult
 
 NUM_RESAMPLES = 200
 """Bootstrap samples of the rows."""
+SHARE_OF_ROWS = 0.1
+"""Rows of a bootstrap sample: so few, as the rows of a fold share one training, which on another fold turns out better
+or worse. All rows tell the chance on just these folds; the m out of n bootstrap leaves room for those to come.
+
+Source: Bickel, Goetze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 1997.
+"""
 MIN_CHANCE = 0.05
 """Chance of a weight in the ensemble below which an experiment is stopped."""
 MAX_ROWS = 2000
 """Rows that are resampled at most, evenly spaced among those of the shared folds: a chance of 5 % needs no more."""
+_MAX_STEPS = 10
+"""Members that an ensemble of resampled rows chooses at most, repeated ones counted: a smaller share is negligible."""
 _LEADING_SHARE = 3
 """One in so many experiments runs a fold first, for the others to be compared with it while they train."""
 _FEWEST_TO_SPLIT = 6
@@ -53,24 +61,32 @@ class Race:
         self._num_resamples = num_resamples
 
     def judge(self, standings: Sequence[Standing]) -> Mapping[str, Verdict]:
-        """Return the verdicts on all incomplete experiments that share their folds with others."""
+        """Return the verdicts on all incomplete experiments that share folds with others.
+
+        One is judged on all its folds, and on those that it shares with others that have come less far: it is stopped
+        by any of these comparisons.
+        """
         verdicts: dict[str, Verdict] = {}
         for folds in sorted({tuple(sorted(each.results)) for each in standings if each.results}):
             rivals = [each for each in standings if each.results.keys() >= set(folds)]
-            judged = [each for each in rivals if len(each.results) == len(folds) < self._num_folds]
-            if len(rivals) < 2 or not judged:
+            ids = [each.experiment.experiment_id for each in rivals if len(each.results) < self._num_folds]
+            if len(rivals) < 2 or not ids:
                 continue
-            chances = dict(
-                zip((each.experiment.experiment_id for each in rivals), self._chances(rivals, folds), strict=True)
-            )
-            for each in judged:
-                chance = chances[each.experiment.experiment_id]
-                verdicts[each.experiment.experiment_id] = Verdict(
-                    is_stopped=chance < MIN_CHANCE,
-                    text=f"On {_named(folds)} it has weight in {chance:.1%} of {self._num_resamples} ensembles of "
-                    f"resampled rows, chosen among {len(rivals)} experiments; below {MIN_CHANCE:.0%} it is stopped.",
-                )
+            chances = {
+                each.experiment.experiment_id: chance
+                for each, chance in zip(rivals, self._chances(rivals, folds), strict=True)
+            }
+            for each_id in ids:
+                if each_id not in verdicts or not verdicts[each_id].is_stopped:
+                    verdicts[each_id] = self._verdict(chances[each_id], folds, len(rivals))
         return verdicts
+
+    def _verdict(self, chance: float, folds: Sequence[int], num_rivals: int) -> Verdict:
+        return Verdict(
+            is_stopped=chance < MIN_CHANCE,
+            text=f"On {_named(folds)} it has weight in {chance:.1%} of {self._num_resamples} ensembles of resampled "
+            f"rows, chosen among {num_rivals} experiments; below {MIN_CHANCE:.0%} it is stopped.",
+        )
 
     def folds(self, standings: Sequence[Standing]) -> Mapping[str, Sequence[int]]:
         """Return the next fold of each; of many that come to a fold first, the leading third only."""
@@ -128,14 +144,19 @@ def chances_of_weight(
         target: (N,) or (N, T) what they predict.
         fold_of: (N,) fold of each row.
         metric: decides; greater or smaller is better.
-        num_resamples: samples of N rows, drawn with replacement; the same ones whoever the members are.
+        num_resamples: samples of a tenth of the rows, drawn with replacement; the same ones whoever the members are.
     """
     rng = np.random.default_rng(0)
     metric = decided(metric, default_decision(metric, members[0].shape[1]))
     has_weight = np.zeros(len(members))
     for _ in range(num_resamples):
-        rows = rng.integers(len(target), size=len(target))
-        weights = greedy_weights([member[rows] for member in members], target[rows], over_folds(metric, fold_of[rows]))
+        rows = rng.integers(len(target), size=math.ceil(len(target) * SHARE_OF_ROWS))
+        weights = greedy_weights(
+            [member[rows] for member in members],
+            target[rows],
+            over_folds(metric, fold_of[rows]),
+            max_steps=_MAX_STEPS,
+        )
         has_weight += weights > 0
     return [float(share) for share in has_weight / num_resamples]
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.schedule.policy import Policy, RunAll
+from kaggle_ray.schedule.policy import Policy, RunAll, Standing
 from kaggle_ray.schedule.propose import GivenExperiments
 from kaggle_ray.schedule.race import Forgiving, Race, chances_of_weight
-from kaggle_ray.schedule.rounds import Round, RoundsSource
+from kaggle_ray.schedule.rounds import Round
+from kaggle_ray.schedule.rounds_source import RoundsSource
 from kaggle_ray.schedule.source import Done, Stop, Wait
 from kaggle_ray.types import EpochMetrics, Experiment, FloatArray, IntArray, Trial, TrialResult
 
@@ -229,6 +230,38 @@ def test_the_chance_of_a_weight_is_none_of_noise_and_all_of_the_best() -> None:
     good = np.where(target, 0.9, 0.1)[:, None].astype(np.float32)
     bad = np.full((80, 1), 0.5, dtype=np.float32)
     assert chances_of_weight([good, bad], target, np.zeros(80, dtype=np.int8), LOG_LOSS, num_resamples=20) == [1.0, 0.0]
+
+
+def test_an_experiment_that_is_ahead_is_stopped_by_one_that_comes_to_its_fold_later() -> None:
+    class Fixed(World):
+        def quality(self, trial: Trial) -> float:
+            return {"000000000000": 0.9, "000000000001": 0.8, "000000000002": 0.1}[trial.experiment_id]
+
+    world, experiments = Fixed(0), experiments_of(3, families=False)
+
+    def standing(number: int, folds: Sequence[int]) -> Standing:
+        trials = [Trial(experiment_id=experiments[number].experiment_id, fold=fold) for fold in folds]
+        results = {t.fold: TrialResult(trial=t, status="committed", attempt_id="x", score=0.5) for t in trials}
+        return Standing(experiment=experiments[number], results=results)
+
+    ahead = [standing(0, [0, 1]), standing(1, [0, 1])]
+    among_themselves = world.policy("race").judge(ahead)
+    assert not among_themselves["000000000001"].is_stopped
+    verdicts = world.policy("race").judge([*ahead, standing(2, [0])])
+    assert verdicts["000000000001"].is_stopped
+    assert verdicts["000000000001"].text.startswith("On fold 0 it has weight in 0.0% of 5 ensembles of resampled rows")
+    assert not verdicts["000000000002"].is_stopped
+
+
+def test_a_trial_is_not_compared_with_those_of_stopped_experiments() -> None:
+    world, experiments = World(7), experiments_of(12, families=False)
+    rounds, _, store = run(world, "race", experiments)
+    first = [trial.experiment_id for trial in rounds[0].trials]
+    going_on = [each for each in first if not rounds[1].verdicts[each].is_stopped]
+    assert 2 <= len(going_on) < len(first)
+    pruned = [result for trial, result in store.results.items() if result.status == "pruned" and trial.fold == 0]
+    assert pruned
+    assert all(f"of {len(going_on)} others" in (result.reason or "") for result in pruned)
 
 
 def test_a_trial_is_pruned_only_where_all_others_of_its_fold_were_better_at_half_its_epochs() -> None:

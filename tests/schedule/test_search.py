@@ -11,7 +11,8 @@ from kaggle_ray import SearchSpace, log_uniform, uniform
 from kaggle_ray.config import Hyperparameters, Search
 from kaggle_ray.schedule.policy import RunAll
 from kaggle_ray.schedule.propose import GivenExperiments, Proposer, Scored, SearchProposer
-from kaggle_ray.schedule.rounds import Round, RoundsSource
+from kaggle_ray.schedule.rounds import Round
+from kaggle_ray.schedule.rounds_source import RoundsSource
 from kaggle_ray.schedule.source import DeadlineSource, Done, TrialSource, Wait
 from kaggle_ray.types import Experiment, Trial, TrialResult, short_digest
 

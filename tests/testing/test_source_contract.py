@@ -11,7 +11,8 @@ from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.schedule.policy import Policy, RunAll
 from kaggle_ray.schedule.propose import GivenExperiments
 from kaggle_ray.schedule.race import Forgiving
-from kaggle_ray.schedule.rounds import Round, RoundsSource
+from kaggle_ray.schedule.rounds import Round
+from kaggle_ray.schedule.rounds_source import RoundsSource
 from kaggle_ray.schedule.source import Continue, DeadlineSource, Done, Ended, ListSource, Stop, Wait
 from kaggle_ray.testing.source_contract import check_source
 from kaggle_ray.types import EpochMetrics, Experiment, Trial, TrialResult
