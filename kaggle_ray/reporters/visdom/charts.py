@@ -201,7 +201,7 @@ def _layout(remarks: str, *, has_legend: bool) -> dict[str, JsonValue]:
     return {
         "margin": {"l": 48, "r": 12, "t": 38, "b": 42},
         "font": {"size": 11},
-        "title": {"text": remarks, "font": {"size": 10}, "x": 0.02, "y": 0.98, "yanchor": "top"},
+        "title": {"text": remarks, "font": {"size": 10}, "x": 0.02, "y": 0.94, "yanchor": "top"},
         "showlegend": has_legend,
         "legend": {"x": 0, "y": -0.22, "yanchor": "top", "font": {"size": 10}},
         "modebar": {"remove": ["zoom", "pan", "zoomin", "zoomout", "autoscale"], "color": "#aaa"},
