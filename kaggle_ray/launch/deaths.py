@@ -12,7 +12,7 @@ class Deaths:
     """Deaths of one trial's processes since it last got on by an epoch."""
 
     def __init__(self) -> None:
-        """None has died."""
+        """Begin with none."""
         self._num_epochs = 0
         self._nodes: list[Set[str]] = []
         """The nodes of those that died together, as far as known."""

@@ -177,7 +177,7 @@ class DashboardServed:
     """A dashboard of what runs the trials is there to be looked at, as long as they run."""
 
     url: str
-    """Its address, for a browser of the machine that it is on."""
+    """Address of the dashboard, for a browser of the machine that it is on."""
     asks_for_token: bool = False
     """Whether it shows nothing before it is told Ray's token, as ``ray get-auth-token`` prints it."""
 
