@@ -29,6 +29,7 @@ from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.ray_bell import beside_this_process, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
+from kaggle_ray.launch.ray_orphans import remove_orphaned_groups
 from kaggle_ray.launch.ray_results import columns_of
 from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.train.context import TrialContext
@@ -78,6 +79,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         os.environ.update(_ENVIRONMENT)
         if context.settings.device == "cuda":
             os.environ.update(_ENVIRONMENT_OF_GPUS)
+        remove_orphaned_groups()  # of a slot that was killed, in whose place this one is: its workers' cores are needed
         self._node = ray.get_runtime_context().get_node_id()
         self._exchange = beside_this_process(Exchange)
         self._folder = tempfile.TemporaryDirectory(prefix="kaggle_ray_train_")

@@ -48,7 +48,7 @@ POLICIES: Mapping[type[Exception], FailurePolicy] = {
         repeats_itself=True, because="the same rows, seed and hyperparameters give the same loss"
     ),
     ProcessDiedError: FailurePolicy(
-        repeats_itself=True, because="what ended one process after the other at the same place ends the next"
+        repeats_itself=False, because="the memory that ended its processes is there with fewer slots, or elsewhere"
     ),
     OutOfMemoryError: FailurePolicy(
         repeats_itself=False, because="another GPU has more memory, and so has this one when nobody else uses it"

@@ -23,7 +23,7 @@ OUT_OF_MEMORY = (
     ("error", "repeats_itself"),
     [
         (NonFiniteLossError("the loss is nan"), True),
-        (errors.ProcessDiedError("thrice"), True),
+        (errors.ProcessDiedError("thrice"), False),
         (OutOfMemoryError("too large"), False),
         (ConfigError("no GPU"), False),
         (DataError("a.png does not decode"), False),

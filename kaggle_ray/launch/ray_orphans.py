@@ -1,0 +1,25 @@
+"""What a killed process had reserved on Ray, and nobody gives back."""
+
+from __future__ import annotations
+
+import ray
+from ray._private.state import state
+from ray._raylet import ActorID, PlacementGroupID  # type: ignore[attr-defined]
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.util.placement_group import PlacementGroup
+
+
+def remove_orphaned_groups() -> None:
+    """Remove the placement groups of this job that an actor made which is dead.
+
+    Ray itself keeps a group as long as its job. Ray Train has a cleaner for those of its controllers, which asks the
+    dashboard whether a controller lives; where there is no dashboard it asks for ever.
+    """
+    job_id = ray.get_runtime_context().get_job_id()
+    for serialized in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(serialized)
+        is_ours = group.creator_job_id.hex() == job_id
+        # Ray takes the creator of a group that a driver made, as Tune does, for an actor that is dead.
+        is_orphan = group.creator_actor_dead and not ActorID(group.creator_actor_id).is_nil()
+        if is_ours and is_orphan and group.state != PlacementGroupTableData.REMOVED:
+            ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
