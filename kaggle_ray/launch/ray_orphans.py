@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ray
 from ray._private.state import state
-from ray._raylet import ActorID, PlacementGroupID  # type: ignore[attr-defined]
+from ray._raylet import ActorID, PlacementGroupID
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.util.placement_group import PlacementGroup
 
