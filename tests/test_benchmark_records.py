@@ -12,7 +12,11 @@ import pytest
 from rich.table import Table
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text() and path.stem != "record")
+NO_BENCHMARKS = {"record", "racing_curves"}
+"""What makes the page of records, and what runs the trials that a benchmark replays: neither measures anything."""
+SCRIPTS = sorted(
+    path for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text() and path.stem not in NO_BENCHMARKS
+)
 FACTS = {"benchmark", "date", "python", "packages", "hardware", "gpu", "code"}
 
 

@@ -399,11 +399,19 @@ def test_list_board_and_report_work_on_a_run_in_progress(
     assert "small_resnet lr=0.01" in (in_progress / "report.html").read_text()
 
 
-@pytest.mark.parametrize("command", ["board", "report"])
-def test_a_folder_that_is_no_run_is_an_error(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("board", "ConfigError: {}: there is no run. Name a run, a folder of runs, or a place where some are shared."),
+        ("report", "StoreError: {}: is no run: it has no run.json."),
+    ],
+)
+def test_a_folder_that_is_no_run_is_an_error(
+    command: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, err, code = said(capsys, command, str(tmp_path))
     assert (out, code) == ("", 1)
-    assert err == f"StoreError: {tmp_path}: is no run: it has no run.json.\n"
+    assert err == message.format(tmp_path) + "\n"
     assert not list(tmp_path.iterdir())
 
 
