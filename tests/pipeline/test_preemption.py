@@ -208,7 +208,7 @@ LOCALLY = (*LONGER, "--launcher", "local")
 
 def actors(run: Run) -> list[int]:
     """Return the processes that train; they are called by what they do, by what they are, or by their trial."""
-    names = ("ray::ResourceTrainable.train", "ray::FoldTrial", "ray::small_resnet")
+    names = ("ray::ResourceTrainable.train", "ray::FoldTrial", "ray::plain")
     return [process_id for process_id, line in run.processes().items() if line.startswith(names)]
 
 
