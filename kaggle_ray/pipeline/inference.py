@@ -57,9 +57,7 @@ def predict_new(options: PredictOptions) -> Path:
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
     store = open_run(options.run)
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{options.run}: is no run: it has no {RUN_FILE}.")
+    record = store.known_record()
     ensemble = chosen_ensemble(store)
     if ensemble is None:
         raise StoreError(

@@ -13,7 +13,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.ensemble import COMBINERS, Ensemble, select
-from kaggle_ray.errors import ConfigError, FoldsError, StoreError
+from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
@@ -27,7 +27,7 @@ from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.share.sources import OwnedRun
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.record import RunRecord
-from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.types import Location
 
@@ -97,7 +97,7 @@ def ensemble_of_runs(
         CorruptBlobError: a stored file is not the one that was committed.
         NothingToSubmitError: no experiment is complete.
     """
-    record = _record(store)
+    record = store.known_record()
     declared = competition_of(store, record, competition, cache_dir=default_cache_dir())
     COMBINERS.check(method)
     runs = _in_order([OwnedRun(user="", store=store), *others], record)
@@ -138,18 +138,11 @@ def ensemble_of_runs(
     return TeamEnsemble(submission=submission, score_honest=ensemble.score_honest, members=tuple(members))
 
 
-def _record(store: RunStore) -> RunRecord:
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no {RUN_FILE}.")
-    return record
-
-
 def _in_order(runs: Sequence[OwnedRun], record: RunRecord) -> list[OwnedRun]:
     """Return each run once, in one order. Raise FoldsError where one has other folds."""
     by_place = {run.store.location: run for run in reversed(runs)}
     for run in by_place.values():
-        other = _record(run.store)
+        other = run.store.known_record()
         if (other.competition, other.metric) != (record.competition, record.metric):
             raise ConfigError(
                 f"{run.store.location}: expected a run of {record.competition} with {record.metric}, got "

@@ -11,7 +11,7 @@ import numpy as np
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
-from kaggle_ray.errors import JsonShapeError, StoreError
+from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData
 from kaggle_ray.reporters.texts import score_text
@@ -29,7 +29,7 @@ def board_of(store: RunStore) -> Board:
     Raises:
         StoreError: the folder is no run.
     """
-    record = _record(store)
+    record = store.known_record()
     chosen = chosen_ensemble(store)
     rows = list(experiment_rows(store).values())
     rows += [] if chosen is None else _member_rows(chosen)
@@ -60,7 +60,7 @@ def experiment_rows(store: RunStore) -> dict[str, BoardRow]:
     Raises:
         StoreError: the folder is no run.
     """
-    record = _record(store)
+    record = store.known_record()
     chosen = chosen_ensemble(store)
     ended = _ended(store, record)
     stopped = stopped_in(rounds_from_json(store.rounds()))
@@ -73,7 +73,7 @@ def report_of(store: RunStore) -> ReportData:
     Raises:
         StoreError: the folder is no run.
     """
-    record = _record(store)
+    record = store.known_record()
     board = board_of(store)
     experiments = store.experiments()
     chosen = chosen_ensemble(store)
@@ -98,13 +98,6 @@ def report_of(store: RunStore) -> ReportData:
         facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
-
-
-def _record(store: RunStore) -> RunRecord:
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no run.json.")
-    return record
 
 
 def _confusion(store: RunStore, chosen: SavedEnsemble | None, record: RunRecord) -> IntArray | None:

@@ -14,7 +14,6 @@ from rich.table import Table
 from kaggle_ray.errors import StoreError
 from kaggle_ray.reporters.texts import plain, score_text
 from kaggle_ray.store.changes import Change
-from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment, JsonValue, Trial, canonical_json
 
@@ -86,7 +85,7 @@ def diff_of(first: Side, second: Side) -> ExperimentDiff:
         StoreError: one of the runs is none, or they are scored by different metrics.
     """
     (store, experiment), (other_store, other) = first, second
-    record, other_record = _record(store), _record(other_store)
+    record, other_record = store.known_record(), other_store.known_record()
     if (record.competition, record.metric) != (other_record.competition, other_record.metric):
         raise StoreError(
             f"{other_store.location}: is scored by {other_record.metric} of {other_record.competition}, the other run "
@@ -106,13 +105,6 @@ def diff_of(first: Side, second: Side) -> ExperimentDiff:
         if record.folds_digest == other_record.folds_digest
         else "Their folds are not the same rows, so that the scores are not compared fold by fold.",
     )
-
-
-def _record(store: RunStore) -> RunRecord:
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no run.json.")
-    return record
 
 
 def _changed(first: Mapping[str, JsonValue], second: Mapping[str, JsonValue]) -> dict[str, tuple[JsonValue, JsonValue]]:

@@ -43,9 +43,7 @@ def open_run(run: str | Path) -> PastRun:
         StoreError: there is no run.
     """
     store = open_store(run)
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no run.json.")
+    record = store.known_record()
     return PastRun(store=store, record=record)
 
 

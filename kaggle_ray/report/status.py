@@ -12,7 +12,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.errors import StoreError
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
@@ -136,9 +135,7 @@ def status_of(store: RunStore) -> RunStatus:
     Raises:
         StoreError: the folder is no run, or its diary cannot be read.
     """
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no run.json.")
+    record = store.known_record()
     driver = store.lease.holder()  # before the diary is read: what ends meanwhile has told so
     progress = _progress_of(store, record)
     if driver is not None:

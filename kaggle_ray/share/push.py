@@ -14,7 +14,7 @@ from kaggle_ray.share.corner import Corner
 from kaggle_ray.share.index import ORIGIN_FILE, SharedFile, SharedRun
 from kaggle_ray.share.keys import is_weights, max_bytes_of
 from kaggle_ray.store.attempt import attempt_key, result_key
-from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import FULL_DATA, Trial
 
 _NUM_AT_ONCE = 8
@@ -85,9 +85,7 @@ def _mend(store: RunStore, corner: Corner, key: str, file: SharedFile) -> None:
 
 
 def _index_of(store: RunStore, user: str, *, weights: bool) -> SharedRun:
-    record = store.record()
-    if record is None:
-        raise StoreError(f"{store.location}: is no run: it has no {RUN_FILE}.")
+    record = store.known_record()
     if record.fast_dev:
         raise ConfigError(f"{store.location}: is a fast-dev run, which only shows whether everything works.")
     if store.blobs.written_at(ORIGIN_FILE) is not None:

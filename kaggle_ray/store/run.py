@@ -112,13 +112,13 @@ class RunStore(TrialStore):
                 f"a new run: name another --run-id, or none."
             )
         self.blobs.remove_temporary()
-        return self._begun()
+        return self.known_record()
 
     def changes_to(self, identity: RunIdentity, files: Mapping[str, str] | None = None) -> tuple[Change, ...]:
         """Return what differs between the run and another identity, which is described as for ``begin``."""
         as_read = decode(encode(asdict(identity)), where=RUN_FILE)  # a tuple is a list there
         now = from_json(RunIdentity, as_read, where=RUN_FILE)
-        return changes(self._begun().identity, now, files_then=self._files(CONTENT_FILE), files_now=files or {})
+        return changes(self.known_record().identity, now, files_then=self._files(CONTENT_FILE), files_now=files or {})
 
     def folds_csv(self) -> str | None:
         """Return the saved fold plan, None before it was made."""
@@ -260,7 +260,12 @@ class RunStore(TrialStore):
         """Return a local file with the content of a file of the run, which is only to be read."""
         return self.blobs.path(location.removeprefix(self._at("")))
 
-    def _begun(self) -> RunRecord:
+    def known_record(self) -> RunRecord:
+        """Return what run.json says.
+
+        Raises:
+            StoreError: there is none: it is no run.
+        """
         record = self.record()
         if record is None:
             raise StoreError(f"{self.location}: is no run: it has no {RUN_FILE}.")
