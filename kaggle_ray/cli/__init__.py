@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, look, run, share
+from kaggle_ray.cli import cache, deliver, elasticsearch, look, run, share, submissions
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -33,6 +33,7 @@ for each in (
     look.report,
     look.show,
     deliver.deliver,
+    submissions.check,
     share.push,
     share.pull,
     share.ensemble,

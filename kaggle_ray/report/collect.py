@@ -18,8 +18,7 @@ from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.submission.saved import saved_submission
-from kaggle_ray.submission.submit import BASELINE, REFIT
+from kaggle_ray.submission.saved import BASELINE, REFIT, saved_submission
 from kaggle_ray.types import Experiment, IntArray, Trial, TrialResult
 
 

@@ -25,7 +25,7 @@ from kaggle_ray.submission.rle import decode_rle, encode_rle
 from kaggle_ray.types import BoolArray, FloatArray, StrArray
 
 Cell = str | float
-_SUM_TOLERANCE = 0.01
+SUM_TOLERANCE = 0.01
 """How far the probabilities of a row's classes may be from 1 together: what is rounded to a few digits is not 1."""
 
 
@@ -207,7 +207,7 @@ def to_cells(
 
 def _check_sum(numbers: Sequence[float], cells: Sequence[str]) -> None:
     """Raise CellError where the probabilities of a row's classes, of which each is one, do not sum to 1."""
-    if abs(sum(numbers) - 1) > _SUM_TOLERANCE:
+    if abs(sum(numbers) - 1) > SUM_TOLERANCE:
         raise CellError(
             f"expected probabilities of the classes that sum to 1, got {', '.join(cells[:10])}: "
             f"their sum is {sum(numbers):g}"

@@ -29,8 +29,26 @@ def check_submission(
         SubmissionError: a file is missing or no CSV; the header differs; ids are missing, unknown, repeated or in
             another order; a cell is not what the competition asks for.
     """
-    header, sample_ids = read_sample(sample_path)
+    header, _ = read_sample(sample_path)
     check_header(header, competition.submission.header, where=f"{sample_path} against the competition's format")
+    check_rows(path, sample_path, only_ids=only_ids)
+    problems = [answer for answer in _answers_or_problems(path, competition) if isinstance(answer, str)]
+    raise_first(problems)
+
+
+def check_rows(path: Path, sample_path: Path, *, only_ids: Set[str] | None = None) -> None:
+    """Hold header and ids of the submission at ``path`` to a sample submission; ids are compared as text.
+
+    Args:
+        path: of the submission.
+        sample_path: of the sample submission.
+        only_ids: of the sample's rows, those to hold the submission to; None is all.
+
+    Raises:
+        SubmissionError: a file is missing or no CSV; the header differs; ids are missing, unknown, repeated or in
+            another order.
+    """
+    header, sample_ids = read_sample(sample_path)
     ids: list[str] = []
     for block in read_blocks(path):
         check_header(block.header, header, where=str(path))
@@ -43,7 +61,10 @@ def check_submission(
                 f"{path}: the ids are in another order than in {sample_path}: expected {expected!r} in row {row}, "
                 f"got {sample_id!r}. Write the rows in the order of the sample."
             )
-    problems = [answer for answer in _answers_or_problems(path, competition) if isinstance(answer, str)]
+
+
+def raise_first(problems: Sequence[str]) -> None:
+    """Raise SubmissionError of the first of the rows' problems, if there are any, with the number of all."""
     if problems:
         others = f"; {len(problems)} rows are like that" if len(problems) > 1 else ""
         raise SubmissionError(f"{problems[0]}{others}.")
@@ -75,8 +96,10 @@ def _answers_or_problems(path: Path, competition: Competition) -> Iterator[Answe
             try:
                 yield cells.read(of_row, sample_id)
             except CellError as error:
-                yield f"{path}: row {sample_id!r}{_column(block.header, error.column)}: {error}"
+                yield problem_of(path, sample_id, block.header, error)
 
 
-def _column(header: Sequence[str], column: int | None) -> str:
-    return "" if column is None else f", column {header[column + 1]!r}"
+def problem_of(path: Path, sample_id: str, header: Sequence[str], error: CellError) -> str:
+    """Return what is wrong with a row as a text that names file, row and column."""
+    column = "" if error.column is None else f", column {header[error.column + 1]!r}"
+    return f"{path}: row {sample_id!r}{column}: {error}"

@@ -5,11 +5,15 @@ Shape legend: H and W pixels.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from kaggle_ray.data.submission_format import PixelOrder
 from kaggle_ray.submission.numerals import parse_whole, shown
 from kaggle_ray.types import BoolArray
+
+Runs = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def encode_rle(mask_HW: BoolArray, order: PixelOrder) -> str:
@@ -25,26 +29,42 @@ def encode_rle(mask_HW: BoolArray, order: PixelOrder) -> str:
     return " ".join(map(str, np.column_stack([starts + 1, ends - starts]).ravel().tolist()))
 
 
-def decode_rle(text: str, height: int, width: int, order: PixelOrder) -> BoolArray:
-    """Return the (height, width) mask of run lengths.
+def parse_runs(text: str, size: tuple[int, int] | None) -> tuple[Runs, Runs]:
+    """Return (R,) the first pixel of each run, counted from 0, and (R,) the pixel after its last.
+
+    Args:
+        text: the run lengths.
+        size: height and width of the mask; None where they are not known, and any pixel may be one of it.
 
     Raises:
         ValueError: they are no pairs of numbers with one blank between two of them, overlap or are out of order, or
-            leave the image.
+            leave the mask.
     """
     numbers = np.array([parse_whole(word) for word in text.split(" ")] if text else [], dtype=np.int64)
     if len(numbers) % 2:
         raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers: {shown(text)}")
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths
-    is_wrong = (lengths < 1) | (starts < np.concatenate([[0], ends[:-1]])) | (ends > height * width)
+    is_wrong = (lengths < 1) | (starts < np.concatenate([[0], ends[:-1]]))
+    if size is not None:
+        is_wrong |= ends > math.prod(size)
     if is_wrong.any():
         run = int(is_wrong.argmax())
         got = " ".join(map(str, numbers[max(0, 2 * run - 2) : 2 * run + 2].tolist()))
+        of_mask = f", of the pixels 1..{math.prod(size)} of a mask of {size[0]} x {size[1]}" if size else ""
         raise ValueError(
-            f"run lengths: expected ascending runs of at least 1 pixel that do not overlap, of the pixels "
-            f"1..{height * width} of a mask of {height} x {width}, got {got}"
+            f"run lengths: expected ascending runs of at least 1 pixel that do not overlap{of_mask}, got {got}"
         )
+    return starts, ends
+
+
+def decode_rle(text: str, height: int, width: int, order: PixelOrder) -> BoolArray:
+    """Return the (height, width) mask of run lengths.
+
+    Raises:
+        ValueError: they are not the run lengths of such a mask; see ``parse_runs``.
+    """
+    starts, ends = parse_runs(text, (height, width))
     steps = np.zeros(height * width + 1, dtype=np.int8)
     steps[starts] += 1
     steps[ends] -= 1

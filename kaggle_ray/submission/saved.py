@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from kaggle_ray.errors import StoreError
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import JsonValue, Location
+
+FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
+"""Names of the submissions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,3 +36,14 @@ def saved_submission(store: RunStore, name: str) -> SavedSubmission | None:
     value = store.submission(name)
     where = f"{store.location}/submissions/{name}.json"
     return None if value is None else from_json(SavedSubmission, value, where=where)
+
+
+def submission_file(store: RunStore, name: str = FINAL) -> Path:
+    """Return a local file with a run's submission of this name, which is only to be read.
+
+    Raises:
+        StoreError: there is none.
+    """
+    if store.submission(name) is None:
+        raise StoreError(f"{store.location}: has no submission {name!r} yet. Run its command again to its end.")
+    return store.file(Location(f"{store.location}/submissions/{name}.csv"))

@@ -22,12 +22,11 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
 from kaggle_ray.submission.rescore import ScoredRows
+from kaggle_ray.submission.saved import BASELINE, FINAL, REFIT
 from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.types import Folds, JsonValue, Location, StrArray
 
-FINAL, BASELINE, REFIT = "submission", "baseline", "refit"
-"""Names of the submissions."""
 _REHEARSED_MASKS = 16
 """Training rows whose masks are rehearsed: all would take a pass over the images."""
 

@@ -6,12 +6,15 @@ Shape legend: N rows, C columns beside the id's.
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TextIO, cast
 
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.numerals import shown
@@ -92,10 +95,16 @@ def read_sample(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _rows(path: Path) -> Iterator[list[str]]:
     """Yield the fields of each row that is not empty, the header's first; a byte order mark belongs to none of them."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             yield from filter(None, csv.reader(file, strict=True))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
         raise SubmissionError(f"{path}: expected a CSV file in UTF-8; {error}.") from error
+
+
+def _opened(path: Path) -> TextIO:
+    """Return a file as text; one whose name ends in .gz, as Kaggle takes it, is unpacked."""
+    opening = gzip.open if path.suffix == ".gz" else open
+    return cast(TextIO, opening(path, "rt", newline="", encoding="utf-8-sig"))
 
 
 def digest_of_cells(path: Path) -> str:
