@@ -159,6 +159,8 @@ def test_runs_end_with_the_same_bytes_whatever_happens_to_their_workers_nodes_an
         )
     )  # fmt: skip
     assert undisturbed is not None
+    while cluster.num_nodes < NUM_NODES:  # those that an earlier test has lost
+        cluster.add_node()
     environment = {"RAY_ADDRESS": cluster.address, "TMPDIR": str(tmp_path)}
     num_faults = (NUM_FAULTS + num_workers - 1) // 2
     disturbance = Disturbance(cluster, num_workers=num_workers, num_faults=num_faults, seed=0)

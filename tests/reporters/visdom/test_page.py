@@ -39,13 +39,14 @@ def test_the_page_draws_each_window_in_its_own_place_wide_and_on_a_phone_and_run
             page.open(f"{server.url}/env/toy_run-1", width=width, height=height)
             page.wait_for("document.querySelectorAll('.js-plotly-plot .xtick').length >= 5 * 2")
             page.wait_for(f"{PLACES}.length == 8")
+            page.wait_for(f"{PLACES}.every(([left, right]) => left > -1 && right < {width + 1})")
+            page.wait_for("document.getAnimations().length == 0")  # it has laid itself out for this width
             page.screenshot(tmp_path / f"{name}.png")
             assert page.errors == []
             assert BAD_NAME in page.value("document.body.innerText")
             assert page.value("window.wasRun") is None
             assert [url for url in page.requested if not url.startswith(server.url)] == []
             places = page.value(PLACES)
-            assert all(left > -1 and right < width + 1 for left, right, _, _ in places)
             assert not any(overlap(one, other) for one in places for other in places if one is not other)
 
 
