@@ -15,7 +15,7 @@ demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a
 	$(PYTHON) run.py digits
 
 test: lint  ## ruff, mypy --strict, the import floors, the tests
-	$(PYTHON) -m pytest -q -m "not slow"
+	$(PYTHON) -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup  ## crashes, kills and Ray: minutes
 	$(PYTHON) -m pytest -q -m slow

@@ -19,10 +19,8 @@ def deliver(run: str, reporters: tuple[str, ...], runs: str, again: bool) -> Non
     """
     if not reporters:
         raise click.UsageError("name a service: --reporter NAME.")
-    from kaggle_ray.pipeline.options import parse_reporters
-    from kaggle_ray.pipeline.services import Services
+    from kaggle_ray.pipeline.services import deliver_to
     from kaggle_ray.report.runs import find_run
 
-    services = Services(each for each in parse_reporters(reporters) if isinstance(each, str))
-    for line in services.deliver(find_run(run, runs), again=again):
+    for line in deliver_to(reporters, find_run(run, runs), again=again):
         click.echo(line)

@@ -25,23 +25,28 @@ def list_(runs: str) -> None:
 
 @click.command()
 @click.argument("run", required=False)
-@options_of(OutputOptions, "runs")
+@options_of(OutputOptions, "reporters", "runs")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def status(run: str | None, runs: str, as_json: bool) -> None:
+def status(run: str | None, reporters: tuple[str, ...], runs: str, as_json: bool) -> None:
     """Tell how far RUN is, and whether its driver is alive: a run folder, a run's id, or a competition's latest run.
 
-    Without RUN it is the latest run of all. Any shell that sees the folder may ask, at any time.
+    Without RUN it is the latest run of all. Any shell that sees the folder may ask, at any time. Nothing is written,
+    but with --reporter: services are told what they lack, that the driver was killed among it.
     """
     from rich.console import Console
 
+    from kaggle_ray.pipeline.services import deliver_to
     from kaggle_ray.report.runs import find_run
     from kaggle_ray.report.status import status_of
 
-    found = status_of(find_run(run, runs))
+    store = find_run(run, runs)
+    found = status_of(store)
     if as_json:
         click.echo(json.dumps(found.to_json(), allow_nan=False))
     else:
         Console().print(found.view(), soft_wrap=True)
+    for line in deliver_to(reporters, store) if reporters else ():
+        click.echo(line, err=as_json)
 
 
 @click.command()

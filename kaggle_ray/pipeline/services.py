@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kaggle_ray.errors import DeliveryError
+from kaggle_ray.pipeline.killed import tell_if_killed
+from kaggle_ray.pipeline.options import parse_reporters
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.backlog import Cursor, deliver_backlog
 from kaggle_ray.reporters.by_name import make_sink, settings_for
@@ -69,10 +71,13 @@ class Services:
     def deliver(self, store: RunStore, *, again: bool = False) -> Iterator[str]:
         """Deliver what the services lack of a run, at once, or all of it ``again``; yield a line on each.
 
+        That the run's driver was killed is found out, and told with the rest.
+
         Raises:
             DeliveryError: a service did not take all, once each was tried.
         """
         self._store = store
+        tell_if_killed(store)
         history, failed = DiaryHistory(store.diary), list[str]()
         for each in self._services:
             try:
@@ -91,6 +96,11 @@ class Services:
 
     def _read_artifact(self, key: str) -> bytes | None:
         return None if self._store is None else read_artifact(self._store.blobs, key)
+
+
+def deliver_to(names: Sequence[str], store: RunStore, *, again: bool = False) -> Iterator[str]:
+    """Deliver what the services of these ``names`` lack of a run, see ``Services.deliver``; yield a line on each."""
+    return Services(each for each in parse_reporters(names) if isinstance(each, str)).deliver(store, again=again)
 
 
 def _cursor_of(store: RunStore, service: str) -> Cursor:

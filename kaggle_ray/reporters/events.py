@@ -227,6 +227,14 @@ class RunFailed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunKilled:
+    """The driver went without a word, killed or with its machine; whoever looked after it tells so."""
+
+    how_to_resume: str
+    """The command that goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EnsembleChosen:
     """The complete experiments were weighted and scored."""
 
@@ -284,6 +292,7 @@ Event = (
     | RunInterrupted
     | RunStalled
     | RunFailed
+    | RunKilled
     | EnsembleChosen
     | RefitEnded
     | RunEnded

@@ -15,6 +15,7 @@ from kaggle_ray.reporters.events import (
     RoundBegan,
     RunEnded,
     RunInterrupted,
+    RunKilled,
     RunStalled,
     RunStarted,
     RunWarned,
@@ -79,6 +80,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
             ]
         case RunStalled(silent_s=silent_s):
             return [Text(f"warning: nothing was heard of the run for {duration_text(silent_s)}", style="yellow")]
+        case RunKilled(how_to_resume=command):
+            return [Text(f"killed: go on by {command}", style="yellow")]
         case RunEnded():
             return _end_lines(event, progress)
     return []

@@ -17,6 +17,7 @@ from kaggle_ray.reporters.events import (
     RunEnded,
     RunFailed,
     RunInterrupted,
+    RunKilled,
     RunStarted,
     TrialEnded,
     TrialStarted,
@@ -109,6 +110,8 @@ class RunProgress:
                 self.trials[trial].last_event_at = envelope.time
             case RunInterrupted():
                 self.stopped_by, self.how_to_resume = event.reason, event.how_to_resume
+            case RunKilled():
+                self.how_to_resume = event.how_to_resume
             case RunFailed():
                 self.error, self.how_to_resume = event.error, event.how_to_resume
             case RunEnded():

@@ -20,6 +20,7 @@ from kaggle_ray.reporters.events import (
     RunEnded,
     RunFailed,
     RunInterrupted,
+    RunKilled,
     RunStalled,
     RunStarted,
     RunWarned,
@@ -126,6 +127,7 @@ def every_kind_of_event() -> list[Envelope]:
         ),
         RunStalled(silent_s=1000.0),
         RunFailed(error="no experiment is complete: 1 trials failed.", how_to_resume="kaggle-ray run toy"),
+        RunKilled(how_to_resume="kaggle-ray run toy"),
         EnsembleChosen(method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24),
         RefitEnded(submission=Location(f"{RUN}/submissions/refit.csv"), cross_validated_score=0.25),
         RunEnded(

@@ -13,6 +13,7 @@ from kaggle_ray.errors import ConfigError, DeliveryError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.reporters import by_name
 from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import RunKilled
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.artifacts import read_artifact, save_artifact
 from kaggle_ray.store.delivered import StoredCursor
@@ -105,6 +106,28 @@ def test_a_service_that_was_down_is_told_of_a_run_afterwards_and_its_password_is
 
     kaggle_ray.run(**options(tmp_path, toy_data), reporters=["fake"])
     assert {each.event_id: each for each in read_events(open_run(result.run_dir).diary)} == service.taken
+
+
+def test_whoever_asks_for_the_status_of_a_killed_run_lets_services_know_once(
+    service: FakeService, toy_data: Path, tmp_path: Path
+) -> None:
+    store = open_run(kaggle_ray.run(**options(tmp_path, toy_data)).run_dir)
+    diary = Path(store.location) / "events.jsonl"
+    told = diary.read_bytes().splitlines(keepends=True)
+    diary.write_bytes(b"".join(line for line in told if b'"run_ended"' not in line))
+
+    def asked() -> list[str]:
+        command = ["status", store.location, "--reporter", "fake"]
+        return CliRunner().invoke(commands, command, catch_exceptions=False).output.splitlines()
+
+    with store.lease.held():
+        assert asked()[-1] == f"fake: {len(told) - 1} events delivered"
+    assert "run_killed" not in {each.kind for each in service.taken.values()}
+    *status, delivered = asked()
+    assert any("killed" in line for line in status)
+    assert delivered == "fake: 1 events delivered"
+    assert list(service.taken.values())[-1].event == RunKilled(how_to_resume=store.known_record().command)
+    assert asked()[-1] == "fake: 0 events delivered"
 
 
 def test_a_mistake_in_a_reporter_is_met_before_anything_is_read(

@@ -21,6 +21,7 @@ from kaggle_ray.reporters.events import (
     RunEnded,
     RunFailed,
     RunInterrupted,
+    RunKilled,
     RunStarted,
     RunWarned,
     TrialEnded,
@@ -104,6 +105,9 @@ class RunDocuments:
                 self._settle(event, ended_at=at)
             case RunInterrupted(reason=reason, how_to_resume=command):
                 self._say("run", status="stopped", ended_at=at, error=f"stopped by {reason}", how_to_resume=command)
+                self._cut_short()
+            case RunKilled(how_to_resume=command):
+                self._say("run", status="killed", ended_at=at, how_to_resume=command)
                 self._cut_short()
             case RunFailed(error=error, how_to_resume=command):
                 self._say("run", status="failed", ended_at=at, error=error, how_to_resume=command)

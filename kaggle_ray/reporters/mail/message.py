@@ -12,7 +12,15 @@ from email.utils import format_datetime
 from rich.console import Console
 
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import BoardRow, EnsembleChosen, RunEnded, RunFailed, RunInterrupted, RunStalled
+from kaggle_ray.reporters.events import (
+    BoardRow,
+    EnsembleChosen,
+    RunEnded,
+    RunFailed,
+    RunInterrupted,
+    RunStalled,
+    RunStarted,
+)
 from kaggle_ray.reporters.mail.occasions import Outcome
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.table import leaderboard_table
@@ -24,7 +32,7 @@ _SUBJECTS: dict[Outcome, str] = {
     "complete": "complete",
     "failed": "FAILED",
     "stopped": "stopped",
-    "killed": "its driver was killed; another one goes on",
+    "killed": "its driver was killed",
     "stalled": "nothing was heard of it for a while",
 }
 _WIDTH = 78
@@ -87,6 +95,8 @@ def _headline(outcome: Outcome, envelope: Envelope, progress: RunProgress) -> st
     match envelope.event:
         case RunFailed(error=error):
             what += f"\n{error}"
+        case RunStarted():
+            what += "\nAnother one goes on."
         case RunStalled(silent_s=silent_s):
             what += f"\nThe last event was {clock_text(silent_s)} before this mail. It may still go on by itself."
         case RunInterrupted(num_committed=safe, num_trials=num_trials):

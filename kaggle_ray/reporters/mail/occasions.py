@@ -11,6 +11,7 @@ from kaggle_ray.reporters.events import (
     RunEnded,
     RunFailed,
     RunInterrupted,
+    RunKilled,
     RunStalled,
     RunStarted,
     TrialEnded,
@@ -43,7 +44,7 @@ class Occasions:
             case TrialEnded() | EpochEnded():
                 self.has_news = True
                 return None
-            case RunStarted() | RunEnded() | RunFailed() | RunInterrupted() | RunStalled():
+            case RunStarted() | RunEnded() | RunFailed() | RunInterrupted() | RunKilled() | RunStalled():
                 self._seen.add(identity)
             case _:
                 return None
@@ -51,7 +52,7 @@ class Occasions:
             return "stalled"
         had_driver, self.has_driver = self.has_driver, isinstance(event, RunStarted)
         match event:
-            case RunStarted():
+            case RunStarted() | RunKilled():
                 return "killed" if had_driver else None
             case RunEnded():
                 had_news, self.has_news = self.has_news, False

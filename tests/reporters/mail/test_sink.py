@@ -17,7 +17,7 @@ from aiosmtpd.smtp import Envelope as SmtpEnvelope
 import kaggle_ray
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import RunEnded, RunFailed, RunInterrupted, RunStalled, RunStarted
+from kaggle_ray.reporters.events import RunEnded, RunFailed, RunInterrupted, RunKilled, RunStalled, RunStarted
 from kaggle_ray.reporters.mail.message import Addresses
 from kaggle_ray.reporters.mail.sink import MailSink, make_sink
 from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event
@@ -70,7 +70,7 @@ def text_of(mail: EmailMessage) -> str:
 
 def test_a_complete_run_is_one_mail_with_its_score_board_picture_and_places() -> None:
     box = Box()
-    story = [each for each in STORY if not isinstance(each.event, RunInterrupted | RunFailed | RunStalled)]
+    story = [each for each in STORY if not isinstance(each.event, RunInterrupted | RunFailed | RunKilled | RunStalled)]
     sink_of(box).send(story)
     (mail,) = box.mails
     assert mail["Subject"] == "[kaggle-ray] toy: complete, log_loss 0.25000"
@@ -116,8 +116,17 @@ def test_what_its_user_stops_is_no_mail() -> None:
 
 def test_that_a_driver_was_killed_is_told_once_another_begins() -> None:
     again = replace(START, time=9000.0)
-    assert subjects_of(UNDER_WAY, [again]) == ["[kaggle-ray] toy: its driver was killed; another one goes on"]
-    assert subjects_of([again], recalled=UNDER_WAY) == ["[kaggle-ray] toy: its driver was killed; another one goes on"]
+    assert subjects_of(UNDER_WAY, [again]) == ["[kaggle-ray] toy: its driver was killed"]
+    assert subjects_of([again], recalled=UNDER_WAY) == ["[kaggle-ray] toy: its driver was killed"]
+
+
+def test_that_a_driver_was_killed_is_told_once_where_somebody_looked_after_it() -> None:
+    box = Box()
+    killed = addressed(RunKilled(how_to_resume="kaggle-ray run toy"), time=8000.0)
+    sink_of(box).send([*UNDER_WAY, killed, replace(START, time=9000.0)])
+    (mail,) = box.mails
+    assert mail["Subject"] == "[kaggle-ray] toy: its driver was killed"
+    assert "Go on: kaggle-ray run toy" in text_of(mail)
 
 
 def test_a_run_that_is_called_again_with_nothing_left_to_do_is_no_mail() -> None:
