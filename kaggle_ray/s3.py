@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 from kaggle_ray.errors import ConfigError, KaggleRayError
 
@@ -38,18 +37,6 @@ _REASONS = {
     "ServiceUnavailable": _OVERLOADED,
 }
 """S3's code of an error -> what it means, and the next step."""
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Return the bucket of ``s3://bucket/prefix``, and the prefix without slashes at its ends.
-
-    Raises:
-        ConfigError: no bucket is named.
-    """
-    parsed = urlparse(uri)
-    if parsed.scheme != "s3" or not parsed.netloc:
-        raise ConfigError(f"{uri}: expected s3://bucket/prefix.")
-    return parsed.netloc, parsed.path.strip("/")
 
 
 def s3_client() -> S3Client:

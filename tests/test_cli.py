@@ -439,3 +439,12 @@ def test_find_lr_refuses_what_run_refuses(
     out, err, code = said(capsys, "find-lr", str(TOY_FILE), "--data", str(toy_data), "--set", "weight_decya=0.1")
     assert (code, out) == (1, "")
     assert "Did you mean 'weight_decay'?" in err
+
+
+def test_a_file_that_ends_too_soon_is_not_taken_for_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(**_: object) -> None:
+        raise EOFError("compressed file ended before its end marker")
+
+    monkeypatch.setattr("kaggle_ray.cli.look.list_.callback", cut_short)
+    with pytest.raises(EOFError, match="compressed file"):
+        main(["list"])

@@ -57,4 +57,6 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:  # click raises an Abort from either
+        if isinstance(stop.__cause__, EOFError):  # of a file that ends too soon, which click takes for ctrl-d
+            raise stop.__cause__ from None
         sys.exit(EXIT_TERMINATED if isinstance(stop.__cause__ or stop, Terminated) else EXIT_INTERRUPTED)

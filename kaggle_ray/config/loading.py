@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.untrusted import is_path_part
 
@@ -63,10 +65,11 @@ def _run_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up the names of their annotations, then and later
     try:
-        spec.loader.exec_module(module)
+        with users_code("does not run"):
+            spec.loader.exec_module(module)
     except KaggleRayError as error:
+        del sys.modules[spec.name]
         raise type(error)(f"{path}: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"{path}: does not run: {type(error).__name__}: {error}") from error
     return module

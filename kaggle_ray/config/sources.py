@@ -143,4 +143,9 @@ def _modules_below(root: Path, parts: list[str]) -> Iterator[tuple[Path, str]]:
 def _is_own(file: Path, folder: Path) -> bool:
     if file.is_relative_to(folder):  # which may itself be below an environment's
         return not _INSTALLED & set(file.relative_to(folder).parts)
-    return not (_INSTALLED & set(file.parts) or any(file.is_relative_to(place) for place in _PYTHON))
+    return not is_installed(file)
+
+
+def is_installed(file: Path) -> bool:
+    """Return whether a source file is a package's, or Python's own."""
+    return bool(_INSTALLED & set(file.parts)) or any(file.is_relative_to(place) for place in _PYTHON)

@@ -11,6 +11,7 @@ from pathlib import Path
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.columns import Column, ordered_as, place_columns
 from kaggle_ray.data.files import read_header
 from kaggle_ray.data.folds import FoldScheme
@@ -218,12 +219,17 @@ def open_competition(competition: Competition, data_dir: Path) -> tuple[Competit
     """
     _find_data(competition, data_dir)
     if competition.resolve is not None:
-        competition = replace(competition.resolve(competition, data_dir), resolve=None)
+        with users_code(f"{competition.name}: resolve({data_dir})"):
+            competition = replace(competition.resolve(competition, data_dir), resolve=None)
     sample = data_dir / competition.submission.sample_file
     if sample.is_file():  # who submits needs it, and says so
         submission = ordered_as(competition.submission, read_header(sample), where=str(sample))
         competition = replace(competition, submission=submission)
-    return competition, _checked(competition, competition.read(data_dir), where=str(data_dir))
+    with users_code(f"{competition.name}: read({data_dir})"):
+        samples = competition.read(data_dir)
+    if not isinstance(samples, Samples):
+        raise ConfigError(f"{competition.name}: read: expected Samples(...), got {type(samples).__name__}.")
+    return competition, _checked(competition, samples, where=str(data_dir))
 
 
 def _find_data(competition: Competition, data_dir: Path) -> None:
@@ -242,7 +248,8 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}-", dir=data_dir.parent))
     try:
-        prepare(partial)
+        with users_code(f"prepare({partial})"):
+            prepare(partial)
         partial.chmod(0o755)
         partial.rename(data_dir)
     except OSError as error:

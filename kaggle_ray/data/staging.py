@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
-from urllib.parse import urlparse
 
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
@@ -21,6 +20,7 @@ from kaggle_ray.data.staging_source import RemoteFile, Source
 from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
 from kaggle_ray.progress import counted
 from kaggle_ray.typed_json import from_json, parse_json
+from kaggle_ray.uri import path_of_uri
 
 T = TypeVar("T")
 
@@ -77,8 +77,8 @@ def stage_data(uri: str | Path, *, cache_dir: Path, budget_bytes: int | None = N
         NoRoomError: the copy does not fit into the cache's budget or on the disk.
         StoreError: the cache folder cannot be written.
     """
-    scheme = urlparse(str(uri)).scheme if "://" in str(uri) else ""
-    if not scheme:
+    scheme, is_uri, _ = str(uri).partition("://")
+    if not is_uri:
         return StagedData(folder=Path(uri))
     source = _source(str(uri), scheme)
     key = hashlib.sha256(str(uri).encode()).hexdigest()[:16]
@@ -101,7 +101,7 @@ def stage_data(uri: str | Path, *, cache_dir: Path, budget_bytes: int | None = N
 
 def _source(uri: str, scheme: str) -> Source:
     if scheme == "file":
-        return SharedFolder(Path(urlparse(uri).path))
+        return SharedFolder(path_of_uri(uri))
     if scheme == "s3":
         from kaggle_ray.data.s3 import Bucket
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, Target
@@ -70,7 +71,7 @@ class Metric:
 
         Raises:
             DataError: the shapes do not match, there are no rows, a value is not finite or a label out of range.
-            ConfigError: ``score_fn`` returned NaN or an infinity.
+            ConfigError: ``score_fn`` raised, or returned no number, NaN or an infinity.
         """
         if len(target) != len(values) or len(values.shape) != 2 or not all(values.shape):
             raise DataError(
@@ -97,7 +98,8 @@ class Metric:
         return np.array([self._score_of(target[row], values[row]) for row in rows])
 
     def _score_of(self, target: Target, values: FloatArray) -> float:
-        return float(self.score_fn(target, values if target.dtype == np.uint8 else values.astype(np.float64)))
+        with users_code(f"metric {self.name!r}"):
+            return float(self.score_fn(target, values if target.dtype == np.uint8 else values.astype(np.float64)))
 
     def _finite(self, values: FloatArray, *, first: int = 0) -> FloatArray:
         if not (finite := np.isfinite(values)).all():

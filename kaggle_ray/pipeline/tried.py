@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kaggle_ray.config import Hyperparameters, Search, SearchSpace, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.experiments import at_own_sizes
@@ -62,7 +63,8 @@ def _space(options: RunOptions, competition: Competition, settings: Settings) ->
         return options.space
     if options.space is not None:
         return load_attribute(find_file(options.space, folder="search_spaces"), "SPACE", SearchSpace)
-    return competition.default_space(settings)
+    with users_code(f"{competition.name}: default_space"):
+        return competition.default_space(settings)
 
 
 def _search(space: SearchSpace, options: RunOptions) -> Search:

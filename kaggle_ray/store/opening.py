@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import ConfigError, StoreError
@@ -13,6 +12,7 @@ from kaggle_ray.store.lease import FolderLease, Lease
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import EVENTS_FILE, EVENTS_FOLDER, FAST_DEV, RUN_FILE, RunStore
 from kaggle_ray.store.s3 import S3Blobs
+from kaggle_ray.uri import path_of_uri
 
 
 def open_run(where: str | Path) -> RunStore:
@@ -75,9 +75,9 @@ def open_blobs(where: str | Path) -> LocalBlobs | S3Blobs:
     """Return the blob store of a place, which is named as for ``open_run``; nothing is written."""
     if not is_uri(where):
         return LocalBlobs(Path(where))
-    uri = urlparse(str(where))
-    if uri.scheme == "file" and not uri.netloc:
-        return LocalBlobs(Path(unquote(uri.path)))
-    if uri.scheme == "s3":
+    scheme = str(where).partition("://")[0]
+    if scheme == "file":
+        return LocalBlobs(path_of_uri(str(where)))
+    if scheme == "s3":
         return S3Blobs(str(where), default_cache_dir())
     raise ConfigError(f"{where}: expected a folder, file:///folder or s3://bucket/prefix.")

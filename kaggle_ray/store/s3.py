@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_ray.errors import CorruptBlobError, StoreError
-from kaggle_ray.s3 import Refused, asking, refusals_as, s3_client, split_uri
+from kaggle_ray.s3 import Refused, asking, refusals_as, s3_client
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.local_copies import LocalCopies
 from kaggle_ray.store.s3_upload import CONFLICT, EXISTS, WRITER, Upload, upload
 from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, is_file_key, is_path_part
+from kaggle_ray.uri import bucket_of_uri
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
@@ -59,7 +60,7 @@ class S3Blobs:
         Raises:
             ConfigError: it names no bucket, or boto3 is not installed.
         """
-        self._bucket, prefix = split_uri(uri)
+        self._bucket, prefix = bucket_of_uri(uri)
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = s3_client()
         self._copies = LocalCopies(self.location, cache_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -13,12 +14,12 @@ import pytest
 
 from kaggle_ray.cache import seal
 from kaggle_ray.data import staging
-from kaggle_ray.data.s3 import etag_of
+from kaggle_ray.data.s3 import Bucket
 from kaggle_ray.data.staging import SharedFolder, stage_data
 from kaggle_ray.data.staging_source import RemoteFile
 from kaggle_ray.errors import ConfigError, DataError, NoRoomError, StoreError
 from kaggle_ray.s3 import s3_client
-from kaggle_ray.testing.s3 import s3_served
+from kaggle_ray.testing.s3 import requests_counted, s3_served
 
 FILES = {"train.csv": b"id,label\n1,cat\n", "train/1.jpg": b"\xff\xd8" * 500, "deep/er/2.jpg": b"x"}
 FORK = multiprocessing.get_context("fork")
@@ -65,6 +66,20 @@ def test_a_plain_folder_is_used_where_it_is(shared: Path, cache: Path) -> None:
     assert stage_data(shared, cache_dir=cache).folder == shared
     assert stage_data("data/dogs", cache_dir=cache).folder == Path("data/dogs")
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(("name", "written"), [("dogs#2", "dogs#2"), ("my dogs?", "my%20dogs?"), ("100%25", "100%25")])
+def test_a_folder_is_found_by_its_name_as_it_stands_or_percent_encoded(
+    shared: Path, cache: Path, name: str, written: str
+) -> None:
+    shared.rename(shared.with_name(name))
+    staged = stage_data(f"file://{shared.parent}/{written}", cache_dir=cache)
+    assert contents(staged.folder) == FILES
+
+
+def test_a_folder_of_another_machine_is_refused(cache: Path) -> None:
+    with pytest.raises(ConfigError, match=r"file://server/data: expected file:///folder.*got host 'server'"):
+        stage_data("file://server/data", cache_dir=cache)
 
 
 def test_files_are_copied_once(shared: Path, cache: Path, fetched: list[str]) -> None:
@@ -301,15 +316,31 @@ def test_an_object_that_was_uploaded_in_parts_is_verified(bucket: str, cache: Pa
 
 @pytest.mark.service
 def test_bytes_that_arrive_altered_are_noticed(bucket: str, cache: Path) -> None:
-    def altered(path: Path, part_size: int | None) -> str:
-        path.write_bytes(path.read_bytes()[:-1] + b"?")
-        return etag_of(path, part_size)
+    numbers = itertools.count()
+    download = Bucket._download
+
+    def altered(source: Bucket, file: RemoteFile, path: Path) -> None:
+        download(source, file, path)
+        path.write_bytes(path.read_bytes()[:-1] + bytes([next(numbers)]))
 
     with (
-        patch("kaggle_ray.data.s3.etag_of", altered),
-        pytest.raises(DataError, match=r"expected the checksum [0-9a-f]{32}, got [0-9a-f]{32}\. Tried 3 times"),
+        patch.object(Bucket, "_download", altered),
+        pytest.raises(DataError, match=r"another content arrives each time, and none has .* Tried 3 times"),
     ):
         stage_data(bucket, cache_dir=cache)
+
+
+@pytest.mark.service
+def test_an_object_whose_etag_is_no_md5_is_staged_as_those_encrypted_by_kms_are(bucket: str, cache: Path) -> None:
+    from moto.s3.models import s3_backends
+
+    for account in s3_backends.values():
+        for backend in account.values():
+            for key in backend.buckets["pets"].keys.values():
+                key._etag = "0123456789abcdef0123456789abcdef"
+    with requests_counted() as counted:
+        assert contents(stage_data(bucket, cache_dir=cache).folder) == FILES
+    assert counted["GetObject"] == 2 * len(FILES)
 
 
 @pytest.mark.service
