@@ -34,6 +34,8 @@ for each in (
     look.show,
     deliver.deliver,
     submissions.check,
+    submissions.submit,
+    submissions.submissions,
     share.push,
     share.pull,
     share.ensemble,

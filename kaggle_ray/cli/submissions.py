@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kaggle_ray.cli.options import options_of
+from kaggle_ray.cli.options import RUN, options_of
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.pipeline.options import DataOptions
+from kaggle_ray.pipeline.options import DataOptions, OutputOptions
 from kaggle_ray.untrusted import printable
 
 if TYPE_CHECKING:
@@ -55,6 +55,45 @@ def check(
     if found.likeness is not None:
         click.echo(printable(f"{found.likeness.kind} with {like}: {found.likeness.value:.4f}"))
     click.echo(printable(f"{file}: {found.num_rows} rows are what {sample} asks for."))
+
+
+@click.command()
+@RUN
+@click.option("-m", "--message", required=True, help="What Kaggle shows beside it.")
+@click.option("--slug", metavar="NAME", help="The competition's name on Kaggle. Default: the run's, with dashes.")
+@click.option("--refit", is_flag=True, help="Submit what the models of all rows predict.")
+@click.option("--wait", default=600.0, show_default=True, metavar="SECONDS", help="For the score.")
+def submit(run: str, message: str, slug: str | None, refit: bool, wait: float) -> None:
+    """Submit RUN to Kaggle, wait for the score, and record it with the run; again: nothing is submitted twice."""
+    from kaggle_ray.kaggle.client import KaggleCommand
+    from kaggle_ray.kaggle.submitting import Submitting
+    from kaggle_ray.reporters.texts import score_text
+    from kaggle_ray.store.opening import open_run
+    from kaggle_ray.submission.saved import FINAL, REFIT
+
+    store = open_run(run)
+    competition = store.known_record().competition
+    command = KaggleCommand(slug or competition.replace("_", "-"))
+    done = Submitting(store=store, kaggle=command).submit(message, name=REFIT if refit else FINAL, wait_s=wait)
+    scores = f"public score {score_text(done.public_score)}" if done.state == "complete" else "not scored yet"
+    click.echo(printable(f"{done.slug}: submission {done.ref}: {scores}; honest score {score_text(done.score_honest)}"))
+
+
+@click.command()
+@click.argument("run", required=False)
+@options_of(OutputOptions, "runs")
+@click.option("--refresh", is_flag=True, help="Ask Kaggle for the scores that are there now.")
+def submissions(run: str | None, runs: str, refresh: bool) -> None:
+    """List what was submitted to Kaggle of RUN, or of all runs: public and private scores beside the honest ones."""
+    from rich.console import Console
+
+    from kaggle_ray.kaggle.client import KaggleCommand
+    from kaggle_ray.kaggle.listing import submissions_table
+    from kaggle_ray.report.runs import find_run
+    from kaggle_ray.store.opening import list_runs
+
+    stores = list_runs(runs) if run is None else [find_run(run, runs)]
+    Console().print(submissions_table(stores, ask=KaggleCommand if refresh else None))
 
 
 def _opened(named: str, data: str | None) -> Competition:

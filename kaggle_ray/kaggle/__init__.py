@@ -1,0 +1,1 @@
+"""Kaggle: its command line, what was submitted there, and what the scores mean."""
