@@ -1,6 +1,6 @@
 """The report's figures as plotly.js specifications: plain dictionaries, so that plotly's Python side is not needed.
 
-Colours that depend on light or dark (text, grid, the confusion matrix) are left to page.js.
+Colours that depend on light or dark (text, grid) are left to page.js.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from kaggle_ray.reporters.texts import score_text
-from kaggle_ray.types import EpochMetrics, IntArray
+from kaggle_ray.reporters.texts import score_text, shortened
+from kaggle_ray.types import EpochMetrics
 
 Figure = dict[str, Any]
 """A figure of plotly.js, ``{"data": traces, "layout": layout}``."""
@@ -25,8 +23,6 @@ Quantity = Literal["train_loss", "valid_loss", "score"]
 
 NUM_SHOWN = 10
 """Experiments whose curves are drawn at first."""
-MAX_CLASSES_WITH_COUNTS = 20
-"""A confusion matrix of more classes has its counts in the tooltips only."""
 
 PALETTE = ("#2f7fc1", "#d55e00", "#0b9268", "#c0609a", "#9a7d00", "#7a70d0", "#2b97b5", "#808892")
 """Colours after Okabe and Ito (2008), with at least 3:1 contrast on both of the page's backgrounds."""
@@ -105,34 +101,17 @@ def fold_scores(scores: Mapping[str, Sequence[float | None]], mark_of: Mapping[s
         metric: Name of the x axis.
     """
     names = [name for name in mark_of if name in scores]
-    data: list[dict[str, Any]] = []
+    folds, means = list[_Point](), list[_Point]()
     for row, name in enumerate(names):
-        mark = mark_of[name]
         known = ((fold, score) for fold, score in enumerate(scores[name]) if score is not None)
         finite = {fold: score for fold, score in known if math.isfinite(score)}
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": list(finite.values()),
-                "y": [row] * len(finite),
-                "marker": {"color": mark.colour, "symbol": mark.symbol, "size": 10, "opacity": 0.75},
-                "customdata": list(finite),
-                "hovertemplate": f"{escape(name)}<br>fold %{{customdata}}: %{{x:.5f}}<extra></extra>",
-            }
-        )
-        if not finite or len(finite) < len(scores[name]):
-            continue
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": [fmean(finite.values())],
-                "y": [row],
-                "marker": {"color": mark.colour, "symbol": "line-ns-open", "size": 20, "line": {"width": 2.5}},
-                "hovertemplate": f"{escape(name)}<br>mean: %{{x:.5f}}<extra></extra>",
-            }
-        )
+        folds += [_Point(score, row, mark_of[name], f"{escape(name)}<br>fold {fold}") for fold, score in finite.items()]
+        if finite and len(finite) == len(scores[name]):
+            means.append(_Point(fmean(finite.values()), row, mark_of[name], f"{escape(name)}<br>mean"))
+    data = [
+        _scattered(folds, {"symbol": [point.mark.symbol for point in folds], "size": 10, "opacity": 0.75}),
+        _scattered(means, {"symbol": "line-ns-open", "size": 20, "line": {"width": 2.5}}),
+    ]
     layout = {
         "height": 110 + (28 if len(names) <= 15 else 19) * max(2, len(names)),
         "margin": {"l": 12, "r": 12, "t": 30, "b": 44},
@@ -141,7 +120,7 @@ def fold_scores(scores: Mapping[str, Sequence[float | None]], mark_of: Mapping[s
         "xaxis": {"title": {"text": escape(metric)}},
         "yaxis": {
             "tickvals": list(range(len(names))),
-            "ticktext": [escape(_shortened(name)) for name in names],
+            "ticktext": [escape(shortened(name)) for name in names],
             "range": [len(names) - 0.4, -0.6],
             "automargin": True,
             "zeroline": False,
@@ -150,46 +129,27 @@ def fold_scores(scores: Mapping[str, Sequence[float | None]], mark_of: Mapping[s
     return {"data": data, "layout": layout}
 
 
-def confusion_heatmap(confusion: IntArray, class_names: Sequence[str]) -> Figure:
-    """Return a figure of a confusion matrix, shaded by the share of each true class.
+class _Point(NamedTuple):
+    """A score in the row of its experiment."""
 
-    The shade is the square root of the share: confusions of a few percent are what one looks for.
+    score: float
+    row: int
+    mark: Mark
+    text: str
+    """What it is, as HTML."""
 
-    Args:
-        confusion: (C, C) counts; rows are the truth, columns the prediction.
-        class_names: C names.
-    """
-    row_sums = confusion.sum(axis=1, keepdims=True)
-    shares = confusion / row_sums.clip(min=1)
-    num_classes = len(class_names)
-    names = [escape(_shortened(name)) for name in class_names]
-    ticks = {"tickvals": list(range(num_classes)), "ticktext": names, "showgrid": False, "zeroline": False}
-    trace = {
-        "type": "heatmap",
-        "z": np.sqrt(shares).round(4).tolist(),
-        "zmin": 0,
-        "zmax": 1,
-        "text": confusion.tolist(),
-        "texttemplate": "%{text}" if num_classes <= MAX_CLASSES_WITH_COUNTS else "",
-        "customdata": [
-            [[truth, predicted, f"{share:.1%}"] for predicted, share in zip(names, row, strict=True)]
-            for truth, row in zip(names, shares.tolist(), strict=True)
-        ],
-        "hovertemplate": (
-            "true %{customdata[0]}<br>predicted %{customdata[1]}"
-            "<br>%{text} rows, %{customdata[2]} of the class<extra></extra>"
-        ),
-        "xgap": 1,
-        "ygap": 1,
-        "showscale": False,
+
+def _scattered(points: Sequence[_Point], marker: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one trace of all points, since plotly.js takes far longer for a trace of each experiment's."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [point.score for point in points],
+        "y": [point.row for point in points],
+        "marker": {"color": [point.mark.colour for point in points], **marker},
+        "text": [point.text for point in points],
+        "hovertemplate": "%{text}: %{x:.5f}<extra></extra>",
     }
-    layout = {
-        "height": min(740, 128 + max(34 * num_classes, 160)),
-        "margin": {"l": 12, "r": 12, "t": 30, "b": 12},
-        "xaxis": {**ticks, "title": {"text": "predicted"}, "side": "bottom", "automargin": True},
-        "yaxis": {**ticks, "title": {"text": "true"}, "autorange": "reversed", "automargin": True},
-    }
-    return {"data": [trace], "layout": layout}
 
 
 def _curves_of(
@@ -247,12 +207,6 @@ def _finite_by_epoch(folds: Folds, quantity: Quantity) -> dict[int, list[float]]
 def _translucent(colour: str, alpha: float) -> str:
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
-
-
-def _shortened(name: str, num_chars: int = 28) -> str:
-    """Leave out the middle: names of experiments differ at the end, and begin with the model."""
-    left = num_chars // 2
-    return name if len(name) <= num_chars else f"{name[:left]}…{name[left + 1 - num_chars :]}"
 
 
 def _words(quantity: Quantity) -> str:

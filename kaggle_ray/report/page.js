@@ -10,41 +10,39 @@
   };
   const isTouch = matchMedia("(pointer: coarse)").matches;
 
-  function themed(figure) {
+  function themed(layout) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = (given) => ({
       ...given, gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line"),
     });
-    const layout = {
-      ...figure.layout,
+    return {
+      ...layout,
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",
       font: {family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("--soft")},
       hoverlabel: {bgcolor: colour("--card"), bordercolor: colour("--line"), font: {color: colour("--ink")}, align: "left"},
       modebar: {bgcolor: "transparent", color: colour("--soft"), activecolor: colour("--accent")},
-      xaxis: axis(figure.layout.xaxis),
-      yaxis: axis(figure.layout.yaxis),
+      xaxis: axis(layout.xaxis),
+      yaxis: axis(layout.yaxis),
       dragmode: isTouch ? false : "zoom",
     };
-    const shade = [[0, colour("--page")], [1, colour("--shade")]];
-    const data = figure.data.map((trace) => (trace.type === "heatmap" ? {...trace, colorscale: shade} : trace));
-    return {data, layout};
   }
 
-  function draw() {
-    for (const [id, figure] of Object.entries(figures)) {
-      const {data, layout} = themed(figure);
-      Plotly.react(id, data, layout, config);
+  function draw(ids = Object.keys(figures)) {
+    for (const id of ids) {
+      const shown = figures[id].data.filter((trace) => trace.visible ?? true);  // hidden ones would take their time
+      Plotly.react(id, shown, themed(figures[id].layout), config);
     }
   }
 
+  const curves = ["loss", "score"];
   const chips = [...document.querySelectorAll(".chip")];
   const isShown = (chip) => chip.getAttribute("aria-pressed") === "true";
 
   function show(chip, visible) {
     chip.setAttribute("aria-pressed", String(visible));
-    for (const id of ["loss", "score"]) {
+    for (const id of curves) {
       for (const trace of figures[id].data) {
         if (trace.legendgroup === chip.dataset.experiment) trace.visible = visible;
       }
@@ -52,12 +50,12 @@
   }
 
   for (const chip of chips) {
-    chip.addEventListener("click", () => { show(chip, !isShown(chip)); draw(); });
+    chip.addEventListener("click", () => { show(chip, !isShown(chip)); draw(curves); });
   }
   for (const pick of document.querySelectorAll(".pick")) {
     const count = pick.dataset.top === "all" ? Infinity : Number(pick.dataset.top);
-    pick.addEventListener("click", () => { chips.forEach((chip, rank) => show(chip, rank < count)); draw(); });
+    pick.addEventListener("click", () => { chips.forEach((chip, rank) => show(chip, rank < count)); draw(curves); });
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
   draw();
 })();

@@ -7,23 +7,21 @@ those after it.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, RoundBegan, RunStarted, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, TrialEnded, TrialStarted
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
-from kaggle_ray.types import EpochMetrics, JsonValue, Trial
+from kaggle_ray.reporters.told_run import ToldRun, is_measured
+from kaggle_ray.types import EpochMetrics
 
 _SETTINGS = ("folder",)
-_GIB = 2**30
 _NUMBERS_OF_FILES = count()
 
 
@@ -35,15 +33,13 @@ class TensorBoardSink:
     def __init__(self, folder: Path) -> None:
         """Write below ``folder``, which is made with the first event."""
         self._folder = folder
-        self._metric = ""
-        self._names: dict[str, str] = {}
-        self._hyperparameters: dict[str, Mapping[str, JsonValue]] = {}
+        self._run = ToldRun()
         self._logs: dict[Path, _Log] = {}
 
     def recall(self, envelopes: Sequence[Envelope]) -> None:
         """Take note of the experiments, and of the epochs that are in the files."""
         for envelope in envelopes:
-            self._know(envelope)
+            self._run.know(envelope)
             if isinstance(envelope.event, EpochEnded):
                 self._log_of(envelope).note(envelope.epoch, envelope.time)
 
@@ -52,7 +48,7 @@ class TensorBoardSink:
         touched: dict[_Log, None] = {}
         try:
             for envelope in envelopes:
-                self._know(envelope)
+                self._run.know(envelope)
                 if isinstance(envelope.event, TrialStarted | EpochEnded | TrialEnded | EnsembleChosen):
                     log = self._log_of(envelope)
                     touched[log] = None
@@ -69,15 +65,6 @@ class TensorBoardSink:
         for log in self._logs.values():
             log.close()
 
-    def _know(self, envelope: Envelope) -> None:
-        match envelope.event:
-            case RunStarted(metric=metric):
-                self._metric = metric
-        match envelope.event:
-            case RunStarted() | RoundBegan():
-                self._names.update(envelope.event.experiments)
-                self._hyperparameters.update(envelope.event.hyperparameters)
-
     def _log_of(self, envelope: Envelope) -> _Log:
         folder = self._folder / _safe(envelope.competition) / _safe(envelope.run_id)
         if (trial := envelope.trial) is None:
@@ -87,34 +74,19 @@ class TensorBoardSink:
         return self._logs.setdefault(folder, _Log(folder))
 
     def _folder_of(self, experiment_id: str) -> str:
-        name = self._names.get(experiment_id)
+        name = self._run.name_of(experiment_id)
         return f"{_safe(name)[:64]}-{experiment_id[:6]}" if name else experiment_id
 
     def _write(self, log: _Log, envelope: Envelope) -> None:
         match envelope.event:
             case TrialStarted(trial=trial):
-                log.write_start(self._plain_hyperparameters(trial), self._score, envelope.time)
+                log.write_start(self._run.hyperparameters_of(trial), self._run.score, envelope.time)
             case EpochEnded(metrics=metrics):
-                log.write_epoch(metrics, dict(_scalars(metrics, score=self._score)), envelope.time)
+                log.write_epoch(metrics, self._run.scalars_of(metrics), envelope.time)
             case TrialEnded(score=score):
-                scalars = {} if score is None or math.isnan(score) else {"final/score": score}
-                log.write_end(scalars, envelope.time)
-            case EnsembleChosen(score_honest=score) if score is not None and not math.isnan(score):
-                log.write_scalars({f"{self._score}, ensemble": score}, 0, envelope.time)
-
-    @property
-    def _score(self) -> str:
-        """The tag of the competition's metric."""
-        return f"score/{self._metric}" if self._metric else "score"
-
-    def _plain_hyperparameters(self, trial: Trial) -> dict[str, Any]:
-        """Return name -> value as TensorBoard's table takes them: texts, numbers, true and false."""
-        values = self._hyperparameters.get(trial.experiment_id, {})
-        plain = {
-            name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
-            for name, value in values.items()
-        }
-        return {**plain, "fold": trial.rows}
+                log.write_end({"final/score": score} if is_measured(score) else {}, envelope.time)
+            case EnsembleChosen(score_honest=score) if is_measured(score):
+                log.write_scalars({f"{self._run.score}, ensemble": score}, 0, envelope.time)
 
 
 class _Log:
@@ -212,25 +184,6 @@ def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> Tenso
 
 _TENSORBOARD_IS_A_SINK: type[Sink] = TensorBoardSink
 _MAKES_A_SINK: MakeSink = make_sink
-
-
-def _scalars(metrics: EpochMetrics, *, score: str) -> Iterator[tuple[str, float]]:
-    """Yield tag and value of what an epoch measured; what was not measured is left out."""
-    measured = {
-        "loss/train": metrics.train_loss,
-        "loss/valid": metrics.valid_loss,
-        score: metrics.score,
-        f"{score}, inner": metrics.inner_score,
-        "lr": metrics.lr,
-        "gradient norm": metrics.grad_norm,
-        "speed/samples_per_s": metrics.samples_per_s,
-        "speed/epoch_s": metrics.duration_s,
-        "memory/process_gib": None if metrics.resident_bytes is None else metrics.resident_bytes / _GIB,
-        "memory/gpu_peak_gib": None if metrics.gpu_peak_bytes is None else metrics.gpu_peak_bytes / _GIB,
-    }
-    for tag, value in measured.items():
-        if value is not None and not math.isnan(value):
-            yield tag, value
 
 
 def _safe(name: str) -> str:

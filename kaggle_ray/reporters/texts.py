@@ -41,6 +41,16 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def shortened(name: str, num_chars: int = 28) -> str:
+    """Return a name without its middle: names of experiments differ at the end, and begin with the model.
+
+    >>> shortened("small_resnet blocks=[1, 1, 1] lr=0.01")
+    'small_resnet b…1, 1] lr=0.01'
+    """
+    left = num_chars // 2
+    return name if len(name) <= num_chars else f"{name[:left]}…{name[left + 1 - num_chars :]}"
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural where that is due."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

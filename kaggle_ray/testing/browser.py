@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.request import urlopen
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -46,6 +46,10 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         self._command("Page.navigate", url=url)
+
+    def prefer(self, mode: Literal["light", "dark"]) -> None:
+        """Be the browser of somebody who likes pages light, or dark."""
+        self._command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
 
     def wait_for(self, condition: str, *, timeout_s: float = 60.0) -> None:
         """Wait until a condition, in JavaScript, holds.

@@ -1,6 +1,5 @@
 """Imports what a run imports only when it gets there: for a process that others are forked from."""
 
-import plotly.graph_objects
 import sklearn.metrics
 import sklearn.model_selection
 import torch._dynamo
@@ -8,4 +7,4 @@ import torch._dynamo
 import kaggle_ray.report.html
 import kaggle_ray.train.trial
 
-__all__ = ["kaggle_ray", "plotly", "sklearn", "torch"]
+__all__ = ["kaggle_ray", "sklearn", "torch"]

@@ -194,14 +194,17 @@ def test_figures_have_no_button_that_uploads_them(page: Page) -> None:
     assert "showSendToCloud: false" in page.scripts[-1][1]
 
 
-def test_page_holds_plotly_once(page: Page) -> None:
-    assert sum("plotly.js v" in text[:200] for _, text in page.scripts) == 1
+def test_page_of_twenty_trials_holds_its_drawing_library_once_and_has_less_than_two_megabytes() -> None:
+    html = render_report(demo_report(4))
+    assert sum("plotly.js (basic" in text[:200] for _, text in Page(html).scripts) == 1
+    assert len(html.encode()) < 2e6
 
 
 def test_figures_are_valid_plotly(page: Page) -> None:
     from plotly.graph_objects import Figure
 
-    assert set(page.figures) == {"loss", "score", "fold-scores", "confusion"}
+    assert set(page.figures) == {"loss", "score", "fold-scores"}
+    assert {trace["type"] for figure in page.figures.values() for trace in figure["data"]} == {"scatter"}
     for figure in page.figures.values():
         Figure(figure)
 
@@ -261,20 +264,9 @@ def test_scores_by_fold_are_those_of_the_final_predictions_and_not_of_the_last_e
 def test_unfinished_fold_has_no_score_and_its_experiment_no_mean() -> None:
     data = demo_report(6)
     *_, last = data.histories
-    texts = [
-        trace for trace in Page(render_report(data)).figures["fold-scores"]["data"] if last in trace["hovertemplate"]
-    ]
-    assert [trace.get("customdata") for trace in texts] == [[0, 1, 2, 4]]
-
-
-def test_confusion_matrix_names_its_classes_and_shades_by_share_of_the_truth(page: Page) -> None:
-    confusion = demo_report().confusion
-    assert confusion is not None
-    (heatmap,) = page.figures["confusion"]["data"]
-    assert page.figures["confusion"]["layout"]["yaxis"]["ticktext"] == CLASSES
-    assert heatmap["text"] == confusion.tolist()
-    assert heatmap["z"][3][5] == pytest.approx(math.sqrt(96 / confusion[3].sum()), abs=1e-4)
-    assert heatmap["customdata"][3][5][:2] == ["cat", "dog"]
+    of_folds, means = Page(render_report(data)).figures["fold-scores"]["data"]
+    assert [text for text in of_folds["text"] if last in text] == [f"{last}<br>fold {fold}" for fold in (0, 1, 2, 4)]
+    assert [text for text in means["text"] if last in text] == []
 
 
 def test_of_many_experiments_the_best_ten_are_drawn_at_first() -> None:
@@ -287,9 +279,12 @@ def test_of_many_experiments_the_best_ten_are_drawn_at_first() -> None:
 
 def test_experiment_has_one_colour_everywhere(page: Page) -> None:
     name = next(row.name for row in demo_report().board.rows if row.kind == "experiment")
-    for figure in ("loss", "score", "fold-scores"):
+    for figure in ("loss", "score"):
         traces = [trace for trace in page.figures[figure]["data"] if name in trace.get("hovertemplate", "")]
         assert {trace["marker"]["color"] for trace in traces if "marker" in trace} == {PALETTE[0]}
+    for trace in page.figures["fold-scores"]["data"]:
+        colours = zip(trace["text"], trace["marker"]["color"], strict=True)
+        assert {colour for text, colour in colours if name in text} == {PALETTE[0]}
 
 
 def test_fifty_experiments_differ_in_colour_or_symbol() -> None:
