@@ -105,6 +105,8 @@ class Experiment:
     """The experiment from whose weights, of the same fold, its trials start."""
     teacher_id: PathPart | None = None
     """The experiment from whose answers, of the same fold, its trials learn."""
+    labeller_id: PathPart | None = None
+    """The experiment whose answers for the test rows, of the same fold, are its trials' pseudolabels."""
     weights_of: PathPart | None = None
     """The experiment that is trained just as this one: its trials' weights, of the same fold, predict, and nothing is
     trained. None where the experiment is trained itself."""
@@ -112,8 +114,9 @@ class Experiment:
     @property
     def needs(self) -> tuple[str, ...]:
         """The experiments whose trial of the same fold has to be committed before one of this begins."""
-        others = (self.parent_id, self.teacher_id) if self.weights_of is None else (self.weights_of,)
-        return tuple(other for other in others if other is not None)
+        ancestors = (self.parent_id, self.teacher_id, self.labeller_id)
+        others = ancestors if self.weights_of is None else (self.weights_of,)
+        return tuple(dict.fromkeys(other for other in others if other is not None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -212,6 +215,18 @@ class TrialResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PseudolabelSource:
+    """Where the pseudolabels of a trial are from."""
+
+    trial: Trial
+    """The trial that predicted the test rows."""
+    digest: str
+    """sha256 of the file of these predictions."""
+    num_rows: Count
+    """Test rows that were taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lineage:
     """What a prediction depends on: the ledger checks it against the folds."""
 
@@ -228,6 +243,8 @@ class Lineage:
     """File or address of the weights that it, or an ancestor, started from -> sha256; None where it is no file."""
     weights_digest: str = ""
     """sha256 of the weights that predicted."""
+    pseudolabels: tuple[PseudolabelSource, ...] = ()
+    """The trials whose predictions of test rows were trained on as if they were labels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

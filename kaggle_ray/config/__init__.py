@@ -12,6 +12,7 @@ from kaggle_ray.config.loss import LossHyperparameters
 from kaggle_ray.config.model import ModelHyperparameters
 from kaggle_ray.config.optimizer import Optimizer, OptimizerHyperparameters
 from kaggle_ray.config.predict import PredictHyperparameters, TestTimeAugmentation
+from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import Schedule, ScheduleHyperparameters
 from kaggle_ray.config.search import Search
 from kaggle_ray.config.space import SearchSpace, with_seeds
@@ -27,6 +28,7 @@ __all__ = [
     "Optimizer",
     "OptimizerHyperparameters",
     "PredictHyperparameters",
+    "PseudolabelHyperparameters",
     "Schedule",
     "ScheduleHyperparameters",
     "Search",

@@ -12,6 +12,7 @@ from kaggle_ray.config.model import ModelHyperparameters
 from kaggle_ray.config.optimizer import OptimizerHyperparameters
 from kaggle_ray.config.part import flat_names, flat_values, part_of
 from kaggle_ray.config.predict import PredictHyperparameters
+from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import ScheduleHyperparameters
 from kaggle_ray.config.training import TrainingHyperparameters
 from kaggle_ray.errors import ConfigError, suggest
@@ -24,6 +25,7 @@ _PARTS = (
     OptimizerHyperparameters,
     ScheduleHyperparameters,
     LossHyperparameters,
+    PseudolabelHyperparameters,
     PredictHyperparameters,
 )
 
@@ -47,6 +49,7 @@ class Hyperparameters:
     optimizer: OptimizerHyperparameters
     schedule: ScheduleHyperparameters
     loss: LossHyperparameters
+    pseudolabels: PseudolabelHyperparameters
     predict: PredictHyperparameters
 
     def __init__(self, **values: JsonValue) -> None:
@@ -60,6 +63,7 @@ class Hyperparameters:
             object.__setattr__(self, name, part_of(part, values))
         check_names(self.model.init_from, where="init_from")
         check_names(self.loss.distill_from, where="distill_from")
+        check_names(self.pseudolabels.teacher, where="pseudolabel_from")
         self.schedule.full_args(epochs=self.training.epochs)
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -109,6 +113,22 @@ class Hyperparameters:
         return teacher
 
     @property
+    def labeller(self) -> Hyperparameters | None:
+        """The experiment whose answers are this one's pseudolabels, None where it has none.
+
+        Raises:
+            ConfigError: ``pseudolabel_from`` has a bad value.
+        """
+        if not self.pseudolabels.share:
+            return None
+        return self.replace(**flat_values(PseudolabelHyperparameters())).replace(**self.pseudolabels.teacher)
+
+    @property
+    def ancestors(self) -> tuple[Hyperparameters, ...]:
+        """The experiments that this one starts or learns from, which are trained first."""
+        return tuple(each for each in (self.parent, self.teacher, self.labeller) if each is not None)
+
+    @property
     def why_unproven(self) -> str | None:
         """Why what the experiment predicts gets no honest score, as the end of a sentence; None where nothing is known.
 
@@ -121,7 +141,7 @@ class Hyperparameters:
                 f"it starts from {', '.join(self.model.foreign_weights)}, which may have been trained on the rows that "
                 f"are scored; trust_weights=true declares that it was not"
             )
-        inherited = (each.why_unproven for each in (self.parent, self.teacher) if each is not None)
+        inherited = (each.why_unproven for each in self.ancestors)
         return next((f"of an experiment that it learns from: {why}" for why in inherited if why), None)
 
     def size_at(self, epoch: int) -> int:

@@ -84,8 +84,11 @@ def extremes_of(
         singles = ({**firsts, name: end} for name, each in distributions.items() for end in each.ends)
         for drawn in (firsts, *singles):
             hyperparameters = _put(point, drawn)
-            if hyperparameters.parent or hyperparameters.teacher:
-                raise ConfigError("search: expected no init_from or distill_from: what is drawn starts from nothing.")
+            if hyperparameters.ancestors:
+                raise ConfigError(
+                    "search: expected no init_from, distill_from or pseudolabel_share: what is drawn starts from "
+                    "nothing."
+                )
             if hyperparameters not in found:
                 found.append(hyperparameters)
     return tuple(found)

@@ -115,5 +115,4 @@ def _numbered(experiments: Sequence[Mapping[str, JsonValue]]) -> list[tuple[str,
 
 def _lineage_of(hyperparameters: Hyperparameters) -> list[Hyperparameters]:
     """Return ``hyperparameters`` after the experiments that it starts or learns from, the first ancestor first."""
-    before = [other for other in (hyperparameters.parent, hyperparameters.teacher) if other is not None]
-    return [*(ancestor for other in before for ancestor in _lineage_of(other)), hyperparameters]
+    return [*(ancestor for other in hyperparameters.ancestors for ancestor in _lineage_of(other)), hyperparameters]

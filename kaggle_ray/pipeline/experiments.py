@@ -21,6 +21,7 @@ def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Co
             hyperparameters=values,
             parent_id=_id_of(hyperparameters.parent, content),
             teacher_id=_id_of(hyperparameters.teacher, content),
+            labeller_id=_id_of(hyperparameters.labeller, content),
             weights_of=weights_of,
         )
         for hyperparameters, values, weights_of in zip(

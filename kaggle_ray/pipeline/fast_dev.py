@@ -69,11 +69,16 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         accumulate=min(hyperparameters.training.accumulate, smallest_batch),
         init_from={},
         distill_from={},
+        pseudolabel_from={},
+        pseudolabel_min_confidence=0.0,
     )
     if hyperparameters.parent is not None:
         cut = cut.replace(init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
     if hyperparameters.teacher is not None:
         cut = cut.replace(distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut))
+    if hyperparameters.labeller is not None:
+        labeller = _one_epoch_of(hyperparameters.labeller, num_train)
+        cut = cut.replace(pseudolabel_from=_differences(labeller, cut.replace(pseudolabel_share=0.0)))
     return cut
 
 

@@ -29,14 +29,15 @@ def experiment_id(hyperparameters: Hyperparameters, content: Content) -> str:
 def training_id(hyperparameters: Hyperparameters, content: Content) -> str:
     """Return 12 hex digits over what an experiment trains: the same for those that only predict otherwise.
 
-    The parent whose weights it starts from counts by what it trains, too, but a teacher by what it predicts.
+    The parent whose weights it starts from counts by what it trains, too, but a teacher by what it predicts, be it of
+    training rows or of the test rows that it labels.
     """
     as_trained = hyperparameters.replace(**flat_values(PredictHyperparameters()))
-    teacher = hyperparameters.teacher
+    teachers = (hyperparameters.teacher, hyperparameters.labeller)
     return short_digest(
         [
             _digest_of_experiment(as_trained, content, digest_of_parent=training_id),
-            None if teacher is None else experiment_id(teacher, content),
+            *(None if teacher is None else experiment_id(teacher, content) for teacher in teachers),
         ]
     )
 
@@ -44,17 +45,19 @@ def training_id(hyperparameters: Hyperparameters, content: Content) -> str:
 def _digest_of_experiment(
     hyperparameters: Hyperparameters, content: Content, *, digest_of_parent: Callable[[Hyperparameters, Content], str]
 ) -> str:
-    parent, teacher = hyperparameters.parent, hyperparameters.teacher
+    parent, teacher, labeller = hyperparameters.parent, hyperparameters.teacher, hyperparameters.labeller
+    by_id = {"init_from", "distill_from"} | ({"pseudolabel_from"} if labeller else set())
     weights = [content.weights[name] for name in hyperparameters.model.foreign_weights]
     changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
     return short_digest(
         {
             "version": _VERSION,
             "content": content.parts,
-            "hyperparameters": {name: changed[name] for name in changed.keys() - {"init_from", "distill_from"}},
+            "hyperparameters": {name: changed[name] for name in changed.keys() - by_id},
             "weights": weights[0] if len(weights) == 1 else weights or None,
             "parent": None if parent is None else digest_of_parent(parent, content),
             "teacher": None if teacher is None else experiment_id(teacher, content),
+            **({} if labeller is None else {"labeller": experiment_id(labeller, content)}),
         }
     )
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.errors import IncompleteFoldsError
-from kaggle_ray.pool.ledger import check_lineage, rows_in
+from kaggle_ray.pool.ledger import check_lineage, check_pseudolabels, rows_in
 from kaggle_ray.pool.members import Member, MemberPart, alone, members_of
 from kaggle_ray.rows import LazyRows, Rows, select_rows, stacked
+from kaggle_ray.store.attempt import TEST_FILE
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Experiment, FloatArray, Folds, IntArray, Predictions, StrArray, Trial, TrialResult
+from kaggle_ray.types import Experiment, FloatArray, Folds, IntArray, Lineage, Predictions, StrArray, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +135,7 @@ def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArr
         valid, test = store.predictions(result, epoch=epoch)
         check_lineage(trial, valid, folds)
         check_lineage(trial, test, folds)
+        _check_pseudolabels(store, folds, trial, store.lineage(result))
         expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
         rows_in(valid.sample_ids, expected_ids, where=str(trial))
         valids.append(valid)
@@ -145,6 +147,15 @@ def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArr
     mean = mean_of(tests)
     are_masks = valids[0].values.dtype == np.uint8
     return (oof, mean) if are_masks else (oof[:], mean[:])
+
+
+def _check_pseudolabels(store: RunStore, folds: Folds, trial: Trial, lineage: Lineage) -> None:
+    for source in lineage.pseudolabels:
+        labeller = store.result(source.trial)
+        if labeller is None or labeller.status != "committed":
+            check_pseudolabels(trial, source, None, None, folds)
+        else:
+            check_pseudolabels(trial, source, labeller.blobs.get(TEST_FILE), store.lineage(labeller), folds)
 
 
 def mean_of(parts: Sequence[Rows]) -> LazyRows:

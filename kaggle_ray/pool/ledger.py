@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaggle_ray.errors import LeakError
-from kaggle_ray.types import FULL_DATA, Folds, Lineage, Predictions, StrArray, Trial
+from kaggle_ray.types import FULL_DATA, BoolArray, Folds, Lineage, Predictions, PseudolabelSource, StrArray, Trial
 
 
 def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
@@ -18,11 +18,46 @@ def check_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> None:
     if trial.fold == FULL_DATA:
         raise LeakError(f"{trial}: was trained on all rows. Its predictions get no score.")
     lineage = _checked_lineage(trial, predictions, folds)
+    for source in lineage.pseudolabels:
+        trained_rows = np.zeros(len(folds.sample_ids), dtype=np.bool_)
+        trained_rows[folds.train_rows(source.trial.fold)] = True
+        _check_unseen(trial, trained_rows, folds, source=source)
+    _check_unseen(trial, lineage.trained_rows, folds)
+
+
+def check_pseudolabels(
+    trial: Trial, source: PseudolabelSource, digest: str | None, labeller: Lineage | None, folds: Folds
+) -> None:
+    """Check that a trial's pseudolabels are what the trial that it names has predicted, which saw no scored row.
+
+    Args:
+        trial: that was trained on them.
+        source: where they are from, as the trial tells it.
+        digest: of the test predictions that the run has of the source; None where it has none.
+        labeller: what these depend on; None where the run has none.
+        folds: the run's fold plan.
+
+    Raises:
+        LeakError: they are from elsewhere, or from a model that saw rows which the trial scores.
+    """
+    if labeller is None or digest != source.digest:
+        raise LeakError(
+            f"{trial}: its {source.num_rows} pseudolabels are said to be what {source.trial} predicts, whose file is "
+            f"{digest or 'not there'}, and they are {source.digest}. What made them is not known."
+        )
+    _check_unseen(trial, labeller.trained_rows, folds, source=source)
+
+
+def _check_unseen(
+    trial: Trial, trained_rows: BoolArray, folds: Folds, *, source: PseudolabelSource | None = None
+) -> None:
+    """Raise LeakError where rows that ``trial`` scores are among those that it, or its pseudolabels' source, saw."""
     is_forbidden = np.ones(len(folds.sample_ids), dtype=np.bool_)
     is_forbidden[folds.train_rows(trial.fold)] = False
-    if (seen := np.flatnonzero(lineage.trained_rows & is_forbidden)).size:
+    if (seen := np.flatnonzero(trained_rows & is_forbidden)).size:
+        who = f"its pseudolabels are from {source.trial}, which was" if source else "was"
         raise LeakError(
-            f"{trial}: was trained on {seen.size} of the rows that it scores{' or that are later' * folds.forward}, "
+            f"{trial}: {who} trained on {seen.size} of the rows that it scores{' or that are later' * folds.forward}, "
             f"such as {str(folds.sample_ids[seen[0]])!r}. Its predictions cannot be used."
         )
 

@@ -21,6 +21,7 @@ from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_chu
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
+TEST_FILE = "test.npy"
 
 Part = Literal["valid", "test"]
 """Part of a trial's predictions: of its fold's own rows, or of the test rows."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, JsonShapeError, SchemaVersionError
 from kaggle_ray.typed_json import from_json, parse_json
-from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, Trial, TrialResult
+from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, PseudolabelSource, Trial, TrialResult
 
 SCHEMA_VERSION = 3
 """1: the first. 2: a lineage tells whether it is proven. 3: ids are made of content, which run.json tells."""
@@ -81,6 +81,7 @@ class _StoredLineage:
     is_proven: bool
     weights_digest: str
     started_from: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    pseudolabels: tuple[PseudolabelSource, ...] = ()
 
 
 def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
@@ -95,6 +96,7 @@ def lineage_to_json(lineage: Lineage) -> dict[str, JsonValue]:
         is_proven=lineage.is_proven,
         weights_digest=lineage.weights_digest,
         started_from=dict(lineage.started_from),
+        pseudolabels=lineage.pseudolabels,
     )
     return dataclasses.asdict(stored)
 
@@ -115,6 +117,7 @@ def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
         epoch_rule=stored.epoch_rule,
         is_proven=stored.is_proven,
         weights_digest=stored.weights_digest,
+        pseudolabels=stored.pseudolabels,
         started_from=stored.started_from,
     )
 

@@ -53,6 +53,9 @@ class Batch:
     """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
     teacher: FloatArray | None
     """(M, C) answers of a teacher for the rows that were read, None where there is no teacher."""
+    pseudolabels: tuple[IntArray, FloatArray] | None
+    """(m,) positions among the rows that were read of those whose ``target`` is none, and (m, C) their pseudolabels;
+    None where there are none."""
     keys: npt.NDArray[np.uint64]
     """(M * V,) keys that the colours' randomness is a function of."""
     seed: int
@@ -85,8 +88,7 @@ class EpochBatches(Dataset[Batch]):
         self._uses_images = uses_images
         self._mask_kind: MaskKind = "mask" if len(data.heads[0].classes) == 1 else "labels"
         self._seeds = (hyperparameters.training.seed, data.fold, epoch)
-        order = np.random.default_rng(derive_seed("order", *self._seeds)).permutation(data.train_rows)
-        self._rows: list[IntArray] = np.array_split(order, num_steps_of(data, hyperparameters.training.batch_size))
+        self._rows = _rows_of_steps(data, self._seeds, num_steps_of(data, hyperparameters.training.batch_size))
         self._keys = sample_keys(*self._seeds, data.id_hashes)
         self._seed = derive_seed("steps", *self._seeds) >> 1
         self._first_piece = rank * hyperparameters.training.accumulate
@@ -110,7 +112,8 @@ class EpochBatches(Dataset[Batch]):
         own = self._own(self._first_piece + piece, len(in_step))
         read_rows, mix = self._mixed(step, own, in_step) if self._mixes else (in_step[own], None)
         views = self._data.inputs.views(read_rows)
-        keys, target = self._keys[views], self._data.target[read_rows]
+        keys = self._keys[views]
+        target = self._data.target[read_rows] if self._data.masks is None else None
         if self._uses_images:
             masks = None if self._data.masks is None else self._data.masks.read(read_rows)
             pixels, masks = augment_batch(
@@ -120,6 +123,7 @@ class EpochBatches(Dataset[Batch]):
             target = target if masks is None else masks
         else:
             pixels = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
+        assert target is not None, "masks are moved along with images"
         return Batch(
             step=step,
             ends_step=piece == self._hyperparameters.training.accumulate - 1,
@@ -129,6 +133,7 @@ class EpochBatches(Dataset[Batch]):
             pixels=pixels,
             target=target,
             teacher=None if self._data.teacher is None else self._data.teacher[read_rows],
+            pseudolabels=_pseudolabels_of(self._data, read_rows),
             keys=keys,
             seed=self._seed + int(in_step[own.start]),
             mix=mix,
@@ -153,7 +158,32 @@ class EpochBatches(Dataset[Batch]):
 
 def num_steps_of(data: FitData, batch_size: int) -> int:
     """Return the optimizer steps of an epoch."""
-    return -(-len(data.train_rows) // batch_size)
+    return -(-data.num_per_epoch // batch_size)
+
+
+def _rows_of_steps(data: FitData, seeds: tuple[int, int, int], num_steps: int) -> list[IntArray]:
+    """Return the rows of each step of an epoch, in nearly equal batches that have nearly the same share of test rows.
+
+    The last batch is the smallest.
+    """
+    generator = np.random.default_rng(derive_seed("order", *seeds))
+    steps: list[IntArray] = np.array_split(generator.permutation(data.train_rows), num_steps)
+    if data.pseudolabelled is None:
+        return steps
+    drawn = generator.permutation(data.pseudolabelled.rows)[: data.pseudolabelled.num_per_epoch]
+    # From the other end, so that no batch has one more of both kinds; mixed, as ranks take a batch's rows in parts.
+    of_steps = np.array_split(drawn, num_steps)[::-1]
+    mixed = [generator.permutation(np.concatenate(parts)) for parts in zip(steps, of_steps, strict=True)]
+    return sorted(mixed, key=len, reverse=True)
+
+
+def _pseudolabels_of(data: FitData, rows: IntArray) -> tuple[IntArray, FloatArray] | None:
+    """Return which of ``rows`` have a pseudolabel for a target, and these; None where none has."""
+    pseudolabelled = data.pseudolabelled
+    if pseudolabelled is None or pseudolabelled.labels is None:
+        return None
+    positions = np.flatnonzero(rows >= pseudolabelled.first)
+    return positions, pseudolabelled.labels[rows[positions] - pseudolabelled.first]
 
 
 def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
@@ -185,9 +215,13 @@ class Finisher:
         images_NCHW = to_float(to_device(batch.pixels, self._device))
         if recolors(self._recipe):
             images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
-        is_soft = batch.mix is not None or batch.teacher is not None
+        is_soft = batch.mix is not None or batch.teacher is not None or batch.pseudolabels is not None
         targets_of = self._outputs.soft_targets if is_soft else self._outputs.targets
         targets = targets_of(to_device(batch.target, self._device))
+        if batch.pseudolabels is not None:
+            positions, labels_NC = (to_device(array, self._device) for array in batch.pseudolabels)
+            assert isinstance(self._outputs, Outputs), "masks are targets as they are"
+            targets[positions] = self._outputs.targets_of_values(labels_NC)
         if batch.teacher is not None:
             targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
         images = split_views(images_NCHW, self._inputs.num_views)

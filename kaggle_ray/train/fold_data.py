@@ -21,8 +21,16 @@ from kaggle_ray.types import Folds, StrArray
 
 def hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
     """Return (N * V,) the hashes of the training samples' ids, a sample's views one after the other."""
-    views = range(samples.num_views)
-    ids = samples.train_ids.tolist()
+    return _hashes(samples.train_ids, samples.num_views)
+
+
+def test_hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
+    """Return (T * V,) the same of the test rows."""
+    return _hashes(samples.test_ids, samples.num_views)
+
+
+def _hashes(sample_ids: StrArray, num_views: int) -> npt.NDArray[np.uint64]:
+    ids, views = sample_ids.tolist(), range(num_views)
     return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
 
 

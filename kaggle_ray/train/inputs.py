@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.data.head import Head
-from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
+from kaggle_ray.images.joined import ImageRows
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Shapes
 from kaggle_ray.rows import Rows
@@ -20,7 +20,7 @@ from kaggle_ray.types import FloatArray, IntArray, StrArray
 class Inputs:
     """What a model looks at, for N rows."""
 
-    images: Images
+    images: ImageRows
     """(N * V) decoded images, the V views of a row one after the other."""
     num_views: int = 1
     table: FloatArray | None = None
@@ -38,13 +38,28 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PseudolabelledRows:
+    """Test rows among the rows of a fold: they come after the training rows, and are trained on as those are."""
+
+    first: int
+    """Position of the first test row: the number of training rows."""
+    rows: IntArray
+    """(P,) positions of the test rows that have a pseudolabel."""
+    num_per_epoch: int
+    """How many of them an epoch takes, each once: at most P."""
+    labels: FloatArray | None
+    """(T, C) the labels of all test rows, as predictions are; None of masks, which are among ``FitData.masks``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FitData:
     """One fold of a competition, ready to be trained on."""
 
     inputs: Inputs
-    """Images and table of all N training rows."""
+    """Images and table of all N training rows, and after them of the test rows where some have a pseudolabel."""
     target: Rows
-    """(N,) or (N, T) targets; for segmentation (N, h * w) flattened masks at the size that predictions are kept at."""
+    """(N,) or (N, T) targets, zeros for test rows; for segmentation (N, h * w) flattened masks, of training rows alone,
+    at the size that predictions are kept at."""
     heads: tuple[Head, ...]
     metric: Metric
     train_rows: IntArray
@@ -54,7 +69,7 @@ class FitData:
     fold: int
     id_hashes: npt.NDArray[np.uint64]
     """(N * V,) hashes of the samples' ids, which augmentation is a function of, beside seed, fold and epoch."""
-    masks: Images | None = None
+    masks: ImageRows | None = None
     """(N,) masks at the size that images are decoded to; None where it is no segmentation."""
     mask_size: tuple[int, int] | None = None
     """Height and width in pixels at which masks are predicted, for segmentation."""
@@ -64,6 +79,18 @@ class FitData:
     """(N, C) answers of a teacher for the rows to train on, zeros elsewhere; None where there is no teacher."""
     sample_ids: StrArray | None = None
     """(N,) ids by which rows are named in messages; None names their positions."""
+    pseudolabelled: PseudolabelledRows | None = None
+    """Test rows to train on, too; None where there are none."""
+
+    @property
+    def num_rows(self) -> int:
+        """N, with the test rows where some have a pseudolabel."""
+        return self.inputs.images.shape[0] // self.inputs.num_views
+
+    @property
+    def num_per_epoch(self) -> int:
+        """Rows that an epoch trains on."""
+        return len(self.train_rows) + (0 if self.pseudolabelled is None else self.pseudolabelled.num_per_epoch)
 
     @property
     def shapes(self) -> Shapes:

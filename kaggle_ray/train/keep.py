@@ -68,11 +68,12 @@ class Keeper:
         return found
 
     def _lineage(self, fit: Fit, weights_digest: str) -> Lineage:
-        data, trained_rows = self._data, fit.state.trained_rows.copy()
+        data, folds = self._data, self._run_data.folds
+        trained_rows = fit.state.trained_rows[: len(folds.sample_ids)].copy()
         for ancestor in data.ancestors:
             trained_rows |= ancestor.trained_rows
         return Lineage(
-            folds_digest=self._run_data.folds.digest,
+            folds_digest=folds.digest,
             trained_rows=trained_rows,
             parents=tuple(dict.fromkeys(each for ancestor in data.ancestors for each in ancestor.experiment_ids)),
             epoch_rule=data.hyperparameters.training.epoch_rule,
@@ -81,6 +82,7 @@ class Keeper:
             and all(ancestor.is_proven for ancestor in data.ancestors),
             started_from=data.started_from,
             weights_digest=weights_digest,
+            pseudolabels=data.pseudolabels,
         )
 
 

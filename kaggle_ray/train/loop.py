@@ -181,13 +181,13 @@ class Fit:
         self.state.history.append(
             EpochMetrics(
                 epoch=epoch,
-                train_loss=self.state.loss_of_epoch / len(self._data.train_rows),
+                train_loss=self.state.loss_of_epoch / self._data.num_per_epoch,
                 valid_loss=scored.loss,
                 score=scored.score,
                 inner_score=None if inner is NOT_MEASURED else inner.score,
                 lr=self.state.lr,
                 duration_s=time.perf_counter() - started,
-                samples_per_s=len(self._data.train_rows) / seconds_of_steps,
+                samples_per_s=self._data.num_per_epoch / seconds_of_steps,
                 resident_bytes=resident_bytes(),
                 gpu_peak_bytes=gpu_peak_bytes(self._device),
                 grad_norm=self._gradients.usual_norm(epoch),
@@ -223,7 +223,7 @@ class Fit:
                 self.state.seconds_of_epoch = time.perf_counter() - started
                 self._save_where(due)
         self._settle(watch)
-        self.state.schedule.end_epoch(self._ranks.of_first(self.state.loss_of_epoch / len(self._data.train_rows)))
+        self.state.schedule.end_epoch(self._ranks.of_first(self.state.loss_of_epoch / self._data.num_per_epoch))
 
     def _wrap(self) -> None:
         """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""

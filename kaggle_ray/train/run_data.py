@@ -14,7 +14,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.config import Hyperparameters, PseudolabelHyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition, load_competition, open_competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
@@ -26,23 +26,35 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.weights import digest_of_weights
+from kaggle_ray.pool.ledger import rows_in
 from kaggle_ray.rows import Rows
+from kaggle_ray.store.attempt import TEST_FILE
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.fold_data import fold_data, hashes_of, test_inputs, train_inputs
+from kaggle_ray.train.fold_data import fold_data, hashes_of, test_hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
-from kaggle_ray.types import FULL_DATA, BoolArray, Experiment, Folds, IntArray, StrArray, Trial, TrialResult
+from kaggle_ray.types import (
+    FULL_DATA,
+    BoolArray,
+    Experiment,
+    Folds,
+    IntArray,
+    PseudolabelSource,
+    StrArray,
+    Trial,
+    TrialResult,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parent:
-    """What a trial inherits."""
+class Ancestor:
+    """What a trial inherits from one that it starts or learns from."""
 
     experiment_ids: tuple[str, ...]
     """The first ancestor first."""
-    weights: Mapping[str, Tensor]
     trained_rows: BoolArray
     is_proven: bool
     started_from: Mapping[str, str | None]
@@ -57,10 +69,12 @@ class TrialData:
     test: Inputs
     test_rows: IntArray
     """(T,) positions of the rows to predict: all of them."""
-    parent: Parent | None
-    """The trial whose weights it starts from; None where it starts afresh."""
-    ancestors: tuple[Parent, ...]
-    """The parent, and the teacher that it learns from: what they saw, its predictions depend on, too."""
+    initial_weights: Mapping[str, Tensor] | None
+    """Weights of the trial that it starts from; None where it starts afresh."""
+    ancestors: tuple[Ancestor, ...]
+    """The parent, and the teachers that it learns from: what they saw, its predictions depend on, too."""
+    pseudolabels: tuple[PseudolabelSource, ...]
+    """Where the pseudolabels of the test rows are from that it is trained on."""
     started_from: Mapping[str, str | None]
     """Weights that it or an ancestor starts from, as a lineage tells them."""
     num_decoded: int
@@ -112,7 +126,6 @@ class RunData:
             epochs = self._context.full_data_epochs[trial.experiment_id]
             hyperparameters = hyperparameters.replace(epochs=epochs, epoch_rule="last", patience=0)
         opened, num_decoded = self._open(hyperparameters)
-        parent = None if experiment.parent_id is None else self._inherited(trial, experiment.parent_id)
         data = fold_data(
             self.competition,
             self.samples,
@@ -125,18 +138,23 @@ class RunData:
             groups=self._groups,
             hashes=self._id_hashes,
         )
-        ancestors = [] if parent is None else [parent]
+        pseudolabels: tuple[PseudolabelSource, ...] = ()
+        if experiment.labeller_id is not None:
+            labeller = Trial(experiment_id=experiment.labeller_id, fold=trial.fold)
+            data, pseudolabels = self._with_pseudolabels(data, opened.test, hyperparameters.pseudolabels, labeller)
         if experiment.teacher_id is not None:
-            ancestors.append(self._inherited(trial, experiment.teacher_id))
             data, num_of_teacher = self._with_teacher(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
             num_decoded += num_of_teacher
+        of_ancestors = (experiment.parent_id, experiment.teacher_id, experiment.labeller_id)
+        ancestors = [self._inherited(trial, each) for each in of_ancestors if each is not None]
         return TrialData(
             hyperparameters=hyperparameters,
             fit=data,
             test=opened.test,
             test_rows=np.arange(len(self.samples.test_ids)),
-            parent=parent,
+            initial_weights=None if experiment.parent_id is None else self._weights_of(trial, experiment.parent_id),
             ancestors=tuple(ancestors),
+            pseudolabels=pseudolabels,
             started_from={
                 **{name: digest_of_weights(name) for name in hyperparameters.model.foreign_weights},
                 **{name: digest for ancestor in ancestors for name, digest in ancestor.started_from.items()},
@@ -174,9 +192,35 @@ class RunData:
         predictor = reloaded(
             self.competition, self.samples, self._context.settings, hyperparameters, weights, where=str(teacher)
         )
-        answers_NC = np.zeros((len(data.target), self.competition.num_columns), dtype=np.float32)
+        answers_NC = np.zeros((data.num_rows, self.competition.num_columns), dtype=np.float32)
         answers_NC[data.train_rows] = predictor.values(opened.train, data.train_rows)
+        if (pseudolabelled := data.pseudolabelled) is not None:
+            rows = pseudolabelled.rows
+            answers_NC[rows] = predictor.values(opened.test, rows - pseudolabelled.first)
         return replace(data, teacher=answers_NC), num_decoded
+
+    def _with_pseudolabels(
+        self, data: FitData, test: Inputs, given: PseudolabelHyperparameters, labeller: Trial
+    ) -> tuple[FitData, tuple[PseudolabelSource, ...]]:
+        """Return the data with test rows to train on, and whose predictions are their labels."""
+        result = self._committed(labeller)
+        _, predicted = self._store.predictions(result)
+        order = rows_in(predicted.sample_ids, self.samples.test_ids, where=f"{labeller} on the test set")
+        data = with_pseudolabels(
+            data,
+            predicted.values if (order == np.arange(len(order))).all() else predicted.values[order],
+            given,
+            test=test,
+            test_ids=self.samples.test_ids,
+            id_hashes=test_hashes_of(self.samples),
+            mask=self.competition.mask,
+            where=str(labeller),
+        )
+        assert data.pseudolabelled is not None
+        source = PseudolabelSource(
+            trial=labeller, digest=result.blobs[TEST_FILE], num_rows=len(data.pseudolabelled.rows)
+        )
+        return data, (source,)
 
     @cached_property
     def _staged(self) -> StagedData:
@@ -298,17 +342,22 @@ class RunData:
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
 
-    def _inherited(self, trial: Trial, experiment_id: str) -> Parent:
+    def _inherited(self, trial: Trial, experiment_id: str) -> Ancestor:
         """Return what the trial takes from the same fold of another experiment."""
         result = self._committed(Trial(experiment_id=experiment_id, fold=trial.fold))
         lineage = self._store.lineage(result)
-        return Parent(
+        return Ancestor(
             experiment_ids=(*lineage.parents, experiment_id),
-            weights=load(self._store.weights(result)),
             trained_rows=lineage.trained_rows,
             is_proven=lineage.is_proven,
             started_from=lineage.started_from,
         )
+
+    def _weights_of(self, trial: Trial, experiment_id: str) -> Mapping[str, Tensor]:
+        """Return the weights of the same fold of another experiment."""
+        result = self._committed(Trial(experiment_id=experiment_id, fold=trial.fold))
+        weights: Mapping[str, Tensor] = load(self._store.weights(result))
+        return weights
 
     def _committed(self, trial: Trial) -> TrialResult:
         result = self._store.result(trial)

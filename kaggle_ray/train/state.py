@@ -88,8 +88,8 @@ class FitState:
         self.epoch_selection = EpochSelection(hyperparameters.training, data.metric)
         self.history: list[EpochMetrics] = []
         """Metrics of the epochs that have ended."""
-        self.trained_rows = np.zeros(len(data.target), dtype=np.bool_)
-        """(N,) the rows that batches were really made of."""
+        self.trained_rows = np.zeros(data.num_rows, dtype=np.bool_)
+        """(N,) the rows that batches were really made of, and after them (T,) test rows with pseudolabels."""
         self.notes: dict[str, JsonValue] = {}
         """What whoever iterates wants to find again after a resume, as JSON."""
         self.lr = 0.0

@@ -120,7 +120,7 @@ class _Attempted:
             data.fit,
             data.hyperparameters,
             context.settings,
-            initial_weights=None if data.parent is None else data.parent.weights,
+            initial_weights=data.initial_weights,
             ranks=ranks,
             checkpoints=StoredCheckpoints(self._runner.store, self._trial),
             cadence=Cadence(context.checkpoint_every_s),

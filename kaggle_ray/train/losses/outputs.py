@@ -122,6 +122,18 @@ class Outputs:
             return (of_head.float() - mean) / std
         return _smoothed(of_head.float(), self._smoothing, 2)
 
+    def targets_of_values(self, values_NC: Tensor) -> Tensor:
+        """Return (N, C) float32 what the outputs are to be where ``values_NC`` are right: what ``values`` reads back.
+
+        Label smoothing is for classes that are known, and leaves probabilities as they are.
+        """
+        targets_NC = values_NC.float().clone()
+        for place in self._placed:
+            if place.head.task == "regression":
+                mean, std = self._scale_of(place, targets_NC.device)
+                targets_NC[:, place.outputs] = (targets_NC[:, place.outputs] - mean) / std
+        return targets_NC
+
     def sample_losses(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
         """Return (N,) float32 each sample's loss: the mean of its heads' by their weights."""
         logits_NC = logits_NC.float()
