@@ -240,7 +240,8 @@ class Lineage:
     """False where the rows that are scored had, or may have had, a say in which weights predict, those of a parent
     included: what such a model predicts never gets an honest score."""
     started_from: Mapping[str, str | None] = field(default_factory=dict)
-    """File or address of the weights that it, or an ancestor, started from -> sha256; None where it is no file."""
+    """File, address or package of the weights that it, or an ancestor, started from -> sha256; None where it is no
+    file."""
     weights_digest: str = ""
     """sha256 of the weights that predicted."""
     pseudolabels: tuple[PseudolabelSource, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kaggle_ray.config.packaged import installed_weights
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
 
@@ -27,7 +28,8 @@ class ModelHyperparameters:
     """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
     "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
     pretrained: bool = False
-    """Start from the library's own weights (downloaded by it at the first use)."""
+    """Start from the library's own weights: from a package of the extra ``weights`` where one has them and is
+    installed, else downloaded by the library at the first use."""
     trust_weights: bool = False
     """Declare that the files of weights that ``model_args`` names were trained on none of this competition's labels. Of
     a file it cannot be told, so that without this what starts from one has no honest score; what the library has by a
@@ -49,6 +51,16 @@ class ModelHyperparameters:
     def foreign_weights(self) -> tuple[str, ...]:
         """Files and addresses that ``args`` names weights by, which are not the library's own."""
         return tuple(dict.fromkeys(_weights_in(self.args)))
+
+    @property
+    def weights_files(self) -> dict[str, str]:
+        """What is loaded at first and is no download of a library's: its name -> its file here, or its address.
+
+        A package's name is that of the package; others are their own.
+        """
+        files = {file: file for file in self.foreign_weights}
+        package = installed_weights(self.name, self.args) if self.pretrained else None
+        return files if package is None else {**files, package.package: str(package.path)}
 
 
 def names_a_file(weights: object) -> bool:

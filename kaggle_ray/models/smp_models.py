@@ -16,10 +16,12 @@ from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, encoders
 from torch import Tensor, nn
 
 from kaggle_ray.config.model import names_a_file
+from kaggle_ray.config.packaged import packaged_weights
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded
+from kaggle_ray.models.timm_models import state_of
 from kaggle_ray.models.weights import downloading, load_weights, read_weights
 
 PREFIX = "smp/"
@@ -76,6 +78,9 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
     if file is not None and encoder.startswith(_TIMM):  # timm loads it, whatever the channels
         read_weights(file)
         own, file, weights = {**own, "pretrained_cfg_overlay": {"file": file}}, None, None
+    package = packaged_weights(name, arguments)
+    if pretrained and package is not None and package.path is not None:
+        own["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
     chosen = _weights_name(name, encoder, weights) if pretrained and file is None else None
     of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own}
     statistics = _known_statistics(encoder)
@@ -84,7 +89,7 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
         if chosen is None:
             network = architecture(encoder_weights=None, **of_model)
         else:
-            with downloading(name, f"the Hugging Face hub ({_hub_of(encoder, chosen)})"):
+            with downloading(name, f"the Hugging Face hub ({_hub_of(encoder, chosen)})", package=package):
                 network = architecture(encoder_weights=chosen, **of_model)
                 statistics = encoders.get_preprocessing_params(encoder, pretrained=chosen)
     if file is not None:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kaggle_ray.config.model import names_a_file
+from kaggle_ray.config.packaged import PackagedWeights, packaged_weights
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import Network
-from kaggle_ray.models.weights import downloading, read_weights
+from kaggle_ray.models.weights import downloading, read_packaged, read_weights
 from kaggle_ray.types import JsonValue
 
 PREFIX = "timm/"
@@ -54,6 +56,7 @@ def build(
     if "checkpoint_path" in keywords:  # whose content would be no part of what the experiment's id is made of
         raise ConfigError(f"model {name!r}: model_args 'checkpoint_path': name the file as 'weights', with pretrained.")
     source = f"the Hugging Face hub ({_cfg(name).hf_hub_id or _cfg(name).url})"
+    package = packaged_weights(name, arguments)
     weights = keywords.pop("weights", None)
     if pretrained and weights is not None:
         if not names_a_file(weights):
@@ -61,13 +64,16 @@ def build(
         read_weights(weights)
         keywords["pretrained_cfg_overlay"] = {**keywords.get("pretrained_cfg_overlay", {}), "file": weights}
         source = weights
+    elif pretrained and package is not None and package.path is not None:
+        keywords["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
+        source = package.package
     elif pretrained and not _cfg(name).has_weights and "pretrained_cfg_overlay" not in keywords:
         raise ConfigError(f"model {name!r}: timm has no pretrained weights of it. Set pretrained to false.")
     if num_outputs is None:
         keywords["global_pool"] = ""
     create = _timm().create_model
     of_model = {"in_chans": num_channels, "num_classes": num_outputs or 0, **keywords}
-    with downloading(name, source) if pretrained else _refusing(name, num_outputs):
+    with downloading(name, source, package=package) if pretrained else _refusing(name, num_outputs):
         network = create(name.removeprefix(PREFIX), pretrained=pretrained, **of_model)
     cfg = network.pretrained_cfg
     size = input_size(name, arguments)
@@ -82,6 +88,13 @@ def build(
     fresh = tuple(last) if isinstance(last, tuple | list | nn.ModuleList) else (last,)
     logits = tuple(layer for head in fresh for layer in logits_layers(head, num_outputs))
     return Network(module=network, fresh=fresh, logits=logits, mean=cfg["mean"], std=cfg["std"], input_size=size)
+
+
+def state_of(package: PackagedWeights) -> dict[str, Tensor]:
+    """Return a package's tensors under timm's names. Raises ConfigError where they are not what is known of them."""
+    with torch.device("meta"):
+        names = list(_timm().create_model(package.model).state_dict())
+    return read_packaged(package, names)
 
 
 @contextmanager

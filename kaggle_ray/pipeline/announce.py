@@ -111,6 +111,7 @@ def run_started(
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
         run_dir=Location(plan.location),
         how_to_resume=_ways_on(plan, command)[0],
+        weights=plan.content.weights,
     )
 
 

@@ -47,7 +47,7 @@ def _digest_of_experiment(
 ) -> str:
     parent, teacher, labeller = hyperparameters.parent, hyperparameters.teacher, hyperparameters.labeller
     by_id = {"init_from", "distill_from"} | ({"pseudolabel_from"} if labeller else set())
-    weights = [content.weights[name] for name in hyperparameters.model.foreign_weights]
+    weights = [content.weights[name] for name in hyperparameters.model.weights_files]
     changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
     return short_digest(
         {

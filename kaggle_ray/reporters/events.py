@@ -139,6 +139,9 @@ class RunStarted:
     """The command that goes on, should this driver not come to its end; unknown of a run of an earlier version."""
     hyperparameters: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     """Experiment id -> name -> value of all its hyperparameters; empty of a run of an earlier version."""
+    weights: Mapping[str, str | None] = field(default_factory=dict)
+    """File, address or package of the pretrained weights -> sha256, None where it is no file; what libraries download
+    is not among them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

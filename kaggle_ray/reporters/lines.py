@@ -46,8 +46,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     match event:
         case PreparationProgressed(progress=done):
             return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
-        case RunStarted():
-            return [_start_line(progress)]
+        case RunStarted(weights=weights):
+            return [_start_line(progress), *(_weights_line(name, sha256) for name, sha256 in weights.items())]
         case RoundBegan(number=number, experiments=experiments):
             return [Text(f"round {number + 1}: {', '.join(map(one_line, experiments.values()))}")]
         case RunWarned():
@@ -95,6 +95,11 @@ def _start_line(progress: RunProgress) -> Text:
         f"  {experiments} x {folds} = {counted(progress.num_trials, 'trial')}{before}"
         f"  {metric_text(progress)}  {slots_text(progress)}  {progress.run_dir}"
     )
+
+
+def _weights_line(name: str, sha256: str | None) -> Text:
+    digest = f"  sha256 {sha256[:12]}" if sha256 else ""
+    return Text(f"pretrained weights  {one_line(name)}{digest}")
 
 
 def _epoch_line(trial: TrialProgress, metrics: EpochMetrics, progress: RunProgress) -> Text:

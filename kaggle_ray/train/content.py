@@ -40,7 +40,7 @@ class Content:
     parts: Mapping[str, JsonValue] = field(default_factory=dict)
     """What a person calls a part of it -> its digest, or the values that it consists of; see ``content_of``."""
     weights: Mapping[str, str | None] = field(default_factory=dict)
-    """File or address of pretrained weights -> its sha256; None where there is no such file."""
+    """File, address or package of pretrained weights -> their sha256; None where there is no such file."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Image or mask, relative to the data folder -> the first digits of its sha256."""
 
@@ -92,7 +92,7 @@ def content_of(
         DataError: a file is missing, or cannot be read.
         StoreError: the cache folder cannot be written.
     """
-    weights_files = sorted({file for each in hyperparameter_sets for file in each.model.foreign_weights})
+    weights_files = {name: file for each in hyperparameter_sets for name, file in each.model.weights_files.items()}
     content = Content(
         parts={
             "rows": short_digest([samples.train_ids.tolist(), samples.test_ids.tolist()]),
@@ -110,7 +110,8 @@ def content_of(
         code = {name: described(value) for name, value in sorted(registered.items())}
         content = dataclasses.replace(content, parts={**content.parts, "registered code": code})
     content = content.with_files_of(samples, data_dir=data_dir, cache_dir=cache_dir)
-    return dataclasses.replace(content, weights={file: _weights_digest(file, cache_dir) for file in weights_files})
+    weights = {name: _weights_digest(file, cache_dir) for name, file in sorted(weights_files.items())}
+    return dataclasses.replace(content, weights=weights)
 
 
 def described(value: object) -> JsonValue:

@@ -156,7 +156,7 @@ class RunData:
             ancestors=tuple(ancestors),
             pseudolabels=pseudolabels,
             started_from={
-                **{name: digest_of_weights(name) for name in hyperparameters.model.foreign_weights},
+                **{name: digest_of_weights(file) for name, file in hyperparameters.model.weights_files.items()},
                 **{name: digest for ancestor in ancestors for name, digest in ancestor.started_from.items()},
             },
             num_decoded=num_decoded,

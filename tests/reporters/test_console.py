@@ -110,6 +110,15 @@ def test_pipe_gets_one_line_per_trial_and_none_per_epoch() -> None:
     ]
 
 
+def test_a_run_says_which_weights_it_starts_from() -> None:
+    weights = {"lite0-model": "5793" + "0" * 60, "https://example.com/w.pth": None}
+    lines = shown([started(weights=weights)], terminal=False).splitlines()
+    assert [line for line in lines if "weights" in line] == [
+        "pretrained weights  lite0-model  sha256 579300000000",
+        "pretrained weights  https://example.com/w.pth",
+    ]
+
+
 def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
     resnet, vit = trial(RESNET), trial(VIT)
     story = [
