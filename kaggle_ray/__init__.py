@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kaggle_ray.api import predict as predict
     from kaggle_ray.api import run as run
+    from kaggle_ray.combine.combiner import WeightedMean as WeightedMean
+    from kaggle_ray.combine.combiner import register_combiner as register_combiner
     from kaggle_ray.config import Hyperparameters as Hyperparameters
     from kaggle_ray.config import SearchSpace as SearchSpace
     from kaggle_ray.config import choice as choice
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
     from kaggle_ray.data.table import read_numbers as read_numbers
-    from kaggle_ray.ensemble.combiner import WeightedMean as WeightedMean
-    from kaggle_ray.ensemble.combiner import register_combiner as register_combiner
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
     from kaggle_ray.launch.launcher import Launcher as Launcher
@@ -86,8 +86,8 @@ _HOME = {
     "Head": "kaggle_ray.data.head",
     "SubmissionFormat": "kaggle_ray.data.submission_format",
     "Table": "kaggle_ray.data.table",
-    "WeightedMean": "kaggle_ray.ensemble.combiner",
-    "register_combiner": "kaggle_ray.ensemble.combiner",
+    "WeightedMean": "kaggle_ray.combine.combiner",
+    "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",
     "register_augmentation": "kaggle_ray.images.compose",
     "Metric": "kaggle_ray.metrics",

@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"launch", "submission"},
     {"reporters"},
     {"schedule"},
-    {"ensemble"},
+    {"combine"},
     {"train"},
     {"models"},
     {"images"},

@@ -9,8 +9,8 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray import registry
+from kaggle_ray.combine import COMBINERS
 from kaggle_ray.config.loading import load_attribute
-from kaggle_ray.ensemble import COMBINERS
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import RECIPES
 from kaggle_ray.images.compose import AUGMENTATIONS

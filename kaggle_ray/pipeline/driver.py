@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine import COMBINERS, Ensemble
 from kaggle_ray.data.baseline import check_directions
-from kaggle_ray.ensemble import COMBINERS, Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher

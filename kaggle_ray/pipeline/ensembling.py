@@ -6,8 +6,8 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from kaggle_ray.ensemble import BUILT_IN, COMBINERS, Ensemble, select
-from kaggle_ray.ensemble.saved import BestExperiment
+from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, select
+from kaggle_ray.combine.saved import BestExperiment
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition, open_competition
@@ -22,7 +23,6 @@ from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
 from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median_high
 
+from kaggle_ray.combine import Ensemble
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool, mean_of
 from kaggle_ray.pool.ledger import check_full_lineage, rows_in

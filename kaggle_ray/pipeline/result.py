@@ -13,7 +13,7 @@ from kaggle_ray.types import Experiment, JsonValue, Location
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kaggle_ray.ensemble import Ensemble
+    from kaggle_ray.combine import Ensemble
     from kaggle_ray.pipeline.plan import RunPlan
     from kaggle_ray.pool.gather import Pool
     from kaggle_ray.report.board import Board

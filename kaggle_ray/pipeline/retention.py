@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kaggle_ray.ensemble.saved import saved_ensembles
+from kaggle_ray.combine.saved import saved_ensembles
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.members import models_of
 from kaggle_ray.store.run import RunStore

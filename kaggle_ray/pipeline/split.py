@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.combine.nested import parts_of
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
@@ -14,7 +15,6 @@ from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.scorable import InnerSplit, check_scorable
-from kaggle_ray.ensemble.nested import parts_of
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
 from kaggle_ray.store.run import RunStore

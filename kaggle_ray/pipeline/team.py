@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine import COMBINERS, Ensemble, select
 from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.ensemble import COMBINERS, Ensemble, select
 from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.images.reading import as_read, reading_of

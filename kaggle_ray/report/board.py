@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from kaggle_ray.ensemble.saved import BestExperiment as BestExperiment
+from kaggle_ray.combine.saved import BestExperiment as BestExperiment
 from kaggle_ray.reporters.events import BoardRow as BoardRow
 from kaggle_ray.types import JsonValue
 

@@ -8,9 +8,9 @@ from statistics import pstdev
 
 import numpy as np
 
+from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
-from kaggle_ray.ensemble.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from kaggle_ray.ensemble.saved import chosen_ensemble
+from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError, suggest
 from kaggle_ray.pool.members import Member, MemberPart
 from kaggle_ray.report.board import Board

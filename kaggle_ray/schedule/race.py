@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from kaggle_ray.combine.combiner import FoldOf
+from kaggle_ray.combine.methods import greedy_weights
 from kaggle_ray.decide import decided, default_decision
-from kaggle_ray.ensemble.combiner import FoldOf
-from kaggle_ray.ensemble.methods import greedy_weights
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import Rows
 from kaggle_ray.schedule.policy import History, Policy, Standing, Verdict

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from kaggle_ray.combine.saved import saved_ensembles
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.reading import Reading
-from kaggle_ray.ensemble.saved import saved_ensembles
 from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.pool.ledger import check_place
 from kaggle_ray.share.index import SharedFile, SharedRun

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.combine import Ensemble
 from kaggle_ray.data.baseline import perfect_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
-from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.images.decode import PixelKind, decode_image
 from kaggle_ray.submission.answers import enlarged
 from kaggle_ray.types import Folds

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.combine.combiner import FoldOf
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble.combiner import FoldOf
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import over_folds
 from kaggle_ray.rows import LazyRows, Rows, blocks

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.combine import Ensemble
 from kaggle_ray.data.baseline import constant_predictions, mixed_predictions
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision, decided, default_decision
-from kaggle_ray.ensemble import Ensemble
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import over_folds
 from kaggle_ray.pool.gather import Pool

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from kaggle_ray.ensemble.combiner import Combiner, Fitted, FoldOf
+from kaggle_ray.combine.combiner import Combiner, Fitted, FoldOf
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.types import FloatArray, IntArray
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from kaggle_ray.combine import select
 from kaggle_ray.data.head import Head, metric_of
 from kaggle_ray.decide import Decision, decided, default_decision, default_score, fit_decision
-from kaggle_ray.ensemble import select
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.metrics import AUC, F2, LOG_LOSS, QUADRATIC_KAPPA, Metric, over_folds, per_fold
 from kaggle_ray.types import FloatArray, Target

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaggle_ray.ensemble import select
+from kaggle_ray.combine import select
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult

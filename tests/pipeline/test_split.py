@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import kaggle_ray
+from kaggle_ray.combine.nested import parts_of
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.folds import FoldScheme, folds_with
 from kaggle_ray.data.samples import Samples
-from kaggle_ray.ensemble.nested import parts_of
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.images import duplicate_rows
 from kaggle_ray.metrics import metric_by_name

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import kaggle_ray
-from kaggle_ray.ensemble import select
-from kaggle_ray.ensemble.saved import chosen_ensemble
+from kaggle_ray.combine import select
+from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.collect import board_of

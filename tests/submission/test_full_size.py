@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from kaggle_ray.combine import select
 from kaggle_ray.data.baseline import perfect_predictions
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
-from kaggle_ray.ensemble import select
 from kaggle_ray.metrics import DICE, MEAN_IOU
 from kaggle_ray.submission.full_size import full_size_score
 from kaggle_ray.testing.tasks import toy_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaggle_ray.combine.combiner import COMBINERS, Fitted
 from kaggle_ray.decide import Decision, default_decision
-from kaggle_ray.ensemble.combiner import COMBINERS, Fitted
 from kaggle_ray.metrics import Metric
 from kaggle_ray.pool.members import Member
 from kaggle_ray.store.run import RunStore

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kaggle_ray.combine import COMBINERS, Ensemble, select
+from kaggle_ray.combine.combiner import WeightedMean
+from kaggle_ray.combine.methods import blend, greedy_weights
+from kaggle_ray.combine.nested import Blend, NestedScore, nested_score
 from kaggle_ray.decide import default_decision, fit_decision
-from kaggle_ray.ensemble import COMBINERS, Ensemble, select
-from kaggle_ray.ensemble.combiner import WeightedMean
-from kaggle_ray.ensemble.methods import blend, greedy_weights
-from kaggle_ray.ensemble.nested import Blend, NestedScore, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import ACCURACY, AUC, F2, LOG_LOSS, Metric
 from kaggle_ray.types import FloatArray, IntArray

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.ensemble.methods import blend, greedy_weights, mean_weights
+from kaggle_ray.combine.methods import blend, greedy_weights, mean_weights
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS, Metric
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 

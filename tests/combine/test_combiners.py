@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.ensemble import BUILT_IN, COMBINERS, select
-from kaggle_ray.ensemble.combiner import Combiner, Fitted, FoldOf, WeightedMean
-from kaggle_ray.ensemble.saved import saved_ensembles
+from kaggle_ray.combine import BUILT_IN, COMBINERS, select
+from kaggle_ray.combine.combiner import Combiner, Fitted, FoldOf, WeightedMean
+from kaggle_ray.combine.saved import saved_ensembles
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import LOG_LOSS, Metric
 from kaggle_ray.rows import Rows

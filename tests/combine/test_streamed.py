@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from kaggle_ray import rows
+from kaggle_ray.combine import Ensemble, select
 from kaggle_ray.decide import fit_decision
-from kaggle_ray.ensemble import Ensemble, select
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, MEAN_IOU, Metric
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.rows import LazyRows
@@ -148,7 +148,7 @@ def test_the_ensembles_arrays_are_bytes(store: RunStore, pool: Pool) -> None:
 _ALL_OF_A_RUN = """
     import resource, sys
     from pathlib import Path
-    from kaggle_ray.ensemble import select
+    from kaggle_ray.combine import select
     from kaggle_ray.pool.gather import gather
     from kaggle_ray.metrics import DICE
     from kaggle_ray.store.run import RunStore

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.ensemble.methods import MAX_STEPS, blend, greedy_weights, mean_weights
+from kaggle_ray.combine.methods import MAX_STEPS, blend, greedy_weights, mean_weights
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.registry import Registry

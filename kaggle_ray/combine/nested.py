@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kaggle_ray.combine.combiner import Combiner, Fitted, FoldOf, Mean
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
-from kaggle_ray.ensemble.combiner import Combiner, Fitted, FoldOf, Mean
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import LazyRows, Rows, select_rows

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.combine.combiner import BUILT_IN, COMBINERS, Fitted
+from kaggle_ray.combine.nested import Blend, NestedScore, nested_score
 from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble.combiner import BUILT_IN, COMBINERS, Fitted
-from kaggle_ray.ensemble.nested import Blend, NestedScore, nested_score
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows

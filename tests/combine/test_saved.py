@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from kaggle_ray.combine.saved import SavedEnsemble
 from kaggle_ray.decide import Decision
-from kaggle_ray.ensemble.saved import SavedEnsemble
 from kaggle_ray.metrics import ACCURACY, LOG_LOSS, QUADRATIC_KAPPA, Metric
 from kaggle_ray.types import JsonValue
 
