@@ -64,8 +64,10 @@ def test_in_a_notebook_it_is_a_table_with_links(result: kaggle_ray.RunResult) ->
 def test_the_score_is_the_ensembles_honest_one(result: kaggle_ray.RunResult) -> None:
     assert result.ensemble is not None
     assert result.score == result.ensemble.score_honest
-    (row,) = [row for row in result.board.rows if row.name == "ensemble (greedy)"]
-    assert row.score == result.score
+    assert result.board.submitted is not None
+    assert result.board.submitted.name.startswith("ensemble (auto: ")
+    assert result.board.submitted.score == result.score
+    assert result.board.submitted.standard_error == result.ensemble.standard_error
 
 
 def test_experiments_are_a_data_frame_best_first(result: kaggle_ray.RunResult) -> None:

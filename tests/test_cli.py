@@ -331,7 +331,7 @@ def test_list_shows_every_run_with_its_best_and_its_honest_score(
     out, err, code = said(capsys, "list", "--runs", str(folder / "runs"))
     assert (code, err) == (0, "")
     (line,) = [line for line in out.splitlines() if run_dir.name in line]
-    ensemble = open_run(run_dir).ensemble("greedy")
+    ensemble = open_run(run_dir).ensemble("auto")
     assert ensemble is not None
     for word in ("toy", "4/4", "log_loss", "small_resnet lr=", f"{ensemble['score_honest']:.5f}"):
         assert word in line

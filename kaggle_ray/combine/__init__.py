@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.combine.combiner import BUILT_IN, COMBINERS, Fitted
-from kaggle_ray.combine.nested import Blend, NestedScore, nested_score
+from kaggle_ray.combine import greedy, means  # register their combiners
+from kaggle_ray.combine.choice import choose
+from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
+from kaggle_ray.combine.fits import Blend, Fits
+from kaggle_ray.combine.nested import NestedScore, nested_score
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import IntArray
 
-__all__ = ["BUILT_IN", "COMBINERS", "Ensemble", "select"]
+__all__ = ["AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "greedy", "means", "select", "select_from"]
+
+BUILT_IN = ("mean", "greedy")
+"""Combiners that every run fits, for comparison on the board."""
+
+ELABORATE = ("greedy",)
+"""Combiners that are chosen only where they are worth more than noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +35,15 @@ class Ensemble:
     """Weighted experiments, and what they are worth together."""
 
     method: str
-    """Name of the combiner."""
+    """Name of the combiner that was asked for; ``auto`` where one was to be chosen."""
+    combiner: str
+    """Name of the combiner that it is."""
     fitted: Fitted
     """What the combiner learnt from all scored rows."""
     score_honest: float | None
     """Score of ``oof``, the one to show; see ``why_no_score``."""
+    standard_error: float | None
+    """Standard error of the honest score, from which rows there happen to be; None where it is not known."""
     score_in_sample: float | None
     """Score of what was learnt on the rows that it was fitted on: good for the optimism only, and None without it."""
     optimism: float | None
@@ -80,23 +94,23 @@ def select(
     target: Rows,
     fold_of: npt.NDArray[np.signedinteger[Any]],
     metric: Metric,
-    method: str = "greedy",
+    method: str,
     *,
     unproven: Collection[str] = (),
     forward: bool = False,
+    with_error: bool = True,
 ) -> Ensemble:
     """Return the ensemble of ``members``; the order of the mapping does not matter.
-
-    Whether its score is honest is decided here, and nowhere else: one that is not is not in what is returned.
 
     Args:
         members: experiment id -> out-of-fold predictions (N, C) of the scored rows.
         target: (N,) or (N, T) what they predict.
         fold_of: (N,) the fold of each scored row.
         metric: what the weights are fitted and scored by.
-        method: name of the combiner.
+        method: name of the combiner, or ``auto``.
         unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
         forward: whether folds follow each other in time.
+        with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
@@ -106,15 +120,37 @@ def select(
     if not members:
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
-    by_id = {experiment_id: members[experiment_id] for experiment_id in sorted(members)}
-    nested = nested_score(COMBINERS[method](), by_id, target, fold_of, metric, forward=forward)
+    return select_from(
+        Fits(members, target, fold_of, metric, forward=forward), method, unproven=unproven, with_error=with_error
+    )
+
+
+def select_from(fits: Fits, method: str, *, unproven: Collection[str] = (), with_error: bool = True) -> Ensemble:
+    """Return the ensemble of a pool by one method; what combiners have learnt of the pool before is not learnt again.
+
+    Whether its score is honest is decided here, and nowhere else: one that is not is not in what is returned.
+
+    Args:
+        fits: the pool.
+        method: name of the combiner, or ``auto``, where it is chosen anew for each part of the rows, by the others.
+        unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
+        with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
+
+    Raises:
+        ConfigError: there is no such combiner, or it weights what is no member.
+    """
+    learn = partial(choose, fits, ELABORATE) if method == AUTO else partial(fits.blend, method)
+    nested = nested_score(fits, learn, with_error=with_error)
     why_no_score = _why_no_score(nested, unproven)
+    is_honest = why_no_score is None
     return Ensemble(
         method=method,
+        combiner=nested.final.method,
         fitted=nested.final.fitted,
-        score_honest=nested.honest if why_no_score is None else None,
-        score_in_sample=nested.in_sample if why_no_score is None else None,
-        optimism=nested.optimism if why_no_score is None else None,
+        score_honest=nested.honest if is_honest else None,
+        standard_error=nested.standard_error if is_honest else None,
+        score_in_sample=nested.in_sample if is_honest else None,
+        optimism=nested.optimism if is_honest else None,
         oof=nested.oof,
         decision=nested.final.decision,
         part_of=nested.part_of,

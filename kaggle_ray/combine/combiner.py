@@ -13,13 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.combine.methods import MAX_STEPS, blend, greedy_weights, mean_weights
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.metrics import Metric, over_folds
+from kaggle_ray.metrics import Metric
 from kaggle_ray.registry import Registry
-from kaggle_ray.rows import Rows
+from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Float64Array, JsonValue
+from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue
 
 FoldOf = npt.NDArray[np.signedinteger[Any]]
 """(N,) the fold of each row."""
@@ -64,7 +63,10 @@ class Combiner(Protocol):
         ...
 
 
-COMBINERS: Registry[Callable[[], Combiner]] = Registry("ensemble")
+AUTO = "auto"
+"""What is named instead of a combiner where one is to be chosen among ours."""
+
+COMBINERS: Registry[Callable[[], Combiner]] = Registry("ensemble", reserved=[AUTO])
 """Builders of combiners."""
 
 
@@ -128,46 +130,17 @@ class WeightedMean:
         return WeightedMean(weights=from_json(dict[str, float], value["weights"], where="weights of an ensemble"))
 
 
-@COMBINERS.register("mean")
-class Mean:
-    """All members count the same."""
+def blend(members: Sequence[Rows], weights: Float64Array) -> LazyRows:
+    """Return (N, C) the sum of ``members``, each (N, C), weighted by ``weights`` (M,): in float64, clipped nowhere."""
+    weighted = list(zip(members, weights, strict=True))
 
-    def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
-        """Return equal weights of all members."""
-        return WeightedMean.of(list(members), mean_weights(len(members)))
+    def read(rows: IntArray) -> FloatArray:
+        total = np.zeros((len(rows), *members[0].shape[1:]))
+        for member, weight in weighted:
+            total += weight * member[rows].astype(np.float64)
+        return total.astype(np.float32)
 
-    def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
-        """Return the weights that ``WeightedMean.to_json`` described."""
-        return WeightedMean.from_json(value)
+    return LazyRows(members[0].shape, read)
 
-
-@COMBINERS.register("greedy")
-class Greedy:
-    """Forward selection with replacement: see ``greedy_weights``."""
-
-    max_steps = MAX_STEPS
-
-    def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
-        """Return the weights of the best selection; the members are tried in the order of their ids."""
-        ids = sorted(members)
-        if len(ids) == 1:
-            return WeightedMean.of(ids, mean_weights(1))
-        values, scorer = [members[member_id] for member_id in ids], over_folds(metric, fold_of)
-        return WeightedMean.of(ids, greedy_weights(values, target, scorer, max_steps=self.max_steps))
-
-    def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
-        """Return the weights that ``WeightedMean.to_json`` described."""
-        return WeightedMean.from_json(value)
-
-
-@COMBINERS.register("best")
-class Best(Greedy):
-    """The one member that scores best: forward selection that ends where it starts."""
-
-    max_steps = 1
-
-
-BUILT_IN = ("mean", "greedy")
-"""Combiners that every run fits, for comparison on the board."""
 
 _: Fitted = WeightedMean(weights={})

@@ -32,7 +32,7 @@ class SavedEnsemble:
     """What ensemble.json says."""
 
     method: str
-    """Name of the combiner."""
+    """Name of the combiner that was asked for; ``auto`` where one was to be chosen."""
     chosen: bool
     """Whether the submission is its own."""
     weights: Mapping[str, float]
@@ -59,6 +59,15 @@ class SavedEnsemble:
     fitted: Mapping[str, JsonValue] | None = None
     """What the combiner learnt, as ``Fitted.to_json`` gives it; None in a run of before combiners could be registered,
     which has weights alone."""
+    combiner: str | None = None
+    """Name of the combiner that it is; None in a run of before one could be chosen, where it is the method."""
+    standard_error: float | None = None
+    """Standard error of the honest score; None where it is not known, or the run is of before it was kept."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the method, and where that chooses, what it chose."""
+        return self.method if self.combiner in (None, self.method) else f"{self.method}: {self.combiner}"
 
     @property
     def weighted_members(self) -> tuple[Member, ...]:
@@ -72,7 +81,7 @@ class SavedEnsemble:
             ConfigError: no combiner of its name is registered.
         """
         value: Mapping[str, JsonValue] = {"weights": self.weights} if self.fitted is None else self.fitted
-        return COMBINERS[self.method]().from_json(value)
+        return COMBINERS[self.combiner or self.method]().from_json(value)
 
     def decide(self, metric: Metric, num_columns: int) -> Decision:
         """Return the rule that turns its predictions into answers.

@@ -15,6 +15,7 @@ from kaggle_ray.metrics.metric import (
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
 from kaggle_ray.metrics.regression import MAE, QUADRATIC_KAPPA, R2, RMSE
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
+from kaggle_ray.metrics.uncertainty import Jackknifed, jackknife
 from kaggle_ray.registry import Registry
 
 __all__ = [
@@ -33,11 +34,13 @@ __all__ = [
     "R2",
     "RMSE",
     "DecisionKind",
+    "Jackknifed",
     "Metric",
     "MetricPart",
     "combine_metrics",
     "confusion_matrix",
     "f_beta",
+    "jackknife",
     "metric_by_name",
     "over_folds",
     "own_target",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, select
+from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.plan import RunPlan
@@ -29,14 +29,17 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
         store: its store.
         pool: what is combined.
         target: (N,) or (N, T) of all training rows.
-        method: name of the combiner whose ensemble is submitted.
+        method: name of the combiner whose ensemble is submitted, or ``auto``.
         emit: is told of this ensemble.
     """
     rows = plan.folds.scored_rows()
     target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
 
     def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
-        return select(members, target, fold_of, metric, method, unproven=pool.unproven, forward=plan.folds.forward)
+        return select(
+            members, target, fold_of, metric, method,
+            unproven=pool.unproven, forward=plan.folds.forward, with_error=False,
+        )  # fmt: skip
 
     alone = {**pool.oof, **pool.of_seeds}
     scores = {name: select_of({name: values}, "mean").score_honest for name, values in alone.items()}
@@ -49,8 +52,9 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
         "best_experiment": None if best is None else asdict(best),
         "unproven": sorted(pool.unproven),
     }
+    fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward)
     for name in dict.fromkeys([*BUILT_IN, *_saved(store), method]):
-        ensemble = select_of(pool.oof, name)
+        ensemble = select_from(fits, name, unproven=pool.unproven)
         full_size = full_size_score(plan.competition, plan.samples, plan.folds, ensemble) if name == method else None
         if name == method:
             chosen, event = ensemble, _event(ensemble, pool, full_size)
@@ -75,10 +79,12 @@ def described(ensemble: Ensemble) -> dict[str, JsonValue]:
     """Return what is kept of an ensemble by itself."""
     return {
         "method": ensemble.method,
+        "combiner": ensemble.combiner,
         "weights": dict(ensemble.weights),
         "fitted": ensemble.fitted.to_json(),
         "decision": ensemble.decision.to_json(),
         "score_honest": ensemble.score_honest,
+        "standard_error": ensemble.standard_error,
         "score_in_sample": ensemble.score_in_sample,
         "why_no_score": ensemble.why_no_score,
     }
@@ -95,8 +101,10 @@ def _best_experiment(best: Ensemble, candidates: Collection[str], names: Mapping
 def _event(ensemble: Ensemble, pool: Pool, score_full_size: float | None) -> EnsembleChosen:
     return EnsembleChosen(
         method=ensemble.method,
+        combiner=ensemble.combiner,
         weights={pool.members[member_id].name: weight for member_id, weight in ensemble.weights.items()},
         score_honest=ensemble.score_honest,
+        standard_error=ensemble.standard_error,
         score_in_sample=ensemble.score_in_sample,
         score_full_size=score_full_size,
     )
@@ -105,10 +113,10 @@ def _event(ensemble: Ensemble, pool: Pool, score_full_size: float | None) -> Ens
 def _saved(store: RunStore) -> list[str]:
     """Return the combiners of the ensembles that are saved; what none is registered for any more is removed."""
     saved = store.ensemble_names()
-    for name in (name for name in saved if name not in COMBINERS):
+    for name in (name for name in saved if name not in COMBINERS.names()):
         logger.warning("ensemble %r is removed: this command registers no combiner of that name", name)
         store.remove_ensemble(name)
-    return [name for name in saved if name in COMBINERS]
+    return [name for name in saved if name in COMBINERS.names()]
 
 
 def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int]] | None:

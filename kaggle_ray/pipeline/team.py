@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.combine import COMBINERS, Ensemble, select
+from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
 from kaggle_ray.data.competition import Competition, open_competition
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, FoldsError
@@ -76,7 +77,7 @@ def ensemble_of_runs(
     data: str | Path,
     out: str | Path,
     competition: str | Path | None = None,
-    method: str = "greedy",
+    method: str = AUTO,
 ) -> TeamEnsemble:
     """Ensemble the complete experiments of runs under the same folds, and write the checked submission.
 
@@ -89,7 +90,7 @@ def ensemble_of_runs(
         data: folder or URI of the competition's files.
         out: folder that ensemble and submission are written to.
         competition: as for ``predict``: whose code reads the files, where the run's own is not known to be one's own.
-        method: name of the combiner.
+        method: name of the combiner, or ``auto``.
 
     Raises:
         FoldsError: a run has other folds, or the files are not those that the run was begun with.
@@ -199,8 +200,7 @@ def _selected(
     folds, rows = split.folds, split.folds.scored_rows()
     of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
 
-    def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
-        return select(members, of_rows, fold_of, competition.metric, method, forward=folds.forward)
-
-    ensemble = select_of(pool.oof, method)
-    return ensemble, {each: select_of({each: values}, "mean").score_honest for each, values in pool.oof.items()}
+    select_of = partial(select, target=of_rows, fold_of=fold_of, metric=competition.metric, forward=folds.forward)
+    ensemble = select_of(pool.oof, method=method)
+    alone = {each: select_of({each: values}, method="mean", with_error=False) for each, values in pool.oof.items()}
+    return ensemble, {each: ensemble.score_honest for each, ensemble in alone.items()}

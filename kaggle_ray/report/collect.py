@@ -34,9 +34,10 @@ def board_of(store: RunStore) -> Board:
     rows += [] if chosen is None else _member_rows(chosen)
     rows += [
         BoardRow(
-            name=f"ensemble ({ensemble.method})",
+            name=f"ensemble ({ensemble.name})",
             kind="ensemble",
             score=ensemble.score_honest,
+            standard_error=ensemble.standard_error,
             in_sample=ensemble.score_in_sample,
             is_submitted=ensemble.chosen,
             error=ensemble.why_no_score,

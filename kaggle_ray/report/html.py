@@ -108,7 +108,7 @@ def _tiles(data: ReportData) -> str:
         (
             "Ensemble, honest",
             score_text(ensemble.score if ensemble else None) or "none",
-            f"optimism {score_text(optimism)}" if optimism is not None else "",
+            _of_ensemble(ensemble.standard_error, optimism) if ensemble else "",
         ),
         (
             "Best single",
@@ -133,6 +133,11 @@ def _tiles(data: ReportData) -> str:
         ),
     ]
     return tiles(shown)
+
+
+def _of_ensemble(standard_error: float | None, optimism: float | None) -> str:
+    named = {"standard error": standard_error, "optimism": optimism}
+    return "; ".join(f"{name} {score_text(value)}" for name, value in named.items() if value is not None)
 
 
 def _of_single(best: BestExperiment) -> str:

@@ -36,6 +36,8 @@ class BoardRow:
     """Honest, over all scored rows; None where folds are missing."""
     score_std: float | None = None
     """Standard deviation of the folds' scores."""
+    standard_error: float | None = None
+    """Standard error of the score of an ensemble, from which rows there happen to be; None for all else."""
     in_sample: float | None = None
     """Score of an ensemble on the very rows that chose its weights, shown only as optimism; None for all else."""
     weight: float | None = None
@@ -242,7 +244,7 @@ class EnsembleChosen:
     """The complete experiments were weighted and scored."""
 
     method: str
-    """Name of the combiner."""
+    """Name of the combiner that was asked for; ``auto`` where one was to be chosen."""
     weights: Mapping[str, float]
     """Experiment name -> weight."""
     score_honest: float | None
@@ -251,6 +253,15 @@ class EnsembleChosen:
     """The score on the rows that chose the weights: only good for the optimism."""
     score_full_size: float | None = None
     """The honest score of masks at the size of the files, where they are predicted smaller."""
+    combiner: str | None = None
+    """Name of the combiner that it is; None in an event of before one could be chosen, where it is the method."""
+    standard_error: float | None = None
+    """Standard error of the honest score; None where it is not known."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the method, and where that chooses, what it chose."""
+        return self.method if self.combiner in (None, self.method) else f"{self.method}: {self.combiner}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,7 @@ from kaggle_ray.reporters.texts import (
     loss_text,
     metric_text,
     one_line,
+    score_with_error,
     slots_text,
     title_text,
 )
@@ -127,10 +128,12 @@ def _ended_line(trial: TrialProgress, progress: RunProgress) -> Text:
 
 def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
     members = ", ".join(f"{name} {weight:.3f}" for name, weight in event.weights.items() if weight)
-    scores = f"{known_score(event.score_honest)} (in-sample {known_score(event.score_in_sample)})"
+    scores = (
+        f"{score_with_error(event.score_honest, event.standard_error)} (in-sample {known_score(event.score_in_sample)})"
+    )
     if event.score_full_size is not None:
         scores += f"; at full size {known_score(event.score_full_size)}"
-    return Text(f"ensemble {event.method}  {progress.metric} {scores}  {members}".rstrip())
+    return Text(f"ensemble {event.name}  {progress.metric} {scores}  {members}".rstrip())
 
 
 def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:

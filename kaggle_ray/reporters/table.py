@@ -28,6 +28,7 @@ def leaderboard_table(
     columns: dict[str, Callable[[BoardRow], str]] = {
         metric: lambda row: score_text(row.score),
         "± folds": lambda row: score_text(row.score_std),
+        "± se": lambda row: score_text(row.standard_error),
         "optimism": lambda row: score_text(row.optimism(greater_is_better=greater_is_better)),
         "weight": lambda row: "" if row.weight is None else f"{row.weight:.3f}",
         "folds": lambda row: f"{row.folds_done}/{row.num_folds}" if row.num_folds else "",
@@ -47,7 +48,7 @@ def leaderboard_table(
     table.add_column("#", justify="right")
     table.add_column("name", overflow="fold")
     for title in shown:
-        shown_as = "+- folds" if ascii_only and title == "± folds" else title
+        shown_as = title.replace("±", "+-") if ascii_only else title
         table.add_column(plain(shown_as), justify="right", no_wrap=True)
     for number, row in enumerate(rows):
         place = str(number + 1) if row.score is not None else ""

@@ -88,6 +88,11 @@ def known_score(score: float | None) -> str:
     return "n/a" if score is None or not math.isfinite(score) else score_text(score)
 
 
+def score_with_error(score: float | None, standard_error: float | None) -> str:
+    """Return a score with its standard error, ``0.03270 ± 0.00210``, without it where it is not known."""
+    return known_score(score) if standard_error is None else f"{known_score(score)} ± {score_text(standard_error)}"
+
+
 def loss_text(loss: float) -> str:
     """Return a loss to four decimals, or ``n/a`` where it is not finite."""
     return f"{loss:.4f}" if math.isfinite(loss) else "n/a"

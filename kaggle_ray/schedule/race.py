@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from kaggle_ray.combine.combiner import FoldOf
-from kaggle_ray.combine.methods import greedy_weights
+from kaggle_ray.combine.greedy import greedy_weights
 from kaggle_ray.decide import decided, default_decision
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import Rows

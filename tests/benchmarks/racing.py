@@ -25,7 +25,8 @@ from racing_replay import METRIC, Curves, RecordedOutOfFold, Replayed, by_asha, 
 from record import Measured, record_options
 from rich.table import Table
 
-from kaggle_ray.combine.methods import blend, greedy_weights
+from kaggle_ray.combine.combiner import blend
+from kaggle_ray.combine.greedy import greedy_weights
 from kaggle_ray.schedule.policy import Policy
 from kaggle_ray.schedule.race import Forgiving, Race
 from kaggle_ray.types import Float64Array

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.combine.methods import blend, greedy_weights, mean_weights
+from kaggle_ray.combine.combiner import blend
+from kaggle_ray.combine.greedy import greedy_weights
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS, Metric
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
@@ -42,16 +43,12 @@ def naive_greedy_weights(
 
 def test_mean_of_one_member_is_that_member() -> None:
     (member,), _ = random_members(0, num_members=1)
-    assert blend([member], mean_weights(1))[:].tolist() == member.tolist()
-
-
-def test_mean_weights_are_equal_and_sum_to_one() -> None:
-    assert mean_weights(4).tolist() == [0.25] * 4
+    assert blend([member], np.ones(1))[:].tolist() == member.tolist()
 
 
 def test_blend_is_summed_in_float64_and_returned_in_float32() -> None:
     members = [np.full((1, 1), 0.1, dtype=np.float32)] * 1000
-    blended = blend(members, mean_weights(1000))[:]
+    blended = blend(members, np.full(1000, 1 / 1000))[:]
     assert blended.dtype == np.float32
     assert blended[0, 0] == np.float32(0.1)
 
@@ -59,7 +56,7 @@ def test_blend_is_summed_in_float64_and_returned_in_float32() -> None:
 def test_blend_wants_one_weight_per_member() -> None:
     members, _ = random_members(0, num_members=2)
     with pytest.raises(ValueError, match="shorter"):
-        blend(members, mean_weights(1))
+        blend(members, np.ones(1))
 
 
 @given(

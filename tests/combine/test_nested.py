@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaggle_ray.combine import COMBINERS, Ensemble, select
-from kaggle_ray.combine.combiner import WeightedMean
-from kaggle_ray.combine.methods import blend, greedy_weights
-from kaggle_ray.combine.nested import Blend, NestedScore, nested_score
+from kaggle_ray.combine import Ensemble, select
+from kaggle_ray.combine.combiner import WeightedMean, blend
+from kaggle_ray.combine.fits import Blend, Fits
+from kaggle_ray.combine.greedy import greedy_weights
+from kaggle_ray.combine.nested import NestedScore, nested_score
 from kaggle_ray.decide import default_decision, fit_decision
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import ACCURACY, AUC, F2, LOG_LOSS, Metric
@@ -36,7 +38,8 @@ def by_id(members: Sequence[FloatArray]) -> dict[str, FloatArray]:
 def nested_of(
     method: str, members: Sequence[FloatArray], target: IntArray, fold_of: IntArray, metric: Metric
 ) -> NestedScore:
-    return nested_score(COMBINERS[method](), by_id(members), target, fold_of, metric)
+    fits = Fits(by_id(members), target, fold_of, metric)
+    return nested_score(fits, partial(fits.blend, method))
 
 
 @pytest.mark.parametrize("method", ["mean", "greedy"])
@@ -88,7 +91,9 @@ def test_optimism_is_positive_where_in_sample_looks_better() -> None:
             in_sample=in_sample,
             greater_is_better=greater_is_better,
             oof=members[0],
-            final=Blend(fitted=WeightedMean(weights={"e0": 1.0}), decision=default_decision(LOG_LOSS, 1)),
+            final=Blend(
+                method="best", fitted=WeightedMean(weights={"e0": 1.0}), decision=default_decision(LOG_LOSS, 1)
+            ),
             part_of=NO_ROWS,
             by_part={},
         ).optimism
@@ -102,8 +107,8 @@ def test_optimism_is_positive_where_in_sample_looks_better() -> None:
 def test_selection_ignores_the_order_of_the_experiments(order: list[int]) -> None:
     members, target, fold_of = noisy_members(3, num_members=6, skill=0.8)
     members[4] = members[1]  # a tie
-    expected = select({f"e{index}": members[index] for index in range(6)}, target, fold_of, LOG_LOSS)
-    ensemble = select({f"e{index}": members[index] for index in order}, target, fold_of, LOG_LOSS)
+    expected = select({f"e{index}": members[index] for index in range(6)}, target, fold_of, LOG_LOSS, "greedy")
+    ensemble = select({f"e{index}": members[index] for index in order}, target, fold_of, LOG_LOSS, "greedy")
     assert list(ensemble.weights.items()) == list(expected.weights.items())
     assert ensemble.score_honest == expected.score_honest
     assert ensemble.oof[:].tolist() == expected.oof[:].tolist()
@@ -111,7 +116,7 @@ def test_selection_ignores_the_order_of_the_experiments(order: list[int]) -> Non
 
 def test_the_ensemble_reports_what_its_nested_score_is() -> None:
     members, target, fold_of = noisy_members(4, num_members=5)
-    ensemble = select(by_id(members), target, fold_of, AUC)
+    ensemble = select(by_id(members), target, fold_of, AUC, "greedy")
     nested = nested_of("greedy", members, target, fold_of, AUC)
     assert ensemble.method == "greedy"
     assert (ensemble.score_honest, ensemble.score_in_sample) == (nested.honest, nested.in_sample)
@@ -123,12 +128,12 @@ def test_an_ensemble_has_no_honest_score_where_a_member_that_counts_is_unproven(
     members, target, fold_of = noisy_members(5, num_members=8, skill=0.8)
     members[0] = np.full_like(members[0], 0.5)
     named = by_id(members)
-    proven = select(named, target, fold_of, LOG_LOSS)
+    proven = select(named, target, fold_of, LOG_LOSS, "greedy")
     count = set(proven.weights).union(*(blended.fitted.weights for blended in proven.by_part.values()))
     assert "e0" not in count
-    assert select(named, target, fold_of, LOG_LOSS, unproven={"e0"}).score_honest == proven.score_honest
+    assert select(named, target, fold_of, LOG_LOSS, "greedy", unproven={"e0"}).score_honest == proven.score_honest
     for member_id in count:
-        unproven = select(named, target, fold_of, LOG_LOSS, unproven={member_id})
+        unproven = select(named, target, fold_of, LOG_LOSS, "greedy", unproven={member_id})
         assert unproven.score_honest is None
         assert unproven.optimism is unproven.score_in_sample is None, "it is good for the optimism only"
         assert "had a say" in (unproven.why_no_score or "").replace("may have had, a say", "had a say")
@@ -138,7 +143,7 @@ def test_only_members_with_weight_are_kept_and_applied() -> None:
     members, target, fold_of = noisy_members(5, num_members=8, skill=0.8)
     members[0] = np.full_like(members[0], 0.5)
     named = by_id(members)
-    ensemble = select(named, target, fold_of, LOG_LOSS)
+    ensemble = select(named, target, fold_of, LOG_LOSS, "greedy")
     assert "e0" not in ensemble.weights
     assert sum(ensemble.weights.values()) == pytest.approx(1.0)
     only_members = {experiment_id: named[experiment_id] for experiment_id in ensemble.weights}
@@ -148,21 +153,23 @@ def test_only_members_with_weight_are_kept_and_applied() -> None:
 
 def test_there_is_nothing_to_submit_without_members() -> None:
     with pytest.raises(NothingToSubmitError, match="Run the same command again"):
-        select({}, NO_ROWS, NO_ROWS, LOG_LOSS)
+        select({}, NO_ROWS, NO_ROWS, LOG_LOSS, "greedy")
 
 
 def test_members_of_different_shape_are_named() -> None:
     members, target, fold_of = noisy_members(6, num_members=2)
     with pytest.raises(DataError, match=r"'a': \(60, 1\), 'b': \(60, 2\)"):
-        select({"a": members[0], "b": np.hstack(members)}, target, fold_of, LOG_LOSS)
+        select({"a": members[0], "b": np.hstack(members)}, target, fold_of, LOG_LOSS, "greedy")
 
 
 def test_applying_without_a_member_names_it() -> None:
     members, _, _ = noisy_members(6, num_members=2)
     ensemble = Ensemble(
         method="mean",
+        combiner="mean",
         fitted=WeightedMean(weights={"a": 0.5, "b": 0.5}),
         score_honest=0.0,
+        standard_error=None,
         score_in_sample=0.0,
         optimism=0.0,
         oof=members[0],
@@ -202,7 +209,7 @@ def test_the_decision_of_a_span_of_time_is_fitted_on_earlier_ones() -> None:
     rng = np.random.default_rng(1)
     fold_of, target = np.repeat(np.arange(3), 80), rng.integers(0, 2, (240, 2))
     values = (0.3 * target + 0.1 + rng.uniform(0, 0.05, (240, 2))).astype(np.float32)
-    ensemble = select({"a": values}, target, fold_of, F2, forward=True)
+    ensemble = select({"a": values}, target, fold_of, F2, "greedy", forward=True)
     assert ensemble.decision_of(0) == default_decision(F2, 2)
     assert ensemble.decision_of(100) == fit_decision(F2, target[:80], values[:80])
     assert ensemble.decision_of(200) == fit_decision(F2, target[:160], values[:160])
@@ -227,7 +234,7 @@ def test_what_a_holdout_scores_is_what_is_submitted() -> None:
     rng = np.random.default_rng(2)
     target = rng.integers(0, 2, (90, 2))
     values = (0.3 * target + 0.1 + rng.uniform(0, 0.05, (90, 2))).astype(np.float32)
-    ensemble = select({"a": values}, target, np.zeros(90, dtype=np.int64), F2)
+    ensemble = select({"a": values}, target, np.zeros(90, dtype=np.int64), F2, "greedy")
     assert ensemble.score_honest == pytest.approx(1.0), "the default thresholds of 0.2 would do as badly as 0.5"
     assert ensemble.decision != default_decision(F2, 2)
 
@@ -240,7 +247,7 @@ def test_one_span_of_time_has_a_score_only_where_nothing_is_fitted() -> None:
     assert "there are no others to fit on" in (fitted.why_no_score or "")
     mean = select(by_id(members), target, span, LOG_LOSS, "mean", forward=True)
     assert mean.score_honest == LOG_LOSS.score(target, mean.apply(by_id(members)))
-    single = select({"e0": members[0]}, target, span, LOG_LOSS, forward=True)
+    single = select({"e0": members[0]}, target, span, LOG_LOSS, "greedy", forward=True)
     assert single.score_honest == LOG_LOSS.score(target, members[0])
 
 

@@ -92,7 +92,7 @@ def test_an_ensemble_of_several_heads_is_scored_by_each_ones_folds_and_rule(num_
     values[fold_of == 1, 0] += 2.0
     head = Head(name="sick", task="binary", classes=("no", "yes"), metric=of_sick)
     members = {f"m{number}": values for number in range(num_members)}
-    honest = select(members, target, fold_of, metric_of([head, TAGS])).score_honest
+    honest = select(members, target, fold_of, metric_of([head, TAGS]), "greedy").score_honest
     tags, oof = target[:, 1:].astype(np.int64), np.empty((600, 2), dtype=np.float32)
     for fold in range(3):
         rule = fit_decision(F2, tags[fold_of != fold], values[fold_of != fold, 1:])

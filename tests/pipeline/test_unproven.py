@@ -205,7 +205,7 @@ def test_a_run_by_time_learns_weights_from_earlier_spans(tmp_path: Path, toy_dat
     rows = folds.scored_rows()
     again = select(
         result.pool.oof, result.plan.samples.target[rows], folds.fold_of[rows], result.plan.competition.metric,
-        forward=True,
+        "auto", forward=True,
     )  # fmt: skip
     assert result.score == again.score_honest
     assert result.to_json()["best_score"] is not None
@@ -213,7 +213,7 @@ def test_a_run_by_time_learns_weights_from_earlier_spans(tmp_path: Path, toy_dat
 
 def test_a_holdout_by_time_says_that_what_is_submitted_has_no_score(tmp_path: Path, toy_data: Path) -> None:
     scheme = "kind='time', num_folds=3, holdout=True"
-    result = run_with_folds(tmp_path, toy_data, scheme)
+    result = run_with_folds(tmp_path, toy_data, scheme, ensemble="greedy")
     assert result.score is None
     rows = {row.name: row for row in result.board.rows}
     assert "there are no others to fit on" in (rows["ensemble (greedy)"].error or "")

@@ -64,7 +64,7 @@ def full_size(competition: Competition, kept: ByteArray, values: FloatArray, fol
         train_ids=ids, train_paths=paths, target=np.zeros(NUM_IMAGES), test_ids=ids, test_paths=paths, train_masks=paths
     )
     folds = Folds(sample_ids=ids, fold_of=fold_of, num_folds=2, seed=0, digest="f" * 12)
-    ensemble = select({"a": values}, kept.reshape(NUM_IMAGES, -1), fold_of, competition.metric)
+    ensemble = select({"a": values}, kept.reshape(NUM_IMAGES, -1), fold_of, competition.metric, "greedy")
     return full_size_score(competition, samples, folds, ensemble)
 
 

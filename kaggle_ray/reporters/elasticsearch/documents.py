@@ -224,9 +224,11 @@ class RunDocuments:
         self._say(
             "ensemble",
             method=event.method,
+            combiner=event.combiner,
             weights=_finite(event.weights),
             num_members=sum(weight != 0 for weight in event.weights.values()),
             score=score,
+            standard_error=_finite(event.standard_error),
             score_in_sample=_finite(event.score_in_sample),
             score_full_size=_finite(event.score_full_size),
         )

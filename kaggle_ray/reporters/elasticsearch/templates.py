@@ -100,9 +100,11 @@ FIELDS: dict[Kind, dict[str, FieldType]] = {
     "epoch": {**_OF_TRIAL, **_of_measurements()},
     "ensemble": {
         "method": _KEYWORD,
+        "combiner": _KEYWORD,
         "weights": _FLATTENED,
         "num_members": _INTEGER,
         "score": _DOUBLE,
+        "standard_error": _DOUBLE,
         "score_in_sample": _DOUBLE,
         "score_full_size": _DOUBLE,
     },

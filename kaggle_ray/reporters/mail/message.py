@@ -24,7 +24,7 @@ from kaggle_ray.reporters.events import (
 from kaggle_ray.reporters.mail.occasions import Outcome
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.table import leaderboard_table
-from kaggle_ray.reporters.texts import clock_text, counted, known_score, one_line, title_text
+from kaggle_ray.reporters.texts import clock_text, counted, known_score, one_line, score_with_error, title_text
 from kaggle_ray.types import short_digest
 from kaggle_ray.untrusted import printable
 
@@ -112,7 +112,8 @@ def _figures(progress: RunProgress, ensemble: EnsembleChosen | None) -> str:
     if progress.best is not None:
         lines.append(f"Best so far: {progress.metric} {known_score(progress.best.score)} ({progress.best.of}).")
     if ensemble is not None:
-        lines.append(f"Ensemble ({ensemble.method}): {progress.metric} {known_score(ensemble.score_honest)}, honest.")
+        score = score_with_error(ensemble.score_honest, ensemble.standard_error)
+        lines.append(f"Ensemble ({ensemble.name}): {progress.metric} {score}, honest.")
     return "\n".join(lines)
 
 

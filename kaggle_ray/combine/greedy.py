@@ -1,25 +1,21 @@
-"""Weights for the members of an ensemble.
+"""Greedy selection: members are added one at a time, each as often as it helps.
 
 Shape legend: M members, N rows, C columns of a prediction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from kaggle_ray.metrics import Metric
-from kaggle_ray.rows import LazyRows, Rows, blocks
-from kaggle_ray.types import Float64Array, FloatArray, IntArray
+from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
+from kaggle_ray.metrics import Metric, over_folds
+from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue
 
 MAX_STEPS = 25
 """Members, repeated ones counted, that forward selection chooses at most."""
-
-
-def mean_weights(num_members: int) -> Float64Array:
-    """Return (M,) equal weights."""
-    return np.full(num_members, 1.0 / num_members)
 
 
 def greedy_weights(
@@ -85,14 +81,27 @@ def _means_of_additions(counts: IntArray, members: Sequence[Rows], rows: slice) 
         yield ((total + part) / (counts.sum() + 1)).astype(np.float32)
 
 
-def blend(members: Sequence[Rows], weights: Float64Array) -> LazyRows:
-    """Return (N, C) the sum of ``members``, each (N, C), weighted by ``weights`` (M,): in float64, clipped nowhere."""
-    weighted = list(zip(members, weights, strict=True))
+@COMBINERS.register("greedy")
+class Greedy:
+    """Forward selection with replacement: see ``greedy_weights``."""
 
-    def read(rows: IntArray) -> FloatArray:
-        total = np.zeros((len(rows), *members[0].shape[1:]))
-        for member, weight in weighted:
-            total += weight * member[rows].astype(np.float64)
-        return total.astype(np.float32)
+    max_steps = MAX_STEPS
 
-    return LazyRows(members[0].shape, read)
+    def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
+        """Return the weights of the best selection; the members are tried in the order of their ids."""
+        ids = sorted(members)
+        if len(ids) == 1:
+            return WeightedMean.of(ids, np.ones(1))
+        values, scorer = [members[member_id] for member_id in ids], over_folds(metric, fold_of)
+        return WeightedMean.of(ids, greedy_weights(values, target, scorer, max_steps=self.max_steps))
+
+    def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
+        """Return the weights that ``WeightedMean.to_json`` described."""
+        return WeightedMean.from_json(value)
+
+
+@COMBINERS.register("best")
+class Best(Greedy):
+    """The one member that scores best: forward selection that ends where it starts."""
+
+    max_steps = 1

@@ -1,0 +1,68 @@
+"""The choice of a combiner, by the rows that it may see: what is simple stays, unless more is worth it beyond noise.
+
+Every candidate is fitted without each part of these rows and predicts that part, weights and decision alike. The best
+single member and the plain mean are always candidates. Any other is taken only if it is better than the better of both
+by more than one standard error of the difference on the same rows: so what is chosen is worse than the best member by
+no more than noise.
+
+Source: of the rule of one standard error, Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from kaggle_ray.combine.fits import Blend, Fits
+from kaggle_ray.combine.nested import cross_fitted
+from kaggle_ray.metrics import Jackknifed, Metric, jackknife
+from kaggle_ray.rows import select_rows
+from kaggle_ray.types import BoolArray
+
+SIMPLE = ("best", "mean")
+
+
+def choose(fits: Fits, elaborate: tuple[str, ...], seen: BoolArray) -> Blend:
+    """Return what the combiner learns that is chosen by the rows ``seen`` (N,), from these rows.
+
+    Of one span of time, whose rows may not learn from each other, and where no row is seen, it is the plain mean.
+
+    Args:
+        fits: the pool.
+        elaborate: names of the combiners that have to earn their place.
+        seen: rows that choice and combiner may see.
+    """
+    folds = np.unique(fits.fold_of[seen])
+    if len(fits.members) == 1 or not len(folds) or (fits.forward and len(folds) == 1):
+        return fits.blend("mean", seen)
+    target, fold_of = select_rows(fits.target, seen), fits.fold_of[seen]
+    scored = {
+        name: jackknife(fits.metric, target, cross_fitted(fits, partial(fits.blend, name), seen).answers, fold_of)
+        for name in (*SIMPLE, *elaborate)
+    }
+    return fits.blend(chosen_of(scored, fits.metric), seen)
+
+
+def chosen_of(scored: Mapping[str, Jackknifed], metric: Metric) -> str:
+    """Return the name of the best one, a simple one unless another is better by more than one standard error.
+
+    Args:
+        scored: combiner -> its honest score on the same rows; earlier ones are taken of equals.
+        metric: says which way is up.
+    """
+
+    def best_of(names: Sequence[str]) -> str:
+        best = names[0]
+        for name in names[1:]:
+            best = name if metric.is_better(scored[name].score, scored[best].score) else best
+        return best
+
+    def is_worth_it(name: str) -> bool:
+        gain = scored[name].score - scored[simple].score
+        noise = scored[name].standard_error_of_difference(scored[simple])
+        return (gain if metric.greater_is_better else -gain) > noise
+
+    simple = best_of([name for name in scored if name in SIMPLE])
+    return best_of([simple, *(name for name in scored if name not in SIMPLE and is_worth_it(name))])

@@ -1,0 +1,114 @@
+"""What combiners learn from some of the scored rows, each learnt once: the same rows are asked for again and again.
+
+Whoever chooses among combiners without the rows of one fold, and judges them by fitting without another, fits on all
+pairs of folds left out; the pair is the same whichever of the two comes first.
+
+Shape legend: N scored rows, C columns of a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaggle_ray.combine.combiner import COMBINERS, Combiner, Fitted, FoldOf
+from kaggle_ray.combine.means import Mean
+from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.metrics import Metric
+from kaggle_ray.rows import LazyRows, Rows, select_rows
+from kaggle_ray.types import BoolArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blend:
+    """What a combiner learnt, and the rule that turns what it predicts into an answer."""
+
+    method: str
+    """Name of the combiner."""
+    fitted: Fitted
+    decision: Decision
+
+    def answers(self, members: Mapping[str, Rows]) -> LazyRows:
+        """Return (N, C) what is decided of the prediction made of ``members``, each (N, C)."""
+        blended = self.fitted.predict(members)
+        return LazyRows(blended.shape, lambda rows: self.decision.apply(blended[rows]))
+
+    def is_same(self, other: Blend) -> bool:
+        """Return whether the other one learnt just the same."""
+        return self.decision == other.decision and self.fitted.to_json() == other.fitted.to_json()
+
+
+class Fits:
+    """The members of a pool, what they predict, and what combiners have learnt of them so far."""
+
+    def __init__(
+        self,
+        members: Mapping[str, Rows],
+        target: Rows,
+        fold_of: FoldOf,
+        metric: Metric,
+        *,
+        forward: bool = False,
+    ) -> None:
+        """Start with nothing learnt.
+
+        Args:
+            members: member id -> (N, C) out-of-fold predictions; their order does not matter.
+            target: (N,) or (N, T) what they predict.
+            fold_of: (N,) the fold of each row, none train-only.
+            metric: scores the pooled rows once, or each fold.
+            forward: whether folds follow each other in time.
+        """
+        assert fold_of.min() >= 0, "only scored rows belong here"
+        self.members = {member_id: members[member_id] for member_id in sorted(members)}
+        self.target, self.fold_of, self.metric, self.forward = target, fold_of, metric, forward
+        self._learnt: dict[tuple[str, bytes], Blend] = {}
+
+    @property
+    def num_columns(self) -> int:
+        """C."""
+        return next(iter(self.members.values())).shape[1]
+
+    def blend(self, method: str, seen: BoolArray) -> Blend:
+        """Return what the combiner of a name learns from the rows that it may see, ``seen`` (N,), and its decision.
+
+        Raises:
+            ConfigError: there is no such combiner, or it weights what is no member.
+        """
+        key = (method, np.packbits(seen).tobytes())
+        if key not in self._learnt:
+            self._learnt[key] = self._fit(method, seen)
+        return self._learnt[key]
+
+    def _fit(self, method: str, seen: BoolArray) -> Blend:
+        """Fit the combiner under the rule that suits the members' mean, then the rule to what the combiner predicts.
+
+        A rule that is fitted anew at each step of a search for weights gained nothing. Where no row is seen, it is
+        equal weights and the rule that needs no fitting.
+        """
+        combiner, metric = COMBINERS[method](), self.metric
+        if not seen.any():
+            equal = Mean().fit(self.members, self.target, self.fold_of, metric)
+            return Blend(method="mean", fitted=equal, decision=default_decision(metric, self.num_columns))
+        members, target, fold_of = self.members, self.target, self.fold_of
+        if not seen.all():
+            members = {member_id: select_rows(member, seen) for member_id, member in members.items()}
+            target, fold_of = select_rows(target, seen), fold_of[seen]
+        if len(members) > 1:  # else nothing is chosen among several by the metric, so that no rule is needed for it
+            mean = Mean().fit(members, target, fold_of, metric).predict(members)
+            metric = decided(metric, fit_decision(metric, target, mean))
+        fitted = combiner.fit(members, target, fold_of, metric)
+        _check_weights(combiner, fitted, members)
+        decision = fit_decision(self.metric, target, fitted.predict(members))
+        return Blend(method=method, fitted=fitted, decision=decision)
+
+
+def _check_weights(combiner: Combiner, fitted: Fitted, members: Mapping[str, Rows]) -> None:
+    """Raise ConfigError where a combiner weights what is no member."""
+    if not fitted.weights.keys() <= members.keys():
+        raise ConfigError(
+            f"ensemble by {type(combiner).__name__}: expected weights of {list(members)}, got {sorted(fitted.weights)}."
+        )
