@@ -51,7 +51,7 @@ def test_the_result_does_not_depend_on_the_order(
     for number, others in enumerate(itertools.permutations([*shared, shared[0]])):
         out = tmp_path / f"out{number}"
         ensemble_of_runs(open_run(runs[0]), others, data=toy_data, out=out)
-        seen.add(((out / "submissions/submission.csv").read_bytes(), (out / "ensembles/greedy/oof.npy").read_bytes()))
+        seen.add(((out / "submissions/submission.csv").read_bytes(), (out / "ensembles/auto/oof.npy").read_bytes()))
     assert len(seen) == 1
 
 
