@@ -33,7 +33,7 @@ FILES = (
     "run.json",
     "trials/*/fold0/result.json",
     "trials/*/fold0/attempts/*/manifest.json",
-    "ensembles/greedy/ensemble.json",
+    "ensembles/auto/ensemble.json",
     "submissions/baseline.json",
     "submissions/submission.json",
 )
@@ -245,6 +245,6 @@ def test_an_ensemble_of_nothing_that_the_run_has_trained_predicts_nothing(
     fields: Mapping[str, Any], finished: Path, tmp_path: Path, toy_data: Path
 ) -> None:
     run_dir = shared(finished, tmp_path)
-    set_field(run_dir, "ensembles/greedy/ensemble.json", **fields)
+    set_field(run_dir, "ensembles/auto/ensemble.json", **fields)
     with pytest.raises(KaggleRayError, match="is not made of what the run has trained"):
         kaggle_ray.predict(run_dir, data=toy_data, out=tmp_path / "out.csv")
