@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kaggle_ray.data.user_files import text_encoding
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import Float64Array, IntArray, StrArray
 
@@ -30,31 +32,49 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     ['007']
 
     Raises:
-        DataError: the file is missing, no CSV in UTF-8, or lacks one of ``columns``.
+        DataError: the file is missing, no CSV in UTF-8 or UTF-16, or lacks one of ``columns``.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: no such file. Is the competition's download complete?")
+    encoding = text_encoding(path)
     try:
-        table = _parsed(path)
+        table = _parsed(path, encoding)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a CSV file in UTF-8; {str(error).strip()}.") from error
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").removesuffix(".")
+        raise DataError(
+            f"{path}: expected a CSV file: {reason}. A field with a comma or a line end stands in double quotes, "
+            f"one on either side."
+        ) from error
     if missing := [column for column in columns if column not in table.columns]:
         raise DataError(
             f"{path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)} among "
-            f"{', '.join(repr(column) for column in table.columns[:20])}."
+            f"{', '.join(repr(column) for column in table.columns[:20])}.{_other_separator(list(table.columns))}"
         )
     return table
 
 
-def _parsed(path: Path) -> pd.DataFrame:
+def _parsed(path: Path, encoding: str) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not isinstance(table.index, pd.RangeIndex) and (table.iloc[:, -1] == "").all():
-        # Each row ends in a comma that the header lacks: pandas takes the first column for row names, and shifts all.
-        with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    return table
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding=encoding)
+    if isinstance(table.index, pd.RangeIndex) or _numbers_rows(table.index.tolist()):
+        return table
+    if (table.iloc[:, -1] != "").any():
+        raise ValueError("the first row has more fields than the header")
+    # Each row ends in a comma that the header lacks: pandas takes the first column for row names, and shifts all.
+    with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
+        return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding=encoding)
+
+
+def _numbers_rows(names: Sequence[object]) -> bool:
+    """Return whether names of rows, which stand before the columns of the header as R writes them, are numbers."""
+    return any(list(names) == [str(number) for number in range(start, start + len(names))] for start in (0, 1))
+
+
+def _other_separator(header: Sequence[str]) -> str:
+    """Return what to do about a header that is one column, separated by something else than commas."""
+    separator = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), None)
+    return f" Save it with commas in place of each {separator!r}." if separator else ""
 
 
 def read_header(path: Path) -> list[str]:
@@ -63,11 +83,12 @@ def read_header(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read, or is empty.
     """
+    encoding = text_encoding(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=encoding) as file:
             header = next(csv.reader(file), [])
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: expected a CSV file in UTF-8; {error}.") from error
+        raise DataError(f"{path}: expected a CSV file: {error}.") from error
     if not header:
         raise DataError(f"{path}: expected a CSV file with a header, got an empty line.")
     return header
@@ -90,9 +111,19 @@ def list_images(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. Is the competition's download complete?")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    check_unique([path.stem for path in paths], where=str(folder))
-    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+    paths = [path for path in folder.iterdir() if _is_image(path)]
+    check_unique([_composed(path.stem) for path in paths], where=str(folder))
+    return {_composed(path.stem): path for path in sorted(paths, key=lambda path: path.stem)}
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a name is an image's; macOS puts ``._dog.jpg`` beside ``dog.jpg``, which holds no pixels."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _composed(text: str) -> str:
+    """Return a text with each accented letter as one character: macOS writes file names with the accents apart."""
+    return unicodedata.normalize("NFC", text)
 
 
 def join_images(
@@ -121,7 +152,7 @@ def join_images(
     """
     check_unique(ids, where=str(table))
     images = list_images(folder)
-    stems = [name.format(_without_ending(sample_id)) for sample_id in ids]
+    stems = [_composed(name.format(_without_ending(sample_id))) for sample_id in ids]
     if missing := [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]:
         raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.")
     if not shared and (extra := sorted(set(images) - set(stems))):
@@ -145,9 +176,9 @@ def encode_tags(texts: Sequence[str], classes: Sequence[str], *, ids: Sequence[s
     Raises:
         DataError: a name is not among the classes; the sample is named.
     """
-    positions = {name: number for number, name in enumerate(classes)}
+    positions = {_composed(name): number for number, name in enumerate(classes)}
     target = np.zeros((len(texts), len(classes)), dtype=np.int64)
-    for row, (sample_id, text) in enumerate(zip(ids, texts, strict=True)):
+    for row, (sample_id, text) in enumerate(zip(ids, map(_composed, texts), strict=True)):
         if unknown := sorted(set(text.split()) - positions.keys()):
             raise DataError(
                 f"{where}: sample {sample_id!r} has the tag {unknown[0]!r}, expected some of {list(classes)}."
@@ -177,11 +208,12 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str], *, ids: Sequenc
     Raises:
         DataError: a label is not among the classes; the sample is named.
     """
-    positions = {name: number for number, name in enumerate(classes)}
-    for sample_id, label in zip(ids, labels, strict=True):
+    positions = {_composed(name): number for number, name in enumerate(classes)}
+    composed = [_composed(label) for label in labels]
+    for sample_id, label in zip(ids, composed, strict=True):
         if label not in positions:
             raise DataError(f"{where}: sample {sample_id!r} has the label {label!r}, expected one of {list(classes)}.")
-    return np.array([positions[label] for label in labels], dtype=np.int64)
+    return np.array([positions[label] for label in composed], dtype=np.int64)
 
 
 def check_unique(ids: Sequence[str], *, where: str) -> None:

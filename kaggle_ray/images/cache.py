@@ -20,6 +20,7 @@ from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.cache.seal import FileStamp, file_stamp, read_seal, seal_of, unbroken, write_seal
 from kaggle_ray.data.reading import ImageReading, MaskReading
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, NoRoomError
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.fingerprints import content_digests
@@ -117,7 +118,7 @@ class Images:
         path = self.paths[slot]
         pixels = self.layout.decode(path)
         is_same_file = file_stamp(path.stat()) == self.stamps[slot]
-        if not is_same_file and hashlib.sha256(path.read_bytes()).hexdigest() != self.digests[slot]:
+        if not is_same_file and hashlib.sha256(read_content(path)).hexdigest() != self.digests[slot]:
             raise DataError(f"{path}: is another image than when the run opened it. Restore it, or stop the run.")
         return pixels
 

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.data.reading import ImageReading, MaskReading
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
+from kaggle_ray.images.file_pixels import decoded
 from kaggle_ray.images.jpeg import read_header
 from kaggle_ray.images.planes import planes_of
 
@@ -60,10 +62,7 @@ def decode_image(
         DataError: the file is missing, empty, truncated, no image, has another number of channels or bits, or a pixel
             of labels is of no class.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    content = read_content(path)
     if kind == "labels":
         return _resized(_decode_labels(path, content, num_classes), height, width, cv2.INTER_NEAREST_EXACT)
     if kind == "mask":
@@ -71,7 +70,7 @@ def decode_image(
         return _shrunk_or_grown(np.where(is_there, np.uint8(255), np.uint8(0)), height, width)
     image_reading = image_reading or ImageReading()
     flags = cv2.IMREAD_IGNORE_ORIENTATION if image_reading.as_stored else 0
-    pixels = _decode_reduced(content, height, width, channels, flags)
+    pixels = _decode_reduced(path, content, height, width, channels, flags)
     if pixels is None:
         pixels = _decode(path, content, _FULL.get(channels, cv2.IMREAD_UNCHANGED) | flags)
         _check_channels(pixels, path, channels)
@@ -80,7 +79,7 @@ def decode_image(
     return _in_rgb_order(_stretched(pixels, image_reading))
 
 
-def _decode_reduced(content: bytes, height: int, width: int, channels: int, flags: int) -> Pixels | None:
+def _decode_reduced(path: Path, content: bytes, height: int, width: int, channels: int, flags: int) -> Pixels | None:
     """Return (height, width, C) of a JPEG that is much larger, None where it has to be decoded in full.
 
     Where the factor does not divide a side, the last of the decoded pixels stands for a part of its area only; that is
@@ -90,11 +89,11 @@ def _decode_reduced(content: bytes, height: int, width: int, channels: int, flag
     factor = 1 if header is None else header.reduction(height, width)
     if header is None or factor == 1:
         return None
-    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), _REDUCED[channels][factor] | flags)
+    pixels = decoded(path, content, _REDUCED[channels][factor] | flags, shrunk_by=factor)
     sides = header.height / factor, header.width / factor
-    if pixels is not None and header.has_exif and pixels.shape[:2] == sides[::-1]:
+    if header.has_exif and pixels.shape[:2] == sides[::-1]:
         sides = sides[::-1]
-    if pixels is None or pixels.shape[:2] != (math.ceil(sides[0]), math.ceil(sides[1])):
+    if pixels.shape[:2] != (math.ceil(sides[0]), math.ceil(sides[1])):
         return None
     shrunk = cv2.resize(pixels, None, fx=width / sides[1], fy=height / sides[0], interpolation=cv2.INTER_AREA)
     return _with_channels(np.ascontiguousarray(shrunk[:height, :width]))
@@ -102,12 +101,10 @@ def _decode_reduced(content: bytes, height: int, width: int, channels: int, flag
 
 def _decode(path: Path, content: bytes, flags: int) -> Pixels:
     """Return (H, W) or (H, W, C) in OpenCV's order."""
-    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags) if content else None
-    if pixels is None:
-        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).")
+    pixels = decoded(path, content, flags)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(f"{path}: expected 8 or 16 bits per channel, got {pixels.dtype}.")
-    return pixels  # type: ignore[no-any-return]
+    return pixels
 
 
 def _decode_labels(path: Path, content: bytes, num_classes: int) -> Pixels:

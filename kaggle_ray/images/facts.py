@@ -10,7 +10,6 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,13 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kaggle_ray.data.reading import MaskForm
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.fingerprints import connect, content_digests
+from kaggle_ray.images.file_pixels import decoded, decoding
+from kaggle_ray.images.fingerprints import known_content, readable_digests
 from kaggle_ray.images.planes import Palette, Plane, orientation_of, planes_of
 from kaggle_ray.images.threads import map_in_threads
 
@@ -79,20 +80,12 @@ class MaskFacts:
 
 
 def image_facts(paths: Sequence[Path], *, channels: int, cache_dir: Path) -> dict[Path, ImageFacts]:
-    """Return the facts of the images that can be measured; the others are left to who decodes them.
-
-    Raises:
-        DataError: files are missing.
-    """
+    """Return the facts of the images that can be measured; the others are left to who decodes them."""
     return _remembered(ImageFacts, f"image of {channels}", partial(_measure_image, channels), paths, cache_dir)
 
 
 def mask_facts(paths: Sequence[Path], *, cache_dir: Path) -> dict[Path, MaskFacts]:
-    """Return the facts of the masks that can be measured; the others are left to who decodes them.
-
-    Raises:
-        DataError: files are missing.
-    """
+    """Return the facts of the masks that can be measured; the others are left to who decodes them."""
     return _remembered(MaskFacts, "mask", _measure_mask, paths, cache_dir)
 
 
@@ -101,8 +94,8 @@ def _remembered(
 ) -> dict[Path, Facts]:
     """Return what ``measure`` makes of each file, measuring those whose content this machine has not measured yet."""
     kind = f"{kind} {_FORMAT}"
-    digest_of = dict(zip(paths, content_digests(paths, cache_dir), strict=True))
-    with closing(connect(cache_dir)) as connection:
+    digest_of, _ = readable_digests(paths, cache_dir)
+    with known_content(cache_dir) as connection:
         with connection:  # and no lock is held while files are measured
             connection.execute("CREATE TEMP TABLE wanted (digest TEXT PRIMARY KEY)")
             connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((each,) for each in digest_of.values()))
@@ -130,22 +123,20 @@ def _seal_of(fact: str) -> str:
 def _or_none(measure: Callable[[Path], Facts], path: Path) -> Facts | None:
     try:
         return measure(path)
-    except (DataError, OSError, cv2.error, Image.DecompressionBombError):  # named by who decodes it
+    except DataError:  # named by who decodes it
         return None
 
 
 def _measure_image(channels: int, path: Path) -> ImageFacts:
-    content = path.read_bytes()
+    content = read_content(path)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with decoding(path, content), Image.open(io.BytesIO(content)) as image:
             kind, (width, height), orientation = image.format, image.size, orientation_of(image)
-    except (UnidentifiedImageError, ValueError, SyntaxError):  # TIFF files of many bands are OpenCV's alone
+    except DataError:  # TIFF files of many bands are OpenCV's alone
         kind, width, height, orientation = None, 0, 0, 1
     is_deep = content.startswith(_PNG) and content[24] == 16
     if kind is None or kind == "TIFF" or is_deep:
-        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-        if pixels is None:
-            raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).")
+        pixels = decoded(path, content, cv2.IMREAD_UNCHANGED)
         if kind is None:
             height, width = pixels.shape[:2]
         if pixels.dtype != np.uint8:
@@ -163,7 +154,7 @@ def _measure_image(channels: int, path: Path) -> ImageFacts:
 
 
 def _measure_mask(path: Path) -> MaskFacts:
-    planes = planes_of(path, path.read_bytes())
+    planes = planes_of(path, read_content(path))
     return MaskFacts(
         height=planes.colors.shape[0],
         width=planes.colors.shape[1],

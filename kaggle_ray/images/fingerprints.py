@@ -8,13 +8,15 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from kaggle_ray.cache.folder import FOLDER_VARIABLE
 from kaggle_ray.cache.seal import file_stamp
-from kaggle_ray.errors import DataError
+from kaggle_ray.data.user_files import read_content
+from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.threads import map_in_threads
 
 logger = logging.getLogger(__name__)
@@ -41,27 +43,51 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
     """Return sha256 of each file, reading only those that are new or have changed since another process read them.
 
     Raises:
-        DataError: files are missing; the first few are named.
+        DataError: files are missing or cannot be read; the first few are named.
+        StoreError: the database of digests cannot be used.
     """
-    stamps = _stamps(paths)
+    digests, reasons = readable_digests(paths, cache_dir)
+    if reasons:
+        raise DataError(
+            f"{len(reasons)} images cannot be read: {' '.join(list(reasons.values())[:_NUM_NAMED])} Restore them, or "
+            f"leave them out with --skip-unreadable."
+        )
+    return [digests[path] for path in paths]
+
+
+def readable_digests(paths: Sequence[Path], cache_dir: Path) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Return the sha256 of each file that can be read, as ``content_digests`` does, and of the others why they cannot.
+
+    Raises:
+        StoreError: the database of digests cannot be used.
+    """
+    stamps, reasons = _stamps(paths)
     try:
-        known = _digests_of(stamps, cache_dir)
-    except sqlite3.OperationalError:  # it is locked, or its disk is full
-        raise
-    except sqlite3.DatabaseError as error:
-        logger.warning("%s: %s: it is made anew, and the files are read once more.", cache_dir / _FILE, error)
+        known, unread = _digests_of(list(stamps.values()), cache_dir)
+    except StoreError as error:
+        if isinstance(error.__cause__, sqlite3.OperationalError):
+            raise
+        logger.warning("%s: %s: it is made anew, and the files are read once more.", cache_dir / _FILE, error.__cause__)
         (cache_dir / _FILE).unlink()
-        known = _digests_of(stamps, cache_dir)
-    return [known[stamp] for stamp in stamps]
+        known, unread = _digests_of(list(stamps.values()), cache_dir)
+    reasons |= {path: unread[stamp] for path, stamp in stamps.items() if stamp in unread}
+    return {path: known[stamp] for path, stamp in stamps.items() if stamp in known}, reasons
 
 
-def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> dict[Stamp, str]:
-    """Return the digests that are known, and those of the files that had to be read."""
-    with closing(connect(cache_dir)) as connection:
+def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> tuple[dict[Stamp, str], dict[Stamp, str]]:
+    """Return the digests that are known and those of the files that had to be read, and why others cannot be."""
+    unread: dict[Stamp, str] = {}
+    with known_content(cache_dir) as connection:
         known, stale = _known(connection, stamps)
-        new = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
-        if new:
-            known |= dict(zip(new, map_in_threads(_digest_of, new, stage="reading files"), strict=True))
+        new: list[Stamp] = []
+        missing = [stamp for stamp in dict.fromkeys(stamps) if stamp not in known]
+        found = map_in_threads(_digest_or_reason, missing, stage="reading files") if missing else []
+        for stamp, (digest, reason) in zip(missing, found, strict=True):
+            if digest is None:
+                unread[stamp] = reason
+            else:
+                known[stamp] = digest
+                new.append(stamp)
         if new or stale:
             now = int(time.time())
             with connection:
@@ -70,22 +96,38 @@ def _digests_of(stamps: Sequence[Stamp], cache_dir: Path) -> dict[Stamp, str]:
                     [(*stamp, known[stamp], now) for stamp in [*new, *stale]],
                 )
                 connection.execute("DELETE FROM files WHERE used < ?", (now - _KEPT_DAYS * _DAY_S,))
-    return known
+    return known, unread
 
 
 def forget(cache_dir: Path) -> None:
     """Forget all digests and facts: every file is read again when it is asked for."""
     if (cache_dir / _FILE).exists():
-        with closing(connect(cache_dir)) as connection:
+        with known_content(cache_dir) as connection:
             with connection:
                 connection.execute("DELETE FROM files")
                 connection.execute("DELETE FROM facts")
             connection.execute("VACUUM")
 
 
-def connect(cache_dir: Path) -> sqlite3.Connection:
-    """Return the database of what is known of files and of contents; whoever opens it closes it."""
-    connection = sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)
+@contextmanager
+def known_content(cache_dir: Path) -> Iterator[sqlite3.Connection]:
+    """Yield the database of what is known of files and of contents.
+
+    Raises:
+        StoreError: it is damaged or locked, its disk is full, or it may not be written.
+    """
+    try:
+        with closing(sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)) as connection:
+            _make_tables(connection)
+            yield connection
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{cache_dir / _FILE}: cannot be used: {error}. Free some space, or remove it if you can spare it: files "
+            f"are then read once more; or name another folder in the environment variable {FOLDER_VARIABLE}."
+        ) from error
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS files "
         "(path TEXT PRIMARY KEY, size INT, modified INT, changed INT, inode INT, digest TEXT, used INT)"
@@ -94,7 +136,6 @@ def connect(cache_dir: Path) -> sqlite3.Connection:
         "CREATE TABLE IF NOT EXISTS facts (digest TEXT, kind TEXT, fact TEXT, seal TEXT, PRIMARY KEY (digest, kind))"
     )
     connection.execute("DROP TABLE IF EXISTS contents")  # of earlier versions, which knew less of a file
-    return connection
 
 
 def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> tuple[dict[Stamp, str], list[Stamp]]:
@@ -116,18 +157,17 @@ def _known(connection: sqlite3.Connection, stamps: Sequence[Stamp]) -> tuple[dic
     return known, stale
 
 
-def _stamps(paths: Sequence[Path]) -> list[Stamp]:
-    stamps: list[Stamp] = []
-    missing: list[str] = []
+def _stamps(paths: Sequence[Path]) -> tuple[dict[Path, Stamp], dict[Path, str]]:
+    """Return the stamp of each file, and of those that have none why."""
+    stamps: dict[Path, Stamp] = {}
+    reasons: dict[Path, str] = {}
     real_folders: dict[str, str] = {}
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
-            stamps.append(_stamp_of(os.fspath(path), real_folders))
-        except OSError:
-            missing.append(str(path))
-    if missing:
-        raise DataError(f"{len(missing)} images are missing: {', '.join(missing[:_NUM_NAMED])}.")
-    return stamps
+            stamps[path] = _stamp_of(os.fspath(path), real_folders)
+        except OSError as error:
+            reasons[path] = f"{path}: cannot be read: {error.strerror}."
+    return stamps, reasons
 
 
 def _stamp_of(name: str, real_folders: dict[str, str]) -> Stamp:
@@ -143,8 +183,8 @@ def _stamp_of(name: str, real_folders: dict[str, str]) -> Stamp:
     return Stamp(os.path.join(real_folders[folder], file), *file_stamp(status))
 
 
-def _digest_of(stamp: Stamp) -> str:
+def _digest_or_reason(stamp: Stamp) -> tuple[str | None, str]:
     try:
-        return hashlib.sha256(Path(stamp.path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{stamp.path}: cannot be read: {error.strerror}.") from error
+        return hashlib.sha256(read_content(Path(stamp.path))).hexdigest(), ""
+    except DataError as error:
+        return None, str(error)

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from kaggle_ray.data.samples import Samples, views_of
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.alignment import compare, detail
 from kaggle_ray.images.cache import Images, open_images
+from kaggle_ray.images.file_pixels import stated_sides
 from kaggle_ray.images.perceptual_hash import PARTS, WHOLE, Hashes, low_frequencies, near_hashes, perceptual_hashes
 from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.progress import Counter
@@ -174,9 +175,8 @@ def _side(path: Path) -> int:
     try:
         if path.stat().st_size > _SMALL_FILE:
             return THUMB
-        with Image.open(path) as image:
-            return min(*image.size, THUMB)
-    except (OSError, ValueError):
+        return min(*stated_sides(path, read_content(path)), THUMB) or THUMB
+    except (OSError, DataError):
         return THUMB
 
 

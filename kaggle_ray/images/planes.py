@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kaggle_ray.data.reading import MaskForm, MaskReading
 from kaggle_ray.errors import DataError
+from kaggle_ray.images.file_pixels import check_size, decoded, decoding
 from kaggle_ray.types import BoolArray
 
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -71,14 +72,10 @@ def planes_of(path: Path, content: bytes) -> MaskPlanes:
     Raises:
         DataError: it does not decode as an image, or has values below 0, above 65535 or not finite.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            kind, mode, orientation = image.format, image.mode, orientation_of(image)
-            numbers, colors_of_file = (np.array(image), image.getpalette("RGB")) if mode == "P" else (None, None)
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: is too large for a mask: {error}") from error
-    except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).") from error
+    check_size(path, content)
+    with decoding(path, content), Image.open(io.BytesIO(content)) as image:
+        kind, mode, orientation = image.format, image.mode, orientation_of(image)
+        numbers, colors_of_file = (np.array(image), image.getpalette("RGB")) if mode == "P" else (None, None)
     is_rounded, alpha = False, None
     palette: Palette = ()
     if numbers is not None:
@@ -131,9 +128,7 @@ def _channels_of(pixels: Plane) -> tuple[Plane, Plane | None, bool]:
 
 def _decoded(path: Path, content: bytes) -> tuple[Plane, bool]:
     """Return (H, W) or (H, W, C) of 8 or 16 bits, and whether values had to be rounded for it."""
-    pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise DataError(f"{path}: does not decode as an image ({len(content)} bytes).")
+    pixels = decoded(path, content, cv2.IMREAD_UNCHANGED)
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels, False
     lowest, highest = float(pixels.min()), float(pixels.max())

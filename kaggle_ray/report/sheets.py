@@ -7,16 +7,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples, views_of
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import augment_batch, id_hashes, sample_keys
 from kaggle_ray.images.datasets import mask_kind
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
+from kaggle_ray.images.file_pixels import stated_sides
 
 THUMB = 160
 """Height in pixels of a picture on a sheet."""
@@ -90,10 +91,10 @@ def _label(competition: Competition, samples: Samples, row: int) -> str:
 def _thumb(path: Path, competition: Competition) -> Pixels:
     """Return (THUMB, W, 3) uint8 in the image's own aspect; grey where it cannot be read."""
     try:
-        width, height = Image.open(path).size
-    except OSError:
-        width = height = 1
-    pixels = decoded_or_none(path, THUMB, max(1, round(THUMB * min(width / height, 3))), competition)
+        height, width = stated_sides(path, read_content(path))
+    except DataError:
+        height = width = 0
+    pixels = decoded_or_none(path, THUMB, max(1, round(THUMB * min(width / max(1, height), 3))), competition)
     if pixels is None:
         return np.full((THUMB, THUMB, 3), 128, dtype=np.uint8)
     if pixels.dtype == np.uint16:

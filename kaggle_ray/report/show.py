@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -19,11 +20,13 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import is_of_classes, place_heads
 from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import recipe_names
 from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.duplicate_rows import look_for_near_duplicates
+from kaggle_ray.images.file_pixels import decoding
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.report.duplicate_sheet import shown_pairs
 from kaggle_ray.report.sheets import decoded_or_none, pairs_sheet, sample_sheet, variant_sheet
@@ -117,9 +120,10 @@ def _size_tables(samples: Samples) -> str:
 
 def _size_and_kind(path: Path) -> tuple[str, str]:
     try:
-        with Image.open(path) as image:
+        content = read_content(path)
+        with decoding(path, content), Image.open(io.BytesIO(content)) as image:
             return f"{image.size[0]} x {image.size[1]}", f"{image.format} {image.mode}"
-    except OSError:
+    except DataError:
         return "unreadable", path.suffix
 
 

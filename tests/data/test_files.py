@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from kaggle_ray.data.files import read_table
+from kaggle_ray.data.files import encode_labels, encode_tags, join_images, list_images, read_header, read_table
 from kaggle_ray.errors import DataError
 
 GOOD = "id,label\n007,dog\nb,cat\n"
@@ -20,6 +22,7 @@ GOOD = "id,label\n007,dog\nb,cat\n"
         b"id,label\n007,dog,,\nb,cat,,\n",
         b"id,label,\n007,dog,\nb,cat,\n",
         b"id,label\n\n007,dog\n\nb,cat\n\n",
+        GOOD.encode("utf-16"),
         b"id,label\n1,007,dog\n2,b,cat\n",  # with names of the rows, as R writes them
     ],
 )
@@ -33,16 +36,50 @@ def test_a_table_is_read_as_it_was_meant(tmp_path: Path, same: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (GOOD.replace("cat", "c\u00e4t").encode("cp1252"), "expected a CSV file in UTF-8; .*byte 0xe4"),
-        (GOOD.encode("utf-16"), "expected a CSV file in UTF-8; .*byte 0xff"),
-        (GOOD.replace("b,cat", "b,cat,x").encode(), "expected a CSV file in UTF-8; .*line 3, saw 3"),
-        (GOOD.replace("b,cat", '"b,cat').encode(), "expected a CSV file in UTF-8; .*EOF inside string"),
-        (b"", "expected a CSV file in UTF-8; No columns"),
+        (
+            GOOD.replace("cat", "c\u00e4t").encode("cp1252"),
+            r"line 3: expected UTF-8, got the byte 0xe4, .*cp1252, .*iconv",
+        ),
+        (GOOD.encode("utf-16")[:-1], r"line 3: expected UTF-16"),
+        (GOOD.replace(",", ";").encode(), r"missing id, label among 'id;label'\. Save it with commas .* ';'"),
+        ((GOOD + "\0\0").encode(), r"line 4: has a NUL byte"),
+        (GOOD.replace("007,dog", "007,dog,x").replace("b,cat", "b,cat,y").encode(), "more fields than the header"),
+        (GOOD.replace("b,cat", "b,cat,x").encode(), "expected a CSV file: Expected 2 fields in line 3, saw 3"),
+        (GOOD.replace("b,cat", '"b,cat').encode(), "expected a CSV file: EOF inside string"),
+        (b"", "expected a CSV file with a header, got an empty file"),
         (GOOD.replace(",", ", ").encode(), "missing label among 'id', ' label'"),
-        (GOOD.replace(",", ";").encode(), "missing id, label among 'id;label'"),
     ],
 )
 def test_what_is_no_table_is_told_with_the_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "train.csv").write_bytes(content)
     with pytest.raises(DataError, match=rf"train\.csv: .*{message}"):
         read_table(tmp_path / "train.csv", columns=["id", "label"])
+
+
+def test_a_header_is_read_in_the_encoding_of_its_table(tmp_path: Path) -> None:
+    (tmp_path / "sample.csv").write_bytes(GOOD.encode("utf-16"))
+    assert read_header(tmp_path / "sample.csv") == ["id", "label"]
+
+
+def test_a_table_that_is_a_fifo_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("fifo.csv", "folder.csv"):
+        with pytest.raises(DataError, match=rf"{name}: (is no regular file|cannot be read)"):
+            read_table(tmp_path / name, columns=["id"])
+
+
+def test_names_with_accents_are_found_whether_these_are_letters_of_their_own_or_not(tmp_path: Path) -> None:
+    composed, apart = unicodedata.normalize("NFC", "h\u00f6he"), unicodedata.normalize("NFD", "h\u00f6he")
+    (tmp_path / f"{apart}.png").touch()
+    for written in (composed, apart):
+        (found,) = join_images([written], tmp_path, table=Path("train.csv"))
+        assert found.exists()
+        assert encode_labels([written], (composed,), ids=["a"], where="train.csv").tolist() == [0]
+        assert encode_tags([written], (apart,), ids=["a"], where="train.csv").tolist() == [[1]]
+
+
+def test_the_files_that_macos_puts_beside_images_are_no_images(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", ".hidden.jpg"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path).values()] == ["a.png"]

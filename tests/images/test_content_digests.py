@@ -26,7 +26,7 @@ def test_more_files_than_one_question_names_are_all_remembered(tmp_path: Path, f
     paths = written(folder, 1201)
     digests = content_digests(paths, tmp_path)
     assert digests == [hashlib.sha256(path.name.encode()).hexdigest() for path in paths]
-    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+    with patch("kaggle_ray.images.fingerprints.read_content", side_effect=AssertionError("read again")):
         assert content_digests(paths[::-1], tmp_path) == digests[::-1]
 
 
@@ -35,7 +35,7 @@ def test_links_to_files_and_to_folders_are_known_by_what_they_lead_to(tmp_path: 
     (tmp_path / "file").symlink_to(path)
     (tmp_path / "folder").symlink_to(folder)
     digests = content_digests([path], tmp_path)
-    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+    with patch("kaggle_ray.images.fingerprints.read_content", side_effect=AssertionError("read again")):
         assert content_digests([tmp_path / "file", tmp_path / "folder" / path.name], tmp_path) == digests * 2
 
 

@@ -44,7 +44,7 @@ def test_what_nobody_asked_for_in_ninety_days_is_forgotten(paths: list[Path], tm
 def test_the_use_of_what_is_known_is_noted_once_a_day(paths: list[Path], tmp_path: Path) -> None:
     asked_on(0, paths, tmp_path)
     before = known(tmp_path)
-    with patch.object(Path, "read_bytes", side_effect=AssertionError("read again")):
+    with patch("kaggle_ray.images.fingerprints.read_content", side_effect=AssertionError("read again")):
         asked_on(1, paths, tmp_path)
         assert known(tmp_path) == before
         asked_on(2, paths, tmp_path)

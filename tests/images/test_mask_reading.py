@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from kaggle_ray.data.reading import MaskReading
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.decode import decode_image
 from kaggle_ray.images.facts import mask_facts
-from kaggle_ray.images.fingerprints import connect
+from kaggle_ray.images.fingerprints import known_content
 from kaggle_ray.images.mask_reading import decide_masks
 from kaggle_ray.types import BoolArray, ByteArray
 
@@ -252,7 +251,7 @@ def test_numbers_that_no_mask_has_are_refused(value: float, tmp_path: Path) -> N
 def test_what_was_measured_and_is_damaged_is_measured_anew(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", np.uint8(255) * disc(0))
     first = decide_masks(mask_facts([path], cache_dir=tmp_path))
-    with closing(connect(tmp_path)) as connection, connection:
+    with known_content(tmp_path) as connection, connection:
         connection.execute("UPDATE facts SET fact = replace(fact, '255', '254')")
     assert decide_masks(mask_facts([path], cache_dir=tmp_path)) == first
 
