@@ -29,6 +29,12 @@ def check_applicable(hyperparameters: Hyperparameters, heads: Sequence[Head], *,
             f"hyperparameter 'tile': expected 0 for a task without masks, got {images.tile}: only masks are predicted "
             f"tile by tile."
         )
+    tta = hyperparameters.predict.tta
+    if tta in ("five_crop", "ten_crop") and heads[0].task == "segmentation":
+        raise ConfigError(
+            f"hyperparameter 'tta': expected whole images for masks, got {tta!r}: a crop says nothing of the pixels "
+            f"outside of it. Take dihedral, or tile for large images."
+        )
     if loss.label_smoothing and all(head.task == "regression" for head in heads):
         raise ConfigError(
             f"hyperparameter 'label_smoothing': expected 0 where only numbers are predicted, got "

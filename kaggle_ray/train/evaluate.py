@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.predict import View
 from kaggle_ray.decide import default_score
 from kaggle_ray.images.augment import resize_masks
 from kaggle_ray.train.anomalies import ConstantWatch
@@ -70,7 +71,7 @@ class Evaluator:
 
     def _losses_and_values(self, batch: IntArray, height: int) -> tuple[Float64Array, FloatArray]:
         """Return (N,) the losses and (N, C) the predictions of a batch of rows."""
-        ((_, logits),) = self.predictor.logits(self.data.inputs, batch, height=height)
+        ((_, logits),) = self.predictor.logits(self.data.inputs, batch, view=View(height=height))
         if self.data.masks is None:
             target = self.data.target[batch]
         else:

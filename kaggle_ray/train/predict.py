@@ -5,7 +5,7 @@ Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.predict import View
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.images.augment import resize_pixels, to_float
 from kaggle_ray.images.tiles import predict_tiled
+from kaggle_ray.images.views import viewed, viewed_back
 from kaggle_ray.models import Model
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.train.batches import split_views, table_of, to_device
@@ -55,26 +57,23 @@ class Predictor:
         self._device = torch.device(settings.device)
         self._ranks = ranks
 
-    def logits(
-        self, inputs: Inputs, rows: IntArray, *, height: int, mirrored: bool = False
-    ) -> Iterator[tuple[IntArray, Tensor]]:
+    def logits(self, inputs: Inputs, rows: IntArray, *, view: View) -> Iterator[tuple[IntArray, Tensor]]:
         """Yield batches of ``rows`` and their logits (n, C), float32 on the device, or (n, K, H, W) of masks.
 
         Args:
             inputs: of all rows.
             rows: (N,) predicted in their order.
-            height: in pixels, to predict at.
-            mirrored: whether to predict the mirror images; masks come back as the images lie.
+            view: of the images, to predict; masks come back as the images lie.
         """
         self.model.eval()
-        sides = self._hyperparameters.images.sides(height)
+        sides = self._hyperparameters.images.sides(view.height)
         uses_images = uses_images_of(self.model)
         for batch in self.batches(rows):
             table_ND = table_of(inputs.table, batch, self._device)
             with torch.inference_mode(), autocast(self._settings):
                 images_NCHW = self._images(inputs, batch, sides if uses_images else (1, 1))
-                logits = self._forward(images_NCHW.flip(-1) if mirrored else images_NCHW, table_ND).float()
-            yield batch, logits.flip(-1) if mirrored and logits.ndim == 4 else logits
+                logits = self._forward(viewed(images_NCHW, view) if uses_images else images_NCHW, table_ND).float()
+            yield batch, viewed_back(logits, view) if logits.ndim == 4 else logits
 
     def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
         """Return (N, C) all that ``value_blocks`` yields, on rank 0."""
@@ -89,17 +88,12 @@ class Predictor:
         images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
         """
         self._ranks.share_buffers(self.model)
-        return in_turns(self._ranks, self.batches(rows), lambda batch: self._mean_of_views(inputs, batch))
+        views = self._hyperparameters.predict.views(self._hyperparameters.images)
+        return in_turns(self._ranks, self.batches(rows), lambda batch: self.mean_of(inputs, batch, views))
 
-    def _mean_of_views(self, inputs: Inputs, batch: IntArray) -> StoredValues:
-        heights = self._hyperparameters.predict.heights(self._hyperparameters.images)
-        mirrors = [False] if self._hyperparameters.predict.tta == "none" else [False, True]
-        views = [(side, mirrored) for side in heights for mirrored in mirrors]
-        of_views = [
-            self.read(logits)
-            for side, mirrored in views
-            for _, logits in self.logits(inputs, batch, height=side, mirrored=mirrored)
-        ]
+    def mean_of(self, inputs: Inputs, batch: IntArray, views: Sequence[View]) -> StoredValues:
+        """Return (n, C) the mean over ``views`` of a batch of rows, as ``value_blocks`` yields it."""
+        of_views = [self.read(logits) for view in views for _, logits in self.logits(inputs, batch, view=view)]
         mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
         return mean if self._mask_size is None else quantised(mean)
 

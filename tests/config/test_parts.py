@@ -63,6 +63,9 @@ def test_help_lists_the_flat_names_with_their_defaults() -> None:
         ("hflip_sizes", (64, 0), (64,)),
         ("hflip_sizes", (64, 32), (32, 40)),
         ("hflip_sizes", (36, 32), (32, 36)),
+        ("scales", (64, 40), (32, 40, 50)),
+        ("scales", (32, 0), (25, 32)),
+        ("dihedral", (64, 0), (64,)),
     ],
 )
 def test_test_time_augmentation_predicts_at_these_heights(
@@ -70,3 +73,20 @@ def test_test_time_augmentation_predicts_at_these_heights(
 ) -> None:
     images = ImageHyperparameters(image_size=sizes[0], train_size=sizes[1])
     assert PredictHyperparameters(tta=tta).heights(images) == expected
+
+
+@pytest.mark.parametrize(
+    ("tta", "aspect", "expected"),
+    [
+        ("none", 1.0, ["as it is"]),
+        ("hflip", 1.0, ["as it is", "mirrored"]),
+        ("flips", 1.0, ["as it is", "turned by 180", "mirrored", "turned by 180, mirrored"]),
+        ("dihedral", 1.5, ["as it is", "turned by 180", "mirrored", "turned by 180, mirrored"]),
+        ("five_crop", 1.0, ["centre", "top left", "top right", "bottom left", "bottom right"]),
+    ],
+)
+def test_test_time_augmentation_is_of_these_views(
+    tta: TestTimeAugmentation, aspect: float, expected: list[str]
+) -> None:
+    views = PredictHyperparameters(tta=tta).views(ImageHyperparameters(aspect=aspect))
+    assert [str(view) for view in views] == expected

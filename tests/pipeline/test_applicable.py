@@ -30,6 +30,7 @@ def check(heads: tuple[Head, ...], *, has_table: bool = False, **values: JsonVal
         ((KIND,), True, {"cutmix": 0.2, "mixup": 0.2}, "Use mixup, which mixes both by one share"),
         ((MASKS,), True, {"cutmix": 1.0}, "'cutmix': expected 0 for images that come with a table"),
         ((KIND,), False, {"tile": 64}, "'tile': expected 0 for a task without masks, got 64"),
+        ((MASKS,), False, {"tta": "five_crop"}, "'tta': expected whole images for masks, got 'five_crop'"),
         ((AGE,), False, {"label_smoothing": 0.1}, "'label_smoothing': expected 0 where only numbers are predicted"),
         ((MASKS,), False, {"loss": "lovasz", "label_smoothing": 0.1}, "expected 0 for the loss lovasz"),
         ((KIND,), False, {"model_args": {"weights": "mine.pth"}}, "would not be loaded, as pretrained is false"),

@@ -8,6 +8,7 @@ import torch
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config import TestTimeAugmentation as Views
+from kaggle_ray.config.predict import View
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.cache import Images
@@ -18,7 +19,7 @@ from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.predict import Predictor
-from kaggle_ray.types import FloatArray, IntArray, JsonValue
+from kaggle_ray.types import FloatArray, IntArray, JsonValue, StoredValues
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 SIZE = 16
@@ -67,7 +68,7 @@ def predict(model: Model, head: Head, pixels: Pixels) -> Predict:
 
 
 def logits(model: Model, head: Head, pixels: Pixels, settings: Settings = SETTINGS) -> torch.Tensor:
-    batches = predictor(model, head, settings).logits(inputs_of(pixels), ALL, height=SIZE)
+    batches = predictor(model, head, settings).logits(inputs_of(pixels), ALL, view=View(height=SIZE))
     return torch.cat([of_batch for _, of_batch in batches])
 
 
@@ -162,6 +163,38 @@ def test_the_mask_of_a_mirror_image_is_mirrored_back(segmenter: Model, pixels: P
     plain = predict_masks(segmenter, pixels, tta="hflip").reshape(-1, SIZE, SIZE)
     mirrored = predict_masks(segmenter, np.ascontiguousarray(pixels[:, :, ::-1]), tta="hflip").reshape(-1, SIZE, SIZE)
     assert np.abs(plain - mirrored[:, :, ::-1]).max() <= 1 / 255
+
+
+def symmetric(pixels: StoredValues, number: int) -> StoredValues:
+    """Return (N, H, W, ...) turned by ``number`` quarters, and from 4 on mirrored."""
+    turned = np.rot90(pixels, number % 4, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if number >= 4 else turned)
+
+
+@pytest.mark.parametrize("number", [1, 4, 7])
+def test_dihedral_does_not_tell_the_symmetries_of_a_square_apart(
+    predict: Predict, segmenter: Model, pixels: Pixels, number: int
+) -> None:
+    other = symmetric(pixels, number)
+    assert np.abs(predict(of=other, tta="dihedral") - predict(tta="dihedral")).max() < 1e-6
+    assert np.abs(predict(of=other) - predict()).max() > 1e-4
+    masks = predict_masks(segmenter, pixels, tta="dihedral").reshape(-1, SIZE, SIZE)
+    of_other = predict_masks(segmenter, other, tta="dihedral").reshape(-1, SIZE, SIZE)
+    assert np.abs(symmetric(masks, number) - of_other).max() <= 1 / 255 + 1e-6
+
+
+def test_crops_are_the_middle_and_the_corners_of_seven_eighths_of_the_sides(predict: Predict, pixels: Pixels) -> None:
+    starts = [(1, 1), (0, 0), (0, 2), (2, 0), (2, 2)]
+    crops = [predict(of=pixels[:, top : top + 14, left : left + 14], size=14) for top, left in starts]
+    assert np.abs(predict(tta="five_crop") - np.mean(crops, axis=0, dtype=np.float64)).max() < 1e-6
+    mirrored = predict(of=np.ascontiguousarray(pixels[:, :, ::-1]), tta="five_crop")
+    both = (predict(tta="five_crop").astype(np.float64) + mirrored) / 2
+    assert np.abs(predict(tta="ten_crop") - both).max() < 1e-6
+
+
+def test_scales_is_the_mean_over_three_sizes(predict: Predict) -> None:
+    of_sizes = [predict(size=size) for size in (9, 12, 15)]
+    assert np.abs(predict(tta="scales", size=12) - np.mean(of_sizes, axis=0, dtype=np.float64)).max() < 1e-6
 
 
 @pytest.mark.parametrize("mask_size", [(8, 8), (16, 16), (24, 40)])
