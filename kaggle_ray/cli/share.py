@@ -80,14 +80,15 @@ def delete(run: str, shared: str | None, user: str | None, yes: bool) -> None:
 
 @click.command()
 @RUN
-@click.argument("others", nargs=-1, required=True, metavar="OTHER...")
+@click.argument("others", nargs=-1, metavar="[OTHER...]")
 @options_of(PredictOptions, "data", "competition")
 @options_of(OutputOptions, "ensemble")
 @click.option("--out", default="team", show_default=True, help="Folder that ensemble and submission are written to.")
 def ensemble(run: str, others: tuple[str, ...], data: str, competition: str | None, ensemble: str, out: str) -> None:
-    """Ensemble RUN, one of your own, with OTHER runs under the same folds, such as pulled ones; write the submission.
+    """Ensemble what of RUN is complete, while it goes on, too, alone or with OTHER runs; write the submission.
 
-    OTHER is a run, a folder of runs or of pulled ones, or a place where runs are shared.
+    RUN is one of your own, and the others have the same folds, such as pulled ones. OTHER is a run, a folder of runs or
+    of pulled ones, or a place where runs are shared.
     """
     from rich.console import Console
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.combine import greedy, means  # register their combiners
-from kaggle_ray.combine.choice import choose
+from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking  # register their combiners
+from kaggle_ray.combine.choice import candidates, choose
 from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.nested import NestedScore, nested_score
@@ -21,13 +21,13 @@ from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import IntArray
 
-__all__ = ["AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "greedy", "means", "select", "select_from"]
+__all__ = [
+    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "convex", "greedy", "means", "per_label", "ranks", "select",
+    "select_from", "stacking",
+]  # fmt: skip
 
 BUILT_IN = ("mean", "greedy")
 """Combiners that every run fits, for comparison on the board."""
-
-ELABORATE = ("greedy",)
-"""Combiners that are chosen only where they are worth more than noise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +139,7 @@ def select_from(fits: Fits, method: str, *, unproven: Collection[str] = (), with
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
     """
-    learn = partial(choose, fits, ELABORATE) if method == AUTO else partial(fits.blend, method)
+    learn = partial(choose, fits, candidates(fits)) if method == AUTO else partial(fits.blend, method)
     nested = nested_score(fits, learn, with_error=with_error)
     why_no_score = _why_no_score(nested, unproven)
     is_honest = why_no_score is None

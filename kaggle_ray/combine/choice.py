@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from kaggle_ray.combine.columns import columns_of
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.nested import cross_fitted
 from kaggle_ray.metrics import Jackknifed, Metric, jackknife
@@ -22,6 +23,21 @@ from kaggle_ray.rows import select_rows
 from kaggle_ray.types import BoolArray
 
 SIMPLE = ("best", "mean")
+"""Combiners of which the better one is always there to be chosen."""
+_MOST_CONVEX = 64
+"""Members from which convex weights would take minutes."""
+
+
+def candidates(fits: Fits) -> tuple[str, ...]:
+    """Return the names of the combiners that have to earn their place: those that make sense of a pool, and its size.
+
+    Those of masks read all of them as often as selection does, and so are selection alone.
+    """
+    if len(fits.members) == 1 or fits.metric.mean_over_rows:
+        return ("greedy",)
+    few = ("convex",) if len(fits.members) <= _MOST_CONVEX else ()
+    of_probabilities = () if columns_of(fits.members, fits.target) == "numbers" else ("geometric",)
+    return ("greedy", *of_probabilities, *few)
 
 
 def choose(fits: Fits, elaborate: tuple[str, ...], seen: BoolArray) -> Blend:

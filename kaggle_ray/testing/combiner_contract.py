@@ -21,6 +21,9 @@ Members = dict[str, FloatArray]
 def check_combiner(combiner: Combiner) -> None:
     """Check what an ensemble relies on, for one column and for several.
 
+    Args:
+        combiner: is given members that predict one class of two, or of three.
+
     Raises:
         Exception: whatever the combiner raised, or an AssertionError, with the name of the check.
     """

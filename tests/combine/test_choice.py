@@ -48,9 +48,9 @@ def test_one_good_member_among_bad_ones_is_taken_alone(metric: Metric) -> None:
 
 def test_the_mean_of_equals_is_taken_and_its_score_is_the_means() -> None:
     members, target, fold_of = pool(1, [0.8] * 12)
-    ensemble = select(members, target, fold_of, LOG_LOSS, AUTO)
+    ensemble = select(members, target, fold_of, ACCURACY, AUTO)
     assert ensemble.combiner == "mean"
-    assert ensemble.score_honest == select(members, target, fold_of, LOG_LOSS, "mean").score_honest
+    assert ensemble.score_honest == select(members, target, fold_of, ACCURACY, "mean").score_honest
 
 
 def test_weights_are_taken_where_they_are_worth_it() -> None:
