@@ -149,3 +149,8 @@ def test_the_old_name_of_a_keyword_still_works_and_says_so() -> None:
     ):
         old_run("no_such_competition", ignore_twins=True)
     assert "ignore_twins" not in inspect.signature(kaggle_ray.run).parameters
+
+
+def test_the_public_names_are_completed_and_typed() -> None:
+    assert {"run", "Hyperparameters", "Competition"} <= set(dir(kaggle_ray)) == set(kaggle_ray.__all__)
+    assert (Path(kaggle_ray.__file__).parent / "py.typed").exists()

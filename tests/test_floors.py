@@ -33,7 +33,7 @@ FLOORS: list[set[str]] = [
     {"rows", "registry", "typed_json", "progress", "s3"},
     {"types"},
     {"untrusted", "uri"},
-    {"errors", "deprecation"},
+    {"errors", "deprecation", "cpus"},
 ]
 """From the top. A room imports from itself and from the floors below its own, never from a neighbour."""
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.typed_json import from_json, parse_json
 
@@ -87,6 +88,6 @@ def _digest_of(path: Path) -> str:
         if len(starts) <= 1:
             digests = list(map(block_digest, starts))
         else:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(num_cpus()) as pool:
                 digests = list(pool.map(block_digest, starts))
     return hashlib.sha256(b"".join(digests)).hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.errors import ConfigError
 
 Device = Literal["cpu", "cuda"]
@@ -61,9 +62,7 @@ class Machine:
     @staticmethod
     def here() -> Machine:
         """Look at this process's affinity, its processor and the GPUs that it may see; torch is not imported."""
-        return Machine(
-            num_cpus=len(os.sched_getaffinity(0)), num_gpus=_count_gpus(), cpu_has_bfloat16=_cpu_has_bfloat16()
-        )
+        return Machine(num_cpus=num_cpus(), num_gpus=_count_gpus(), cpu_has_bfloat16=_cpu_has_bfloat16())
 
     def settings(
         self,

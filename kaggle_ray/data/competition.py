@@ -13,7 +13,7 @@ from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.columns import Column, ordered_as, place_columns
-from kaggle_ray.data.files import read_header
+from kaggle_ray.data.files import absent_images_named, read_header
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
 from kaggle_ray.data.reading import Reading
@@ -206,11 +206,41 @@ def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
     return load_attribute(path, "COMPETITION", Competition), path
 
 
-def open_competition(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:
+def open_to_predict(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:
+    """Return what ``open_competition`` does of a folder whose training images may be absent, all or some of them.
+
+    Raises:
+        DataError: as ``open_competition``; a test image is absent, or what tells the classes is.
+        ConfigError: as ``open_competition``.
+    """
+    try:
+        return open_competition(competition, data_dir)
+    except (ConfigError, DataError) as error:
+        try:
+            with absent_images_named():
+                opened, samples = open_competition(competition, data_dir, needs_training=False)
+        except (ConfigError, DataError):
+            raise DataError(
+                f"{error} To predict new rows, the tables of the training rows have to be there, too; their images "
+                f"need not."
+            ) from error
+        if not all(path.exists() for path in samples.test_files):
+            raise
+        return opened, samples
+
+
+def open_competition(
+    competition: Competition, data_dir: Path, *, needs_training: bool = True
+) -> tuple[Competition, Samples]:
     """Return the competition with nothing left to resolve, and its rows from ``data_dir``.
 
     The columns of its submission are in the order of the sample. The folder is first prepared where the competition
     carries its files.
+
+    Args:
+        competition: as it was declared.
+        data_dir: the folder of its files.
+        needs_training: whether there have to be training rows.
 
     Raises:
         DataError: the folder is missing, or its files contradict each other.
@@ -229,6 +259,8 @@ def open_competition(competition: Competition, data_dir: Path) -> tuple[Competit
         samples = competition.read(data_dir)
     if not isinstance(samples, Samples):
         raise ConfigError(f"{competition.name}: read: expected Samples(...), got {type(samples).__name__}.")
+    if not needs_training and not len(samples.train_ids):
+        return competition, samples
     return competition, _checked(competition, samples, where=str(data_dir))
 
 

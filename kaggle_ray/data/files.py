@@ -6,7 +6,9 @@ import csv
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ from kaggle_ray.types import Float64Array, IntArray, StrArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ABSENT_NAMED: ContextVar[bool] = ContextVar("absent_named", default=False)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
@@ -94,6 +98,19 @@ def read_header(path: Path) -> list[str]:
     return header
 
 
+@contextmanager
+def absent_images_named() -> Iterator[None]:
+    """Let ``list_images`` and ``join_images`` name images that are not there, for who needs no training images.
+
+    A competition reads its training rows beside those to predict. Which of them have to exist is for the caller to see.
+    """
+    token = _ABSENT_NAMED.set(True)
+    try:
+        yield
+    finally:
+        _ABSENT_NAMED.reset(token)
+
+
 def list_images(folder: Path) -> dict[str, Path]:
     """Return stem -> path of the images directly in ``folder``, sorted by stem.
 
@@ -110,6 +127,8 @@ def list_images(folder: Path) -> dict[str, Path]:
         DataError: the folder is missing, or two files share a stem.
     """
     if not folder.is_dir():
+        if _ABSENT_NAMED.get():
+            return {}
         raise DataError(f"{folder}: no such folder. Is the competition's download complete?")
     paths = [path for path in folder.iterdir() if _is_image(path)]
     check_unique([_composed(path.stem) for path in paths], where=str(folder))
@@ -153,11 +172,12 @@ def join_images(
     check_unique(ids, where=str(table))
     images = list_images(folder)
     stems = [_composed(name.format(_without_ending(sample_id))) for sample_id in ids]
-    if missing := [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]:
+    missing = [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]
+    if missing and not _ABSENT_NAMED.get():
         raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.")
     if not shared and (extra := sorted(set(images) - set(stems))):
         raise DataError(f"{folder}: {len(extra)} images have no row in {table}: {_few(extra)}.")
-    return tuple(images[stem] for stem in stems)
+    return tuple(images.get(stem, folder / stem) for stem in stems)
 
 
 def _without_ending(sample_id: str) -> str:

@@ -66,7 +66,7 @@ class Samples:
     @property
     def num_views(self) -> int:
         """Images per sample."""
-        return len(views_of(self.train_paths[0]))
+        return len(views_of((self.train_paths or self.test_paths)[0]))
 
     @property
     def train_files(self) -> tuple[Path, ...]:

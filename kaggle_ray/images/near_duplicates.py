@@ -9,7 +9,6 @@ Shape legend: N samples to train on, T to predict, I images, P pairs.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
@@ -240,6 +240,6 @@ def _confirmed(thumbnails: _Thumbnails, pairs: IntArray) -> IntArray:
         is_duplicate &= (found.tile_correlation >= _LEAST_TILE_CORRELATION) & (found.tile_excess <= _MOST_TILE_EXCESS)
         return np.asarray(rows[alike][is_duplicate])
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(num_cpus()) as pool:
         kept = list(pool.map(agree, _blocks(len(pairs), _BLOCK_PAIRS)))
     return np.asarray(pairs[np.concatenate([np.zeros(0, dtype=np.int64), *kept])])

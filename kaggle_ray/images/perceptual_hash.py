@@ -8,7 +8,6 @@ Shape legend: N images, S pixels of a side, K frequencies of an axis.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.types import FloatArray, IntArray
 
 Hashes = npt.NDArray[np.uint64]
@@ -86,7 +86,7 @@ def near_hashes(queries: Hashes, hashes: Hashes, *, at_most: int) -> tuple[IntAr
         rows, columns = _nearest(queries[start : start + _BLOCK_ROWS], hashes, at_most)
         return rows + start, columns
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(num_cpus()) as pool:
         found = list(pool.map(search, starts))
     return np.concatenate([rows for rows, _ in found]), np.concatenate([columns for _, columns in found])
 

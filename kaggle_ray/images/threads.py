@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.progress import Stage, counted
 
 Item = TypeVar("Item")
@@ -27,7 +27,7 @@ def map_in_threads(
 
     Threads take several items at a time: handing one over costs as much as hashing a small file.
     """
-    num_threads = len(os.sched_getaffinity(0))
+    num_threads = num_cpus()
     chunk = min(_MAX_CHUNK, -(-len(items) // (num_threads * _CHUNKS_PER_THREAD)))
     if num_threads == 1 or len(items) <= 1:
         return _listed(stage, map(function, items), len(items))

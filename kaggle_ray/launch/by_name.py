@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.launcher import Launcher
 
 LauncherName = Literal["local", "ray"]
@@ -26,6 +27,9 @@ def make_launcher(
     ``address`` or RAY_ADDRESS as many as there is room for, up to ``most_at_once`` where it is given. One on a GPU
     takes ``gpus_per_trial`` of it. A Ray of this machine alone has Ray's ``dashboard`` where asked for. Tune's own
     record of the run is kept in ``results_folder`` where that is given.
+
+    Raises:
+        ConfigError: Ray is not installed.
     """
     if not isinstance(chosen, str):
         return chosen
@@ -33,7 +37,12 @@ def make_launcher(
         from kaggle_ray.launch.local import LocalLauncher
 
         return LocalLauncher()
-    from kaggle_ray.launch.ray_tune import RayTuneLauncher
+    try:
+        from kaggle_ray.launch.ray_tune import RayTuneLauncher
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "--launcher ray needs the extra: pip install 'kaggle-ray[ray]'. Or: --launcher local."
+        ) from error
 
     return RayTuneLauncher(
         num_slots=num_slots,

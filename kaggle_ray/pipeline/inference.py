@@ -18,7 +18,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
-from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.competition import Competition, open_to_predict
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
@@ -122,7 +122,7 @@ def _open(
     Raises:
         DataError: they have other classes or columns than those of the run.
     """
-    competition, samples = open_competition(declared, data_dir)
+    competition, samples = open_to_predict(declared, data_dir)
     reading = Reading.recorded(store.reading(), where=store.location)
     competition = dataclasses.replace(competition, reading=reading)
     competition = with_test_sizes(competition, samples, default_cache_dir())

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -31,6 +32,11 @@ ExperimentLike: TypeAlias = "Mapping[str, JsonValue] | Hyperparameters"
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
+
+
+def default_launcher() -> LauncherName:
+    """Return ``ray`` where Ray is installed, else ``local``; Ray is not imported."""
+    return "ray" if find_spec("ray") else "local"
 
 
 def parse_duration(given: str | float) -> float:
@@ -177,9 +183,10 @@ class MachineOptions(Options):
 class ExecutionOptions(MachineOptions):
     """How trials are run. What is left out is, in a run that is resumed, as it was."""
 
-    launcher: LauncherName | Launcher = option("ray", choices=("ray", "local"))
+    launcher: LauncherName | Launcher = option(default_launcher(), choices=("ray", "local"))
     """Where trials run: ray runs several at once, on this machine or on a cluster; local runs one after the other in
-    this process, where breakpoints work. The predictions are the same. In Python it may be a Launcher, too."""
+    this process, where breakpoints work. The predictions are the same. In Python it may be a Launcher, too. Without the
+    extra ray the default is local."""
     address: str | None = option(None, unset="RAY_ADDRESS where it is set, as Ray sets it for its jobs, or else local")
     """Cluster that Ray runs the trials on: local starts one of this machine alone, which no other machine reaches; auto
     joins the one that was started on this machine; HOST:PORT joins another. One that does not answer is an error."""

@@ -11,6 +11,7 @@ from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.earlier_runs import earlier_run
+from kaggle_ray.pipeline.options import default_launcher
 from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
@@ -132,6 +133,9 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
+    if plan.options.launcher == default_launcher() == "local" and not plan.is_fast_dev:
+        text = "one trial runs after the other, as Ray is not installed: pip install 'kaggle-ray[ray]' for more at once"
+        warnings.append(RunWarned(topic="no_ray", text=text))
     if (unproven := _unproven(plan)) and not plan.options.admit_unproven:
         warnings.append(RunWarned(topic="unproven", text=f"left out of the ensemble: {why_unproven(unproven)}"))
     return store, [*warnings, *_warnings_of_data(plan)]

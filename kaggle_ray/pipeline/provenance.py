@@ -12,6 +12,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+from kaggle_ray.cpus import num_cpus
 from kaggle_ray.store.record import CodeVersion, Hardware
 from kaggle_ray.types import JsonValue
 
@@ -64,7 +65,7 @@ def hardware() -> Hardware:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Hardware(
         processor=_processor_name(),
-        num_cpus=len(os.sched_getaffinity(0)),
+        num_cpus=num_cpus(),
         memory_gib=round(memory, 1),
         system=f"{platform.system()} {platform.machine()}",
     )

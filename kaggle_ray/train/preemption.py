@@ -1,7 +1,8 @@
 """Ends this process in an orderly way when it is asked to end.
 
-SIGTERM is a spot machine's notice, the end of a notebook's session, ``kill``; SIGINT is ctrl-c. A fit saves its state
-at the end of the step that it is in; all else can be left where it is, since the store knows what is done.
+SIGTERM is a spot machine's notice, the end of a notebook's session, ``kill``; SIGHUP is a terminal that closes, or its
+ssh; SIGINT is ctrl-c. A fit saves its state at the end of the step that it is in; all else can be left where it is,
+since the store knows what is done.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: what can be saved has been saved, and the process is to end."""
+    """SIGTERM or SIGHUP came: what can be saved has been saved, and the process is to end."""
 
 
 class Notice:
@@ -44,12 +45,12 @@ class Notice:
         """Return what to raise once the state is saved; of a process that was not asked itself, Terminated."""
         if self.signal == signal.SIGINT:
             return KeyboardInterrupt()
-        return Terminated("SIGTERM: the trial's checkpoint is saved, and the same command goes on from it.")
+        return Terminated("asked to end: the trial's checkpoint is saved, and the same command goes on from it.")
 
 
 @contextmanager
 def end_noticed(notice: Notice | None = None) -> Iterator[Notice]:
-    """Yield the notice that SIGTERM or ctrl-c gives; within the context, whoever looks at it acts upon it.
+    """Yield the notice that SIGTERM, SIGHUP or ctrl-c gives; within the context, whoever looks at it acts upon it.
 
     A second ctrl-c interrupts at once. Where nobody has acted upon a signal by the end of the context, it is sent again
     to the handlers of before, which are then back in place. Outside of the main thread signals cannot be handled: there
@@ -66,7 +67,7 @@ def end_noticed(notice: Notice | None = None) -> Iterator[Notice]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             logger.warning("stopping after this step, with a checkpoint; ctrl-c again: at once")
 
-    before: dict[int, Any] = {signal.SIGTERM: signal.signal(signal.SIGTERM, take)}
+    before: dict[int, Any] = {number: signal.signal(number, take) for number in _asking_to_end()}
     # A debugger has its own way with ctrl-c, and a process in the background is to ignore it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, take)
@@ -84,7 +85,7 @@ def end_noticed(notice: Notice | None = None) -> Iterator[Notice]:
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise Terminated wherever the main thread is; ``end_noticed`` takes precedence within.
+    """Let SIGTERM and SIGHUP raise Terminated wherever the main thread is; ``end_noticed`` takes precedence within.
 
     Once one is being raised, further ones change nothing: who asks a process to end often asks twice.
     """
@@ -92,7 +93,7 @@ def sigterm_raises() -> Iterator[None]:
         yield
         return
 
-    text = "SIGTERM: the same command goes on where this run was."
+    text = "asked to end: the same command goes on where this run was."
     was_asked = False
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -101,7 +102,7 @@ def sigterm_raises() -> Iterator[None]:
         if not isinstance(sys.exc_info()[1], Terminated):
             raise Terminated(text)
 
-    before: Any = signal.signal(signal.SIGTERM, end)
+    before: dict[int, Any] = {number: signal.signal(number, end) for number in _asking_to_end()}
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -109,7 +110,14 @@ def sigterm_raises() -> Iterator[None]:
             raise Terminated(text) from stop
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _asking_to_end() -> list[int]:
+    """Return the signals that ask a process to end, ctrl-c aside; of ``nohup`` a terminal that closes is none."""
+    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM] if is_ignored else [signal.SIGTERM, signal.SIGHUP]
 
 
 @contextmanager

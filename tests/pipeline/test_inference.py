@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.data.competition import load_competition, open_competition, open_to_predict
 from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
@@ -96,6 +96,35 @@ def test_new_rows_are_predicted_as_the_new_sample_submission_asks(
     assert got.ids == tuple(of_rows)
     expected = submitted_values(finished.submission)[[of_run.ids.index(copied) for copied in of_rows.values()]]
     assert np.allclose(submitted_values(out), expected, atol=1e-6)  # in other batches
+
+
+@pytest.mark.parametrize("left", ["some training images", "no training folder"])
+def test_new_rows_need_no_training_images(finished: RunResult, toy_data: Path, tmp_path: Path, left: str) -> None:
+    new = tmp_path / "new"
+    shutil.copytree(toy_data, new)
+    (new / "train/a003.png").unlink() if left == "some training images" else shutil.rmtree(new / "train")
+    out = kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "new.csv")
+    assert out.read_bytes() == Path(finished.submission).read_bytes()
+
+
+def test_what_new_rows_do_need_is_named(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    shutil.copytree(toy_data, new)
+    (new / "test/b003.png").unlink()
+    with pytest.raises(DataError, match=r"1 ids have no image in .*test: b003"):
+        kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "new.csv")
+    (new / "train.csv").unlink()
+    with pytest.raises(DataError, match=r"train\.csv: no such file.*tables of the training rows .* images need not"):
+        kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "new.csv")
+
+
+def test_a_competition_whose_labels_are_names_of_images_predicts_new_rows_alone(tmp_path: Path) -> None:
+    declared, _ = load_competition("dogs_vs_cats")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/1.jpg").touch()
+    (tmp_path / "sample_submission.csv").write_text("id,label\n1,0.5\n")
+    _, samples = open_to_predict(declared, tmp_path)
+    assert (samples.test_ids.tolist(), samples.num_views) == (["1"], 1)
 
 
 def test_nothing_of_the_run_changes(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:

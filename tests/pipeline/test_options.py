@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,8 +19,9 @@ import kaggle_ray
 from kaggle_ray.cli import commands
 from kaggle_ray.cli.options import made
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.declare import Options, option, options_of, takes
-from kaggle_ray.pipeline.options import RunOptions, parse_deadline, parse_duration, parse_overrides
+from kaggle_ray.pipeline.options import RunOptions, default_launcher, parse_deadline, parse_duration, parse_overrides
 
 NOW = datetime(2024, 2, 28, 13, 30, tzinfo=timezone(timedelta(hours=2)))
 
@@ -262,3 +264,12 @@ def test_the_value_of_an_override_is_read_as_json_or_else_as_text(text: str, val
 def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
     with pytest.raises(ConfigError, match="expected name=value"):
         parse_overrides([text])
+
+
+def test_without_ray_the_default_is_to_run_trials_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_launcher() == "ray"
+    monkeypatch.setattr("kaggle_ray.pipeline.options.find_spec", lambda name: None)
+    assert default_launcher() == "local"
+    monkeypatch.setitem(sys.modules, "kaggle_ray.launch.ray_tune", None)
+    with pytest.raises(ConfigError, match=r"--launcher ray needs the extra: pip install 'kaggle-ray\[ray\]'"):
+        make_launcher("ray", num_slots=1)
