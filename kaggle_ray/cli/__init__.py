@@ -36,6 +36,7 @@ for each in (
     submissions.check,
     submissions.submit,
     submissions.submissions,
+    submissions.meaning,
     share.push,
     share.pull,
     share.ensemble,

@@ -10,7 +10,7 @@ import click
 
 from kaggle_ray.cli.options import RUN, options_of
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.pipeline.options import DataOptions, OutputOptions
+from kaggle_ray.pipeline.options import DataOptions, OutputOptions, PredictOptions
 from kaggle_ray.untrusted import printable
 
 if TYPE_CHECKING:
@@ -94,6 +94,37 @@ def submissions(run: str | None, runs: str, refresh: bool) -> None:
 
     stores = list_runs(runs) if run is None else [find_run(run, runs)]
     Console().print(submissions_table(stores, ask=KaggleCommand if refresh else None))
+
+
+@click.command()
+@RUN
+@click.argument("others", nargs=-1, metavar="[OTHER]...")
+@options_of(PredictOptions, "data", "competition")
+@click.option("--public-share", required=True, type=click.FloatRange(0, 1, min_open=True), help="As Kaggle says it.")
+@click.option("--leaderboard", type=click.Path(path_type=Path), help="A downloaded one, as CSV or zip.")
+def meaning(
+    run: str,
+    others: tuple[str, ...],
+    data: str,
+    competition: str | None,
+    public_share: float,
+    leaderboard: Path | None,
+) -> None:
+    """Say which public score to expect of RUN, what the gap to the one it has means, and its rank.
+
+    With OTHER runs that have public scores, too: which two submissions to choose.
+    """
+    from kaggle_ray.pipeline.meaning import choice_of, meaning_of
+    from kaggle_ray.store.opening import open_run
+
+    stores = [open_run(each) for each in (run, *others)]
+    meanings = [meaning_of(each, data=data, public_share=public_share, competition=competition) for each in stores]
+    for each in meanings:
+        for line in each.lines(leaderboard):
+            click.echo(printable(line))
+    if len(meanings) > 1:
+        choice = choice_of(meanings)
+        click.echo(printable(f"choose {' and '.join(choice.names)}: one is the best of all with {choice.chance:.0%}"))
 
 
 def _opened(named: str, data: str | None) -> Competition:

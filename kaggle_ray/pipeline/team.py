@@ -104,7 +104,7 @@ def ensemble_of_runs(
     runs = _in_order([OwnedRun(user="", store=store), *others], record)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(str(data), cache_dir=default_cache_dir())
-    opened, split = _opened(store, declared, staged.folder)
+    opened, split = opened_as_begun(store, declared, staged.folder)
     pool, owners = _joined(runs, opened, split)
     target, _ = open_target(opened, split.samples, default_cache_dir())
     ensemble, scores = _selected(pool, opened, split, target, method)
@@ -158,7 +158,7 @@ def _in_order(runs: Sequence[OwnedRun], record: RunRecord) -> list[OwnedRun]:
     return sorted(by_place.values(), key=lambda run: (run.user, run.store.run_id, run.store.location))
 
 
-def _opened(store: RunStore, declared: Competition, data_dir: Path) -> tuple[Competition, Split]:
+def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> tuple[Competition, Split]:
     """Return the competition with the rows and folds that the run was begun with, of the files as they are now."""
     competition, samples = open_competition(declared, data_dir)
     competition = as_read(competition, samples, default_cache_dir())
