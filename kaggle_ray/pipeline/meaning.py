@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.ensemble.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.kaggle.adversarial import adversarial_auc
