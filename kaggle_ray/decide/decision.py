@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.decide.expected_f import best_sets
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.metrics import DecisionKind, Metric, with_parts
 from kaggle_ray.rows import Rows
@@ -20,6 +21,7 @@ from kaggle_ray.types import BoolArray, Float64Array, FloatArray, JsonValue, Tar
 _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "none": (),
     "label_thresholds": ("thresholds",),
+    "expected_f": ("beta",),
     "mask": ("threshold", "min_pixels"),
     "cutpoints": ("cuts",),
     "by_head": ("heads",),
@@ -34,7 +36,8 @@ class Decision:
 
     kind: DecisionKind
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
-    """none: empty; label_thresholds: ``thresholds``, one a label; mask: ``threshold``, and ``min_pixels`` below which a
+    """none: empty; label_thresholds: ``thresholds``, one a label; expected_f: ``beta`` of the F-beta whose expectation
+    a row's labels maximise; mask: ``threshold``, and ``min_pixels`` below which a
     mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending; argmax: empty, the most probable class
     is 1 and the others 0, and a single column is 1 above a half; round: empty, the nearest whole number; by_head:
     ``heads``, of each in turn its ``num_columns`` and the ``rule`` for them."""
@@ -53,6 +56,8 @@ class Decision:
         """Return (N, C) the answers: 0 or 1, or a whole number; the values where nothing is to be decided."""
         if self.kind == "label_thresholds":
             return np.asarray(values > self._numbers("thresholds"), dtype=np.float32)
+        if self.kind == "expected_f":
+            return np.asarray(best_sets(values, self._number("beta")), dtype=np.float32)
         if self.kind == "mask":
             masks = np.asarray(values > self._number("threshold"))
             masks[np.count_nonzero(masks, axis=1) < self._number("min_pixels")] = False

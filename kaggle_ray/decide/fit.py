@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from kaggle_ray.decide.cutpoints import fit_cutpoints
 from kaggle_ray.decide.decision import Decision, default_decision
+from kaggle_ray.decide.labels import fit_labels
 from kaggle_ray.decide.masks import fit_mask
-from kaggle_ray.decide.thresholds import fit_thresholds
 from kaggle_ray.metrics import Metric, own_target
 from kaggle_ray.rows import Rows
 
@@ -28,9 +28,7 @@ def fit_decision(metric: Metric, target: Rows, values: Rows) -> Decision:
             ]
         )
     if metric.decision == "label_thresholds":
-        return Decision(
-            kind="label_thresholds", parameters={"thresholds": fit_thresholds(metric, target[:], values[:])}
-        )
+        return fit_labels(metric, target[:], values[:])
     if metric.decision == "mask":
         return Decision(kind="mask", parameters=fit_mask(metric, target, values))
     if metric.decision == "cutpoints" and values.shape[1] == 1:

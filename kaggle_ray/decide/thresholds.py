@@ -35,7 +35,10 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
     from scipy.ndimage import gaussian_filter1d  # every trial imports this module, and few have labels
 
     is_there = np.asarray(target > 0.5)
-    scores = np.array([metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID])
+    if metric.beta is None:
+        scores = np.array([metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID])
+    else:
+        scores = _scores_of_grid(is_there, values.astype(np.float64), metric.beta)
     smooth = gaussian_filter1d(scores, _SMOOTHING, mode="nearest")
     # Of thresholds that score alike, the middle one leaves the most room on both sides.
     common = float(np.median(COMMON_GRID[np.isclose(smooth, smooth.max(), rtol=0, atol=1e-12)]))
@@ -47,58 +50,93 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
     return [float(cut) for cut in common + share * (own - common)]
 
 
+def scores_of_rows(target: Target, is_named: BoolArray, beta: float) -> Float64Array:
+    """Return (N,) the F-beta of each row's labels."""
+    is_there = np.asarray(target > 0.5)
+    num_right, num_named = (is_there & is_named).sum(axis=1), is_named.sum(axis=1)
+    return _Scores(target.shape[1], beta).of(num_right, num_named, is_there.sum(axis=1))
+
+
+class _Scores:
+    """F-beta of a row by three counts, of which there are few: looked up rather than computed for each row."""
+
+    def __init__(self, num_labels: int, beta: float) -> None:
+        counts = np.arange(num_labels + 1, dtype=np.float64)
+        right, named, there = np.meshgrid(counts, counts, counts, indexing="ij", sparse=True)
+        denominator = beta**2 * there + named
+        table = np.ones((num_labels + 1,) * 3)
+        np.divide((1 + beta**2) * right, denominator, out=table, where=np.broadcast_to(denominator > 0, table.shape))
+        self._flat = table.ravel()
+        self._of_named, self._of_right = num_labels + 1, (num_labels + 1) ** 2
+
+    def steps(self, is_there: BoolArray) -> IntArray:
+        """Return how far in the table a row moves by a label being named: further where it is there."""
+        return np.where(is_there, self._of_named + self._of_right, self._of_named)
+
+    def places(self, num_right: IntArray, num_named: IntArray, num_there: IntArray) -> IntArray:
+        """Return where in the table the rows' scores are."""
+        return np.asarray(num_right * self._of_right + num_named * self._of_named + num_there, dtype=np.int64)
+
+    def at(self, places: IntArray) -> Float64Array:
+        """Return the scores at places of the table."""
+        return self._flat.take(places)
+
+    def of(self, num_right: IntArray, num_named: IntArray, num_there: IntArray) -> Float64Array:
+        """Return (N,) the scores of rows with these counts of labels."""
+        return self.at(self.places(num_right, num_named, num_there))
+
+
+def _scores_of_grid(is_there: BoolArray, values: Float64Array, beta: float) -> Float64Array:
+    """Return the score of each threshold of the grid, the same for all labels: all counts at once."""
+    num_rows, num_labels = values.shape
+    num_cuts = len(COMMON_GRID)
+    # A label is named by the cuts below its value: by the first ``reach`` of them.
+    reach = np.searchsorted(COMMON_GRID, values, side="left") + np.arange(num_rows)[:, np.newaxis] * (num_cuts + 1)
+    scores = _Scores(num_labels, beta)
+    steps = np.bincount(reach.ravel(), weights=scores.steps(is_there).ravel(), minlength=num_rows * (num_cuts + 1))
+    of_cuts = steps.reshape(num_rows, -1)[:, ::-1].cumsum(axis=1)[:, -2::-1]
+    places = (of_cuts + is_there.sum(axis=1)[:, np.newaxis]).astype(np.int64)
+    return np.asarray(scores.at(places).mean(axis=0))
+
+
 def _ascend(
     values: Float64Array, is_there: BoolArray, thresholds: Float64Array, beta: float, num_positive: IntArray
 ) -> Float64Array:
     """Improve one label's threshold at a time, exactly, until none improves."""
+    scores = _Scores(values.shape[1], beta)
     thresholds = thresholds.copy()
     predicted = values > thresholds
-    num_right = (predicted & is_there).sum(axis=1)
-    num_predicted, num_there = predicted.sum(axis=1), is_there.sum(axis=1)
-    order = np.argsort(-values, axis=0, kind="stable")
+    places = scores.places((predicted & is_there).sum(axis=1), predicted.sum(axis=1), is_there.sum(axis=1))
+    orders = {label: np.argsort(-values[:, label]) for label in np.flatnonzero(num_positive >= _MIN_POSITIVES).tolist()}
     for _ in range(_MAX_SWEEPS):
         changed = False
-        for label in np.flatnonzero(num_positive >= _MIN_POSITIVES).tolist():
-            right = num_right - (predicted[:, label] & is_there[:, label])
-            others = num_predicted - predicted[:, label]
-            cut = _best_cut(values[:, label], is_there[:, label], order[:, label], right, others, num_there, beta)
+        for label, order in orders.items():
+            step = scores.steps(is_there[:, label])
+            places -= step * predicted[:, label]
+            cut = _best_cut(values[order, label], (scores.at(places + step) - scores.at(places))[order])
             if abs(cut - thresholds[label]) > 1e-9:
                 changed, thresholds[label] = True, cut
                 predicted[:, label] = values[:, label] > cut
-            num_right = right + (predicted[:, label] & is_there[:, label])
-            num_predicted = others + predicted[:, label]
+            places += step * predicted[:, label]
         if not changed:
             break
     return thresholds
 
 
-def _best_cut(
-    values_N: Float64Array,
-    is_there: BoolArray,
-    order: IntArray,
-    right: IntArray,
-    others: IntArray,
-    num_there: IntArray,
-    beta: float,
-) -> float:
+def _best_cut(descending: Float64Array, gains_N: Float64Array) -> float:
     """Return the threshold of one label that is best while the other labels' answers stand.
 
     Rows are told apart one after the other, the most probable first: a running sum of what each gains by the label
     being named scores every threshold at once.
+
+    Args:
+        descending: (N,) the label's values, in descending order.
+        gains_N: what each of these rows gains by the label.
     """
-    without = _f_of(right, others, num_there, beta)
-    named = _f_of(right + is_there, others + 1, num_there, beta)
-    gains = np.concatenate([[0.0], np.cumsum((named - without)[order])])
-    descending = values_N[order]
+    gains = np.concatenate([[0.0], np.cumsum(gains_N)])
     # A cut between two equal values does not exist.
     exists = np.concatenate([[True], descending[:-1] > descending[1:], [True]])
     best = int(np.flatnonzero(exists)[gains[exists].argmax()])
     above = descending[best - 1] if best else 1.0
     below = descending[best] if best < len(descending) else 0.0
     return float((above + below) / 2)
-
-
-def _f_of(num_right: IntArray, num_predicted: IntArray, num_there: IntArray, beta: float) -> Float64Array:
-    denominator = beta**2 * num_there + num_predicted
-    scores = np.divide((1 + beta**2) * num_right, denominator, out=np.ones(len(num_there)), where=denominator > 0)
-    return np.asarray(scores)

@@ -24,7 +24,7 @@ Values = npt.NDArray[Any]
 
 CountsScore = Callable[[IntArray, IntArray, IntArray], Float64Array]
 
-DecisionKind = Literal["none", "label_thresholds", "mask", "cutpoints", "argmax", "round", "by_head"]
+DecisionKind = Literal["none", "label_thresholds", "expected_f", "mask", "cutpoints", "argmax", "round", "by_head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +47,9 @@ class Metric:
     decision: DecisionKind = "none"
     """What kind of rule turns values into the answer that is scored and submitted. ``none``: the values are the answer,
     as with probabilities and ranks. Fitted: ``label_thresholds``, ``mask`` (answers of 0 and 1; ``score_fn`` cuts at
-    0.5, so that it scores undecided values as well) and ``cutpoints`` (the grades 0, 1, ...). Not fitted: ``argmax``
-    (the most probable class is 1, the others 0) and ``round`` (whole numbers; see ``rounded``)."""
+    0.5, so that it scores undecided values as well) and ``cutpoints`` (the grades 0, 1, ...). Where a metric with
+    ``beta`` asks for thresholds, ``expected_f`` may take their place: the set of labels that is worth most. Not fitted:
+    ``argmax`` (the most probable class is 1, the others 0) and ``round`` (whole numbers; see ``rounded``)."""
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
     default_threshold: float = 0.5

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.decide import Decision, decided, default_decision, default_score, fit_decision
+from kaggle_ray.decide.thresholds import fit_thresholds
 from kaggle_ray.metrics import (
     ACCURACY,
     AUC,
@@ -97,7 +98,7 @@ def test_the_threshold_of_few_rows_is_not_where_their_scores_happen_to_be_highes
     fitted, highest = [], []
     for seed in range(40):
         target, values = noisy_labels(seed, 200)
-        fitted.append(numbers(fit_decision(F2, target, values), "thresholds")[0])
+        fitted.append(fit_thresholds(F2, target, values)[0])
         highest.append(cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])])
     target, values = noisy_labels(1000, 20_000)
     best = cuts[np.argmax([F2.score_fn(target, (values > cut).astype(float)) for cut in cuts])]
