@@ -1,4 +1,4 @@
-"""The entries of the cache: decoded images, copies of shared data and of runs, each with a lock that its users share.
+"""The entries of the cache: decoded images, features, copies of shared data and of runs; users share their locks.
 
 ::
 
@@ -27,7 +27,7 @@ from kaggle_ray.errors import StoreError
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.untrusted import MAX_JSON_BYTES, PathPart, Size, read_regular
 
-EntryKind = Literal["images", "data", "runs"]
+EntryKind = Literal["images", "features", "data", "runs"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +37,14 @@ class Description:
     source: str
     """The folder of its first image, or the URI of the files."""
     content: str
-    """The kind of pixels, or ``files``."""
+    """The kind of pixels, ``features``, or ``files``."""
     num_files: Size
     num_bytes: Size
     """Bytes of the whole entry, even while it is half done: its part of the budget."""
     last_file: PathPart
     """Written last, below the entry's folder: its existence means that the entry is whole."""
     sides: tuple[Size, Size] | None = None
-    """Height and width in pixels of decoded images."""
+    """Height and width in pixels of decoded images, or of those that features are of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,10 @@ from kaggle_ray.cpus import num_cpus
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.typed_json import from_json, parse_json
 
+logger = logging.getLogger(__name__)
+
+SEAL_FILE = "seal.json"
+"""Name of the seal beside the one file of an entry of the cache."""
 FileStamp = tuple[int, int, int, int]
 """Size in bytes, time of the last change of the content and of the file in nanoseconds, and inode.
 
@@ -75,6 +80,20 @@ def read_seal(file: Path) -> Seal | None:
         return from_json(Seal, parse_json(file.read_bytes(), where=str(file)), where=str(file))
     except (FileNotFoundError, JsonShapeError):
         return None
+
+
+def is_intact(entry: Path) -> bool:
+    """Return whether a file beside its seal is there and is what was sealed; what is left of another is removed."""
+    seal_file = entry.with_name(SEAL_FILE)
+    if (seal := read_seal(seal_file)) is not None:
+        if (unbroken_seal := unbroken(entry, seal)) is not None:
+            if unbroken_seal != seal:
+                write_seal(seal_file, unbroken_seal)
+            return True
+        logger.warning("%s: is not what was sealed, and is made anew.", entry)
+    seal_file.unlink(missing_ok=True)
+    entry.unlink(missing_ok=True)  # whoever maps it keeps its pages
+    return False
 
 
 def _digest_of(path: Path) -> str:

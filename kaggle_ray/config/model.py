@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kaggle_ray.config.packaged import installed_weights
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
+
+Freeze = Literal["none", "norms", "backbone"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights."""
@@ -40,12 +43,21 @@ class ModelHyperparameters:
     freeze_epochs: int = 0
     """First epochs in which only what is not pretrained is trained: the head, a U-Net's decoder, a table's branch.
     Without ``pretrained`` or ``init_from`` nothing is frozen."""
+    freeze: Freeze = "none"
+    """What of the pretrained part stays as it is in all epochs. norms: statistics, scales and shifts of its batch
+    norms; backbone: all of it, as it predicts, so that the head alone is trained (a linear probe). Under a ``head`` of
+    ours without a table its features are then computed once for each image and view: ``kaggle_ray.train.features``."""
 
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
         require(self.freeze_epochs >= 0, "freeze_epochs", "at least 0", self.freeze_epochs)
         require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
+
+    @property
+    def frozen(self) -> Freeze:
+        """What stays as it is in all epochs: nothing where nothing is pretrained."""
+        return self.freeze if self.pretrained or self.init_from else "none"
 
     @property
     def foreign_weights(self) -> tuple[str, ...]:

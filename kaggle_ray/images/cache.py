@@ -18,7 +18,7 @@ import numpy as np
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.cache.seal import FileStamp, file_stamp, read_seal, seal_of, unbroken, write_seal
+from kaggle_ray.cache.seal import SEAL_FILE, FileStamp, file_stamp, is_intact, seal_of, write_seal
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, NoRoomError
@@ -30,7 +30,7 @@ from kaggle_ray.types import IntArray
 logger = logging.getLogger(__name__)
 
 _FORMAT = 4
-_PIXELS_FILE, _SEAL_FILE = "pixels.npy", "seal.json"
+_PIXELS_FILE = "pixels.npy"
 _NUM_NAMED = 5
 
 
@@ -188,7 +188,7 @@ def _open(
     entry = held.folder / _PIXELS_FILE
     num_built = 0
     with held.filling():
-        if not _is_intact(entry):
+        if not is_intact(entry):
             first = _decode_first(paths, layout)
             try:
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
@@ -203,7 +203,7 @@ def _open(
             try:
                 _build(paths, layout, first, entry)
                 _check_unchanged(paths, digests, cache_dir)
-                write_seal(entry.with_name(_SEAL_FILE), seal_of(entry))
+                write_seal(entry.with_name(SEAL_FILE), seal_of(entry))
             except BaseException:
                 held.discard()
                 raise
@@ -213,27 +213,13 @@ def _open(
     return Images(rows_of_pixels=rows_of_pixels, pixels=pixels, num_built=num_built, held=held)
 
 
-def _is_intact(entry: Path) -> bool:
-    """Return whether the pixels are there, and are those that were decoded; what is left of others is removed."""
-    seal_file = entry.with_name(_SEAL_FILE)
-    if (seal := read_seal(seal_file)) is not None:
-        if (unbroken_seal := unbroken(entry, seal)) is not None:
-            if unbroken_seal != seal:
-                write_seal(seal_file, unbroken_seal)
-            return True
-        logger.warning("%s: is not what was decoded, and is decoded anew.", entry)
-    seal_file.unlink(missing_ok=True)
-    entry.unlink(missing_ok=True)  # whoever maps it keeps its pages
-    return False
-
-
 def _describe(paths: Sequence[Path], layout: Layout, num_bytes: int) -> Description:
     return Description(
         source=str(paths[0].parent),
         content=layout.kind,
         num_files=len(paths),
         num_bytes=num_bytes,
-        last_file=_SEAL_FILE,
+        last_file=SEAL_FILE,
         sides=(layout.height, layout.width),
     )
 

@@ -148,9 +148,14 @@ class HeadedNetwork(nn.Module):
         self.pooling = Pooling(options.pooling)
         self.head = head_layers(self.pooling.num_features(num_features), num_outputs, options)
 
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, E) what ``head`` gets."""
+        features_NE: Tensor = self.pooling(self.backbone(images_NCHW))
+        return features_NE
+
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, C) logits."""
-        logits: Tensor = self.head(self.pooling(self.backbone(images_NCHW)))
+        logits: Tensor = self.head(self.features(images_NCHW))
         return logits
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_ray.images.color import normalize
+from kaggle_ray.models.head import HeadedNetwork
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.stages import depths
@@ -55,6 +56,22 @@ class Model(nn.Module):
         """Return the name of each parameter -> how many stages it lies below the head, 0 for what is fresh."""
         return depths(self, fresh=self.fresh_names())
 
+    @property
+    def pools_pretrained_features(self) -> bool:
+        """Whether a head of ours gets features that depend on nothing but images and what is pretrained."""
+        return isinstance(self.network, HeadedNetwork) and self.network.pooling.mean_of_powers is None
+
+    @property
+    def backbone(self) -> nn.Module:
+        """What makes features of normalised images, where the model pools pretrained features."""
+        assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
+        return self.network.backbone
+
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, E) what ``forward`` takes in the place of images 0..1 (N, C, H, W)."""
+        assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
+        return self.network.features(normalize(images_NCHW, self.mean, self.std))
+
     def fit_table(self, table_ND: Tensor) -> None:
         """Take the scale of the table's columns from the training rows (N, D)."""
         for module in self.modules():
@@ -65,15 +82,19 @@ class Model(nn.Module):
         """Return (N, C) logits, or (N, K, H, W) for segmentation.
 
         Args:
-            images: (N, C, H, W) values 0..1, or (N, V, C, H, W) where a sample has several: the logits are the mean.
+            images: (N, C, H, W) values 0..1, or (N, E) ``features`` of them; where a sample has several views
+                (N, V, C, H, W) or (N, V, E): the logits are the mean.
             table_ND: (N, D), where the competition has a table.
         """
-        if images.ndim == 5:
+        if images.ndim in (3, 5):
             num_views = images.shape[1]
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
             return self(images.flatten(0, 1), repeated).unflatten(0, (-1, num_views)).mean(dim=1)  # type: ignore[no-any-return]
         logits: Tensor
-        if not self.uses_images:
+        if images.ndim == 2:
+            assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
+            logits = self.network.head(images)
+        elif not self.uses_images:
             logits = self.network(table_ND)
         elif self.shapes.num_table_columns:
             logits = self.network(normalize(images, self.mean, self.std), table_ND)

@@ -25,6 +25,7 @@ from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table
+from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
@@ -47,8 +48,8 @@ class Batch:
     read_rows: IntArray
     """(M,) positions of the rows that were read: ``rows``, then partners that they are mixed with and that are not
     among them."""
-    pixels: Pixels
-    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16."""
+    pixels: Pixels | FloatArray
+    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, E) features of them."""
     target: npt.NDArray[np.generic]
     """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
     teacher: FloatArray | None
@@ -74,10 +75,13 @@ class EpochBatches(Dataset[Batch]):
         epoch: int,
         *,
         uses_images: bool,
+        features: FrozenFeatures | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         """Draw the epoch's order; with no use for images none is read.
+
+        Where images are trained on as they are, batches are made of their ``features``, if there are any.
 
         Raises:
             ConfigError: a batch has fewer rows than there are processes and pieces, or a table would be cut.
@@ -100,6 +104,8 @@ class EpochBatches(Dataset[Batch]):
             )
         check_mix(hyperparameters.images.cutmix, has_table=data.inputs.table is not None)
         self._mixes = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
+        takes_features = features is not None and hyperparameters.images.augment == "none" and not self._mixes
+        self._features = features.of(data.inputs.images, self._sides) if features and takes_features else None
 
     def __len__(self) -> int:
         """Return the number of this process's pieces."""
@@ -114,7 +120,10 @@ class EpochBatches(Dataset[Batch]):
         views = self._data.inputs.views(read_rows)
         keys = self._keys[views]
         target = self._data.target[read_rows] if self._data.masks is None else None
-        if self._uses_images:
+        pixels: Pixels | FloatArray
+        if self._features is not None:
+            pixels = self._features[views]
+        elif self._uses_images:
             masks = None if self._data.masks is None else self._data.masks.read(read_rows)
             pixels, masks = augment_batch(
                 self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.images.augment, *self._sides,
@@ -212,9 +221,11 @@ class Finisher:
         All that belongs to a sample is mixed alike: its images, its row of the table, its soft targets, and beside
         these the columns of what a teacher says, where there is one.
         """
-        images_NCHW = to_float(to_device(batch.pixels, self._device))
+        images = to_device(batch.pixels, self._device)
+        if batch.pixels.ndim == 4:
+            images = to_float(images)
         if recolors(self._recipe):
-            images_NCHW = recolor(images_NCHW, to_device(draws_of(batch.keys), self._device), self._recipe)
+            images = recolor(images, to_device(draws_of(batch.keys), self._device), self._recipe)
         is_soft = batch.mix is not None or batch.teacher is not None or batch.pseudolabels is not None
         targets_of = self._outputs.soft_targets if is_soft else self._outputs.targets
         targets = targets_of(to_device(batch.target, self._device))
@@ -224,7 +235,7 @@ class Finisher:
             targets[positions] = self._outputs.targets_of_values(labels_NC)
         if batch.teacher is not None:
             targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
-        images = split_views(images_NCHW, self._inputs.num_views)
+        images = split_views(images, self._inputs.num_views)
         table_ND = table_of(self._inputs.table, batch.read_rows, self._device)
         if batch.mix is not None:
             images, targets = mix_batch(images, targets, batch.mix)
@@ -242,6 +253,6 @@ def table_of(table: npt.NDArray[np.float32] | None, rows: IntArray, device: torc
     return None if table is None else to_device(table[rows], device)
 
 
-def split_views(images_NCHW: Tensor, num_views: int) -> Tensor:
-    """Return (N, V, C, H, W) where samples have several images; else the images as they are."""
-    return images_NCHW if num_views == 1 else images_NCHW.reshape(-1, num_views, *images_NCHW.shape[1:])
+def split_views(images: Tensor, num_views: int) -> Tensor:
+    """Return (N, V, C, H, W), or (N, V, E) of features, where samples have several images; else what is given."""
+    return images if num_views == 1 else images.reshape(-1, num_views, *images.shape[1:])

@@ -32,9 +32,9 @@ from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
-from kaggle_ray.train.predict import Predictor, autocast
+from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
-from kaggle_ray.train.process import derive_seed, prepare_process, seed_step
+from kaggle_ray.train.process import autocast, derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks, noting, together
 from kaggle_ray.train.state import FitState
 from kaggle_ray.types import EpochMetrics, IntArray, TrialWarning
@@ -204,7 +204,7 @@ class Fit:
             self._wrap()
         batches = EpochBatches(
             self._data, self._hyperparameters, epoch, uses_images=self.state.model.uses_images,
-            rank=self._ranks.rank, world_size=self._ranks.world_size,
+            features=self.predictor.features, rank=self._ranks.rank, world_size=self._ranks.world_size,
         )  # fmt: skip
         watch = LossWatch(
             self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.optimizer.lr, device=self._device

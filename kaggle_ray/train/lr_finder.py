@@ -25,8 +25,7 @@ from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import make_outputs
 from kaggle_ray.train.lr_sweep import LrSweep, lr_sweep
 from kaggle_ray.train.optim import LR_FACTOR, make_optimizer
-from kaggle_ray.train.predict import autocast
-from kaggle_ray.train.process import derive_seed, prepare_process, unprepared_after
+from kaggle_ray.train.process import autocast, derive_seed, prepare_process, unprepared_after
 from kaggle_ray.train.start import make_model
 from kaggle_ray.types import Folds
 

@@ -6,13 +6,13 @@ Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.predict import View
 from kaggle_ray.config.settings import Settings
@@ -22,17 +22,12 @@ from kaggle_ray.images.views import viewed, viewed_back
 from kaggle_ray.models import Model
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.train.batches import split_views, table_of, to_device
+from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.process import autocast
 from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
-
-
-def autocast(settings: Settings) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run at the settings' dtype."""
-    if settings.dtype == "float32":
-        return nullcontext()
-    return torch.autocast(settings.device, dtype=getattr(torch, settings.dtype))
 
 
 class Predictor:
@@ -56,6 +51,13 @@ class Predictor:
         self._mask_size = mask_size
         self._device = torch.device(settings.device)
         self._ranks = ranks
+        inner = model_of(model)
+        self.features = (
+            FrozenFeatures(inner, settings, default_cache_dir())
+            if hyperparameters.model.frozen == "backbone" and inner.pools_pretrained_features
+            else None
+        )
+        """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""
 
     def logits(self, inputs: Inputs, rows: IntArray, *, view: View) -> Iterator[tuple[IntArray, Tensor]]:
         """Yield batches of ``rows`` and their logits (n, C), float32 on the device, or (n, K, H, W) of masks.
@@ -71,8 +73,8 @@ class Predictor:
         for batch in self.batches(rows):
             table_ND = table_of(inputs.table, batch, self._device)
             with torch.inference_mode(), autocast(self._settings):
-                images_NCHW = self._images(inputs, batch, sides if uses_images else (1, 1))
-                logits = self._forward(viewed(images_NCHW, view) if uses_images else images_NCHW, table_ND).float()
+                images = self._images(inputs, batch, sides if uses_images else (1, 1), view)
+                logits = self._forward(images, table_ND).float()
             yield batch, viewed_back(logits, view) if logits.ndim == 4 else logits
 
     def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
@@ -112,12 +114,16 @@ class Predictor:
         size = self._hyperparameters.training.batch_size
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
-    def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int]) -> Tensor:
+    def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int], view: View) -> Tensor:
+        """Return (n, C, H, W) images or (n, E) features of them; (n, V, ...) where a sample has several."""
+        if self.features is not None:
+            features = self.features.of(inputs.images, sides, view)[inputs.views(rows)]
+            return split_views(to_device(features, self._device), inputs.num_views)
         if sides == (1, 1):
             pixels = np.zeros((len(rows) * inputs.num_views, 1, 1, inputs.images.shape[3]), dtype=np.uint8)
-        else:
-            pixels = resize_pixels(inputs.read(rows), *sides)
-        return split_views(to_float(to_device(pixels, self._device)), inputs.num_views)
+            return split_views(to_float(to_device(pixels, self._device)), inputs.num_views)
+        images_NCHW = to_float(to_device(resize_pixels(inputs.read(rows), *sides), self._device))
+        return split_views(viewed(images_NCHW, view), inputs.num_views)
 
     def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Tensor:
         tile = self._hyperparameters.images.tile
@@ -129,6 +135,11 @@ class Predictor:
 
 def uses_images_of(model: torch.nn.Module) -> bool:
     """Return whether ``model``, or the model whose weights it averages, looks at images at all."""
+    return model_of(model).uses_images
+
+
+def model_of(model: torch.nn.Module) -> Model:
+    """Return ``model``, or the model whose weights it averages."""
     inner = getattr(model, "module", model)
     assert isinstance(inner, Model)
-    return inner.uses_images
+    return inner

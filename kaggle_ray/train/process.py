@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import cv2
 import numpy as np
@@ -35,6 +35,13 @@ def prepare_process(settings: Settings, seed: int) -> torch.device:
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     return torch.device(settings.device)
+
+
+def autocast(settings: Settings) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run at the settings' dtype."""
+    if settings.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(settings.device, dtype=getattr(torch, settings.dtype))
 
 
 @contextmanager

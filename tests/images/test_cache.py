@@ -173,7 +173,7 @@ def test_pixels_that_are_not_those_that_were_decoded_are_decoded_anew(
     again = opened(paths, folder)
     assert again.num_decoded == len(paths)
     assert np.array_equal(everything(again), good)
-    assert "pixels.npy: is not what was decoded, and is decoded anew." in caplog.text
+    assert "pixels.npy: is not what was sealed, and is made anew." in caplog.text
     assert opened(paths, folder).num_decoded == 0
 
 

@@ -72,6 +72,28 @@ def test_frozen_batch_norms_predict_and_all_others_train() -> None:
     assert {module.training for module in norms.values()} == {True}
 
 
+def test_batch_norms_that_are_frozen_for_good_stay_while_all_else_is_trained() -> None:
+    model = small(MASKS)
+    freezing = Freezing(model, Hyperparameters(pretrained=True, freeze="norms").model)
+    freezing.start_epoch(1)
+    made = make_optimizer(model, Hyperparameters(lr=1e-2, weight_decay=0.5).optimizer)
+    before = copy.deepcopy(model.state_dict())
+    train_epoch(model, made)
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    frozen = {name for name in norms if "encoders" in name}
+    moved = {name.rpartition(".")[0] for name in changed(model, before)}
+    assert not moved & frozen
+    assert norms - frozen <= moved
+    assert {name.rpartition(".")[0] for name, parameter in model.named_parameters() if parameter.ndim > 1} <= moved
+
+
+def test_without_pretrained_weights_nothing_is_frozen_for_good() -> None:
+    model = small()
+    Freezing(model, Hyperparameters(freeze="backbone").model).start_epoch(1)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_what_is_trained_is_a_function_of_the_epoch_alone() -> None:
     model = small()
     freezing = Freezing(model, FROZEN.model)

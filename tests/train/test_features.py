@@ -1,0 +1,164 @@
+"""A linear probe: a frozen backbone's features are computed once, and train the head that they would have trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.predict import View
+from kaggle_ray.config.settings import Settings
+from kaggle_ray.data.head import Head
+from kaggle_ray.images.augment import id_hashes
+from kaggle_ray.images.cache import Images
+from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.models.head import HeadedNetwork
+from kaggle_ray.train.features import FrozenFeatures
+from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loop import Fit
+from kaggle_ray.types import JsonValue
+
+SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
+KIND = Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
+PROBE: dict[str, JsonValue] = {
+    "model": "small_resnet", "model_args": {"width": 4, "blocks": [1], "dropout": 0.5}, "image_size": 12,
+    "head": {"pooling": "avgmax", "hidden": [5], "dropout": 0.2}, "batch_size": 8, "epochs": 3, "lr": 1e-2,
+    "freeze": "backbone", "init_from": {"epochs": 1}, "tta": "hflip", "ema_decay": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("kaggle_ray.train.predict.default_cache_dir", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def num_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the images that go through a backbone."""
+    counted: list[int] = []
+    own = HeadedNetwork.features
+
+    def features(network: HeadedNetwork, images_NCHW: Tensor) -> Tensor:
+        counted.append(len(images_NCHW))
+        return own(network, images_NCHW)
+
+    monkeypatch.setattr(HeadedNetwork, "features", features)
+    return counted
+
+
+def data_of(num_views: int = 1) -> FitData:
+    num_rows, generator = 40, np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (num_rows * num_views, 12, 12, 3), dtype=np.uint8)
+    rows = np.arange(num_rows)
+    return FitData(
+        inputs=Inputs(images=Images.of_array(pixels), num_views=num_views), target=rows % 3,
+        heads=(KIND,), metric=LOG_LOSS, train_rows=rows[:30], valid_rows=rows[30:], fold=0,
+        id_hashes=id_hashes([str(number) for number in range(len(pixels))]),
+    )  # fmt: skip
+
+
+def start(hyperparameters: Hyperparameters, data: FitData) -> dict[str, Tensor]:
+    """Return weights to start from, with statistics of batch norm that are none of a fresh network."""
+    parent = hyperparameters.replace(freeze="none", init_from={}, epochs=1)
+    fit = Fit(data, parent, SETTINGS)
+    list(fit.epochs())
+    return dict(fit.weights)
+
+
+def fitted(data: FitData, **values: JsonValue) -> Fit:
+    hyperparameters = Hyperparameters(**{**PROBE, **values})
+    fit = Fit(data, hyperparameters, SETTINGS, initial_weights=start(hyperparameters, data))
+    list(fit.epochs())
+    return fit
+
+
+@pytest.mark.parametrize("num_views", [1, 2])
+def test_kept_features_train_the_head_that_images_would(
+    num_views: int, num_passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of(num_views)
+    kept = fitted(data)
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "pools_pretrained_features", property(lambda model: False))
+        plain = fitted(data)
+    for name, tensor in kept.weights.items():
+        assert torch.allclose(tensor, plain.weights[name], atol=1e-5), name
+    of_kept, of_plain = ([(e.train_loss, e.valid_loss) for e in fit.state.history] for fit in (kept, plain))
+    assert np.allclose(of_kept, of_plain, atol=1e-5)
+    rows = data.valid_rows
+    assert np.allclose(kept.predictor.values(data.inputs, rows), plain.predictor.values(data.inputs, rows), atol=1e-5)
+
+
+def test_features_are_computed_once_for_each_image_and_view(num_passes: list[int], cache_dir: Path) -> None:
+    data = data_of()
+    weights = start(Hyperparameters(**PROBE), data)
+
+    def passes_of(data: FitData) -> int:
+        num_passes.clear()
+        fit = Fit(data, Hyperparameters(**PROBE), SETTINGS, initial_weights=weights)
+        list(fit.epochs())
+        fit.predictor.values(data.inputs, data.valid_rows)
+        return sum(num_passes)
+
+    assert passes_of(data) == 2 * 40, "as they lie, and mirrored"
+    assert passes_of(dataclasses.replace(data, fold=1, train_rows=data.valid_rows, valid_rows=data.train_rows)) == 0
+    for entry in cache_dir.glob("features/*/features.npy"):
+        entry.write_bytes(b"damaged")
+    assert passes_of(data) == 2 * 40
+    others = Images.of_array(255 - data.inputs.images.read(np.arange(40)))
+    assert passes_of(dataclasses.replace(data, inputs=Inputs(images=others))) == 2 * 40
+    weights = {name: tensor * 1.5 for name, tensor in weights.items()}
+    assert passes_of(data) == 2 * 40, "of another backbone"
+
+
+@pytest.mark.parametrize("values", [{"augment": "light"}, {"mixup": 0.4}, {"head": {"pooling": "gem"}}])
+def test_images_that_are_varied_are_looked_at_anew_and_the_backbone_stands_still(
+    values: dict[str, JsonValue], num_passes: list[int]
+) -> None:
+    data, hyperparameters = data_of(), Hyperparameters(**{**PROBE, **values})
+    weights = start(hyperparameters, data)
+    num_passes.clear()
+    fit = Fit(data, hyperparameters, SETTINGS, initial_weights=weights)
+    list(fit.epochs())
+    assert sum(num_passes) >= 3 * 30
+    fresh = {name.rpartition(".")[0] for name in fit.state.model.fresh_names()}
+    moved = {
+        name
+        for name, tensor in fit.state.model.state_dict().items()
+        if not torch.equal(tensor, weights[_averaged(name, weights)])
+    }
+    assert moved
+    assert {name.rpartition(".")[0] for name in moved} <= fresh
+
+
+def _averaged(name: str, weights: dict[str, Tensor]) -> str:
+    return name if name in weights else f"module.{name}"
+
+
+def test_no_graph_is_made_of_a_frozen_backbone() -> None:
+    fit = fitted(data_of(), augment="light")
+    network = fit.state.model.network
+    assert isinstance(network, HeadedNetwork)
+    assert not network.features(torch.rand(2, 3, 12, 12)).requires_grad
+    assert network(torch.rand(2, 3, 12, 12)).requires_grad
+
+
+def test_a_view_is_told_by_its_size_and_its_mirror_image(tmp_path: Path) -> None:
+    model = build_model(
+        "small_resnet", Shapes(num_outputs=2), model_args={"width": 4, "blocks": [1]}, head={"pooling": "avg"}
+    ).eval()
+    images = data_of().inputs.images
+    features = FrozenFeatures(model, SETTINGS, tmp_path)
+    seen = [View(height=12), View(height=12, is_mirrored=True), View(height=12, corner="centre"), View(height=8)]
+    views = [features.of(images, (view.height, view.height), view) for view in seen]
+    assert len({view.tobytes() for view in views}) == 4
+    again = FrozenFeatures(model, SETTINGS, tmp_path).of(images, (12, 12))
+    assert np.array_equal(again, views[0])
+    assert len(list(tmp_path.glob("features/*/features.npy"))) == 4
