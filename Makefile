@@ -4,6 +4,7 @@
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
+TWO_AT_ONCE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2  # of one thread each, for a machine of two cores
 export PYTHONWARNINGS := ignore::FutureWarning
 # The tests start hundreds of processes: each would compile all that it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,10 +16,11 @@ demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a
 	$(PYTHON) run.py digits
 
 test: lint  ## ruff, mypy --strict, the import floors, the tests
-	$(PYTHON) -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(TWO_AT_ONCE) -m "not slow" --dist loadfile
 
 test-slow: setup  ## crashes, kills and Ray: minutes
-	$(PYTHON) -m pytest -q -m slow
+	$(TWO_AT_ONCE) -m "slow and not ray"
+	$(PYTHON) -m pytest -q -m "slow and ray"
 
 chaos: setup  ## 200 kills wherever a run is, 30 faults of a cluster of three nodes: minutes
 	KAGGLE_RAY_CHAOS_KILLS=200 $(PYTHON) -m pytest -q tests/test_chaos.py
