@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 @click.option("--competition", metavar="FILE", help="What declares the cells. Default: what the sample tells of them.")
 @options_of(DataOptions, "data")
 @click.option("--mask-size", metavar="HEIGHTxWIDTH", help="Of all masks, where no competition declares it.")
-@click.option("--pixel-order", type=click.Choice(["rows", "columns"]), default="rows", show_default=True)
+@click.option(
+    "--pixel-order",
+    type=click.Choice(["rows", "columns"]),
+    default="rows",
+    show_default=True,
+    help="Which pixels of a mask follow each other, where no competition declares it.",
+)
 @click.option("--like", metavar="PLACE", help="A submission, or a run, that FILE is compared with, joined by id.")
 def check(
     file: Path,
