@@ -196,6 +196,8 @@ def test_the_client_of_a_service_is_imported_in_its_own_file_alone() -> None:
     assert importers({"visdom", "requests"}) == {"reporters/visdom/client.py"}
     assert importers({"elasticsearch", "elastic_transport"}) == {"reporters/elasticsearch/server.py"}
     assert importers({"tensorboardX"}) == {"reporters/tensorboard.py"}
+    assert importers({"mlflow"}) == {"reporters/mlflow.py"}
+    assert importers({"wandb"}) == {"reporters/wandb.py"}
 
 
 def test_albumentations_is_imported_only_in_images() -> None:

@@ -32,8 +32,10 @@ class BuiltIn:
 BUILT_IN: dict[str, BuiltIn] = {
     "elasticsearch": BuiltIn(target="kaggle_ray.reporters.elasticsearch.sink:make_sink", client="elasticsearch"),
     "mail": BuiltIn(target="kaggle_ray.reporters.mail.sink:make_sink", client="matplotlib"),
+    "mlflow": BuiltIn(target="kaggle_ray.reporters.mlflow:make_sink", client="mlflow"),
     "tensorboard": BuiltIn(target="kaggle_ray.reporters.tensorboard:make_sink", client="tensorboardX"),
     "visdom": BuiltIn(target="kaggle_ray.reporters.visdom.sink:make_sink", client="visdom"),
+    "wandb": BuiltIn(target="kaggle_ray.reporters.wandb:make_sink", client="wandb"),
 }
 """Name -> the reporter."""
 

@@ -43,7 +43,7 @@ class ToldRun:
     @property
     def score(self) -> str:
         """What the score of the competition's metric is called."""
-        return f"score/{self._metric}" if self._metric else "score"
+        return f"score/{self._metric or 'metric'}"
 
     def hyperparameters_of(self, trial: Trial) -> dict[str, Plain]:
         """Return name -> value of a trial's hyperparameters and its fold; what is no plain value is JSON."""
