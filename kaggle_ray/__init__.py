@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kaggle_ray.api import board as board
     from kaggle_ray.api import predict as predict
+    from kaggle_ray.api import pull as pull
+    from kaggle_ray.api import push as push
     from kaggle_ray.api import run as run
     from kaggle_ray.combine.combiner import WeightedMean as WeightedMean
     from kaggle_ray.combine.combiner import register_combiner as register_combiner
@@ -60,6 +63,9 @@ if TYPE_CHECKING:
     from kaggle_ray.train.losses import register_loss as register_loss
 
 _HOME = {
+    "board": "kaggle_ray.api",
+    "pull": "kaggle_ray.api",
+    "push": "kaggle_ray.api",
     "predict": "kaggle_ray.api",
     "run": "kaggle_ray.api",
     "Hyperparameters": "kaggle_ray.config",

@@ -71,29 +71,32 @@ def doctor(runs: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("places", nargs=-1, required=True, metavar="RUN...")
+@options_of(OutputOptions, "runs")
 @click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first. Default: best first.")
 @click.option("--filter", "where", multiple=True, metavar="CONDITION", help="Such as lr>=0.01, user=ann, run~abc.")
 @click.option("--columns", metavar="NAMES", help="Columns and hyperparameters to show, with commas between.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-def board(runs: tuple[str, ...], sort: str | None, where: tuple[str, ...], columns: str | None, as_csv: bool) -> None:
+def board(
+    places: tuple[str, ...], runs: str, sort: str | None, where: tuple[str, ...], columns: str | None, as_csv: bool
+) -> None:
     """Print the leaderboard of RUN, a run that is still going on, too; or compare the experiments of several.
 
-    RUN is a run, a folder of runs or of pulled ones, or a place where runs are shared.
+    RUN is a run, its id, a competition's name for its latest run, a folder of runs or of pulled ones, or a place where
+    runs are shared.
     """
     from rich.console import Console
 
     from kaggle_ray.report.collect import board_of
     from kaggle_ray.report.comparison import chosen, compared, comparison_csv, comparison_table
+    from kaggle_ray.report.runs import place_named
     from kaggle_ray.share.sources import runs_at
 
-    at = [runs_at(place) for place in runs]
-    found = {each.store.location: each for of_place, _ in at for each in of_place}
-    errors = [error for _, of_place in at for error in of_place]
+    found, errors = runs_at(*(place_named(place, runs) for place in places))
     if len(found) == 1 and not (errors or sort or where or columns or as_csv):
-        Console().print(board_of(next(iter(found.values())).store).table())
+        Console().print(board_of(found[0].store).table())
         return
-    all_rows, unreadable = compared((each.user, each.store) for each in found.values())
+    all_rows, unreadable = compared((each.user, each.store) for each in found)
     errors += unreadable
     rows = chosen(all_rows, where=where, sort=sort)
     names = columns.split(",") if columns else ()

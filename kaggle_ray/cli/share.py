@@ -97,12 +97,12 @@ def ensemble(run: str, others: tuple[str, ...], data: str, competition: str | No
     from kaggle_ray.store.opening import open_run
     from kaggle_ray.untrusted import printable
 
-    at = [runs_at(place) for place in others]
-    for error in (error for _, errors in at for error in errors):
+    of_others, errors = runs_at(*others)
+    for error in errors:
         click.echo(printable(f"left out: {error}"), err=True)
     found = ensemble_of_runs(
         open_run(run),
-        [each for of_place, _ in at for each in of_place],
+        of_others,
         data=data,
         out=out,
         competition=competition,

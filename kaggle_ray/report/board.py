@@ -12,7 +12,8 @@ from kaggle_ray.types import JsonValue
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
+
+    from kaggle_ray.reporters.table import Leaderboard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +43,11 @@ class Board:
         """Return JSON rows: the fields of BoardRow, and ``optimism``."""
         return [{**asdict(row), "optimism": self.optimism(row)} for row in self.rows]
 
-    def table(self) -> Table:
-        """Return the board as a rich table."""
-        from kaggle_ray.reporters.table import leaderboard_table
+    def table(self) -> Leaderboard:
+        """Return the board as what rich prints: a table that fits."""
+        from kaggle_ray.reporters.table import Leaderboard
 
-        return leaderboard_table(self.rows, metric=self.metric, greater_is_better=self.greater_is_better)
+        return Leaderboard(rows=self.rows, metric=self.metric, greater_is_better=self.greater_is_better)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the board as a data frame with the columns of ``to_rows``."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.report.collect import board_of
@@ -14,18 +16,25 @@ from kaggle_ray.store.run import RunStore
 
 
 def runs_table(runs: str | Path) -> Table:
-    """Return one row per run below ``runs``; one that cannot be read says why."""
-    table = Table(title=plain(f"Runs in {runs}"))
-    for name in ("competition", "run", "trials", "metric", "best experiment", "score", "ensemble (honest)"):
-        table.add_column(name, overflow="fold")
+    """Return one row per run below ``runs``, and a line beneath for each that cannot be read.
+
+    The name of the best experiment takes as many lines as it needs, so that nothing else is cut.
+    """
+    table = Table(title=plain(f"Runs in {runs}"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
+    for name in ("competition", "run", "trials", "metric", "score", "ensemble", "best experiment"):
+        is_figure = name in ("trials", "score", "ensemble")
+        table.add_column(name, justify="right" if is_figure else "left", no_wrap=name != "best experiment")
+    errors = list[Text]()
     for store in list_runs(runs):
+        names, cells = (store.competition_name, store.run_id), [""] * 5
         try:
             cells = _cells(store)
         except KaggleRayError as error:
-            cells = ["", "", one_line(str(error)), "", ""]
+            errors.append(plain(one_line(str(error))))
         except Exception as error:  # whatever is wrong with one run, the others are shown
-            cells = ["", "", one_line(f"cannot be read: {type(error).__name__}: {error}"), "", ""]
-        table.add_row(*map(plain, (store.competition_name, store.run_id, *cells)))
+            errors.append(plain(one_line(f"{store.location}: cannot be read: {type(error).__name__}: {error}")))
+        table.add_row(*map(plain, (*names, *cells)))
+    table.caption = Text("\n", style="red").join(errors) if errors else None
     return table
 
 
@@ -50,15 +59,25 @@ def find_run(named: str | None, runs: str | Path) -> RunStore:
     return max(meant, key=lambda run: run.diary.written_at() or run.begun_at())
 
 
+def place_named(named: str, runs: str | Path) -> str:
+    """Return where the run is that is named by its id or by its competition's name; a place as it is.
+
+    Raises:
+        ConfigError: it is no place, and there is no such run.
+    """
+    is_place = "/" in named or Path(named).exists()
+    return named if is_place else find_run(named, runs).location
+
+
 def _cells(store: RunStore) -> list[str]:
-    """Return what there is to say of a run: trials, metric, best experiment, its score, and the ensemble's."""
+    """Return what there is to say of a run: trials, metric, best score, the ensemble's, and whose the best one is."""
     board = board_of(store)
     experiments = [row for row in board.rows if row.kind == "experiment"]
     best = board.best_experiment
     return [
         f"{sum(row.folds_done for row in experiments)}/{sum(row.num_folds for row in experiments)}",
         board.metric,
-        best.name if best else "",
         score_text(best.score) if best else "",
         score_text(board.submitted.score) if board.submitted else "",
+        best.name if best else "",
     ]

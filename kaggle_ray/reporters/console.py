@@ -6,7 +6,6 @@ from importlib.util import find_spec
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.reporters import Reporter
@@ -24,7 +23,7 @@ from kaggle_ray.reporters.events import (
 from kaggle_ray.reporters.lines import event_lines
 from kaggle_ray.reporters.live_view import live_view
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.reporters.table import leaderboard_table
+from kaggle_ray.reporters.table import Leaderboard
 from kaggle_ray.reporters.texts import (
     plain,
 )
@@ -105,9 +104,9 @@ class ConsoleReporter:
             drawn = "".join(segment.text for segment in self._console.render(table, options))
             self._write(drawn.rstrip("\n"))
 
-    def _leaderboard(self, event: RunEnded, *, ascii_only: bool = False) -> Table:
+    def _leaderboard(self, event: RunEnded, *, ascii_only: bool = False) -> Leaderboard:
         metric, greater_is_better = self._progress.metric, self._progress.greater_is_better
-        return leaderboard_table(event.board, metric=metric, greater_is_better=greater_is_better, ascii_only=ascii_only)
+        return Leaderboard(rows=event.board, metric=metric, greater_is_better=greater_is_better, ascii_only=ascii_only)
 
     def _is_sign_of_life_due(self, time: float) -> bool:
         if time - self._last_sign_of_life < SLOW_EPOCH_S:

@@ -21,15 +21,21 @@ class OwnedRun:
     store: RunStore
 
 
-def runs_at(place: str) -> tuple[list[OwnedRun], list[str]]:
-    """Return the runs that a person means by a place, and a line for each shared one whose index cannot be read.
+def runs_at(*places: str) -> tuple[list[OwnedRun], list[str]]:
+    """Return the runs that a person means by places, each once, and a line for each whose index cannot be read.
 
     Args:
-        place: a run, a folder of runs, the folder of pulled runs, or where runs are shared.
+        places: each a run, a folder of runs, the folder of pulled runs, or where runs are shared.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none at one of them.
     """
+    at = [_runs_at(place) for place in places]
+    found = {each.store.location: each for of_place, _ in at for each in of_place}
+    return list(found.values()), [error for _, errors in at for error in errors]
+
+
+def _runs_at(place: str) -> tuple[list[OwnedRun], list[str]]:
     run = open_run(place)
     if run.record() is not None:
         return [_owned(run)], []

@@ -106,7 +106,7 @@ def check_any_field(run_dir: Path, pattern: str, *, num_examples: int) -> None:
     def check(path: tuple[str | int, ...], nasty: Any, is_removed: bool) -> None:
         file.write_text(json.dumps(replaced(good, path, nasty, is_removed=is_removed)))
         with suppress(KaggleRayError):  # whatever else is raised is a fault of ours
-            board_of(open_run(run_dir)).table()
+            board_of(open_run(run_dir)).table().as_table()
             render_report(report_of(open_run(run_dir)))
 
     check()

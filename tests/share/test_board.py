@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.share.push import push
 from kaggle_ray.store.opening import open_run
@@ -49,10 +50,21 @@ def test_experiments_of_several_people_are_one_table(
     assert "\x1b" not in text
 
 
-def test_one_run_has_the_leaderboard_that_it_had(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, str(finished))
-    assert "ensemble" in text
-    assert "baseline" in text
+@pytest.mark.parametrize(("columns", "left_out"), [(80, ["epochs", "optimism"]), (160, [])])
+def test_one_run_has_its_leaderboard_with_the_columns_for_which_there_is_room_and_no_word_broken(
+    columns: int,
+    left_out: list[str],
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = printed(capsys, str(finished)).splitlines()
+    assert max(map(len, lines)) <= columns
+    (head,) = [line for line in lines if "log_loss" in line]
+    assert [name for name in ("folds", "epochs", "optimism", "time") if name not in head.split()[3:]] == left_out
+    for name in ("small_resnet lr=0.02", "ensemble (greedy)", "baseline (constant)"):
+        assert any(name in line for line in lines)
 
 
 def test_the_csv_has_every_column_and_no_formula(place: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,3 +126,47 @@ def test_runs_are_found_however_they_are_named(
     with pytest.raises(SystemExit):
         main(["board", "nowhere"])
     assert "there is no run" in capsys.readouterr().err
+
+
+def test_a_bare_id_and_the_name_of_a_competition_find_a_run(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = printed(capsys, str(finished))
+    for named in (finished.name, "toy"):
+        assert printed(capsys, named, "--runs", str(finished.parent.parent)) == whole
+    with pytest.raises(SystemExit):
+        main(["board", "tyo", "--runs", str(finished.parent.parent)])
+    assert "there is no run 'tyo'. Did you mean 'toy'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_list_of_runs_breaks_no_word(
+    columns: int, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    main(["list", "--runs", str(finished.parent.parent)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    (line,) = [line for line in lines if finished.name in line]
+    ensemble = open_run(finished).ensemble("greedy")
+    assert ensemble is not None
+    for word in ("toy", "4/4", "log_loss", f"{ensemble['score_honest']:.5f}", "small_resnet"):
+        assert word in line
+
+
+def test_from_python_runs_are_pushed_pulled_and_compared(
+    finished: Path, copy_of_run: CopyOfRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, own = tmp_path / "place", copy_of_run("bobs")
+    assert kaggle_ray.push(finished, place, user="ann").num_new_files > 0
+    assert kaggle_ray.push(finished, place, user="ann").num_new_files == 0
+    kaggle_ray.push(own, place, user="bob")
+    (pulled,) = kaggle_ray.pull(place, user="ann", to=tmp_path / "shared")
+    assert pulled.folder == tmp_path / "shared" / "ann" / "toy" / finished.name
+    assert kaggle_ray.open_run(pulled.folder).board == kaggle_ray.open_run(finished).board
+    table = kaggle_ray.board(place, where=["user=bob"], sort="-lr")
+    assert table[["run", "user", "lr"]].to_numpy().tolist() == [["bobs", "bob", 0.02], ["bobs", "bob", 0.001]]
+    next((place / "bob" / "runs").rglob("*.json")).write_text("{")
+    assert set(kaggle_ray.board(place).user) == {"ann"}
+    assert "left out: " in caplog.text

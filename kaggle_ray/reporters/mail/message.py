@@ -23,7 +23,7 @@ from kaggle_ray.reporters.events import (
 )
 from kaggle_ray.reporters.mail.occasions import Outcome
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.reporters.table import leaderboard_table
+from kaggle_ray.reporters.table import Leaderboard
 from kaggle_ray.reporters.texts import clock_text, counted, known_score, one_line, score_with_error, title_text
 from kaggle_ray.types import short_digest
 from kaggle_ray.untrusted import printable
@@ -121,8 +121,8 @@ def _board(envelope: Envelope, progress: RunProgress) -> str:
     rows: Sequence[BoardRow] = envelope.event.board if isinstance(envelope.event, RunEnded) else ()
     if not rows:
         return ""
-    table = leaderboard_table(
-        rows, metric=progress.metric, greater_is_better=progress.greater_is_better, ascii_only=True
+    table = Leaderboard(
+        rows=rows, metric=progress.metric, greater_is_better=progress.greater_is_better, ascii_only=True
     )
     drawn = io.StringIO()
     Console(file=drawn, width=_WIDTH).print(table)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kaggle_ray.reporters.live_view import counts
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.reporters.table import leaderboard_table
+from kaggle_ray.reporters.table import Leaderboard
 from kaggle_ray.reporters.texts import (
     clock_text,
     eta_text,
@@ -119,7 +119,7 @@ def _board(history: RunHistory) -> list[str]:
     if not rows:
         return [_paragraph("no trial is committed yet", _DIM)]
     metric = progress.metric if history.final_board else f"{progress.metric}, mean of folds"
-    table = leaderboard_table(rows[:MAX_ROWS], metric=metric, greater_is_better=progress.greater_is_better)
+    table = Leaderboard(rows=rows[:MAX_ROWS], metric=metric, greater_is_better=progress.greater_is_better).as_table()
     errors = [_paragraph(f"{row.name}: {one_line(row.error)}", _BAD) for row in rows[:MAX_ROWS] if row.error]
     return [_html_of(table), _left_out(len(rows)), *errors]
 
