@@ -10,7 +10,7 @@ from kaggle_ray.config.images import ImageHyperparameters
 from kaggle_ray.config.loss import LossHyperparameters
 from kaggle_ray.config.model import ModelHyperparameters
 from kaggle_ray.config.optimizer import OptimizerHyperparameters
-from kaggle_ray.config.part import flat_names, flat_values, part_of
+from kaggle_ray.config.part import flat_names, flat_values, part_of, require
 from kaggle_ray.config.predict import PredictHyperparameters
 from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import ScheduleHyperparameters
@@ -65,6 +65,8 @@ class Hyperparameters:
         check_names(self.loss.distill_from, where="distill_from")
         check_names(self.pseudolabels.teacher, where="pseudolabel_from")
         self.schedule.full_args(epochs=self.training.epochs)
+        swa_epochs, epochs = self.optimizer.swa_epochs, self.training.epochs
+        require(swa_epochs <= epochs, "swa_epochs", f"at most epochs, which is {epochs}", swa_epochs)
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return all values flat, as a user's dictionary has them."""

@@ -43,13 +43,20 @@ class OptimizerHyperparameters:
     only."""
     ema_decay: float = 0.0
     """Decay per step of the exponential moving average of the weights that predict; 0 is off."""
+    swa_epochs: int = 0
+    """Last epochs, the ends of which are averaged to the weights that predict: stochastic weight averaging; 0 is off.
+    Statistics of batch normalisation are averaged, too. A schedule that stays high, such as constant or cyclical, lets
+    it find more. Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI
+    2018."""
 
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
         require(self.lr > 0, "lr", "more than 0", self.lr)
-        for name in ("weight_decay", "clip_norm", "l1"):
+        for name in ("weight_decay", "clip_norm", "l1", "swa_epochs"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
         for name in ("momentum", "beta2", "ema_decay"):
             require(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
+        if self.swa_epochs:
+            require(self.ema_decay == 0, "ema_decay", "0 with swa_epochs: one average predicts", self.ema_decay)

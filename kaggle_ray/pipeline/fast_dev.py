@@ -61,6 +61,7 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         else 1,
         evaluate_every=1,
         freeze_epochs=min(1, hyperparameters.model.freeze_epochs),
+        swa_epochs=min(1, hyperparameters.optimizer.swa_epochs),
         schedule_args={"num_cycles": min(2, _num_cycles(hyperparameters))}
         if is_snapshot
         else hyperparameters.schedule.args,

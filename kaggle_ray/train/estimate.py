@@ -35,6 +35,7 @@ def seconds_per_trial(
         init_from={},
         distill_from={},
         freeze_epochs=0,
+        swa_epochs=0,
         schedule="constant",
         schedule_args={},
     )

@@ -36,6 +36,7 @@ from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks, noting, together
+from kaggle_ray.train.start import EpochAverage, MovingAverage
 from kaggle_ray.train.state import FitState
 from kaggle_ray.types import EpochMetrics, IntArray, TrialWarning
 
@@ -109,7 +110,7 @@ class Fit:
             mask_size=data.mask_size,
             ranks=ranks,
         )
-        """Predicts with the last weights, their moving average, or those of the chosen epoch."""
+        """Predicts with the last weights, their average, or those of the chosen epoch."""
         # Rows that are not trained on are measured by the plain loss of the task, whatever is minimised: no smoothing,
         # no weights of classes, no teacher. It then says the same of every experiment.
         plain = make_outputs(data.heads, data.target, data.train_rows, LossHyperparameters())
@@ -166,6 +167,8 @@ class Fit:
         begin_gpu_peak(self._device)
         self._train(epoch, started)
         seconds_of_steps = time.perf_counter() - started
+        if isinstance(self.state.average, EpochAverage):
+            self.state.average.end_epoch(self.state.model, epoch)
         scored = inner = NOT_MEASURED
         if epoch % self._hyperparameters.training.evaluate_every == 0 or epoch == self._hyperparameters.training.epochs:
             if len(self._data.valid_rows):
@@ -269,7 +272,7 @@ class Fit:
         self.state.optimizer.zero_grad(set_to_none=True)
         self.state.lr = self.state.schedule.lr
         self.state.schedule.step()
-        if self.state.average is not None:
+        if isinstance(self.state.average, MovingAverage):
             self.state.average.update_parameters(self.state.model)
 
     def _check_finite(self, epoch: int, loss: float) -> None:

@@ -124,7 +124,10 @@ class RunData:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         if trial.fold == FULL_DATA:
             epochs = self._context.full_data_epochs[trial.experiment_id]
-            hyperparameters = hyperparameters.replace(epochs=epochs, epoch_rule="last", patience=0)
+            swa_epochs = min(hyperparameters.optimizer.swa_epochs, epochs)
+            hyperparameters = hyperparameters.replace(
+                epochs=epochs, epoch_rule="last", patience=0, swa_epochs=swa_epochs
+            )
         opened, num_decoded = self._open(hyperparameters)
         data = fold_data(
             self.competition,

@@ -1,4 +1,4 @@
-"""What a fit starts with: the model, and the moving average of its weights."""
+"""What a fit starts with: the model, and the average of its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from kaggle_ray.config import ModelHyperparameters
+from kaggle_ray.config import ModelHyperparameters, OptimizerHyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.train.inputs import FitData
@@ -97,9 +97,28 @@ class MovingAverage(AveragedModel):
         self.n_averaged += 1
 
 
-def make_average(model: nn.Module, ema_decay: float) -> MovingAverage | None:
-    """Return the moving average of the model's weights, None where ``ema_decay`` is off."""
-    return MovingAverage(model, ema_decay) if ema_decay else None
+class EpochAverage(AveragedModel):
+    """The mean of weights and buffers at the ends of a fit's last epochs; until then a copy of the last end's."""
+
+    def __init__(self, model: nn.Module, *, first_epoch: int) -> None:
+        """Begin with a copy of ``model``; the first end of an epoch that counts is that of ``first_epoch``."""
+        super().__init__(model, use_buffers=True)
+        self._first_epoch = first_epoch
+
+    def end_epoch(self, model: nn.Module, epoch: int) -> None:
+        """Take the end of an epoch into the mean, or in the place of what was there where none counts yet."""
+        if epoch <= self._first_epoch:
+            self.n_averaged.zero_()
+        self.update_parameters(model)
+
+
+def make_average(
+    model: nn.Module, given: OptimizerHyperparameters, *, epochs: int
+) -> MovingAverage | EpochAverage | None:
+    """Return the average of the model's weights that predicts, None where its own do."""
+    if given.swa_epochs:
+        return EpochAverage(model, first_epoch=epochs - given.swa_epochs + 1)
+    return MovingAverage(model, given.ema_decay) if given.ema_decay else None
 
 
 def _tensors_of(module: nn.Module) -> list[Tensor]:

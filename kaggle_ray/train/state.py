@@ -77,7 +77,7 @@ class FitState:
             ConfigError: the initial weights are those of another architecture.
         """
         self.model = make_model(data, hyperparameters.model, device, initial_weights)
-        self.average = make_average(self.model, hyperparameters.optimizer.ema_decay)
+        self.average = make_average(self.model, hyperparameters.optimizer, epochs=hyperparameters.training.epochs)
         self.freezing = Freezing(self.model, hyperparameters.model)
         self.optimizer = make_optimizer(self.model, hyperparameters.optimizer)
         constrain(self.optimizer, self.model, hyperparameters.optimizer)

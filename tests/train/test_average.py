@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from kaggle_ray.train.start import MovingAverage
+from kaggle_ray.train.start import EpochAverage, MovingAverage
 
 DECAY = 0.9
 
@@ -51,3 +51,16 @@ def test_the_average_asks_the_weights_device_for_no_number() -> None:
     for _ in range(3):
         average.update_parameters(model)
     assert int(average.n_averaged) == 3
+
+
+def test_the_ends_of_the_last_epochs_are_averaged_and_those_before_are_not() -> None:
+    model = network()
+    average = EpochAverage(model, first_epoch=3)
+    ends: list[Tensor] = []
+    for epoch in range(1, 6):
+        move(model, epoch)
+        average.end_epoch(model, epoch)
+        ends.append(next(model.parameters()).detach().clone())
+        counted = ends[2:] or ends[-1:]
+        found = next(average.module.parameters())
+        assert torch.allclose(found, torch.stack(counted).mean(dim=0), atol=1e-6)

@@ -278,6 +278,16 @@ def test_the_moving_average_predicts_where_it_is_asked_for(data: FitData) -> Non
     assert weights(last) != weights(averaged)
 
 
+def test_the_mean_of_the_last_epochs_predicts_where_it_is_asked_for(data: FitData) -> None:
+    _, last = fitted(data, changed(epochs=4))
+    _, of_one = fitted(data, changed(epochs=4, swa_epochs=1))
+    _, of_three = fitted(data, changed(epochs=4, swa_epochs=3))
+    rows = data.valid_rows
+    values = [fit.predictor.values(data.inputs, rows) for fit in (last, of_one, of_three)]
+    assert np.array_equal(values[0], values[1])
+    assert not np.array_equal(values[0], values[2])
+
+
 def test_a_growing_size_is_trained_at(data: FitData, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[int] = []
     get = EpochBatches.__getitem__
