@@ -19,7 +19,12 @@ if __name__ == "__main__":
         # it never starts a Ray of its own.
         os.environ.setdefault("RAY_ADDRESS", "auto")
 
-    from kaggle_ray.cli import main
+    try:
+        from kaggle_ray.cli import main
+    except ModuleNotFoundError as missing:
+        sys.exit(
+            f"run.py: {missing}. Use the environment of `make setup`: source .venv/bin/activate, or: uv run run.py"
+        )
 
     arguments = sys.argv[1:]
     main(["run", *(arguments or SMOKE_TEST)])

@@ -154,3 +154,8 @@ def test_the_old_name_of_a_keyword_still_works_and_says_so() -> None:
 def test_the_public_names_are_completed_and_typed() -> None:
     assert {"run", "Hyperparameters", "Competition"} <= set(dir(kaggle_ray)) == set(kaggle_ray.__all__)
     assert (Path(kaggle_ray.__file__).parent / "py.typed").exists()
+
+
+def test_experiments_that_are_no_list_are_told_as_that(toy_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(kaggle_ray.KaggleRayError, match=r"experiments: expected a list of dictionaries"):
+        kaggle_ray.run(TOY_FILE, experiments=dict(TINY), data=toy_data, runs=tmp_path)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -448,3 +449,40 @@ def test_a_file_that_ends_too_soon_is_not_taken_for_ctrl_c(monkeypatch: pytest.M
     monkeypatch.setattr("kaggle_ray.cli.look.list_.callback", cut_short)
     with pytest.raises(EOFError, match="compressed file"):
         main(["list"])
+
+
+def test_a_dry_run_finds_what_the_run_would_stop_at(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = shutil.copytree(toy_data, tmp_path / "data")
+    words = ["run", str(TOY_FILE), "--data", str(data), "--device", "cpu", "--dry-run"]
+    with pytest.raises(SystemExit):
+        main([*words, "--set", "model=resnet99"])
+    assert "unknown model 'resnet99'. Did you mean 'resnet9'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, "--ensemble", "mediann"])
+    assert "unknown ensemble 'mediann'. Did you mean" in capsys.readouterr().err
+    (data / "train/a003.png").write_bytes((data / "train/a003.png").read_bytes()[:60])
+    with pytest.raises(SystemExit):
+        main([*words, "--ignore-near-duplicates"])
+    assert "1 images cannot be decoded" in (err := capsys.readouterr().err)
+    assert "a003.png" in err
+    assert "--skip-unreadable" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_json_says_what_went_wrong(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["run", str(TOY_FILE), "--data", str(tmp_path / "nowhere.csv/data"), "--json", "--ensemble", "mediann"])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (said["error"], "mediann" in said["message"]) == ("ConfigError", True)
+
+
+def test_run_py_in_another_python_says_which_environment_it_needs() -> None:
+    done = call([sys.executable, "-S", RUN_PY[-1]], cwd=Path(RUN_PY[-1]).parent)
+    assert "run.py: No module named" in done.stderr
+    assert done.stderr.rstrip().endswith("source .venv/bin/activate, or: uv run run.py")

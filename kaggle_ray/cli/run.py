@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kaggle_ray.cli.options import made, options_of
+from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
     from kaggle_ray.pipeline.driver import execute
     from kaggle_ray.reporters.console import ConsoleReporter
 
-    result = execute(options, reporters=[ConsoleReporter(console)], command=_command_words())
+    try:
+        result = execute(options, reporters=[ConsoleReporter(console)], command=_command_words())
+    except KaggleRayError as error:
+        if as_json:
+            click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        raise
     if as_json:
         click.echo(json.dumps(result.to_json()))
 
@@ -42,9 +48,11 @@ def _print_plan(options: RunOptions, console: Console) -> None:
     from kaggle_ray.config import parse_hyperparameters
     from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.pipeline.plan_table import plan_table
+    from kaggle_ray.pipeline.prepare import rehearse
     from kaggle_ray.train.estimate import seconds_per_trial
 
     plan = make_plan(options)
+    rehearse(plan)
     seconds = {
         experiment.experiment_id: seconds_per_trial(
             plan.competition,

@@ -9,16 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.combine import COMBINERS, Ensemble
-from kaggle_ray.data.baseline import check_directions
+from kaggle_ray.combine import Ensemble
 from kaggle_ray.errors import NothingToSubmitError, TrialError
-from kaggle_ray.images.datasets import open_masks, open_target, open_test, open_train
+from kaggle_ray.images.datasets import open_masks, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, recording, run_started
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
-from kaggle_ray.pipeline.prepare import check_models, check_proven, prepare, why_unproven
+from kaggle_ray.pipeline.prepare import check_plan, prepare, why_unproven
 from kaggle_ray.pipeline.racing import has_trials_left, make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
@@ -72,14 +71,9 @@ def execute(
 def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: Sequence[str] | None) -> RunResult:
     started = time.monotonic()
     plan = make_plan(options)
-    COMBINERS.check(options.ensemble)
-    check_proven(plan)
     if plan.is_fast_dev:
         open_run(plan.location).start_anew()
-    else:  # a fast-dev run finds it in seconds, and its breakpoints are to stop at a batch, not at a check's tensors
-        check_models(plan)
-    target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
-    check_directions(plan.competition.heads, target)
+    target, num_decoded = check_plan(plan)
     with (
         open_run(plan.location).lease.held(),
         recording(plan, fan_out, services) as emit,

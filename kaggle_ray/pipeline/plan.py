@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
+from kaggle_ray.combine import COMBINERS
 from kaggle_ray.config import Search, parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.config.sources import SourceBundle
@@ -158,6 +159,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         FoldsError: the rows cannot be assigned to folds, or are not those that the run was started with.
     """
     declared, competition_file = load_competition(options.competition)
+    COMBINERS.check(options.ensemble)
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
     staged = stage_data(data, cache_dir=default_cache_dir())

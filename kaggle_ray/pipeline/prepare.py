@@ -7,18 +7,53 @@ from dataclasses import asdict
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.table import idle_columns
-from kaggle_ray.errors import NothingToSubmitError
+from kaggle_ray.errors import DataError, NothingToSubmitError
+from kaggle_ray.images.datasets import open_target, unreadable_of
 from kaggle_ray.pipeline.earlier_runs import earlier_run
 from kaggle_ray.pipeline.options import default_launcher
 from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.reporters.events import RunWarned
+from kaggle_ray.rows import Rows
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment, JsonValue
+
+
+def check_plan(plan: RunPlan) -> tuple[Rows, int]:
+    """Check what a run of ``plan`` would stop at before it trains; return its target, and the masks decoded for it now.
+
+    Raises:
+        ConfigError: a model, recipe or loss is unknown, or does not fit.
+        NothingToSubmitError: no experiment can get an honest score.
+        DataError: the metric and the target contradict each other, or masks do not decode.
+    """
+    check_proven(plan)
+    if not plan.is_fast_dev:  # which finds it in seconds, and whose breakpoints are to stop at a batch, not at a check
+        check_models(plan)
+    target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
+    check_directions(plan.competition.heads, target)
+    return target, num_decoded
+
+
+def rehearse(plan: RunPlan) -> None:
+    """Do for ``--dry-run`` what a run does before it trains, and write nothing of it.
+
+    Raises:
+        KaggleRayError: as ``check_plan``; the sample submission is not what would be written, or images do not decode.
+    """
+    target, _ = check_plan(plan)
+    plan.submitter(open_run(plan.location)).rehearse(plan.folds, target)
+    unreadable = unreadable_of(plan.competition, plan.samples, default_cache_dir())
+    if unreadable:
+        raise DataError(
+            f"{len(unreadable)} images cannot be decoded: {' '.join(list(unreadable.values())[:5])} Replace them, or "
+            f"leave them out with --skip-unreadable."
+        )
 
 
 def check_models(plan: RunPlan) -> None:

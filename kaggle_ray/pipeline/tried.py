@@ -57,6 +57,8 @@ def _names_any(options: RunOptions) -> bool:
 def _space(options: RunOptions, competition: Competition, settings: Settings) -> SearchSpace:
     if options.experiments is not None and options.space is not None:
         raise ConfigError("expected experiments or a space, got both.")
+    if isinstance(options.experiments, Mapping | str):
+        raise ConfigError("experiments: expected a list of dictionaries, [{...}, ...], got one. Put it into a list.")
     if options.experiments is not None:
         return SearchSpace(experiments=[_as_dict(hyperparameters) for hyperparameters in options.experiments])
     if isinstance(options.space, SearchSpace):
