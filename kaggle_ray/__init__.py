@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kaggle_ray.api import pull as pull
     from kaggle_ray.api import push as push
     from kaggle_ray.api import run as run
+    from kaggle_ray.combine.arrays import EnsembledArrays as EnsembledArrays
+    from kaggle_ray.combine.arrays import ensemble as ensemble
     from kaggle_ray.combine.combiner import WeightedMean as WeightedMean
     from kaggle_ray.combine.combiner import register_combiner as register_combiner
     from kaggle_ray.config import Hyperparameters as Hyperparameters
@@ -92,6 +94,8 @@ _HOME = {
     "Head": "kaggle_ray.data.head",
     "SubmissionFormat": "kaggle_ray.data.submission_format",
     "Table": "kaggle_ray.data.table",
+    "EnsembledArrays": "kaggle_ray.combine.arrays",
+    "ensemble": "kaggle_ray.combine.arrays",
     "WeightedMean": "kaggle_ray.combine.combiner",
     "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from kaggle_ray.combine.additions import best_addition_of
 from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import Rows, blocks
@@ -38,8 +39,9 @@ def greedy_weights(
     """
     counts = np.zeros(len(members), dtype=np.int64)
     best_counts, best_score = counts, float("nan")
+    quick = best_addition_of(members, target, metric)
     for length in range(1, max_steps + 1):
-        index, score = _best_addition(counts, members, target, metric)
+        index, score = quick(counts) if quick else _best_addition(counts, members, target, metric)
         counts = counts + (np.arange(len(members)) == index)
         if length == 1 or metric.is_better(score, best_score):
             best_counts, best_score = counts, score

@@ -54,10 +54,10 @@ def _auc(target: Target, values: Float64Array) -> float:
         raise DataError(
             f"metric 'auc': expected rows of both classes, got {num_negative} of class 0 and {num_positive} of class 1."
         )
-    _, position, counts = np.unique(values[:, 0], return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(mean_ranks[position][positive].sum())
-    return (rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative)
+    above, below = np.sort(values[positive, 0]), np.sort(values[~positive, 0])
+    num_lower = int(np.searchsorted(below, above, side="left").sum())
+    num_not_higher = int(np.searchsorted(below, above, side="right").sum())
+    return (num_lower + num_not_higher) / 2 / (num_positive * num_negative)
 
 
 def _macro_recall(target: Target, values: Float64Array) -> float:

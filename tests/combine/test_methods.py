@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,3 +112,28 @@ def test_permuting_the_members_permutes_the_weights(order: list[int]) -> None:
     members, target = random_members(5)
     weights = greedy_weights(members, target, LOG_LOSS)
     assert greedy_weights([members[index] for index in order], target, LOG_LOSS).tolist() == weights[order].tolist()
+
+
+@pytest.mark.parametrize("num_columns", [1, 3])
+def test_log_loss_is_selected_by_bounds_as_it_is_by_scoring_every_mean(num_columns: int) -> None:
+    rng = np.random.default_rng(num_columns)
+    target = rng.integers(0, max(num_columns, 2), 2000)
+    truth = target[:, None] == (np.arange(num_columns) if num_columns > 1 else np.ones(1))
+    logits = rng.normal(1, 0.1, (60, 1, 1)) * (2 * truth - 1) + rng.normal(size=(60, *truth.shape)) * 1.5
+    values = 1 / (1 + np.exp(-logits))
+    values = values / values.sum(axis=2, keepdims=True) if num_columns > 1 else values
+    members = list(values.astype(np.float32))
+    asked = dataclasses.replace(LOG_LOSS, score_fn=lambda target, values: LOG_LOSS.score_fn(target, values))
+    weights = greedy_weights(members, target, LOG_LOSS, max_steps=50)
+    assert (weights > 0).sum() > 1
+    assert weights.tolist() == greedy_weights(members, target, asked, max_steps=50).tolist()
+
+
+def test_auc_of_many_rows_is_selected_by_a_sample_and_confirmed_on_all() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 20_000)
+    skills = rng.normal(0.6, 0.3, (60, 1))
+    members = list((skills * (2 * target - 1) + rng.normal(size=(60, 20_000))).astype(np.float32)[:, :, None])
+    asked = dataclasses.replace(AUC, score_fn=lambda target, values: AUC.score_fn(target, values))
+    weights = greedy_weights(members, target, AUC, max_steps=6)
+    assert weights.tolist() == greedy_weights(members, target, asked, max_steps=6).tolist()
