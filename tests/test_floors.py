@@ -17,7 +17,7 @@ PACKAGE = REPOSITORY / "kaggle_ray"
 FLOORS: list[set[str]] = [
     {"cli", "api"},
     {"pipeline"},
-    {"report", "share", "kaggle"},
+    {"report", "share", "kaggle", "scaffold"},
     {"launch", "submission"},
     {"reporters"},
     {"schedule"},

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, look, run, share, submissions
+from kaggle_ray.cli import cache, deliver, elasticsearch, look, new, run, share, submissions
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -21,6 +21,7 @@ def commands() -> None:
 
 
 for each in (
+    new.new,
     run.run,
     run.predict,
     run.find_lr,

@@ -1,0 +1,1 @@
+"""A new competition: what its files tell, and the file that declares it."""
