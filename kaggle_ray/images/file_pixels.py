@@ -68,7 +68,7 @@ def check_size(path: Path, content: bytes, *, shrunk_by: int = 1) -> None:
         )
 
 
-_NEXT_STEP = "Shrink it, or cut it into tiles"
+_NEXT_STEP = "Shrink it, or cut it into tiles."
 
 
 def stated_sides(path: Path, content: bytes) -> tuple[int, int]:
