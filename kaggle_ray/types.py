@@ -165,6 +165,15 @@ class EpochMetrics:
     grad_norm: float | None = None
     """Median of the norms, before clipping, of the gradients of the epoch's steps, or of those that were looked at:
     where nothing is clipped, the first step and one in 50. None where none was finite, or of an earlier version."""
+    train_score: float | None = None
+    """The competition's metric on the training rows as they passed: augmented, in train mode, each predicted by the
+    weights of its step. None where they are masks, or mixed with each other, or very many, where the epoch was not
+    evaluated or was gone on with in its middle, and of an earlier version."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Metric that a head names beside its own -> what it is on the fold's scored rows, measured as ``score`` is. Of
+    several heads the name has the head's and a dot before it. One that could not be measured is left out."""
+    train_metrics: Mapping[str, float] = field(default_factory=dict)
+    """The same on the training rows as they passed, measured as ``train_score`` is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

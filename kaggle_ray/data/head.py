@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
 
-from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.metrics import Metric, MetricPart, combine_metrics
-from kaggle_ray.types import IntArray, Target, Task
+from kaggle_ray.decide import default_score
+from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
+from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, metric_by_name
+from kaggle_ray.types import FloatArray, IntArray, Target, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,9 @@ class Head:
     """Share of the loss that is trained on, relative to the other heads."""
     score_weight: float = 1.0
     """Share of the competition's score, relative to the other heads."""
+    metrics: tuple[str | Metric, ...] = field(default=(), compare=False)
+    """Metrics beside the head's own, by name or as they are: measured in each epoch, to be looked at. Nothing is chosen
+    by them, so that they are no part of what an experiment's id is made of."""
 
     def __post_init__(self) -> None:
         """Check the number of classes."""
@@ -70,6 +74,17 @@ class Head:
                 f"head {self.name!r}: expected a loss_weight above 0 and a score_weight of at least 0, "
                 f"got {self.loss_weight} and {self.score_weight}."
             )
+        self._check_further_metrics()
+
+    @property
+    def further_metrics(self) -> tuple[Metric, ...]:
+        """The ``metrics``, as they score this head's task: labels are named above a threshold each, not one of all."""
+        given = (metric_by_name(metric) if isinstance(metric, str) else metric for metric in self.metrics)
+        of_labels = self.task == "multilabel"
+        return tuple(
+            replace(metric, decision="label_thresholds") if of_labels and metric.decision == "argmax" else metric
+            for metric in given
+        )
 
     @property
     def num_outputs(self) -> int:
@@ -80,6 +95,37 @@ class Head:
     def num_target_columns(self) -> int:
         """Columns of the target, where it stands beside those of other heads."""
         return len(self.classes) if self.task == "multilabel" else 1
+
+    def _check_further_metrics(self) -> None:
+        """Raise ConfigError where one is unknown, comes twice, or does not score perfect answers of the task."""
+        names = [metric.name for metric in self.further_metrics]
+        taken = [self.metric.name, "score", "loss"]
+        if twice := [name for number, name in enumerate(names) if name in [*taken, *names[:number]]]:
+            raise ConfigError(
+                f"head {self.name!r}: expected metrics of names other than {', '.join(taken)}, each once, "
+                f"got {twice[0]!r}."
+            )
+        for metric in self.further_metrics:
+            try:
+                default_score(metric, *self._perfect_answers())
+            except KaggleRayError as error:
+                raise ConfigError(
+                    f"head {self.name!r}: the metric {metric.name!r} does not score a {self.task} task. {error}"
+                ) from error
+
+    def _perfect_answers(self) -> tuple[Target, FloatArray]:
+        """Return a few targets, each class or label among them, and values that predict them."""
+        if self.task == "regression":
+            numbers = np.array([0.0, 1.0, 2.0])
+            return numbers, numbers[:, np.newaxis].astype(np.float32)
+        one_hot = np.eye(max(2, len(self.classes)), dtype=np.float32)
+        if self.task == "multilabel":
+            labels = one_hot[:, : len(self.classes)]
+            return labels.astype(np.int64), labels
+        if self.task == "segmentation":  # the pixels of a single image
+            classes = np.arange(len(one_hot), dtype=np.uint8)[np.newaxis]
+            return classes, classes.astype(np.float32) if len(self.classes) == 1 else one_hot.reshape(1, -1)
+        return np.arange(len(one_hot)), one_hot[:, 1:] if self.task == "binary" else one_hot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
 
     Args:
         metric: F-beta of the rows, or another metric of labels that is cut at a threshold.
-        target: (N, L) 0 or 1.
+        target: (N, L) 0 or 1, or (N,) those of a binary task, which has one threshold.
         values: (N, L) probabilities.
     """
     from scipy.ndimage import gaussian_filter1d  # every trial imports this module, and few have labels
@@ -43,7 +43,7 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
     # Of thresholds that score alike, the middle one leaves the most room on both sides.
     common = float(np.median(COMMON_GRID[np.isclose(smooth, smooth.max(), rtol=0, atol=1e-12)]))
     num_positive = is_there.sum(axis=0)
-    if metric.beta is None or (num_positive < _MIN_POSITIVES).all():
+    if metric.beta is None or target.ndim == 1 or (num_positive < _MIN_POSITIVES).all():
         return [common] * values.shape[1]
     own = _ascend(values.astype(np.float64), is_there, np.full(values.shape[1], common), metric.beta, num_positive)
     share = num_positive / (num_positive + _SHRINKAGE_ROWS)

@@ -1,6 +1,6 @@
 """How a competition scores predictions. Each metric says what it is pooled over, and where its definition is from."""
 
-from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, MACRO_RECALL, confusion_matrix
+from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, confusion_matrix
 from kaggle_ray.metrics.metric import (
     DecisionKind,
     Metric,
@@ -13,6 +13,16 @@ from kaggle_ray.metrics.metric import (
     with_parts,
 )
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
+from kaggle_ray.metrics.precision_recall import (
+    MACRO_F1,
+    MACRO_PRECISION,
+    MACRO_RECALL,
+    MICRO_F1,
+    MICRO_PRECISION,
+    MICRO_RECALL,
+    PRECISION,
+    RECALL,
+)
 from kaggle_ray.metrics.regression import MAE, QUADRATIC_KAPPA, R2, RMSE
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
 from kaggle_ray.metrics.uncertainty import Jackknifed, jackknife
@@ -25,13 +35,20 @@ __all__ = [
     "F1",
     "F2",
     "LOG_LOSS",
+    "MACRO_F1",
+    "MACRO_PRECISION",
     "MACRO_RECALL",
     "MAE",
     "MEAN_AP_IOU",
     "MEAN_IOU",
     "METRICS",
+    "MICRO_F1",
+    "MICRO_PRECISION",
+    "MICRO_RECALL",
+    "PRECISION",
     "QUADRATIC_KAPPA",
     "R2",
+    "RECALL",
     "RMSE",
     "DecisionKind",
     "Jackknifed",
@@ -55,9 +72,16 @@ for _metric in (
     ACCURACY,
     LOG_LOSS,
     AUC,
-    MACRO_RECALL,
+    PRECISION,
+    RECALL,
     F1,
     F2,
+    MACRO_PRECISION,
+    MACRO_RECALL,
+    MACRO_F1,
+    MICRO_PRECISION,
+    MICRO_RECALL,
+    MICRO_F1,
     RMSE,
     MAE,
     R2,

@@ -23,7 +23,7 @@ def _accuracy(target: Target, values: Float64Array) -> float:
 
 def _log_loss(target: Target, values: Float64Array) -> float:
     if target.ndim == 2:
-        _check_columns("log_loss", target, values)
+        check_columns("log_loss", target, values)
         return float(np.mean([_log_loss(target[:, label], values[:, [label]]) for label in range(target.shape[1])]))
     target, values = class_numbers("log_loss", target, values), values.astype(np.float64, copy=False)
     if values.shape[1] == 1:
@@ -43,7 +43,7 @@ def _clip(probabilities: Float64Array) -> Float64Array:
 
 def _auc(target: Target, values: Float64Array) -> float:
     if target.ndim == 2:
-        _check_columns("auc", target, values)
+        check_columns("auc", target, values)
         return float(np.mean([_auc(target[:, label], values[:, [label]]) for label in range(target.shape[1])]))
     if values.shape[1] != 1:
         raise ConfigError(f"metric 'auc' is for binary tasks: expected 1 column, got {values.shape[1]}.")
@@ -58,12 +58,6 @@ def _auc(target: Target, values: Float64Array) -> float:
     num_lower = int(np.searchsorted(below, above, side="left").sum())
     num_not_higher = int(np.searchsorted(below, above, side="right").sum())
     return (num_lower + num_not_higher) / 2 / (num_positive * num_negative)
-
-
-def _macro_recall(target: Target, values: Float64Array) -> float:
-    target = class_numbers("macro_recall", target, values)
-    predicted = values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(axis=1)
-    return float(np.mean([np.mean(predicted[target == label] == label) for label in np.unique(target)]))
 
 
 def class_numbers(name: str, target: Target, values: Float64Array) -> IntArray:
@@ -82,7 +76,7 @@ def class_numbers(name: str, target: Target, values: Float64Array) -> IntArray:
     return numbers
 
 
-def _check_columns(name: str, target: Target, values: Float64Array) -> None:
+def check_columns(name: str, target: Target, values: Float64Array) -> None:
     """Raise DataError where target and values do not have the same columns."""
     if target.shape != values.shape:
         raise DataError(
@@ -107,9 +101,6 @@ class 0), ties counting half.
 
 Source: Hanley and McNeil, Radiology 1982 (the rank-sum form).
 """
-
-MACRO_RECALL = Metric(name="macro_recall", score_fn=_macro_recall, greater_is_better=True, decision="argmax")
-"""Mean over the classes that are there of the share of their rows whose most probable class is right."""
 
 
 def confusion_matrix(target: Target, values: FloatArray, num_classes: int) -> IntArray:

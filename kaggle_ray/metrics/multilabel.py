@@ -1,4 +1,4 @@
-"""Metrics of sets of labels: each row is scored by itself, and the mean over the rows is the score.
+"""F-beta of sets of labels: each row is scored by itself, and the mean over the rows is the score.
 
 Shape legend: N rows, L labels.
 """
@@ -16,6 +16,8 @@ from kaggle_ray.types import Float64Array, Target
 
 def f_beta(beta: float) -> Metric:
     """Return the mean over the rows of F-beta of their labels, pooled; recall counts beta times as much as precision.
+
+    Of a binary task it is F-beta of class 1, over all rows at once.
 
     Until thresholds are fitted, a label is named above 1 / (1 + beta^2): of probabilities that are right, the best
     threshold is F / (1 + beta^2), F being the best score there is.
@@ -35,6 +37,8 @@ def f_beta(beta: float) -> Metric:
 
 
 def _f_beta(beta: float, target: Target, values: Float64Array) -> float:
+    if target.ndim == 1 and values.shape[1] == 1:  # binary: all rows are one row, whose labels they are
+        target, values = target[np.newaxis], values.T
     if target.shape != values.shape:
         raise DataError(
             f"metric 'f{beta:g}': expected target and values of one shape (N, labels), "

@@ -20,7 +20,7 @@ from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Experiment, Location, Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Experiment, JsonValue, Location, Trial, TrialResult
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -78,9 +78,12 @@ class PastRun:
         return {experiment.name: experiment for experiment in self.store.experiments()}
 
     def history(self) -> pd.DataFrame:
-        """Return a row per experiment, fold and epoch, with the fields of ``EpochMetrics``: losses, score, lr, ..."""
+        """Return a row per experiment, fold and epoch, with the fields of ``EpochMetrics``: losses, score, lr, ...
+
+        Metrics that heads name beside their own have two columns each, such as ``valid_auc`` and ``train_auc``.
+        """
         rows = [
-            {"experiment": name, "fold": result.trial.fold, **asdict(metrics)}
+            {"experiment": name, "fold": result.trial.fold, **_columns(metrics)}
             for name, experiment in self.experiments.items()
             for result in self._results(experiment)
             for metrics in result.history
@@ -172,6 +175,14 @@ class PastRun:
         """Return the board as an HTML table."""
         frame = self.board.to_frame().dropna(axis="columns", how="all")
         return frame.to_html(index=False, float_format="{:.5f}".format)
+
+
+def _columns(metrics: EpochMetrics) -> dict[str, JsonValue]:
+    """Return what an epoch measured, by the names of columns."""
+    measured = asdict(metrics)
+    of_valid, of_train = measured.pop("metrics"), measured.pop("train_metrics")
+    measured |= {f"valid_{name}": score for name, score in of_valid.items()}
+    return measured | {f"train_{name}": score for name, score in of_train.items()}
 
 
 def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -122,5 +122,5 @@ def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
     )
 
 
-def _finite(item: float | None) -> float | None:
-    return None if item is None or not math.isfinite(item) else item
+def _finite(item: JsonValue) -> JsonValue:
+    return None if isinstance(item, float) and not math.isfinite(item) else item

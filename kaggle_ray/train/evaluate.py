@@ -6,7 +6,8 @@ Shape suffixes: N samples of a batch, C columns of the prediction.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from kaggle_ray.decide import default_score
 from kaggle_ray.images.augment import resize_masks
 from kaggle_ray.train.anomalies import ConstantWatch
 from kaggle_ray.train.batches import to_device
+from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.predict import Predictor
@@ -31,6 +33,8 @@ class Measured:
     """Mean over the rows of the task's plain loss."""
     score: float
     """The competition's metric, decided by the rule that needs no fitting."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the heads name beside it, by the same kind of rule."""
 
 
 NOT_MEASURED = Measured(loss=math.nan, score=math.nan)
@@ -47,6 +51,7 @@ class Evaluator:
     hyperparameters: Hyperparameters
     ranks: Ranks
     constants: ConstantWatch
+    further: FurtherMetrics
 
     def measure(self, rows: IntArray, epoch: int) -> Measured:
         """Return what ``rows`` (N,) say of the model after ``epoch``: the same on every rank, for any number of them.
@@ -64,9 +69,14 @@ class Evaluator:
             loss = float(np.concatenate([losses for losses, _ in found]).mean())
             values_NC = np.concatenate([values for _, values in found])
             finite = math.isfinite(loss) and bool(np.isfinite(values_NC).all())
-            score = default_score(self.data.metric, self.data.target[rows], values_NC) if finite else math.nan
             self.constants.see(epoch, values_NC)
-            measured = Measured(loss=loss if finite else math.nan, score=score)
+            if finite:
+                target = self.data.target[rows]
+                measured = Measured(
+                    loss=loss,
+                    score=default_score(self.data.metric, target, values_NC),
+                    metrics=self.further.scores(target, values_NC, epoch),
+                )
         return self.ranks.of_first(measured)
 
     def _losses_and_values(self, batch: IntArray, height: int) -> tuple[Float64Array, FloatArray]:

@@ -29,6 +29,7 @@ from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, restoring
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
+from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
@@ -36,6 +37,7 @@ from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, seed_step
 from kaggle_ray.train.ranks import ALONE, Ranks, noting, together
+from kaggle_ray.train.running import RunningPredictions
 from kaggle_ray.train.start import EpochAverage, MovingAverage
 from kaggle_ray.train.state import FitState
 from kaggle_ray.types import EpochMetrics, IntArray, TrialWarning
@@ -114,10 +116,12 @@ class Fit:
         # Rows that are not trained on are measured by the plain loss of the task, whatever is minimised: no smoothing,
         # no weights of classes, no teacher. It then says the same of every experiment.
         plain = make_outputs(data.heads, data.target, data.train_rows, LossHyperparameters())
+        further = FurtherMetrics(data.heads, data.metric, self._warn)
         self._evaluator = Evaluator(
             predictor=self.predictor, outputs=plain, data=data, hyperparameters=hyperparameters, ranks=ranks,
-            constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn),
+            constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn), further=further,
         )  # fmt: skip
+        self._running = RunningPredictions(data, self._outputs, hyperparameters, further, ranks)
         self._gradients = GradientWatch(
             self.state.model, data.sample_ids, hyperparameters.optimizer.clip_norm,
             scaler=self.state.scaler, device=self._device, warn=self._warn,
@@ -164,13 +168,17 @@ class Fit:
 
     def _run_epoch(self) -> EpochMetrics:
         epoch, started = len(self.state.history) + 1, time.perf_counter() - self.state.seconds_of_epoch
+        training = self._hyperparameters.training
+        is_evaluated = epoch % training.evaluate_every == 0 or epoch == training.epochs
         begin_gpu_peak(self._device)
+        self._running.begin(is_wanted=is_evaluated and self.state.step_of_epoch == 0)
         self._train(epoch, started)
         seconds_of_steps = time.perf_counter() - started
         if isinstance(self.state.average, EpochAverage):
             self.state.average.end_epoch(self.state.model, epoch)
+        trained = self._running.scores(epoch)
         scored = inner = NOT_MEASURED
-        if epoch % self._hyperparameters.training.evaluate_every == 0 or epoch == self._hyperparameters.training.epochs:
+        if is_evaluated:
             if len(self._data.valid_rows):
                 scored = self._evaluator.measure(self._data.valid_rows, epoch)
                 self._check_finite(epoch, scored.loss)
@@ -194,6 +202,9 @@ class Fit:
                 resident_bytes=resident_bytes(),
                 gpu_peak_bytes=gpu_peak_bytes(self._device),
                 grad_norm=self._gradients.usual_norm(epoch),
+                train_score=trained.score,
+                metrics=scored.metrics,
+                train_metrics=trained.metrics,
             )
         )
         self.state.begin_epoch()
@@ -256,6 +267,7 @@ class Fit:
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
                 logits = self._forward(images, table_ND)
+            self._running.add(batch.rows, logits)
             losses_N = self._losses.sample_losses(logits, targets)
             with noting(self._ranks, at=batch.step):  # the other ranks wait for this one's gradient, whatever it is
                 watch.add(batch, losses_N)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,42 @@ def test_masks_have_a_metric_that_cuts_them_or_takes_the_most_probable_class(
 ) -> None:
     head = Head(task="segmentation", classes=classes, metric=metric_by_name(metric))
     assert head.num_outputs == len(classes)
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        (Head(task="binary", classes=("a", "b"), metric=LOG_LOSS, metrics=("accuracy", "f1", "auc")),
+         ["accuracy", "f1", "auc"]),
+        (Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS, metrics=(ACCURACY, "macro_precision")),
+         ["accuracy", "macro_precision"]),
+        (Head(task="multilabel", classes=("a",), metric=LOG_LOSS, metrics=("micro_recall", "f2", "precision")),
+         ["micro_recall", "f2", "precision"]),
+        (Head(task="regression", metric=RMSE, metrics=("mae", "quadratic_kappa")), ["mae", "quadratic_kappa"]),
+        (Head(task="segmentation", classes=("a",), metric=metric_by_name("dice"), metrics=("mean_iou",)),
+         ["mean_iou"]),
+        (Head(task="segmentation", classes=("a", "b", "c"), metric=metric_by_name("mean_iou")), []),
+    ],
+)  # fmt: skip
+def test_a_head_has_further_metrics_by_name_or_as_they_are(head: Head, names: list[str]) -> None:
+    assert [metric.name for metric in head.further_metrics] == names
+
+
+def test_labels_are_each_named_above_a_threshold_whatever_else_a_metric_is_for() -> None:
+    head = Head(task="multilabel", classes=("x", "y"), metric=LOG_LOSS, metrics=("macro_f1", "f2"))
+    assert [metric.decision for metric in head.further_metrics] == ["label_thresholds"] * 2
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (("acuracy",), "Did you mean 'accuracy'"),
+        (("log_loss",), "names other than log_loss, score, loss, each once, got 'log_loss'"),
+        (("accuracy", ACCURACY), "each once, got 'accuracy'"),
+        (("auc",), "the metric 'auc' does not score a multiclass task. metric 'auc' is for binary tasks"),
+        (("dice",), "the metric 'dice' does not score a multiclass task"),
+    ],
+)
+def test_further_metrics_that_say_nothing_of_a_head_are_named(metrics: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS, metrics=metrics)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss, recall_score, roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import (
@@ -147,14 +147,6 @@ def test_every_registered_metric_is_found_by_its_name() -> None:
 def test_a_misspelt_metric_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'log_loss'"):
         metric_by_name("logloss")
-
-
-@given(st.integers(0, 10**6))
-@settings(max_examples=20)
-def test_macro_recall_agrees_with_scikit_learn(seed: int) -> None:
-    target, values = random_case(seed, 4)
-    expected = recall_score(target, values.argmax(axis=1), average="macro")
-    assert MACRO_RECALL.score(target, values) == pytest.approx(expected)
 
 
 @given(st.integers(0, 10**6))

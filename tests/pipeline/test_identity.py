@@ -23,7 +23,7 @@ from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.tasks import ToyTask
-from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE
 from kaggle_ray.train.content import described
 from kaggle_ray.types import JsonValue
 
@@ -41,6 +41,11 @@ def test_equal_declarations_are_described_alike_and_different_ones_are_not() -> 
     one, same, other = (dataclasses.replace(LOG_LOSS, score_fn=bound_to(f)) for f in (1.0, 1.0, 2.0))  # type: ignore[arg-type]
     assert described(one) == described(same) != described(other)
     assert described(metric_by_name("f2")) != described(metric_by_name("f1"))
+
+
+def test_metrics_beside_a_head_s_own_are_no_part_of_what_is_computed() -> None:
+    (head,) = COMPETITION.heads
+    assert described(dataclasses.replace(head, metrics=("accuracy", "auc"))) == described(head)
 
 
 # Content ------------------------------------------------------------------------------------------------------------

@@ -8,16 +8,25 @@ import pytest
 import kaggle_ray
 from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError
 from kaggle_ray.store.opening import open_run as open_store
-from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.testing.toy import TINY
 from kaggle_ray.types import Trial
 
 EXPERIMENTS = [{**TINY, "epochs": 2, "lr": lr} for lr in (0.05, 0.01)]
 
 
+MEASURED_BY_MORE = """
+from dataclasses import replace
+from kaggle_ray.testing.toy import COMPETITION as TOY
+COMPETITION = replace(TOY, heads=(replace(TOY.heads[0], metrics=("accuracy", "auc")),))
+"""
+
+
 @pytest.fixture(scope="module")
 def result(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> kaggle_ray.RunResult:
+    competition = tmp_path_factory.mktemp("competition") / "toy.py"
+    competition.write_text(MEASURED_BY_MORE)
     return kaggle_ray.run(
-        TOY_FILE, data=toy_data, runs=tmp_path_factory.mktemp("runs"), launcher="local", device="cpu", threads=1,
+        competition, data=toy_data, runs=tmp_path_factory.mktemp("runs"), launcher="local", device="cpu", threads=1,
         reporters=[], experiments=EXPERIMENTS,
     )  # fmt: skip
 
@@ -33,6 +42,15 @@ def test_a_run_that_is_opened_again_shows_the_board_and_each_epoch(result: kaggl
     curves = past.learning_curves()
     assert sorted(trace.name for trace in curves.data) == sorted(2 * list(past.experiments))
     assert curves.layout.yaxis.title.text == "log_loss"
+
+
+def test_metrics_beside_the_heads_own_are_in_the_history_of_training_and_of_validation(
+    result: kaggle_ray.RunResult,
+) -> None:
+    history = kaggle_ray.open_run(result.run_dir).history()
+    measured = history[["valid_accuracy", "valid_auc", "train_accuracy", "train_auc"]]
+    assert ((measured >= 0) & (measured <= 1)).all(axis=None)
+    assert np.isfinite(history["train_score"]).all()
 
 
 def test_predictions_are_those_of_the_run_joined_by_id(result: kaggle_ray.RunResult) -> None:

@@ -37,6 +37,8 @@ epochs = st.builds(
     resident_bytes=st.none() | st.integers(0, 2**40),
     grad_norm=st.none() | st.floats(0, 1e6),
     gpu_peak_bytes=st.none() | st.integers(0, 2**40),
+    train_score=st.none() | st.floats(-1e6, 1e6),
+    metrics=st.dictionaries(st.text(max_size=8), st.floats(-1e6, 1e6), max_size=3),
 )
 results = st.builds(
     TrialResult,

@@ -41,7 +41,7 @@ _OF_TRIAL: dict[str, FieldType] = {**_OF_EXPERIMENT, "rows": _KEYWORD, "fold": _
 
 def _of_measurements() -> dict[str, FieldType]:
     """Return a type for each measurement of an epoch: those that are added to EpochMetrics are stored, too."""
-    kinds: dict[Any, FieldType] = {float: _DOUBLE, int: _LONG, Mapping: _NUMBERS}
+    kinds: dict[Any, FieldType] = {Mapping: _NUMBERS, float: _DOUBLE, int: _LONG}
     hints = {name: [hint, *get_args(hint)] for name, hint in get_type_hints(EpochMetrics).items()}
     return {
         name: next(type_ for kind, type_ in kinds.items() if kind in {get_origin(each) or each for each in among})

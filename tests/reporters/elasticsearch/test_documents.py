@@ -159,9 +159,12 @@ def test_trials_under_way_are_stopped_with_their_run(stop: Event) -> None:
 
 def test_an_epoch_is_a_document_of_its_own_and_moves_its_trial_on() -> None:
     metrics = EpochMetrics(epoch=2, train_loss=0.5, valid_loss=float("nan"), score=float("nan"), lr=0.1, duration_s=1.0)
+    metrics = replace(metrics, metrics={"auc": 0.75})
     events = (STARTED, TrialStarted(trial=trial(1)), EpochEnded(trial=trial(1), metrics=metrics))
     epoch = of("epoch", f":{trial(1)}:2", *events)
     assert (epoch["train_loss"], epoch["valid_loss"], epoch["fold"], epoch["name"]) == (0.5, None, 1, "small")
+    assert epoch["metrics"] == {"auc": 0.75}
+    assert FIELDS["epoch"]["metrics"]["dynamic"] == "true"  # whatever a competition's metrics are called
     assert of("trial", f":{trial(1)}", *events)["epoch"] == 2
 
 
