@@ -40,8 +40,11 @@ class Board:
         return row.optimism(greater_is_better=self.greater_is_better)
 
     def to_rows(self) -> list[dict[str, JsonValue]]:
-        """Return JSON rows: the fields of BoardRow, and ``optimism``."""
-        return [{**asdict(row), "optimism": self.optimism(row)} for row in self.rows]
+        """Return JSON rows: the fields of BoardRow, its metrics each by its name, and ``optimism``."""
+        rows = [{**row.metrics, **asdict(row), "optimism": self.optimism(row)} for row in self.rows]
+        for row in rows:
+            del row["metrics"]
+        return rows
 
     def table(self) -> Leaderboard:
         """Return the board as what rich prints: a table that fits."""
@@ -53,8 +56,9 @@ class Board:
         """Return the board as a data frame with the columns of ``to_rows``."""
         import pandas as pd
 
-        names = [*(spec.name for spec in fields(BoardRow)), "optimism"]
-        return pd.DataFrame(self.to_rows(), columns=names)
+        names = [*(spec.name for spec in fields(BoardRow) if spec.name != "metrics"), "optimism"]
+        further = dict.fromkeys(name for row in self.rows for name in row.metrics if name not in names)
+        return pd.DataFrame(self.to_rows(), columns=[*names, *further])
 
     def _rank(self, row: BoardRow) -> tuple[bool, float]:
         if row.score is None or not math.isfinite(row.score):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from statistics import pstdev
+from statistics import fmean, pstdev
 
 import numpy as np
 
@@ -147,7 +147,15 @@ def _experiment_row(
         error=stopped.get(experiment.experiment_id)
         or next((why for result in ended if (why := result.error or result.reason)), None)
         or unproven,
+        metrics=_mean_metrics(committed),
     )
+
+
+def _mean_metrics(committed: Sequence[TrialResult]) -> dict[str, float]:
+    """Return the means over the folds of what is measured beside the metric that decides, where all folds have it."""
+    of_folds = [epoch.metrics for result in committed for epoch in result.history if epoch.epoch == result.epoch]
+    shared = [name for name in of_folds[0] if all(name in fold for fold in of_folds)] if of_folds else []
+    return {name: fmean(fold[name] for fold in of_folds) for name in shared}
 
 
 def _member_rows(chosen: SavedEnsemble) -> list[BoardRow]:

@@ -55,7 +55,7 @@ class Compared:
     row: BoardRow
     greater_is_better: bool
     cells: Mapping[str, Cell]
-    """Column -> value: what it is, its figures, then its hyperparameters."""
+    """Column -> value: what it is, its figures, metrics beside the one that decides, then its hyperparameters."""
 
     def better_first(self) -> tuple[str, str, bool, float]:
         """Return what sorts the experiments of a competition, the best first, those without a score last."""
@@ -96,6 +96,7 @@ def _of_run(store: RunStore, user: str) -> list[Compared]:
             "id": experiment.experiment_id,
             **{name: of(row) for name, of in _FIGURES.items()},
         }
+        cells |= {name: score for name, score in row.metrics.items() if name not in cells}
         values = {name: _cell(value) for name, value in experiment.hyperparameters.items() if name not in cells}
         found.append(Compared(row=row, greater_is_better=record.greater_is_better, cells=cells | values))
     return found

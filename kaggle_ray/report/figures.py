@@ -6,11 +6,11 @@ Colours that depend on light or dark (text, grid) are left to page.js.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from kaggle_ray.reporters.texts import score_text, shortened
 from kaggle_ray.types import EpochMetrics
@@ -19,7 +19,29 @@ Figure = dict[str, Any]
 """A figure of plotly.js, ``{"data": traces, "layout": layout}``."""
 Folds = Sequence[Sequence[EpochMetrics]]
 """The epochs of each fold."""
-Quantity = Literal["train_loss", "valid_loss", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What an epoch measured, to be drawn."""
+
+    words: str
+    value_of: Callable[[EpochMetrics], float | None]
+
+
+TRAIN_LOSS = Quantity("train loss", lambda epoch: epoch.train_loss)
+VALID_LOSS = Quantity("valid loss", lambda epoch: epoch.valid_loss)
+SCORE = Quantity("score", lambda epoch: epoch.score)
+TRAIN_SCORE = Quantity("score in training", lambda epoch: epoch.train_score)
+
+
+def of_metric(name: str) -> tuple[Quantity, Quantity]:
+    """Return what a metric beside the heads' own is in validation, and in training."""
+    return (
+        Quantity(name, lambda epoch: epoch.metrics.get(name)),
+        Quantity(f"{name} in training", lambda epoch: epoch.train_metrics.get(name)),
+    )
+
 
 NUM_SHOWN = 10
 """Experiments whose curves are drawn at first."""
@@ -64,7 +86,7 @@ def marks(names: Iterable[str]) -> dict[str, Mark]:
 
 
 def learning_curves(
-    histories: Mapping[str, Folds], mark_of: Mapping[str, Mark], *, solid: Quantity, dashed: Quantity | None, title: str
+    histories: Mapping[str, Folds], mark_of: Mapping[str, Mark], *, solid: Quantity, dashed: Quantity, title: str
 ) -> Figure:
     """Return a figure of the mean over the folds by epoch, in a band from the lowest fold to the highest.
 
@@ -152,9 +174,7 @@ def _scattered(points: Sequence[_Point], marker: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _curves_of(
-    name: str, folds: Folds, mark: Mark, solid: Quantity, dashed: Quantity | None
-) -> Iterator[dict[str, Any]]:
+def _curves_of(name: str, folds: Folds, mark: Mark, solid: Quantity, dashed: Quantity) -> Iterator[dict[str, Any]]:
     common = {"type": "scatter", "legendgroup": str(mark.index), "visible": mark.index < NUM_SHOWN}
     by_epoch = _finite_by_epoch(folds, solid)
     epochs = list(by_epoch)
@@ -169,15 +189,14 @@ def _curves_of(
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    if dashed is not None:
-        means = {epoch: fmean(values) for epoch, values in _finite_by_epoch(folds, dashed).items()}
+    if means := {epoch: fmean(values) for epoch, values in _finite_by_epoch(folds, dashed).items()}:
         yield {
             **common,
             "mode": "lines",
             "x": list(means),
             "y": list(means.values()),
             "line": {"color": mark.colour, "width": 1.5, "dash": "dash"},
-            "hovertemplate": f"{escape(name)}<br>epoch %{{x}}: {_words(dashed)} %{{y:.5f}}<extra></extra>",
+            "hovertemplate": f"{escape(name)}<br>epoch %{{x}}: {escape(dashed.words)} %{{y:.5f}}<extra></extra>",
         }
     yield {
         **common,
@@ -188,7 +207,7 @@ def _curves_of(
         "marker": {"color": mark.colour, "symbol": mark.symbol, "size": 7, "maxdisplayed": 12},
         "customdata": [[score_text(min(values)), score_text(max(values)), len(values)] for values in by_epoch.values()],
         "hovertemplate": (
-            f"{escape(name)}<br>epoch %{{x}}: {_words(solid)} %{{y:.5f}}"
+            f"{escape(name)}<br>epoch %{{x}}: {escape(solid.words)} %{{y:.5f}}"
             "<br>%{customdata[0]} to %{customdata[1]} over %{customdata[2]} folds<extra></extra>"
         ),
     }
@@ -198,8 +217,8 @@ def _finite_by_epoch(folds: Folds, quantity: Quantity) -> dict[int, list[float]]
     """Return epoch -> the folds' finite values, ascending by epoch."""
     by_epoch: dict[int, list[float]] = {}
     for metrics in sorted((metrics for fold in folds for metrics in fold), key=lambda metrics: metrics.epoch):
-        value: float = getattr(metrics, quantity)
-        if math.isfinite(value):
+        value = quantity.value_of(metrics)
+        if value is not None and math.isfinite(value):
             by_epoch.setdefault(metrics.epoch, []).append(value)
     return by_epoch
 
@@ -207,7 +226,3 @@ def _finite_by_epoch(folds: Folds, quantity: Quantity) -> dict[int, list[float]]
 def _translucent(colour: str, alpha: float) -> str:
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
-
-
-def _words(quantity: Quantity) -> str:
-    return quantity.replace("_", " ")

@@ -11,12 +11,17 @@ from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.confusion import confusion_table
 from kaggle_ray.report.figures import (
     NUM_SHOWN,
+    SCORE,
+    TRAIN_LOSS,
+    TRAIN_SCORE,
+    VALID_LOSS,
     Figure,
     Folds,
     Mark,
     fold_scores,
     learning_curves,
     marks,
+    of_metric,
 )
 from kaggle_ray.report.page import definitions, document, section, tiles
 from kaggle_ray.reporters.texts import duration_text, score_text
@@ -81,12 +86,21 @@ def _figures(data: ReportData, mark_of: Mapping[str, Mark]) -> dict[str, Figure]
     """Return the id of the page's element -> the figure to draw in it."""
     figures: dict[str, Figure] = {}
     if data.histories:
-        figures["loss"] = learning_curves(
-            data.histories, mark_of, solid="valid_loss", dashed="train_loss", title="loss"
-        )
-        figures["score"] = learning_curves(data.histories, mark_of, solid="score", dashed=None, title=data.metric_name)
+        drawn = {
+            "loss": (VALID_LOSS, TRAIN_LOSS, "loss"),
+            "score": (SCORE, TRAIN_SCORE, data.metric_name),
+            **{f"metric-{number}": (*of_metric(name), name) for number, name in enumerate(_further_metrics(data))},
+        }
+        for name, (solid, dashed, title) in drawn.items():
+            figures[name] = learning_curves(data.histories, mark_of, solid=solid, dashed=dashed, title=title)
         figures["fold-scores"] = fold_scores(data.fold_scores, mark_of, metric=data.metric_name)
     return figures
+
+
+def _further_metrics(data: ReportData) -> list[str]:
+    """Return the names of what the epochs were measured by beside the metric that decides."""
+    epochs = (epoch for folds in data.histories.values() for fold in folds for epoch in fold)
+    return list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
 
 
 def _header(data: ReportData) -> str:
@@ -193,13 +207,16 @@ def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
         '<button type="button" class="pick" data-top="all">all</button>'
         '<button type="button" class="pick" data-top="0">none</button>'
     )
+    names = ["loss", "score", *(f"metric-{number}" for number, _ in enumerate(_further_metrics(data)))]
+    plots = "".join(f'<div class="plot" id="{name}"></div>' for name in names)
     return section(
         "Learning curves",
         '<p class="hint">Solid: mean over the folds on their validation rows, predicted as the epoch was trained,'
         " without test-time augmentation; the loss is the task's plain one. Band: from the lowest fold to the highest."
-        " Dashed: what training minimises, with augmentation. Tap a name to show or hide it.</p>"
+        " Dashed: the training rows as they pass, with augmentation; of the loss, what is minimised. Tap a name to show"
+        " or hide it.</p>"
         f'<div class="chips">{picks}{chips}</div>'
-        '<div class="pair"><div class="plot" id="loss"></div><div class="plot" id="score"></div></div>',
+        f'<div class="pair">{plots}</div>',
     )
 
 

@@ -54,6 +54,9 @@ class BoardRow:
     """Whether it is the ensemble that the submission was made of."""
     error: str | None = None
     """Why folds are missing, or why there is no honest score, in one line."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Metric that heads name beside their own -> mean over the folds that are done, after the epoch whose weights
+    predict; of an experiment only."""
 
     def optimism(self, *, greater_is_better: bool) -> float | None:
         """Return how much better the row looks in-sample than it is; negative where it looks worse."""

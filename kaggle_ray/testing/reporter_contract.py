@@ -176,4 +176,7 @@ def _epoch_metrics(epoch: int) -> EpochMetrics:
         resident_bytes=3 * 2**30,
         gpu_peak_bytes=None if epoch == 1 else 2**31,
         grad_norm=0.5 * epoch,
+        train_score=0.5 / epoch,
+        metrics={"auc": 0.75, "of <a> head.f1": 0.5},
+        train_metrics={"auc": 0.875},
     )

@@ -79,6 +79,10 @@ def _metrics(epoch: int, num_epochs: int, number: int, fold: int) -> EpochMetric
         samples_per_s=1000.0 + 50 * math.sin(epoch + number),
         resident_bytes=2**30 + epoch * 2**20,
         gpu_peak_bytes=3 * 2**30 + fold * 2**26,
+        grad_norm=2.0 * score,
+        train_score=0.9 * score,
+        metrics={"accuracy": 1.0 - 0.5 * score},
+        train_metrics={"accuracy": 1.0 - 0.45 * score},
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError
+from kaggle_ray.report.comparison import compared
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.types import Trial
@@ -51,6 +52,12 @@ def test_metrics_beside_the_heads_own_are_in_the_history_of_training_and_of_vali
     measured = history[["valid_accuracy", "valid_auc", "train_accuracy", "train_auc"]]
     assert ((measured >= 0) & (measured <= 1)).all(axis=None)
     assert np.isfinite(history["train_score"]).all()
+    last = history[history["epoch"] == 2].groupby("experiment")["valid_auc"].mean()
+    assert result.board.to_frame().set_index("name").loc[last.index, "auc"].tolist() == pytest.approx(last.tolist())
+    (shown, *_), errors = compared([("", open_store(result.run_dir))])
+    assert errors == []
+    assert shown.cells["auc"] == pytest.approx(last[shown.row.name])
+    assert "accuracy in training" in (result.run_dir / "report.html").read_text()
 
 
 def test_predictions_are_those_of_the_run_joined_by_id(result: kaggle_ray.RunResult) -> None:

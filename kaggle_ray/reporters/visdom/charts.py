@@ -14,6 +14,8 @@ MAX_EXPERIMENTS = 6
 """The best ones, where a run has more."""
 MAX_FOLDS = 10
 """The first ones, where an experiment has more; the mean is that of all."""
+MAX_METRICS = 8
+"""Windows of metrics beside the one that decides: the first ones, where a run has more."""
 MAX_POINTS = 6000
 """Points of a window: the page draws all of them anew each time that it is replaced."""
 MAX_POINTS_PER_LINE = 300
@@ -48,14 +50,15 @@ class Chart:
     """Whether it says which color is which experiment, for all charts."""
 
 
-def charts(metric: str) -> tuple[Chart, ...]:
-    """Return the charts of a run that is scored by ``metric``."""
+def charts(metric: str, further: Sequence[str] = ()) -> tuple[Chart, ...]:
+    """Return the charts of a run that is scored by ``metric``, and measured by ``further`` ones."""
     return (
         Chart(
             name="score",
             title=metric,
             series=(
                 Series("validation", "solid", lambda epoch: epoch.score),
+                Series("train", "dot", lambda epoch: epoch.train_score),
                 Series("inner split", "dash", lambda epoch: epoch.inner_score),
             ),
             has_legend=True,
@@ -68,7 +71,13 @@ def charts(metric: str) -> tuple[Chart, ...]:
                 Series("train", "dot", lambda epoch: epoch.train_loss),
             ),
         ),
+        *map(_chart_of, further),
         Chart(name="lr", title="learning rate", series=(Series("", "solid", lambda epoch: epoch.lr),)),
+        Chart(
+            name="gradient",
+            title="gradient norm",
+            series=(Series("", "solid", lambda epoch: epoch.grad_norm),),
+        ),
         Chart(
             name="throughput",
             title="training samples per second",
@@ -85,10 +94,23 @@ def charts(metric: str) -> tuple[Chart, ...]:
     )
 
 
+def _chart_of(metric: str) -> Chart:
+    """Return the chart of a metric beside the one that decides."""
+    return Chart(
+        name=f"metric-{metric}",
+        title=metric,
+        series=(
+            Series("validation", "solid", lambda epoch: epoch.metrics.get(metric)),
+            Series("train", "dot", lambda epoch: epoch.train_metrics.get(metric)),
+        ),
+    )
+
+
 def chart_windows(history: RunHistory) -> list[Window]:
     """Return a window for each chart that something was measured of."""
     shown = history.best_experiments(MAX_EXPERIMENTS)
-    drawn = [(chart, _plot(chart, shown, history)) for chart in charts(history.progress.metric)]
+    of_run = charts(history.progress.metric, history.further_metrics[:MAX_METRICS])
+    drawn = [(chart, _plot(chart, shown, history)) for chart in of_run]
     return [
         Window(name=chart.name, title=chart.title, content=plot, height=TALL if chart.has_legend else LOW)
         for chart, plot in drawn

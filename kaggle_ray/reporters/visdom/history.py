@@ -34,6 +34,8 @@ class RunHistory:
     epochs: dict[str, dict[Trial, dict[int, EpochMetrics]]] = field(default_factory=dict)
     """Experiment id -> its trials -> epoch -> what it measured, the last time where it was trained more than once; in
     the order in which they began."""
+    further_metrics: list[str] = field(default_factory=list)
+    """Names of what was measured beside the metric that decides, in the order in which they came."""
     notes: deque[str] = field(default_factory=lambda: deque(maxlen=NUM_NOTES))
     """What was last worth telling apart from epochs, oldest first."""
     host: str = ""
@@ -56,6 +58,8 @@ class RunHistory:
         match event:
             case EpochEnded(trial=trial, metrics=metrics):
                 self.epochs.setdefault(trial.experiment_id, {}).setdefault(trial, {})[metrics.epoch] = metrics
+                measured = dict.fromkeys([*metrics.metrics, *metrics.train_metrics])
+                self.further_metrics += [name for name in measured if name not in self.further_metrics]
             case RunEnded(board=board):
                 self.final_board = board
         is_noted = not isinstance(event, EpochEnded | PreparationProgressed | RunStarted | TrialStarted)

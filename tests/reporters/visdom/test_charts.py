@@ -31,13 +31,13 @@ def plots_of(story: Iterable[Envelope]) -> dict[str, Any]:
 
 def test_each_chart_has_a_line_for_each_fold_and_one_for_their_mean() -> None:
     plots = plots_of(told_run(names=names(1), num_folds=3, num_epochs=4))
-    assert list(plots) == ["score", "loss", "lr", "throughput", "memory"]
+    assert list(plots) == ["score", "loss", "metric-accuracy", "lr", "gradient", "throughput", "memory"]
     assert [trace["meta"] for trace in plots["loss"].traces] == [
         f"resnet-0 {series} {rows}"
         for series in ("validation", "train")
         for rows in ("fold 0", "fold 1", "fold 2", "mean of 3 folds")
     ]
-    *folds, mean = plots["score"].traces
+    *folds, mean = plots["gradient"].traces
     values = [[fold["y"][epoch] for fold in folds] for epoch in range(4)]
     assert mean["y"] == [sum(each) / 3 for each in values]
     assert mean["x"] == [1, 2, 3, 4]

@@ -37,8 +37,8 @@ def test_the_page_draws_each_window_in_its_own_place_wide_and_on_a_phone_and_run
         )
         for name, width, height in (("wide", 1500, 1000), ("phone", 390, 844)):
             page.open(f"{server.url}/env/toy_run-1", width=width, height=height)
-            page.wait_for("document.querySelectorAll('.js-plotly-plot .xtick').length >= 5 * 2")
-            page.wait_for(f"{PLACES}.length == 8")
+            page.wait_for("document.querySelectorAll('.js-plotly-plot .xtick').length >= 7 * 2")
+            page.wait_for(f"{PLACES}.length == 10")
             page.wait_for(f"{PLACES}.every(([left, right]) => left > -1 && right < {width + 1})")
             page.wait_for("document.getAnimations().length == 0")  # it has laid itself out for this width
             page.screenshot(tmp_path / f"{name}.png")

@@ -22,7 +22,7 @@ pytest.importorskip("visdom")
 pytestmark = pytest.mark.service
 
 NAMES = {"0" * 12: "resnet-a", "1" * 12: "resnet-b"}
-WINDOWS = ["summary", "board", "running", "score", "loss", "lr", "throughput", "memory"]
+WINDOWS = ["summary", "board", "running", "score", "loss", "metric-accuracy", "lr", "gradient", "throughput", "memory"]
 
 
 @pytest.fixture(scope="module")
