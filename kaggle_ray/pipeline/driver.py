@@ -22,6 +22,7 @@ from kaggle_ray.pipeline.racing import has_trials_left, make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.retention import retain
+from kaggle_ray.pipeline.sample_pictures import drawing_samples
 from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pool.gather import Pool, gather
@@ -77,6 +78,7 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
     with (
         open_run(plan.location).lease.held(),
         recording(plan, fan_out, services) as emit,
+        drawing_samples(plan, emit, are_shown=bool(services)) as pictures,
         announcing_stop(plan, command, emit),
     ):
         store, warnings = prepare(plan, command)
@@ -90,7 +92,9 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
         if has_trials_left(trials, plan.num_trials):
-            num_decoded += _train(plan, emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
+            num_decoded += _train(
+                plan, pictures.emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context()
+            )
         if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(
@@ -105,6 +109,8 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
             raise NothingToSubmitError(_why_nothing(trials, pool, baseline))
         ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool, plan.folds, target) if ensemble else baseline
+        if ensemble is not None:
+            pictures.of_ensemble(ensemble, pool)
         refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
         report = store.save_report(render_report(report_of(store)))

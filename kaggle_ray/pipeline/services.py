@@ -45,6 +45,10 @@ class Services:
         self._store: RunStore | None = None
         self._services = [self._made(name) for name in names]
 
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._services)
+
     @contextmanager
     def told_of(self, store: RunStore) -> Iterator[Sequence[Reporter]]:
         """Yield the reporters that tell the services of a run, after its diary; at the end they share a few seconds."""

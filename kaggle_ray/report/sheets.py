@@ -30,34 +30,34 @@ def sample_sheet(competition: Competition, samples: Samples, rows: Sequence[int]
     """Return the sheet of ``rows``, each with its label, and its mask outlined."""
     cells = []
     for row in rows:
-        image = _thumb(views_of(samples.train_paths[row])[0], competition)
+        image = thumb(views_of(samples.train_paths[row])[0], competition)
         if samples.train_masks is not None:
-            image = _outlined(image, _mask(samples.train_masks[row], competition, image.shape))
-        cells.append(_captioned(image, _label(competition, samples, row)))
-    return _grid(cells, num_columns=6)
+            image = outlined(image, mask_of(samples.train_masks[row], competition, image.shape))
+        cells.append(captioned(image, label_of(competition, samples, row)))
+    return grid(cells, num_columns=6)
 
 
 def variant_sheet(competition: Competition, samples: Samples, rows: Sequence[int], recipe: str) -> Pixels:
     """Return the sheet of ``rows``: each image, then what ``recipe`` makes of it in several epochs."""
     cells = []
     for row in rows:
-        image = _thumb(views_of(samples.train_paths[row])[0], competition)
-        mask = None if samples.train_masks is None else _mask(samples.train_masks[row], competition, image.shape)
-        cells.append(image if mask is None else _outlined(image, mask))
+        image = thumb(views_of(samples.train_paths[row])[0], competition)
+        mask = None if samples.train_masks is None else mask_of(samples.train_masks[row], competition, image.shape)
+        cells.append(image if mask is None else outlined(image, mask))
         for epoch in range(1, _NUM_VARIANTS):
             keys = sample_keys(0, 0, epoch, id_hashes([str(samples.train_ids[row])]))
             masks = None if mask is None else mask[np.newaxis, ..., np.newaxis]
             moved, moved_masks = augment_batch(image[np.newaxis], masks, keys, recipe, *image.shape[:2])
-            cells.append(moved[0] if moved_masks is None else _outlined(moved[0], moved_masks[0, ..., 0]))
-    return _grid(cells, num_columns=_NUM_VARIANTS)
+            cells.append(moved[0] if moved_masks is None else outlined(moved[0], moved_masks[0, ..., 0]))
+    return grid(cells, num_columns=_NUM_VARIANTS)
 
 
 def pairs_sheet(competition: Competition, samples: Samples, pairs: Sequence[tuple[str, str]]) -> Pixels:
     """Return the sheet of pairs of samples, each with its id, two pairs in a row."""
     paths = dict(zip(samples.train_ids.tolist(), samples.train_paths, strict=True))
     paths |= dict(zip(samples.test_ids.tolist(), samples.test_paths, strict=True))
-    cells = [_captioned(_thumb(views_of(paths[name])[0], competition), name) for pair in pairs for name in pair]
-    return _grid(cells, num_columns=4)
+    cells = [captioned(thumb(views_of(paths[name])[0], competition), name) for pair in pairs for name in pair]
+    return grid(cells, num_columns=4)
 
 
 def decoded_or_none(
@@ -74,7 +74,8 @@ def decoded_or_none(
         return None
 
 
-def _label(competition: Competition, samples: Samples, row: int) -> str:
+def label_of(competition: Competition, samples: Samples, row: int) -> str:
+    """Return what is true of a training row, in words: classes, labels, numbers."""
     target = samples.target.reshape(len(samples.target), -1)[row]
     words: list[str] = []
     for place in place_heads(competition.heads):
@@ -88,7 +89,7 @@ def _label(competition: Competition, samples: Samples, row: int) -> str:
     return " ".join(words)
 
 
-def _thumb(path: Path, competition: Competition) -> Pixels:
+def thumb(path: Path, competition: Competition) -> Pixels:
     """Return (THUMB, W, 3) uint8 in the image's own aspect; grey where it cannot be read."""
     try:
         height, width = stated_sides(path, read_content(path))
@@ -102,29 +103,31 @@ def _thumb(path: Path, competition: Competition) -> Pixels:
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2))
 
 
-def _mask(path: Path, competition: Competition, shape: tuple[int, ...]) -> Pixels:
+def mask_of(path: Path, competition: Competition, shape: tuple[int, ...]) -> Pixels:
+    """Return (H, W) a mask at the size of an image of ``shape``; empty where it cannot be read."""
     mask = decoded_or_none(path, shape[0], shape[1], competition, mask_kind(competition))
     return np.zeros(shape[:2], dtype=np.uint8) if mask is None else mask[..., 0]
 
 
-def _outlined(image: Pixels, mask: Pixels) -> Pixels:
+def outlined(image: Pixels, mask: Pixels, color: tuple[int, int, int] = _MASK_COLOR) -> Pixels:
     """Return the image with the mask's outline, and its area tinted."""
     inside = (mask > 127 if mask.max() > 127 else mask > 0).astype(np.uint8)
     tinted = image.copy()
-    tinted[inside > 0] = (0.7 * image[inside > 0] + 0.3 * np.array(_MASK_COLOR)).astype(np.uint8)
+    tinted[inside > 0] = (0.7 * image[inside > 0] + 0.3 * np.array(color)).astype(np.uint8)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(tinted, outlines, -1, _MASK_COLOR, 1)
+    cv2.drawContours(tinted, outlines, -1, color, 1)
     return tinted
 
 
-def _captioned(image: Pixels, text: str) -> Pixels:
+def captioned(image: Pixels, text: str) -> Pixels:
+    """Return the image with a line of text beneath it, as much of it as there is room for."""
     strip = np.full((18, image.shape[1], 3), 250, dtype=np.uint8)
     letters = max(1, image.shape[1] // 7)
     cv2.putText(strip, text[:letters], (2, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (20, 20, 20), 1, cv2.LINE_AA)
     return np.concatenate([image, strip])
 
 
-def _grid(cells: Sequence[Pixels], *, num_columns: int) -> Pixels:
+def grid(cells: Sequence[Pixels], *, num_columns: int) -> Pixels:
     """Return the cells side by side in rows, each in the middle of a field as large as the largest."""
     height, width = (max(cell.shape[axis] for cell in cells) + _GAP for axis in (0, 1))
     num_rows = -(-len(cells) // num_columns)

@@ -16,6 +16,7 @@ from kaggle_ray.reporters.events import (
     PreparationProgressed,
     RoundBegan,
     RunWarned,
+    SamplesDrawn,
     TrialEnded,
     TrialStarted,
     TrialWarned,
@@ -62,7 +63,7 @@ class Envelope:
     def trial(self) -> Trial | None:
         """The trial that it happened in; None where it concerns the run as a whole."""
         match self.event:
-            case TrialStarted() | EpochEnded() | TrialWarned() | TrialEnded():
+            case TrialStarted() | EpochEnded() | TrialWarned() | TrialEnded() | SamplesDrawn():
                 return self.event.trial
         return None
 

@@ -117,6 +117,18 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SamplesDrawn:
+    """A few samples were drawn with what a trial that is committed, or the ensemble, predicts of them."""
+
+    trial: Trial | None
+    """Trial whose model predicts; None for the ensemble."""
+    oof: str
+    """Key of the artifact, a JPEG, of out-of-fold samples."""
+    test: str
+    """Key of the same of test samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """A driver began, or resumed, a run."""
 
@@ -306,6 +318,7 @@ Event = (
     | EpochEnded
     | TrialWarned
     | TrialEnded
+    | SamplesDrawn
     | RunInterrupted
     | RunStalled
     | RunFailed

@@ -24,6 +24,7 @@ from kaggle_ray.reporters.events import (
     RunStalled,
     RunStarted,
     RunWarned,
+    SamplesDrawn,
     TrialEnded,
     TrialStarted,
     TrialWarned,
@@ -116,6 +117,7 @@ def every_kind_of_event() -> list[Envelope]:
         TrialWarned(trial=KNOWN, warning=_warning("constant_predictions")),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(2)),
         TrialEnded(trial=KNOWN, status="committed", score=0.25, duration_s=20.0),
+        SamplesDrawn(trial=KNOWN, oof="artifacts/samples/a-oof.jpg", test="artifacts/samples/a-test.jpg"),
         TrialStarted(trial=other),
         TrialEnded(trial=other, status="failed", score=None, duration_s=1.0, error="OSError: [Errno 5] bad disk"),
         RunInterrupted(
@@ -129,6 +131,7 @@ def every_kind_of_event() -> list[Envelope]:
         RunFailed(error="no experiment is complete: 1 trials failed.", how_to_resume="kaggle-ray run toy"),
         RunKilled(how_to_resume="kaggle-ray run toy"),
         EnsembleChosen(method="greedy", weights={"resnet [a]": 1.0}, score_honest=0.25, score_in_sample=0.24),
+        SamplesDrawn(trial=None, oof="artifacts/samples/e-oof.jpg", test="artifacts/samples/e-test.jpg"),
         RefitEnded(submission=Location(f"{RUN}/submissions/refit.csv"), cross_validated_score=0.25),
         RunEnded(
             submission=Location(f"{RUN}/submissions/best.csv"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -56,6 +56,7 @@ def compose(
     ensemble: EnsembleChosen | None = None,
     live_page: str = "",
     picture: bytes | None = None,
+    samples: Mapping[str, bytes] | None = None,
 ) -> EmailMessage:
     """Return the mail of what ``envelope`` tells.
 
@@ -67,6 +68,7 @@ def compose(
         ensemble: what was chosen last; None where nothing was yet.
         live_page: address under which the run can be watched; empty where there is none.
         picture: PNG of the curves.
+        samples: file name -> JPEG of samples with what is predicted of them.
     """
     mail = EmailMessage()
     score = "" if ensemble is None else f", {progress.metric} {known_score(ensemble.score_honest)}"
@@ -87,6 +89,8 @@ def compose(
     mail.set_content(printable("\n\n".join(text for text in paragraphs if text)) + "\n")
     if picture is not None:
         mail.add_attachment(picture, maintype="image", subtype="png", filename="curves.png")
+    for name, jpeg in (samples or {}).items():
+        mail.add_attachment(jpeg, maintype="image", subtype="jpeg", filename=name)
     return mail
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded
+from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, SamplesDrawn
 from kaggle_ray.reporters.mail.curves import Curves, draw
 from kaggle_ray.reporters.mail.message import Addresses, compose
 from kaggle_ray.reporters.mail.occasions import Occasions, Outcome
@@ -32,8 +32,12 @@ class MailSink:
 
     name = "mail"
 
-    def __init__(self, transport: Transport, addresses: Addresses, *, live_page: str = "") -> None:
+    def __init__(
+        self, transport: Transport, addresses: Addresses, read_artifact: ReadArtifact, *, live_page: str = ""
+    ) -> None:
         """Send by ``transport``; mails name ``live_page`` where it is not empty."""
+        self._read_artifact = read_artifact
+        self._samples: SamplesDrawn | None = None
         self._transport, self._addresses, self._live_page = transport, addresses, live_page
         self._occasions, self._progress, self._curves = Occasions(), RunProgress(), Curves()
         self._ensemble: EnsembleChosen | None = None
@@ -65,6 +69,8 @@ class MailSink:
                 self._curves.add(trial, metrics)
             case EnsembleChosen():
                 self._ensemble = envelope.event
+            case SamplesDrawn():
+                self._samples = envelope.event
         return self._occasions.outcome_of(envelope)
 
     def _compose(self, outcome: Outcome, envelope: Envelope) -> EmailMessage:
@@ -82,7 +88,15 @@ class MailSink:
                 metric=progress.metric,
                 greater_is_better=progress.greater_is_better,
             ),
+            samples=self._pictures() if outcome == "complete" else {},
         )
+
+    def _pictures(self) -> dict[str, bytes]:
+        """Return file name -> JPEG of the samples that were drawn last, those that are there."""
+        drawn = self._samples
+        keys = {} if drawn is None else {"oof-samples.jpg": drawn.oof, "test-samples.jpg": drawn.test}
+        found = {name: self._read_artifact(key) for name, key in keys.items()}
+        return {name: jpeg for name, jpeg in found.items() if jpeg is not None}
 
 
 def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> MailSink:
@@ -102,7 +116,7 @@ def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> MailS
             raise ConfigError(f"mail: set KAGGLE_RAY_MAIL_{needed.upper()} to an address.")
     to = tuple(address.strip() for address in settings["to"].split(",") if address.strip())
     addresses = Addresses(sender=settings["from"], to=to)
-    return MailSink(_transport(settings), addresses, live_page=settings.get("live_page", ""))
+    return MailSink(_transport(settings), addresses, read_artifact, live_page=settings.get("live_page", ""))
 
 
 def _transport(settings: Mapping[str, str]) -> Transport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from kaggle_ray.reporters.visdom.settings import VisdomSettings
-from kaggle_ray.reporters.visdom.windows import Html, Plot, Window
+from kaggle_ray.reporters.visdom.windows import Html, Picture, Plot, Window
 from kaggle_ray.types import JsonValue
 
 TIMEOUT_S = (3.0, 5.0)
@@ -90,3 +91,6 @@ def _message(environment: str, window: Window) -> dict[str, JsonValue]:
             return {**message, "data": traces, "layout": layout}
         case Html(markup=markup):
             return {**message, "data": [{"type": "text", "content": markup}]}
+        case Picture(jpeg=jpeg, caption=caption):
+            source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+            return {**message, "data": [{"type": "image", "content": {"src": source, "caption": caption}}]}

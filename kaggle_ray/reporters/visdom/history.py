@@ -14,6 +14,7 @@ from kaggle_ray.reporters.events import (
     PreparationProgressed,
     RunEnded,
     RunStarted,
+    SamplesDrawn,
     TrialEnded,
     TrialStarted,
 )
@@ -42,6 +43,8 @@ class RunHistory:
     user: str = ""
     final_board: tuple[BoardRow, ...] = ()
     """The leaderboard of the run's end; empty before it."""
+    samples: SamplesDrawn | None = None
+    """Pictures of samples, the last that were drawn; None before the first."""
     _taken: set[tuple[str, float]] = field(default_factory=set)
 
     def update(self, envelope: Envelope) -> None:
@@ -60,6 +63,8 @@ class RunHistory:
                 self.epochs.setdefault(trial.experiment_id, {}).setdefault(trial, {})[metrics.epoch] = metrics
                 measured = dict.fromkeys([*metrics.metrics, *metrics.train_metrics])
                 self.further_metrics += [name for name in measured if name not in self.further_metrics]
+            case SamplesDrawn():
+                self.samples = event
             case RunEnded(board=board):
                 self.final_board = board
         is_noted = not isinstance(event, EpochEnded | PreparationProgressed | RunStarted | TrialStarted)

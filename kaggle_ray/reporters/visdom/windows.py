@@ -31,13 +31,21 @@ class Html:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A picture, and a line beneath it, which is shown letter by letter."""
+
+    jpeg: bytes
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
     """One window of a run's environment; one of the same name replaces it."""
 
     name: str
     title: str
     """What it is headed by, the same for all runs: the server compares them by windows of one title."""
-    content: Plot | Html
+    content: Plot | Html | Picture
     width: int = WIDTH
     height: int = LOW
 

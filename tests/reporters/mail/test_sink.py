@@ -20,6 +20,7 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunEnded, RunFailed, RunInterrupted, RunKilled, RunStalled, RunStarted
 from kaggle_ray.reporters.mail.message import Addresses
 from kaggle_ray.reporters.mail.sink import MailSink, make_sink
+from kaggle_ray.reporters.sink import ReadArtifact
 from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event
 from kaggle_ray.testing.sink_contract import check_sink
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -49,8 +50,9 @@ class Box:
         return [str(mail["Subject"]) for mail in self.mails]
 
 
-def sink_of(box: Box) -> MailSink:
-    return MailSink(box, Addresses(sender="runs@example.org", to=("me@example.org",)), live_page="http://here:8097")
+def sink_of(box: Box, read_artifact: ReadArtifact = lambda key: None) -> MailSink:
+    addresses = Addresses(sender="runs@example.org", to=("me@example.org",))
+    return MailSink(box, addresses, read_artifact, live_page="http://here:8097")
 
 
 def subjects_of(*told: Sequence[Envelope], recalled: Sequence[Envelope] = ()) -> list[str]:
@@ -66,6 +68,15 @@ def text_of(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
     return str(body.get_content())
+
+
+def test_a_complete_run_s_mail_has_the_pictures_of_the_ensemble_s_samples_that_are_there() -> None:
+    box = Box()
+    story = [each for each in STORY if not isinstance(each.event, RunInterrupted | RunFailed | RunKilled | RunStalled)]
+    sink_of(box, {"artifacts/samples/e-oof.jpg": b"of the ensemble"}.get).send(story)
+    attached = {part.get_filename(): part.get_content() for part in box.mails[0].iter_attachments()}
+    assert attached.keys() == {"curves.png", "oof-samples.jpg"}
+    assert attached["oof-samples.jpg"] == b"of the ensemble"
 
 
 def test_a_complete_run_is_one_mail_with_its_score_board_picture_and_places() -> None:
@@ -236,7 +247,8 @@ def test_a_run_mails_its_end_once_however_often_it_is_called(
     (mail,) = handler.mails
     assert mail["Subject"].startswith("[kaggle-ray] toy: complete, log_loss ")
     assert f"Submission: {result.submission}" in text_of(mail)
-    assert [part.get_filename() for part in mail.iter_attachments()] == ["curves.png"]
+    names = ["curves.png", "oof-samples.jpg", "test-samples.jpg"]
+    assert [part.get_filename() for part in mail.iter_attachments()] == names
 
 
 @pytest.mark.service
