@@ -20,7 +20,7 @@ class View:
     """One way to look at an image: what is predicted of it is mapped back, where it is a mask."""
 
     height: int
-    """In pixels, to predict at; of a crop that of the whole image."""
+    """Height in pixels to predict at; of a crop that of the whole image."""
     is_mirrored: bool = False
     """Whether left and right change places, after the image was turned."""
     num_turns: int = 0
