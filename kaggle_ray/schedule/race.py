@@ -21,7 +21,7 @@ from kaggle_ray.types import FloatArray, Target, Trial, TrialResult
 
 NUM_RESAMPLES = 200
 """Bootstrap samples of the rows."""
-SHARE_OF_ROWS = 0.1
+SHARE_OF_ROWS = 0.05
 """Rows of a bootstrap sample: so few, as the rows of a fold share one training, which on another fold turns out better
 or worse. All rows tell the chance on just these folds; the m out of n bootstrap leaves room for those to come.
 
@@ -144,7 +144,7 @@ def chances_of_weight(
         target: (N,) or (N, T) what they predict.
         fold_of: (N,) fold of each row.
         metric: decides; greater or smaller is better.
-        num_resamples: samples of a tenth of the rows, drawn with replacement; the same ones whoever the members are.
+        num_resamples: samples of a twentieth of the rows, drawn with replacement; the same ones whoever the members are.
     """
     rng = np.random.default_rng(0)
     metric = decided(metric, default_decision(metric, members[0].shape[1]))
