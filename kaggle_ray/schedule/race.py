@@ -144,7 +144,7 @@ def chances_of_weight(
         target: (N,) or (N, T) what they predict.
         fold_of: (N,) fold of each row.
         metric: decides; greater or smaller is better.
-        num_resamples: samples of a twentieth of the rows, drawn with replacement; the same ones whoever the members are.
+        num_resamples: samples of a twentieth of the rows, drawn with replacement, the same ones whoever they are for.
     """
     rng = np.random.default_rng(0)
     metric = decided(metric, default_decision(metric, members[0].shape[1]))
