@@ -27,6 +27,8 @@ or worse. All rows tell the chance on just these folds; the m out of n bootstrap
 
 Source: Bickel, Goetze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 1997.
 """
+_FEWEST_ROWS = 8
+"""Rows of a bootstrap sample at least: fewer tell nothing of an ensemble."""
 MIN_CHANCE = 0.05
 """Chance of a weight in the ensemble below which an experiment is stopped."""
 MAX_ROWS = 2000
@@ -150,7 +152,7 @@ def chances_of_weight(
     metric = decided(metric, default_decision(metric, members[0].shape[1]))
     has_weight = np.zeros(len(members))
     for _ in range(num_resamples):
-        rows = rng.integers(len(target), size=math.ceil(len(target) * SHARE_OF_ROWS))
+        rows = rng.integers(len(target), size=max(math.ceil(len(target) * SHARE_OF_ROWS), _FEWEST_ROWS))
         weights = greedy_weights(
             [member[rows] for member in members],
             target[rows],
