@@ -173,7 +173,7 @@ class EpochMetrics:
     """Metric that a head names beside its own -> what it is on the fold's scored rows, measured as ``score`` is. Of
     several heads the name has the head's and a dot before it. One that could not be measured is left out."""
     train_metrics: Mapping[str, float] = field(default_factory=dict)
-    """The same on the training rows as they passed, measured as ``train_score`` is."""
+    """Scores on the training rows as they passed, named as in ``metrics`` and measured as ``train_score`` is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

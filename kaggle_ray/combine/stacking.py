@@ -39,7 +39,7 @@ class Linear:
     coefficients: tuple[tuple[float, ...], ...]
     """(C, F) one row for each column; none where a single member is left as it is."""
     intercepts: tuple[float, ...]
-    """(C,)"""
+    """(C,) one for each column."""
 
     @property
     def weights(self) -> Mapping[str, float]:

@@ -37,9 +37,9 @@ class Choice:
 
     names: tuple[str, ...]
     chance: float
-    """That the best private score of all candidates is among them."""
+    """Chance that the best private score of all candidates is among them."""
     chances: dict[str, float]
-    """Of each candidate by itself to have the best private score."""
+    """Candidate -> its chance, by itself, to have the best private score."""
 
 
 def choose_two(

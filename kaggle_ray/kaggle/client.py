@@ -25,7 +25,7 @@ from kaggle_ray.typed_json import from_json, parse_json
 PATIENCE_S = (1.0, 4.0, 10.0)
 """Waits before a question is asked again."""
 _TIMEOUT_S = 900.0
-"""Of one command; an upload of run lengths may take minutes."""
+"""Time-out of one command; an upload of run lengths may take minutes."""
 _PAGE_SIZE = 200
 """Newest submissions that are looked at: more than a team makes in weeks."""
 _SECRETS = ("KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME")
@@ -72,7 +72,7 @@ class ListedSubmission:
     status: Literal["pending", "complete", "error"]
     public_score: float | None
     private_score: float | None
-    """None as long as the competition goes on."""
+    """Score on the other rows; None as long as the competition goes on."""
 
 
 class Kaggle(Protocol):

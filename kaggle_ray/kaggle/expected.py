@@ -38,7 +38,7 @@ class ExpectedScore:
     oof_std: float
     """Standard deviation of the out-of-fold score, of the rows that it happens to be of."""
     public_std: float
-    """The same of the public score."""
+    """Standard deviation of the public score, of the rows that it happens to be of."""
 
     @property
     def std(self) -> float:

@@ -23,9 +23,9 @@ class KaggleRecord:
     slug: str
     """The competition's name on Kaggle."""
     name: str
-    """Of the run's submission: ``submission`` or ``refit``."""
+    """Name of the run's submission: ``submission`` or ``refit``."""
     sha256: str
-    """Of the file."""
+    """Digest of the file."""
     message: str
     state: State
     score_honest: float | None

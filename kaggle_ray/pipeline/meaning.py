@@ -42,11 +42,11 @@ class ScoreMeaning:
     metric: Metric
     expected: ExpectedScore
     public_score: float | None
-    """None as long as it was not submitted, or is not scored."""
+    """Score on the public leaderboard; None as long as it was not submitted, or is not scored."""
     fold_scores: tuple[float, ...]
     adversarial: AdversarialAuc | None
     ids: StrArray
-    """(N,) of the scored rows."""
+    """(N,) ids of the scored rows."""
     score_of: ScoreOfRows
     num_public: int
     num_private: int

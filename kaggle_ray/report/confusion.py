@@ -12,7 +12,7 @@ from kaggle_ray.reporters.texts import shortened
 from kaggle_ray.types import IntArray
 
 MAX_CLASSES = 60
-"""Of more classes those are shown that are mistaken most: nobody reads a larger table, and its cells fill the page."""
+"""Most classes that are shown, those that are mistaken most: nobody reads a larger table, and it fills the page."""
 _STRONG = 0.6
 """Shade from which a number is white."""
 

@@ -18,7 +18,7 @@ from kaggle_ray.types import FloatArray, StrArray
 
 NUM_SAMPLES = 6
 _COLOR = (60, 120, 255)
-"""Of masks that are predicted; the true ones are red."""
+"""Color of masks that are predicted; the true ones are red."""
 
 
 def sheet_of_train(competition: Competition, samples: Samples, ids: StrArray, values_NC: FloatArray) -> bytes:

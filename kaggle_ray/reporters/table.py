@@ -31,7 +31,7 @@ class Leaderboard:
     metric: str
     """Heads the column of honest scores."""
     greater_is_better: bool
-    """Of the metric; optimism is negative where a score looks worse than it is."""
+    """Which way the metric is up; optimism is negative where a score looks worse than it is."""
     ascii_only: bool = False
     """Draw the frame with ASCII, for logs."""
 

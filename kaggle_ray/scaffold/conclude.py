@@ -41,11 +41,11 @@ class Conclusion:
     sample_file: str
     test_id_column: str
     columns: tuple[str, ...]
-    """Of the sample, without the id's."""
+    """Columns of the sample, without the id's."""
     test_folder: str
     label_kind: LabelKind
     train_folder: str
-    """Of the images; with a folder for each class, the one that has these."""
+    """Folder of the images; with a folder for each class, the one that has these."""
     label_file: str | None
     id_column: str | None
     target: str | None
@@ -71,7 +71,7 @@ class _Labels:
     id_column: str | None = None
     target: str | None = None
     are_shares: bool = True
-    """Of one-hot columns, whether each row has exactly one 1."""
+    """Whether each row of one-hot columns has exactly one 1."""
 
 
 def conclude(download: Download, answers: Answers) -> Conclusion:

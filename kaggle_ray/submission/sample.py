@@ -127,7 +127,7 @@ class SampleCells:
 
     header: tuple[str, ...]
     rules: tuple[CellRule, ...]
-    """Of each column but the id's."""
+    """Rule of each column but the id's."""
     sum_to_one: bool
     """Whether the numbers of each of the sample's rows sum to 1."""
 

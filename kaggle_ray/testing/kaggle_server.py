@@ -26,7 +26,7 @@ class Fault:
     """What goes wrong with a call."""
 
     status: int = 503
-    """Of the answer."""
+    """Status of the answer."""
     after: bool = False
     """Whether the call is done first, so that only its answer is lost."""
     delay_s: float = 0.0

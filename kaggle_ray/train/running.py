@@ -28,9 +28,9 @@ class TrainScores:
     """How the training rows of an epoch were predicted as they passed."""
 
     score: float | None = None
-    """By the competition's metric; None where it was not measured."""
+    """Score by the competition's metric; None where it was not measured."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """By what the heads name beside it."""
+    """Scores by what the heads name beside it."""
 
 
 class RunningPredictions:
