@@ -7,6 +7,7 @@ import pytest
 
 from kaggle_ray import SearchSpace
 from kaggle_ray.config.loading import load_attribute
+from kaggle_ray.config.packaged import PACKAGED
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.data.competition import load_competition, open_competition
 from kaggle_ray.pipeline.experiments import make_experiments
@@ -14,6 +15,7 @@ from kaggle_ray.train.content import Content
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"
+WEIGHTS = Content(weights={each.package: each.sha256 for each in PACKAGED.values()})
 MACHINES = [Machine(num_cpus=2, num_gpus=0), Machine(num_cpus=16, num_gpus=1)]
 
 
@@ -23,13 +25,13 @@ def test_every_competition_has_a_default_space_for_the_machine(path: Path, machi
     competition, _ = load_competition(path)
     hyperparameter_sets = competition.default_space(machine.settings()).expand()
     assert competition.name == path.stem
-    assert make_experiments(hyperparameter_sets, Content())
+    assert make_experiments(hyperparameter_sets, WEIGHTS)
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
 def test_every_search_space_expands_to_experiments_of_different_names(path: Path) -> None:
     hyperparameter_sets = load_attribute(path, "SPACE", SearchSpace).expand()
-    names = [hyperparameters.name for hyperparameters in make_experiments(hyperparameter_sets, Content())]
+    names = [hyperparameters.name for hyperparameters in make_experiments(hyperparameter_sets, WEIGHTS)]
     assert len(set(names)) == len(names) > 0
 
 

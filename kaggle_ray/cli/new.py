@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
-from kaggle_ray.types import Task
 from kaggle_ray.untrusted import printable
+
+if TYPE_CHECKING:
+    from kaggle_ray.types import Task
+
+
+def _known_task(context: click.Context, parameter: click.Parameter, given: str | None) -> Task | None:
+    """Return a task by its name. Raises BadParameter where there is no such task."""
+    from kaggle_ray.types import Task  # which imports numpy, as no --help should
+
+    if given is not None and given not in get_args(Task):
+        raise click.BadParameter(f"expected one of {', '.join(get_args(Task))}, got {given!r}.", context, parameter)
+    return cast("Task | None", given)
 
 
 @click.command()
@@ -18,7 +29,7 @@ from kaggle_ray.untrusted import printable
 @click.option("--labels", metavar="FILE", help="The table of labels, below the folder.")
 @click.option("--id", "id_column", metavar="COLUMN", help="Its column that names the images.")
 @click.option("--target", metavar="COLUMN", help="Its column of labels.")
-@click.option("--task", type=click.Choice(get_args(Task)), help="Where numbers may be classes or amounts.")
+@click.option("--task", callback=_known_task, metavar="TASK", help="Where numbers may be classes or amounts.")
 @click.option("--positive", metavar="LABEL", help="Of which of two labels the probability is asked for.")
 @click.option("--metric", metavar="NAME", help="Which no file tells.")
 def new(
@@ -28,7 +39,7 @@ def new(
     labels: str | None,
     id_column: str | None,
     target: str | None,
-    task: str | None,
+    task: Task | None,
     positive: str | None,
     metric: str | None,
 ) -> None:
@@ -44,7 +55,7 @@ def new(
         labels=labels,
         id_column=id_column,
         target=target,
-        task=cast(Task | None, task),
+        task=task,
         positive=positive,
         metric=metric,
     )

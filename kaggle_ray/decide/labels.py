@@ -26,10 +26,10 @@ def fit_labels(metric: Metric, target: Target, values: FloatArray) -> Decision:
 
     Args:
         metric: F-beta of the rows, or another metric of labels that is cut at a threshold.
-        target: (N, L) 0 or 1.
+        target: (N, L) 0 or 1, or (N,) those of a binary task, which has one threshold.
         values: (N, L) probabilities.
     """
-    if metric.beta is not None and len(values) >= _MIN_ROWS:
+    if metric.beta is not None and target.ndim == 2 and len(values) >= _MIN_ROWS:
         is_first = np.empty(len(values), dtype=np.bool_)
         is_first[np.argsort(values.sum(axis=1), kind="stable")] = np.arange(len(values)) % 2 == 0
         of_thresholds = np.empty(len(values))

@@ -35,7 +35,7 @@ def fit_thresholds(metric: Metric, target: Target, values: FloatArray) -> list[f
     from scipy.ndimage import gaussian_filter1d  # every trial imports this module, and few have labels
 
     is_there = np.asarray(target > 0.5)
-    if metric.beta is None:
+    if metric.beta is None or target.ndim == 1:
         scores = np.array([metric.score_fn(target, (values > cut).astype(np.float64)) for cut in COMMON_GRID])
     else:
         scores = _scores_of_grid(is_there, values.astype(np.float64), metric.beta)

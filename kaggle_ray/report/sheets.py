@@ -14,7 +14,6 @@ from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.augment import augment_batch, id_hashes, sample_keys
 from kaggle_ray.images.datasets import mask_kind
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.file_pixels import stated_sides
@@ -39,6 +38,8 @@ def sample_sheet(competition: Competition, samples: Samples, rows: Sequence[int]
 
 def variant_sheet(competition: Competition, samples: Samples, rows: Sequence[int], recipe: str) -> Pixels:
     """Return the sheet of ``rows``: each image, then what ``recipe`` makes of it in several epochs."""
+    from kaggle_ray.images.augment import augment_batch, id_hashes, sample_keys  # torch, which a driver does without
+
     cells = []
     for row in rows:
         image = thumb(views_of(samples.train_paths[row])[0], competition)

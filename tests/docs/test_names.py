@@ -27,7 +27,7 @@ MODULES = sorted(
 URL = re.compile(r"\w+://\S+")
 SOURCE = r"(?:\w[\w-]*/)+[\w-]+\.(?:py|md|ya?ml|toml|sh)|[A-Z]+\.md"
 PATH = re.compile(rf"(?<![\w/.<{{*-])(?:{SOURCE}|(?:{'|'.join(FOLDERS)})/[\w/-]+)\b")
-PLACEHOLDER = re.compile(r"(^|/)(x|mine|own)\.py$|^[A-Z]+/")
+PLACEHOLDER = re.compile(r"(^|/)(x|mine|own|[A-Z]+)\.py$|^[A-Z]+/")
 """Files that a reader is to write, and folders of theirs."""
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]*)?\)")
 NAME = re.compile(r"`(kaggle_ray(?:\.\w+)+)")
