@@ -57,7 +57,7 @@ class Reader:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """Pretrained backbones on a GPU; on a CPU a small network from scratch."""
+    """Pretrained backbones, fine-tuned on a GPU; on a CPU linear probes, whose features are computed once."""
     if settings.device == "cuda":
         return SearchSpace(
             base={
@@ -72,22 +72,16 @@ def default_space(settings: Settings) -> SearchSpace:
         )
     return SearchSpace(
         base={
-            "model": "resnet9",
-            "model_args": {"width": 16},
-            "image_size": 128,
-            "train_size": 96,
+            "pretrained": True,
+            "freeze": "backbone",
+            "head": {"pooling": "avg"},
+            "image_size": 224,
             "batch_size": 32,
-            "epochs": 75,
+            "epochs": 30,
             "lr": 3e-3,
-            "weight_decay": 0.2,
-            "mixup": 0.4,
-            "beta2": 0.99,
-            "schedule": "cosine",
-            "warmup": 0.15,
-            "ema_decay": 0.99,
-            "augment": "heavy",
-            "tta": "hflip_sizes",
-        }
+            "tta": "hflip",
+        },
+        grid={"model": ["timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite2"]},
     )
 
 
