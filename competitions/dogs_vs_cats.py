@@ -43,7 +43,10 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """Pretrained backbones, fine-tuned on a GPU; on a CPU linear probes, whose features are computed once."""
+    """Pretrained backbones, fine-tuned on a GPU; on a CPU linear probes, whose features are computed once.
+
+    The probes' rate is the better one of 1e-3 and 3e-3, by the folds of the 2,000 photographs of README.
+    """
     if settings.device == "cuda":
         return SearchSpace(
             base={"pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4, "augment": "light", "tta": "hflip"},
