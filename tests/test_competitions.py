@@ -9,7 +9,7 @@ from kaggle_ray import SearchSpace
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.packaged import PACKAGED
 from kaggle_ray.config.settings import Machine
-from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.train.content import Content
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.samples import Samples
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -167,7 +167,7 @@ def report(run: str) -> None:
 def show(competition: str, data: str | None, out: Path | None, augment: tuple[str, ...]) -> None:
     """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test."""
     from kaggle_ray.cache.folder import default_cache_dir
-    from kaggle_ray.data.competition import load_competition, open_competition
+    from kaggle_ray.data.opening import load_competition, open_competition
     from kaggle_ray.data.staging import stage_data
     from kaggle_ray.report.show import contact_sheets
 

@@ -136,7 +136,7 @@ def meaning(
 def _opened(named: str, data: str | None) -> Competition:
     """Return what declares the cells; its files are read only where they are needed for it, or named."""
     from kaggle_ray.cache.folder import default_cache_dir
-    from kaggle_ray.data.competition import load_competition, open_competition
+    from kaggle_ray.data.opening import load_competition, open_competition
     from kaggle_ray.data.reading import Reading
     from kaggle_ray.data.staging import stage_data
     from kaggle_ray.images.sizes import with_test_sizes

@@ -18,8 +18,9 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
-from kaggle_ray.data.competition import Competition, open_to_predict
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds_csv import ids_by_fold
+from kaggle_ray.data.opening import open_to_predict
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data

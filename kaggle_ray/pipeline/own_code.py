@@ -18,7 +18,8 @@ from pathlib import Path
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.config.loading import installed_file
 from kaggle_ray.config.sources import source_digests
-from kaggle_ray.data.competition import Competition, load_competition
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore

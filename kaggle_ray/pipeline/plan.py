@@ -14,9 +14,10 @@ from kaggle_ray.combine import COMBINERS
 from kaggle_ray.config import Search, parse_hyperparameters
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.config.sources import SourceBundle
-from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
-from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.images.datasets import open_target

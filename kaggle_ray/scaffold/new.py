@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.scaffold.conclude import Answers, Conclusion, conclude
 from kaggle_ray.scaffold.files import Download, look_into

@@ -17,8 +17,9 @@ from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, Part, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.ranks import Ranks
-from kaggle_ray.train.run_data import RunData, TrialData
+from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.schedules import snapshot_epochs
+from kaggle_ray.train.trial_data import TrialData
 from kaggle_ray.types import FULL_DATA, Lineage, StoredValues
 
 

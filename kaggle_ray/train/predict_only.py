@@ -15,7 +15,8 @@ from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, kept_epochs, kept_fi
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.reload import reloaded
-from kaggle_ray.train.run_data import RunData, TrainedElsewhere
+from kaggle_ray.train.run_data import RunData
+from kaggle_ray.train.trial_data import TrainedElsewhere
 from kaggle_ray.types import StoredValues, TrialResult
 
 

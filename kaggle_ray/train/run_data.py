@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import load
-from torch import Tensor
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, PseudolabelHyperparameters, parse_hyperparameters
-from kaggle_ray.data.competition import Competition, load_competition, open_competition
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
@@ -30,68 +27,15 @@ from kaggle_ray.pool.ledger import rows_in
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.attempt import TEST_FILE
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, test_hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
-from kaggle_ray.types import (
-    FULL_DATA,
-    BoolArray,
-    Experiment,
-    Folds,
-    IntArray,
-    PseudolabelSource,
-    StrArray,
-    Trial,
-    TrialResult,
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ancestor:
-    """What a trial inherits from one that it starts or learns from."""
-
-    experiment_ids: tuple[str, ...]
-    """The first ancestor first."""
-    trained_rows: BoolArray
-    is_proven: bool
-    started_from: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrialData:
-    """All that a trial is made of."""
-
-    hyperparameters: Hyperparameters
-    fit: FitData
-    test: Inputs
-    test_rows: IntArray
-    """(T,) positions of the rows to predict: all of them."""
-    initial_weights: Mapping[str, Tensor] | None
-    """Weights of the trial that it starts from; None where it starts afresh."""
-    ancestors: tuple[Ancestor, ...]
-    """The parent, and the teachers that it learns from: what they saw, its predictions depend on, too."""
-    pseudolabels: tuple[PseudolabelSource, ...]
-    """Where the pseudolabels of the test rows are from that it is trained on."""
-    started_from: Mapping[str, str | None]
-    """Weights that it or an ancestor starts from, as a lineage tells them."""
-    num_decoded: int
-    """Images that had to be decoded for it now."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedElsewhere:
-    """All that a trial is made of which predicts with the weights of another experiment's trial."""
-
-    hyperparameters: Hyperparameters
-    result: TrialResult
-    """Result of the trial that was trained."""
-    train: Inputs
-    valid_rows: IntArray
-    test: Inputs
-    num_decoded: int
+from kaggle_ray.train.trial_data import TrainedElsewhere, TrialData
+from kaggle_ray.types import FULL_DATA, Folds, PseudolabelSource, StrArray, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +54,7 @@ class RunData:
         """Nothing is loaded before it is asked for."""
         self._context = context
         self._store = store
+        self._committed = CommittedTrials(context.location, store)
         self._cache_dir = default_cache_dir()
         self._opened: dict[tuple[int, int], _OpenedImages] = {}
         self._content: Content | None = None
@@ -120,7 +65,7 @@ class RunData:
         Raises:
             StoreError: the run has no such experiment, or the trial that it starts from is not committed.
         """
-        experiment = self._experiment(trial)
+        experiment = self._committed.experiment(trial)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         if trial.fold == FULL_DATA:
             epochs = self._context.full_data_epochs[trial.experiment_id]
@@ -148,14 +93,17 @@ class RunData:
         if experiment.teacher_id is not None:
             data, num_of_teacher = self._with_teacher(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
             num_decoded += num_of_teacher
-        of_ancestors = (experiment.parent_id, experiment.teacher_id, experiment.labeller_id)
-        ancestors = [self._inherited(trial, each) for each in of_ancestors if each is not None]
+        parent_id = experiment.parent_id
+        of_ancestors = (parent_id, experiment.teacher_id, experiment.labeller_id)
+        ancestors = [self._committed.ancestor(trial, each) for each in of_ancestors if each is not None]
         return TrialData(
             hyperparameters=hyperparameters,
             fit=data,
             test=opened.test,
             test_rows=np.arange(len(self.samples.test_ids)),
-            initial_weights=None if experiment.parent_id is None else self._weights_of(trial, experiment.parent_id),
+            initial_weights=None
+            if experiment.parent_id is None
+            else self._committed.weights(trial, experiment.parent_id),
             ancestors=tuple(ancestors),
             pseudolabels=pseudolabels,
             started_from={
@@ -171,11 +119,11 @@ class RunData:
         Raises:
             StoreError: the run has no such experiment, or the trial whose weights it takes is not committed.
         """
-        experiment = self._experiment(trial)
+        experiment = self._committed.experiment(trial)
         if experiment.weights_of is None:
             return None
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        result = self._committed(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
+        result = self._committed.result(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
         opened, num_decoded = self._open(hyperparameters)
         return TrainedElsewhere(
             hyperparameters=hyperparameters,
@@ -188,10 +136,10 @@ class RunData:
 
     def _with_teacher(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
         """Return the data with what the teacher says of the rows to train on, and how many images it took to decode."""
-        experiment = self._experiment(teacher)
+        experiment = self._committed.experiment(teacher)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         opened, num_decoded = self._open(hyperparameters)
-        weights = self._store.weights(self._committed(teacher))
+        weights = self._store.weights(self._committed.result(teacher))
         predictor = reloaded(
             self.competition, self.samples, self._context.settings, hyperparameters, weights, where=str(teacher)
         )
@@ -206,7 +154,7 @@ class RunData:
         self, data: FitData, test: Inputs, given: PseudolabelHyperparameters, labeller: Trial
     ) -> tuple[FitData, tuple[PseudolabelSource, ...]]:
         """Return the data with test rows to train on, and whose predictions are their labels."""
-        result = self._committed(labeller)
+        result = self._committed.result(labeller)
         _, predicted = self._store.predictions(result)
         order = rows_in(predicted.sample_ids, self.samples.test_ids, where=f"{labeller} on the test set")
         data = with_pseudolabels(
@@ -292,17 +240,6 @@ class RunData:
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
         return hashes_of(self.samples)
 
-    def _experiment(self, trial: Trial) -> Experiment:
-        if self._store.record() is None:
-            raise StoreError(
-                f"{self._context.location}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
-                f"folder has to be on a disk that all machines share, under the same path: name one with --runs."
-            )
-        for experiment in self._store.experiments():
-            if experiment.experiment_id == trial.experiment_id:
-                return experiment
-        raise StoreError(f"{self._context.location}: has no experiment {trial.experiment_id}.")
-
     def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
         """Return the images at the experiment's size, and how many of them had to be decoded now."""
         sides = hyperparameters.images.decoded_sides
@@ -344,26 +281,3 @@ class RunData:
                 f"{self._context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
-
-    def _inherited(self, trial: Trial, experiment_id: str) -> Ancestor:
-        """Return what the trial takes from the same fold of another experiment."""
-        result = self._committed(Trial(experiment_id=experiment_id, fold=trial.fold))
-        lineage = self._store.lineage(result)
-        return Ancestor(
-            experiment_ids=(*lineage.parents, experiment_id),
-            trained_rows=lineage.trained_rows,
-            is_proven=lineage.is_proven,
-            started_from=lineage.started_from,
-        )
-
-    def _weights_of(self, trial: Trial, experiment_id: str) -> Mapping[str, Tensor]:
-        """Return the weights of the same fold of another experiment."""
-        result = self._committed(Trial(experiment_id=experiment_id, fold=trial.fold))
-        weights: Mapping[str, Tensor] = load(self._store.weights(result))
-        return weights
-
-    def _committed(self, trial: Trial) -> TrialResult:
-        result = self._store.result(trial)
-        if result is None or result.status != "committed":
-            raise StoreError(f"{trial}: is needed first, and is not committed.")
-        return result

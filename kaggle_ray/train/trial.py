@@ -21,7 +21,8 @@ from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.predict_only import predict_only
 from kaggle_ray.train.preemption import Notice
 from kaggle_ray.train.ranks import ALONE, Ranks, together
-from kaggle_ray.train.run_data import RunData, TrainedElsewhere
+from kaggle_ray.train.run_data import RunData
+from kaggle_ray.train.trial_data import TrainedElsewhere
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 

@@ -9,7 +9,7 @@ import pytest
 
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.users_code import users_code
-from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.testing.toy import TOY_FILE

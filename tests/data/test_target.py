@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from kaggle_ray.config import SearchSpace
-from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import FoldScheme, make_folds
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.target import canonical_target

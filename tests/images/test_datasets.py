@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaggle_ray.data.competition import open_competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.rows import LazyRows
 from kaggle_ray.testing.tasks import ToyTask, toy_of

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kaggle_ray.data.competition import Competition, MaskSize, open_competition
+from kaggle_ray.data.competition import Competition, MaskSize
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.images.datasets import open_masks, open_train

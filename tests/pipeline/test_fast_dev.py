@@ -13,8 +13,8 @@ import pytest
 
 import kaggle_ray
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.competition import open_competition
 from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError, FoldsError, NothingToSubmitError, TrialError
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch

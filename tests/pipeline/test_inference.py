@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.competition import load_competition, open_competition, open_to_predict
+from kaggle_ray.data.opening import load_competition, open_competition, open_to_predict
 from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run

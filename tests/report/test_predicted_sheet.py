@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kaggle_ray.data.competition import open_competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.report.predicted_sheet import evenly_spaced, sheet_of_test, sheet_of_train
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_ray.data.competition import open_competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.report.show import contact_sheets
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kaggle_ray.cli import main
-from kaggle_ray.data.competition import load_competition, open_competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.scaffold.conclude import Answers, UnclearError
 from kaggle_ray.scaffold.new import new_competition

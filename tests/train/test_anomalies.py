@@ -15,8 +15,9 @@ from torch import Tensor, nn
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import Competition, open_competition
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import make_folds
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.table import Table, idle_columns
 from kaggle_ray.errors import ConfigError, DataError, NonFiniteLossError
 from kaggle_ray.images.datasets import open_masks, open_target

@@ -6,7 +6,7 @@ import pytest
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import open_competition
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train.estimate import seconds_per_trial
 from kaggle_ray.types import JsonValue

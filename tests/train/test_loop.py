@@ -10,8 +10,8 @@ import torch
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import open_competition
 from kaggle_ray.data.folds import make_folds
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.errors import ConfigError, NonFiniteLossError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images

@@ -13,8 +13,8 @@ import torch
 
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.competition import open_competition
 from kaggle_ray.data.folds import make_folds
+from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images

@@ -1,0 +1,145 @@
+"""Loads a competition from its file, and opens it on its data folder: names resolved, rows read and checked."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config.users_code import users_code
+from kaggle_ray.data.columns import ordered_as
+from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.files import absent_images_named, read_header
+from kaggle_ray.data.samples import Samples, as_marks, as_times
+from kaggle_ray.data.target import canonical_target
+from kaggle_ray.errors import ConfigError, DataError
+
+
+def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
+    """Return the competition of ``competitions/<name>.py`` or of a path, and the file's absolute path.
+
+    Raises:
+        ConfigError: there is no such file, or it has no COMPETITION.
+    """
+    path = find_file(name_or_path, folder="competitions")
+    return load_attribute(path, "COMPETITION", Competition), path
+
+
+def open_to_predict(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:
+    """Return what ``open_competition`` does of a folder whose training images may be absent, all or some of them.
+
+    Raises:
+        DataError: as ``open_competition``; a test image is absent, or what tells the classes is.
+        ConfigError: as ``open_competition``.
+    """
+    try:
+        return open_competition(competition, data_dir)
+    except (ConfigError, DataError) as error:
+        try:
+            with absent_images_named():
+                opened, samples = open_competition(competition, data_dir, needs_training=False)
+        except (ConfigError, DataError):
+            raise DataError(
+                f"{error} To predict new rows, the tables of the training rows have to be there, too; their images "
+                f"need not."
+            ) from error
+        if not all(path.exists() for path in samples.test_files):
+            raise
+        return opened, samples
+
+
+def open_competition(
+    competition: Competition, data_dir: Path, *, needs_training: bool = True
+) -> tuple[Competition, Samples]:
+    """Return the competition with nothing left to resolve, and its rows from ``data_dir``.
+
+    The columns of its submission are in the order of the sample. The folder is first prepared where the competition
+    carries its files.
+
+    Args:
+        competition: as it was declared.
+        data_dir: the folder of its files.
+        needs_training: whether there have to be training rows.
+
+    Raises:
+        DataError: the folder is missing, or its files contradict each other.
+        ConfigError: what the files tell contradicts the declaration.
+        SubmissionError: the sample submission has other columns than those declared.
+    """
+    _find_data(competition, data_dir)
+    if competition.resolve is not None:
+        with users_code(f"{competition.name}: resolve({data_dir})"):
+            competition = replace(competition.resolve(competition, data_dir), resolve=None)
+    sample = data_dir / competition.submission.sample_file
+    if sample.is_file():  # who submits needs it, and says so
+        submission = ordered_as(competition.submission, read_header(sample), where=str(sample))
+        competition = replace(competition, submission=submission)
+    with users_code(f"{competition.name}: read({data_dir})"):
+        samples = competition.read(data_dir)
+    if not isinstance(samples, Samples):
+        raise ConfigError(f"{competition.name}: read: expected Samples(...), got {type(samples).__name__}.")
+    if not needs_training and not len(samples.train_ids):
+        return competition, samples
+    return competition, _checked(competition, samples, where=str(data_dir))
+
+
+def _find_data(competition: Competition, data_dir: Path) -> None:
+    """Prepare the data folder where the competition carries its files. Raise DataError where there is none."""
+    if competition.prepare is not None and not data_dir.exists():
+        _prepare(competition.prepare, data_dir)
+    if not data_dir.is_dir():
+        raise DataError(
+            f"{competition.name}: no data folder {data_dir}. Download the competition's files there, "
+            f"or name their folder with --data."
+        )
+
+
+def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
+    """Fill a temporary folder and rename it, so that the data folder is whole once it exists."""
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}-", dir=data_dir.parent))
+    try:
+        with users_code(f"prepare({partial})"):
+            prepare(partial)
+        partial.chmod(0o755)
+        partial.rename(data_dir)
+    except OSError as error:
+        if not data_dir.is_dir():
+            raise DataError(f"{data_dir}: cannot be written: {error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
+    """Return the samples with their target, marks and times in their one form; see ``canonical_target``.
+
+    Raises:
+        DataError: arrays differ in length, an input of the task is missing or a label is out of range.
+    """
+    num_train, num_test = len(samples.train_ids), len(samples.test_ids)
+    if not num_train or not num_test:
+        raise DataError(
+            f"{competition.name}: found {num_train} training and {num_test} test images in {where}. "
+            f"Is it the right folder?"
+        )
+    of_train = (samples.train_paths, samples.train_masks, samples.train_only, samples.groups, samples.times)
+    tables = (samples.train_table, samples.test_table)
+    lengths = {num_train, *(len(values) for values in of_train if values is not None)}
+    lengths |= {len(tables[0].values)} if tables[0] else set()
+    of_test = {num_test, len(samples.test_paths)} | ({len(tables[1].values)} if tables[1] else set())
+    if len(lengths) != 1 or len(of_test) != 1:
+        raise DataError(f"{competition.name}: ids, images and targets differ in number in {where}.")
+    if (tables[0].columns if tables[0] else None) != (tables[1].columns if tables[1] else None):
+        raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
+    if competition.is_segmentation and samples.train_masks is None:
+        raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
+    name, marks, times = competition.name, samples.train_only, samples.times
+    return replace(
+        samples,
+        target=canonical_target(competition.heads, samples.target, samples.train_ids, where=name),
+        train_only=None if marks is None else as_marks(marks, where=name),
+        times=None if times is None else as_times(times, where=name),
+    )
