@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy.typing as npt
 
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.described import described
 from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
@@ -29,8 +28,6 @@ from kaggle_ray.types import Folds, JsonValue, short_digest
 
 _FILE_HEX = 16
 """Hex digits that are kept of a file's sha256, to tell which files have changed."""
-_READERS = ("read", "prepare", "resolve", "default_space")
-"""Functions of a competition: what they return counts, and their source does with that of the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,43 +109,6 @@ def content_of(
     content = content.with_files_of(samples, data_dir=data_dir, cache_dir=cache_dir)
     weights = {name: _weights_digest(file, cache_dir) for name, file in sorted(weights_files.items())}
     return dataclasses.replace(content, weights=weights)
-
-
-def described(value: object) -> JsonValue:
-    """Return JSON that is the same for equal declarations: dataclasses by field, functions and classes by source.
-
-    A field that is not compared says nothing of its own: it follows from files that count by themselves.
-
-    A function or class of kaggle_ray's own is told by its name, any other by its source as well; so are the values that
-    a closure or a partial has bound. An object of another kind is told by its type.
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [spec.name for spec in dataclasses.fields(value) if spec.compare and spec.name not in _READERS]
-        return {name: described(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        return {str(name): described(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [described(item) for item in value]
-    if isinstance(value, partial):
-        return {"function": described(value.func), "arguments": described([*value.args, value.keywords])}
-    if inspect.isfunction(value) or isinstance(value, type):
-        return _code(value)
-    return f"a {type(value).__qualname__}"
-
-
-def _code(value: Callable[..., object]) -> JsonValue:
-    name = getattr(value, "__qualname__", "function")
-    cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-    bound = [described(each) for each in cells if not callable(each)]
-    if value.__module__.startswith("kaggle_ray."):
-        return {"name": name, "bound": bound}
-    try:
-        source = inspect.getsource(value)
-    except (OSError, TypeError):  # made by exec, or in a console: its name has to do
-        source = ""
-    return {"name": name, "bound": bound, "source": hashlib.sha256(source.encode()).hexdigest()[:_FILE_HEX]}
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

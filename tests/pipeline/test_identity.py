@@ -15,6 +15,7 @@ import cv2
 import pytest
 
 import kaggle_ray
+from kaggle_ray.config.described import ADDED_LATER, described
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -24,7 +25,6 @@ from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.tasks import ToyTask
 from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE
-from kaggle_ray.train.content import described
 from kaggle_ray.types import JsonValue
 
 # Declarations -------------------------------------------------------------------------------------------------------
@@ -159,6 +159,19 @@ def test_other_code_that_a_script_registers_is_another_run_where_an_experiment_n
     assert ids[0] == ids[1]
     assert ids[2][0] != ids[0][0]
     assert ids[2][1] == ids[0][1]
+
+
+def test_a_field_that_was_added_later_changes_no_id_until_it_is_set() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Before:
+        name: str
+
+    @dataclasses.dataclass(frozen=True)
+    class Now:
+        name: str
+        kind: str | None = dataclasses.field(default=None, metadata=ADDED_LATER)
+
+    assert described(Now("a")) == described(Before("a")) != described(Now("a", "b"))
 
 
 def test_a_class_that_is_registered_is_described_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
