@@ -14,6 +14,7 @@ import numpy as np
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.predict import View
 from kaggle_ray.decide import default_score
+from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.augment import resize_masks
 from kaggle_ray.train.anomalies import ConstantWatch
 from kaggle_ray.train.batches import to_device
@@ -21,7 +22,7 @@ from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
 from kaggle_ray.train.predict import Predictor
-from kaggle_ray.train.ranks import Ranks, in_turns
+from kaggle_ray.train.ranks import Ranks, in_turns, together
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
 
@@ -57,7 +58,7 @@ class Evaluator:
         """Return what ``rows`` (N,) say of the model after ``epoch``: the same on every rank, for any number of them.
 
         Raises:
-            DataError: predictions are not finite.
+            NonFiniteLossError: the loss or a prediction is NaN or infinite: the epoch's last step went too far.
         """
         height = self.hyperparameters.size_at(epoch)
         self.ranks.share_buffers(self.predictor.model)
@@ -77,7 +78,23 @@ class Evaluator:
                     score=default_score(self.data.metric, target, values_NC),
                     metrics=self.further.scores(target, values_NC, epoch),
                 )
-        return self.ranks.of_first(measured)
+        measured = self.ranks.of_first(measured)
+        with together(self.ranks):
+            if not math.isfinite(measured.loss):
+                raise NonFiniteLossError(
+                    f"the loss of epoch {epoch} is {measured.loss} at lr {self.hyperparameters.optimizer.lr}, on rows "
+                    f"that were not trained on. Try a smaller lr."
+                )
+        return measured
+
+    def check_weights(self, epoch: int) -> None:
+        """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
+        with together(self.ranks):
+            if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
+                raise NonFiniteLossError(
+                    f"weights are not finite after epoch {epoch} at lr {self.hyperparameters.optimizer.lr}. "
+                    f"Try a smaller lr."
+                )
 
     def _losses_and_values(self, batch: IntArray, height: int) -> tuple[Float64Array, FloatArray]:
         """Return (N,) the losses and (N, C) the predictions of a batch of rows."""

@@ -11,11 +11,9 @@ Shape suffixes: N samples, C columns of the prediction, D of a table.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,10 +21,9 @@ from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters, LossHyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
-from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints, restoring
+from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.further_metrics import FurtherMetrics
@@ -36,15 +33,14 @@ from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_byt
 from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, seed_step
-from kaggle_ray.train.ranks import ALONE, Ranks, noting, together
+from kaggle_ray.train.ranks import ALONE, Ranks, noting
 from kaggle_ray.train.running import RunningPredictions
+from kaggle_ray.train.saving import Saving
 from kaggle_ray.train.start import EpochAverage, MovingAverage
 from kaggle_ray.train.state import FitState
 from kaggle_ray.types import EpochMetrics, IntArray, TrialWarning
 
 _NO_CHECKPOINTS = NoCheckpoints()
-_ASK_EVERY = 8
-"""Steps after which several ranks ask the first whether a checkpoint is due: asking takes a message to each."""
 
 
 class Fit:
@@ -89,8 +85,7 @@ class Fit:
         """
         self._device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
         self._data, self._hyperparameters, self._settings = data, hyperparameters, settings
-        self._ranks, self._checkpoints, self._at_epoch_end = ranks, checkpoints, at_epoch_end
-        self._cadence = cadence or Cadence(30.0)
+        self._ranks, self._at_epoch_end = ranks, at_epoch_end
         self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters.loss)
         is_distilled = data.teacher is not None
         self._losses = (
@@ -99,7 +94,6 @@ class Fit:
         self._finish = Finisher(data, self._outputs, hyperparameters.images.augment, self._device)
         self._notice = notice or Notice()
         self._warn: Warn = warn if ranks.rank == 0 else lambda warning: None
-        self._ask_every = 1 if ranks.world_size == 1 else _ASK_EVERY
 
         self.state = FitState(data, hyperparameters, settings, self._device, initial_weights)
         """All that changes, and so is in a checkpoint."""
@@ -126,7 +120,8 @@ class Fit:
             self.state.model, data.sample_ids, hyperparameters.optimizer.clip_norm,
             scaler=self.state.scaler, device=self._device, warn=self._warn,
         )  # fmt: skip
-        self._load()
+        self._saving = Saving(self.state, checkpoints, cadence or Cadence(30.0), self._notice, ranks)
+        self._saving.restore()
         self.num_resumed = len(self.state.history)
         """Epochs that were trained before, and that a checkpoint brought along."""
 
@@ -161,8 +156,8 @@ class Fit:
         with end_noticed(self._notice):
             while len(self.state.history) < num_epochs and not selection.is_over:
                 yield self._run_epoch()
-                if self._ranks.of_first(self._notice.is_given):  # while whoever iterates had the word
-                    self._save_where("save and end")
+                if self._saving.is_to_end():  # while whoever iterates had the word
+                    self._saving.do("save and end")
         if self.state.epoch_selection.weights is not None:
             self.predictor.model.load_state_dict(self.state.epoch_selection.weights)
 
@@ -181,12 +176,10 @@ class Fit:
         if is_evaluated:
             if len(self._data.valid_rows):
                 scored = self._evaluator.measure(self._data.valid_rows, epoch)
-                self._check_finite(epoch, scored.loss)
             else:
-                self._check_weights(epoch)
+                self._evaluator.check_weights(epoch)
             if self._data.inner_rows is not None:
                 inner = self._evaluator.measure(self._data.inner_rows, epoch)
-                self._check_finite(epoch, inner.loss)
             chosen_by = scored if self._data.inner_rows is None else inner
             self.state.epoch_selection.see(epoch, chosen_by.score, self.predictor.model.state_dict)
         self.state.history.append(
@@ -209,7 +202,7 @@ class Fit:
         )
         self.state.begin_epoch()
         self._at_epoch_end(self, epoch)
-        self._save_where(self._what_is_due())
+        self._saving.do(self._saving.due())
         return self.state.history[-1]
 
     def _train(self, epoch: int, started: float) -> None:
@@ -232,10 +225,10 @@ class Fit:
                 continue
             self._step(epoch, batch.step, watch.rows_of_step)
             self.state.step_of_epoch += 1
-            if self.state.step_of_epoch % self._ask_every == 0 and (due := self._what_is_due()):
+            if due := self._saving.due_after_step():
                 self._settle(watch)
                 self.state.seconds_of_epoch = time.perf_counter() - started
-                self._save_where(due)
+                self._saving.do(due)
         self._settle(watch)
         self.state.schedule.end_epoch(self._ranks.of_first(self.state.loss_of_epoch / self._data.num_per_epoch))
 
@@ -287,57 +280,6 @@ class Fit:
         if isinstance(self.state.average, MovingAverage):
             self.state.average.update_parameters(self.state.model)
 
-    def _check_finite(self, epoch: int, loss: float) -> None:
-        """Raise NonFiniteLossError: validation tells of an epoch whose last step was the one that went too far."""
-        with together(self._ranks):
-            if not math.isfinite(loss):
-                raise NonFiniteLossError(
-                    f"the loss of epoch {epoch} is {loss} at lr {self._hyperparameters.optimizer.lr}, on rows that "
-                    f"were not trained on. Try a smaller lr."
-                )
-
-    def _check_weights(self, epoch: int) -> None:
-        """Raise NonFiniteLossError where the last step went too far, and there are no rows to tell of it."""
-        with together(self._ranks):
-            if not all(bool(tensor.isfinite().all()) for tensor in self.predictor.model.state_dict().values()):
-                raise NonFiniteLossError(
-                    f"weights are not finite after epoch {epoch} at lr {self._hyperparameters.optimizer.lr}. "
-                    f"Try a smaller lr."
-                )
-
-    # Checkpoints ------------------------------------------------------------------------------------------------------
-
     def save(self) -> None:
         """Save a checkpoint now; to be called between epochs, on rank 0."""
-        self._cadence.save(lambda: self._checkpoints.save(self.state.pack()))
-
-    def _what_is_due(self) -> Literal["", "save", "save and end"]:
-        """Return rank 0's word, on every rank."""
-        if self._notice.is_given:
-            return self._ranks.of_first("save and end")
-        return self._ranks.of_first("save" if self._cadence.is_due() else "")
-
-    def _save_where(self, due: Literal["", "save", "save and end"]) -> None:
-        """Save the state where it is time, or where the process has to end, and then end it."""
-        if due and self._ranks.rank == 0:
-            self.save()
-        if due == "save and end":
-            raise self._notice.interruption()
-
-    def _load(self) -> None:
-        """Take the state of the last checkpoint that rank 0 finds, if there is one.
-
-        Raises:
-            UnusableCheckpointError: it cannot be taken; by then the fit has a part of it, and is of no use.
-        """
-        checkpoint: bytes | None = None
-        with together(self._ranks):
-            if self._ranks.rank == 0:
-                checkpoint = self._checkpoints.load()
-        checkpoint = self._ranks.of_first(checkpoint)
-        if checkpoint is None:
-            return
-        with together(self._ranks), restoring():
-            self.state.restore(checkpoint)
-        if self._ranks.rank:
-            self.state.loss_of_epoch = 0.0  # rank 0 has that of all
+        self._saving.save()
