@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from kaggle_ray.schedule.source import Wait as Wait
     from kaggle_ray.train.constraints import register_constraint as register_constraint
     from kaggle_ray.train.losses import register_loss as register_loss
+    from kaggle_ray.train.optimizers import register_optimizer as register_optimizer
 
 _HOME = {
     "board": "kaggle_ray.api",
@@ -118,6 +119,7 @@ _HOME = {
     "Wait": "kaggle_ray.schedule.source",
     "register_constraint": "kaggle_ray.train.constraints",
     "register_loss": "kaggle_ray.train.losses",
+    "register_optimizer": "kaggle_ray.train.optimizers",
 }
 
 __all__ = sorted(_HOME)

@@ -170,7 +170,7 @@ def test_a_class_with_fewer_rows_than_folds_is_named(tmp_path: Path, data: Path)
         ({"epochs": True}, r"hyperparameter 'epochs': expected int, got True"),
         ({"pretrained": 1}, r"hyperparameter 'pretrained': expected bool, got 1"),
         ({"model_args": [1]}, r"hyperparameter 'model_args': expected a dictionary, got \[1\]"),
-        ({"optimizer": "lion"}, r"hyperparameter 'optimizer': expected one of adamw, sgd, .*, got 'lion'"),
+        ({"freeze": "head"}, r"hyperparameter 'freeze': expected one of none, norms, backbone, got 'head'"),
         ({"lr": 0}, r"hyperparameter 'lr': expected more than 0, got 0"),
     ],
 )
@@ -210,6 +210,7 @@ def test_a_misspelt_name_fails_when_the_space_is_imported_with_its_file_and_plac
         ("epochs=many", r"hyperparameter 'epochs': expected int, got 'many'"),
         ("lr=1e-3", r"--set lr: the search space varies it"),
         ("model=smal_resnet", r"unknown model 'smal_resnet'\. Did you mean 'small_resnet'\?"),
+        ('optimizer_args={"epsilon": 1}', r"optimizer_args: unknown argument 'epsilon'\. Did you mean 'eps'\?"),
     ],
 )
 def test_a_wrong_override_is_named(tmp_path: Path, toy_data: Path, override: str, message: str) -> None:

@@ -10,7 +10,7 @@ from kaggle_ray.config.hyperparameters import (
 from kaggle_ray.config.images import ImageHyperparameters
 from kaggle_ray.config.loss import LossHyperparameters
 from kaggle_ray.config.model import ModelHyperparameters
-from kaggle_ray.config.optimizer import Optimizer, OptimizerHyperparameters
+from kaggle_ray.config.optimizer import OptimizerHyperparameters
 from kaggle_ray.config.predict import PredictHyperparameters, TestTimeAugmentation
 from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import Schedule, ScheduleHyperparameters
@@ -25,7 +25,6 @@ __all__ = [
     "ImageHyperparameters",
     "LossHyperparameters",
     "ModelHyperparameters",
-    "Optimizer",
     "OptimizerHyperparameters",
     "PredictHyperparameters",
     "PseudolabelHyperparameters",

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
-
-Optimizer = Literal["adamw", "sgd", "adam", "nadam", "radam", "rmsprop", "adagrad"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerHyperparameters:
     """How the weights are moved along a step's gradient, and what a step leaves of them."""
 
-    name: Optimizer = field(default="adamw", metadata=called("optimizer"))
-    """A name of ``kaggle_ray.train.optim``: torch's own."""
+    name: str = field(default="adamw", metadata=called("optimizer"))
+    """A name of ``kaggle_ray.train.optimizers``: torch's own adamw, sgd, adam, nadam, radam, rmsprop and adagrad, one
+    of timm's, such as lion, or one that the competition's file registers."""
+    args: Mapping[str, JsonValue] = field(default_factory=dict, metadata=called("optimizer_args"))
+    """Arguments of the optimizer that are no hyperparameters, such as ``{"eps": 1e-6}``, or ``{"betas": [0.95, 0.98]}``
+    of timm's lion."""
     lr: float = 1e-3
     """Peak learning rate, of the head where ``layer_decay`` makes them differ."""
     weight_decay: float = 0.05
     """Weight decay, decoupled for adamw, nadam and radam, a part of the gradient for the others; biases and
     normalisation layers are exempt."""
     momentum: float = 0.9
-    """Momentum of sgd (Nesterov's) and rmsprop; the first beta of adamw, adam, nadam and radam; not for adagrad."""
+    """Momentum of sgd (Nesterov's) and rmsprop; the first beta of adamw, adam, nadam and radam; no part of
+    adagrad. timm's that take betas refuse it: theirs are optimizer_args."""
     beta2: float = 0.999
     """Decay per step of the second moment: the second beta of adamw and its kin, the alpha of rmsprop."""
     layer_decay: float = 1.0

@@ -68,6 +68,7 @@ def check_models(plan: RunPlan) -> None:
     from kaggle_ray.pipeline.applicable import check_applicable
     from kaggle_ray.train.constraints import make_constraint
     from kaggle_ray.train.losses import check_distillation, check_loss
+    from kaggle_ray.train.optimizers import check_optimizer
     from kaggle_ray.train.pseudolabels import check_pseudolabels
 
     table = plan.samples.train_table
@@ -86,6 +87,7 @@ def check_models(plan: RunPlan) -> None:
         check_distillation(plan.competition.heads, hyperparameters.loss)
         check_pseudolabels(plan.competition.heads, hyperparameters.pseudolabels)
         check_loss(hyperparameters.loss.name, hyperparameters.loss.args, plan.competition.heads)
+        check_optimizer(hyperparameters.optimizer)
         make_constraint(hyperparameters.optimizer.constraint, hyperparameters.optimizer.constraint_args)
         heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
         sides = sorted(hyperparameters.images.sides(height) for height in heights)

@@ -29,6 +29,7 @@ from kaggle_ray.types import JsonValue, Trial
 _JSON, _DIGEST = "kaggle_ray", "sha256"
 _VERSION = 2
 """2: the header has a digest."""
+_GROUP = "group"
 _MAX_SHARE = 0.005
 """Share of the time of a fit that checkpoints may take."""
 
@@ -175,7 +176,10 @@ class _SavedOptimizer:
 
 
 def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], JsonValue]:
-    """Return an optimizer's tensors, as ``<parameter number>.<name>``, and what else it has as JSON."""
+    """Return an optimizer's tensors, as ``<parameter number>.<name>``, and what else it has as JSON.
+
+    Where a group has tensors of its own, such as a count of steps, they are ``group<number>.<name>``.
+    """
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     others: dict[str, dict[str, JsonValue]] = {}
@@ -185,7 +189,12 @@ def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], JsonValue]
                 tensors[f"{number}.{name}"] = value
             else:
                 others.setdefault(str(number), {})[name] = value
-    groups = [{name: value for name, value in group.items() if name != "params"} for group in state["param_groups"]]
+    groups: list[dict[str, JsonValue]] = []
+    for number, group in enumerate(state["param_groups"]):
+        own = {name: value for name, value in group.items() if name != "params"}
+        of_group = {name: value for name, value in own.items() if isinstance(value, Tensor)}
+        tensors |= with_prefix(f"{_GROUP}{number}", of_group)
+        groups.append({name: value for name, value in own.items() if name not in of_group})
     return tensors, {"others": others, "groups": groups}
 
 
@@ -198,6 +207,8 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], values: 
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         number, _, what = name.partition(".")
+        if number.startswith(_GROUP):
+            continue
         parameter = parameters[int(number)]
         if tensor.shape == parameter.shape:
             tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
@@ -206,10 +217,10 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], values: 
     for number, of_parameter in of_json.others.items():
         state.setdefault(int(number), {}).update(of_parameter)
     groups = []
-    for fresh, saved in zip(optimizer.state_dict()["param_groups"], of_json.groups, strict=True):
+    for place, (fresh, saved) in enumerate(zip(optimizer.state_dict()["param_groups"], of_json.groups, strict=True)):
         as_fresh = {
             name: tuple(value) if isinstance(fresh.get(name), tuple) and isinstance(value, list) else value
             for name, value in saved.items()
         }
-        groups.append({**fresh, **as_fresh})
+        groups.append({**fresh, **as_fresh, **below_prefix(f"{_GROUP}{place}", tensors)})
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -81,7 +81,7 @@ def test_what_leaves_nothing_to_draw_is_refused(make: Any, message: str) -> None
         ({"search": {"lr": uniform(0, 1)}}, "hyperparameter 'lr': expected more than 0, got 0.0"),
         ({"search": {"momentum": uniform(0.5, 1)}}, "hyperparameter 'momentum': expected from 0 to below 1, got 1.0"),
         ({"search": {"epochs": uniform(1, 3)}}, "hyperparameter 'epochs': expected int, got 1.0"),
-        ({"search": {"optimizer": choice(["adamw", "adamx"])}}, "hyperparameter 'optimizer'.*got 'adamx'"),
+        ({"search": {"tta": choice(["hflip", "hflop"])}}, "hyperparameter 'tta'.*got 'hflop'"),
         ({"base": {"init_from": {"epochs": 3}}, "search": {"lr": uniform(0.1, 1)}}, "expected no init_from"),
     ],
 )

@@ -39,7 +39,7 @@ RECIPES = [
     {"ema_decay": 0.9, "mixup": 0.4, "cutmix": 1.0},
     {"swa_epochs": 2, "epoch_rule": "inner"},
     {"optimizer": "sgd", "schedule": "cosine", "accumulate": 3, "clip_norm": 0.1},
-    {"schedule": "constant", "epoch_rule": "scored_fold", "patience": 1},
+    {"optimizer": "lamb", "schedule": "constant", "epoch_rule": "scored_fold", "patience": 1},
     {"epoch_rule": "inner", "evaluate_every": 2, "ema_decay": 0.8},
     {"constraint": "max_norm", "constraint_args": {"max_norm": 0.5}, "l1": 0.01},
 ]
