@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from kaggle_ray.metrics import metric_by_name as metric_by_name
     from kaggle_ray.metrics import rounded as rounded
     from kaggle_ray.models import register_model as register_model
+    from kaggle_ray.pipeline.own_images import predict_proba as predict_proba
     from kaggle_ray.pipeline.result import RunResult as RunResult
+    from kaggle_ray.pipeline.trained import TrainedModel as TrainedModel
+    from kaggle_ray.pipeline.trained import load_model as load_model
     from kaggle_ray.report.past_run import PastRun as PastRun
     from kaggle_ray.report.past_run import open_run as open_run
     from kaggle_ray.reporters import Reporter as Reporter
@@ -109,6 +112,9 @@ _HOME = {
     "open_run": "kaggle_ray.report.past_run",
     "Reporter": "kaggle_ray.reporters",
     "RunResult": "kaggle_ray.pipeline.result",
+    "TrainedModel": "kaggle_ray.pipeline.trained",
+    "load_model": "kaggle_ray.pipeline.trained",
+    "predict_proba": "kaggle_ray.pipeline.own_images",
     "Settings": "kaggle_ray.config.settings",
     "Launcher": "kaggle_ray.launch.launcher",
     "Continue": "kaggle_ray.schedule.source",

@@ -79,6 +79,30 @@ def decode_image(
     return _in_rgb_order(_stretched(pixels, image_reading))
 
 
+def fit_pixels(
+    pixels: Pixels, height: int, width: int, *, channels: int = 3, image_reading: ImageReading | None = None
+) -> Pixels:
+    """Return (height, width, C) what ``decode_image`` makes of an image, of its pixels that are decoded already.
+
+    Args:
+        pixels: (H, W, C), red first, or (H, W) of one channel: uint8 or uint16.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        channels: of the image.
+        image_reading: as of ``decode_image``.
+
+    Raises:
+        DataError: the array is no image, or has another number of channels or bits.
+    """
+    array = f"an array {pixels.shape} of {pixels.dtype}"
+    if pixels.ndim not in (2, 3) or not pixels.size or pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"{array}: expected (H, W, {channels}) pixels of uint8 or uint16.")
+    reading = image_reading or ImageReading()
+    _check_channels(pixels, array, channels)
+    _check_bits(pixels, array, reading)
+    return _stretched(_shrunk_or_grown(np.ascontiguousarray(pixels), height, width), reading)
+
+
 def _decode_reduced(path: Path, content: bytes, height: int, width: int, channels: int, flags: int) -> Pixels | None:
     """Return (height, width, C) of a JPEG that is much larger, None where it has to be decoded in full.
 
@@ -126,11 +150,11 @@ def _decode_labels(path: Path, content: bytes, num_classes: int) -> Pixels:
     return labels.astype(np.uint8)
 
 
-def _check_bits(pixels: Pixels, path: Path, reading: ImageReading) -> None:
+def _check_bits(pixels: Pixels, where: Path | str, reading: ImageReading) -> None:
     bits = 8 * pixels.itemsize
     if reading.bits not in (bits, None):
         raise DataError(
-            f"{path}: expected {reading.bits} bits per channel like most images to train on, got {bits}. Convert it."
+            f"{where}: expected {reading.bits} bits per channel like most images to train on, got {bits}. Convert it."
         )
 
 
@@ -142,10 +166,10 @@ def _stretched(pixels: Pixels, reading: ImageReading) -> Pixels:
     return np.asarray(np.rint(shares.clip(0, 1) * 65535), dtype=np.uint16)
 
 
-def _check_channels(pixels: Pixels, path: Path, channels: int) -> None:
+def _check_channels(pixels: Pixels, where: Path | str, channels: int) -> None:
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     if found != channels:
-        raise DataError(f"{path}: expected {channels} channels, got {found}.")
+        raise DataError(f"{where}: expected {channels} channels, got {found}.")
 
 
 def _in_rgb_order(pixels_HWC: Pixels) -> Pixels:

@@ -8,36 +8,32 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.opening import open_to_predict
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
+from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
-from kaggle_ray.pipeline.options import MachineOptions, PredictOptions
+from kaggle_ray.pipeline.options import PredictOptions
 from kaggle_ray.pipeline.own_code import competition_of
+from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts, settings_here
 from kaggle_ray.pool.gather import mean_of
-from kaggle_ray.pool.ledger import check_place
-from kaggle_ray.pool.members import MemberPart, full_model
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.record import RunRecord
-from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.submit import checked_draft
 from kaggle_ray.types import Experiment, StoredValues, Trial
 
@@ -59,31 +55,21 @@ def predict_new(options: PredictOptions) -> Path:
     """
     store = open_run(options.run)
     record = store.known_record()
-    ensemble = chosen_ensemble(store)
-    if ensemble is None:
-        raise StoreError(
-            f"{options.run}: has no ensemble yet. Run the command of {RUN_FILE} again to finish it, or with "
-            f"--budget 0s to ensemble what is complete."
-        )
+    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    ensemble = ensemble_of(store, record, experiments)
     declared = competition_of(store, record, options.competition, cache_dir=default_cache_dir())
-    settings = _settings(record, options)
+    settings = settings_here(record, options)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
-    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
-    _check_members(ensemble, experiments, record.num_folds, where=store.location)
-    models = {
-        part: _models(part, experiments, refit=options.refit)
-        for member in ensemble.weighted_members
-        for part in member.parts
-    }
-    _check_models(store, record, [trial for of_part in models.values() for trial, _ in of_part], refit=options.refit)
+    models = models_of_parts(ensemble.weighted_members, experiments, refit=options.refit)
+    check_models(store, record, models.values(), refit=options.refit)
     from kaggle_ray.train.reload import TestRows
 
     rows = TestRows(competition, samples, settings, default_cache_dir())
     with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
         predictions = {
-            member.member_id: _mean(
+            member.member_id: mean_of(
                 [
                     _predict_part(store, models[part], experiments[part.experiment_id], rows, Path(folder))
                     for part in member.parts
@@ -95,24 +81,6 @@ def predict_new(options: PredictOptions) -> Path:
         decision = ensemble.decide(competition.metric, competition.num_columns)
         with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))
-
-
-def _settings(record: RunRecord, options: MachineOptions) -> Settings:
-    """Return the run's settings in one process, or where another device is named this machine's defaults of it."""
-    machine, of_run = Machine.here(), record.settings
-    device, threads, dtype = options.device, options.threads, options.dtype
-    if (device or of_run.device) == "cuda" and not machine.num_gpus:
-        raise ConfigError("the run predicted on a GPU, and none is visible here. Name another device: --device cpu.")
-    if device not in (None, of_run.device):
-        return machine.settings(device=device, threads=threads, dtype=dtype)
-    return dataclasses.replace(
-        of_run,
-        threads_per_trial=threads or of_run.threads_per_trial,
-        dtype=dtype or of_run.dtype,
-        world_size=1,
-        compile=False,
-        loader_workers=0,
-    )
 
 
 def _open(
@@ -160,43 +128,6 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _check_members(ensemble: SavedEnsemble, known: Collection[str], num_folds: int, *, where: str) -> None:
-    """Raise JsonShapeError where an ensemble is not made of the run's experiments, ``known`` by id, and folds."""
-    parts = [part for member in ensemble.weighted_members for part in member.parts]
-    if not parts or not all(part.experiment_id in known and len(part.epochs) == num_folds for part in parts):
-        raise JsonShapeError(f"{where}: the ensemble {ensemble.method!r} is not made of what the run has trained.")
-
-
-def _models(part: MemberPart, experiments: Mapping[str, Experiment], *, refit: bool) -> list[tuple[Trial, int | None]]:
-    """Return the trials that a part's models are of, and which of their epochs predict."""
-    if refit:
-        return [full_model(part, experiments[part.experiment_id])]
-    return [(Trial(experiment_id=part.experiment_id, fold=fold), epoch) for fold, epoch in enumerate(part.epochs)]
-
-
-def _check_models(store: RunStore, record: RunRecord, trials: Sequence[Trial], *, refit: bool) -> None:
-    """Look, before anything is predicted, whether the trials are those of the run: files can be copied anywhere.
-
-    Raises:
-        StoreError: a trial is not committed, or its files are not as they were committed.
-        LeakError: a trial was made with another fold plan, or is that of other rows.
-    """
-    of_folds = ids_by_fold(store.folds_csv() or "")
-    for trial in trials:
-        result = store.result(trial)
-        if result is None or result.status != "committed":
-            again = "Run the same command again with --refit" if refit else "Run the same command again to finish it"
-            raise StoreError(f"{store.location}: {trial} is not committed. {again}.")
-        store.check(result)
-        check_place(
-            trial,
-            store.lineage(result),
-            scored_ids=store.scored_ids(result),
-            expected_ids=of_folds.get(trial.fold, np.array([], dtype=np.str_)),
-            folds_digest=record.folds_digest,
-        )
-
-
 def _predict_part(
     store: RunStore,
     models: Sequence[tuple[Trial, int | None]],
@@ -214,11 +145,7 @@ def _predict_part(
         blocks = rows.predict(hyperparameters, store.weights(result, epoch=epoch), where=str(trial))
         file = folder / f"{len(list(folder.iterdir()))}.npy"
         found.append(float_rows(_saved(file, blocks, num_rows=rows.num_rows)))
-    return _mean(found)
-
-
-def _mean(parts: list[Rows]) -> Rows:
-    return parts[0] if len(parts) == 1 else mean_of(parts)
+    return mean_of(found)
 
 
 def _saved(file: Path, blocks: Iterator[StoredValues], *, num_rows: int) -> StoredValues:

@@ -145,4 +145,4 @@ def _read_member(plan: RunPlan, store: RunStore, member: Member) -> Rows:
         check_full_lineage(trial, valid, test, plan.folds)
         order = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
         parts.append(select_rows(float_rows(test.values), order))
-    return parts[0] if len(parts) == 1 else mean_of(parts)
+    return mean_of(parts)

@@ -158,8 +158,10 @@ def _check_pseudolabels(store: RunStore, folds: Folds, trial: Trial, lineage: Li
             check_pseudolabels(trial, source, labeller.blobs.get(TEST_FILE), store.lineage(labeller), folds)
 
 
-def mean_of(parts: Sequence[Rows]) -> LazyRows:
-    """Return the mean of predictions of the same rows, taken in float64."""
+def mean_of(parts: Sequence[Rows]) -> Rows:
+    """Return the mean of predictions of the same rows, taken in float64; of one alone, that itself."""
+    if len(parts) == 1:
+        return parts[0]
 
     def read(rows: IntArray) -> FloatArray:
         values = np.stack([part[rows] for part in parts])

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,12 +104,17 @@ def content_of(
             "competition": described(competition),
         }
     )
-    if registered := of_others({name for each in hyperparameter_sets for name in _texts_in(each.to_dict())}):
+    if registered := registered_code(hyperparameter_sets):
         code = {name: described(value) for name, value in sorted(registered.items())}
         content = dataclasses.replace(content, parts={**content.parts, "registered code": code})
     content = content.with_files_of(samples, data_dir=data_dir, cache_dir=cache_dir)
     weights = {name: _weights_digest(file, cache_dir) for name, file in sorted(weights_files.items())}
     return dataclasses.replace(content, weights=weights)
+
+
+def registered_code(hyperparameter_sets: Sequence[Hyperparameters]) -> dict[str, Any]:
+    """Return ``<kind> <name>`` -> value of what experiments name and the package did not register, such as a model."""
+    return of_others({name for each in hyperparameter_sets for name in _texts_in(each.to_dict())})
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import channels_last
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import CorruptBlobError, DataError
 from kaggle_ray.models import Model, Shapes, build_model
@@ -91,21 +92,53 @@ def reloaded(
         CorruptBlobError: the weights are no such file.
         DataError: they are those of a model for other images, tables or classes.
     """
+    table, mask = samples.train_table, competition.mask
+    shapes = Shapes(
+        num_outputs=sum(head.num_outputs for head in competition.heads),
+        num_channels=competition.channels,
+        num_views=samples.num_views,
+        num_table_columns=0 if table is None else len(table.columns),
+        segments=competition.is_segmentation,
+    )
+    return predictor_of(
+        competition.heads, shapes, settings, hyperparameters, weights,
+        mask_size=None if mask is None else (mask.height, mask.width), where=where,
+    )  # fmt: skip
+
+
+def predictor_of(
+    heads: Sequence[Head],
+    shapes: Shapes,
+    settings: Settings,
+    hyperparameters: Hyperparameters,
+    weights: bytes,
+    *,
+    mask_size: tuple[int, int] | None,
+    where: str,
+) -> Predictor:
+    """Return what predicts with the weights that a trial has kept; none of the competition's rows is needed.
+
+    Args:
+        heads: of the competition.
+        shapes: of what the model takes and gives.
+        settings: of the run.
+        hyperparameters: of the experiment.
+        weights: the trial's weights file.
+        mask_size: height and width in pixels at which masks are predicted; None without masks.
+        where: names the trial, for messages.
+
+    Raises:
+        CorruptBlobError: the weights are no such file.
+        DataError: they are those of a model for other images, tables or classes.
+    """
     try:
         tensors = load(weights)
     except SafetensorError as error:
         raise CorruptBlobError(f"{where}: the weights are no safetensors file: {error}.") from error
-    heads, mask, table = competition.heads, competition.mask, samples.train_table
     device = prepare_process(settings, derive_seed(hyperparameters.training.seed))
     model: Model = build_model(
         hyperparameters.model.name,
-        Shapes(
-            num_outputs=sum(head.num_outputs for head in heads),
-            num_channels=competition.channels,
-            num_views=samples.num_views,
-            num_table_columns=0 if table is None else len(table.columns),
-            segments=competition.is_segmentation,
-        ),
+        shapes,
         pretrained=False,  # all weights are in the file
         model_args=hyperparameters.model.args,
         head=hyperparameters.model.head,
@@ -123,5 +156,5 @@ def reloaded(
         outputs,
         hyperparameters,
         settings,
-        mask_size=None if mask is None else (mask.height, mask.width),
+        mask_size=mask_size,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -17,6 +18,7 @@ from safetensors.torch import load, save
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.head import place_heads
 from kaggle_ray.data.opening import load_competition, open_competition, open_to_predict
 from kaggle_ray.errors import ConfigError, CorruptBlobError, DataError, LeakError, StoreError, WeightsGoneError
 from kaggle_ray.pipeline.result import RunResult
@@ -58,6 +60,26 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTa
     assert out == tmp_path / "new" / "again.csv"
     assert out.read_bytes() == result.submission.read_bytes()
     assert [file.name for file in out.parent.iterdir()] == ["again.csv"]
+    check_probabilities(result, task)
+
+
+def check_probabilities(result: RunResult, task: ToyTask) -> None:
+    """Check that the test rows, passed as a person's own images, are predicted as the run's ensemble did."""
+    samples, ensemble, competition = result.plan.samples, result.ensemble, result.plan.competition
+    assert ensemble is not None
+    expected = ensemble.apply(result.pool.test)[:]
+    table = samples.test_table
+    found = kaggle_ray.predict_proba(
+        result.run_dir, samples.test_paths,
+        table=None if table is None else pd.DataFrame(table.values, columns=list(table.columns)),
+    )  # fmt: skip
+    for place in place_heads(competition.heads):
+        got = found[place.head.name]
+        of_head = expected if competition.is_segmentation else expected[:, place.outputs]
+        if place.head.task == "binary":
+            assert np.allclose(got.sum(axis=1), 1)
+            got = got[:, 1:]
+        assert np.array_equal(got.reshape(of_head.shape), of_head), task
 
 
 @pytest.mark.parametrize(

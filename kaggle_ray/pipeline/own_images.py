@@ -1,0 +1,180 @@
+"""What the models of a run predict of a person's own images, before any decision is made of it.
+
+Shape legend: N images, n of a batch, C columns of a prediction, K classes, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kaggle_ray.combine.combiner import Fitted, WeightedMean
+from kaggle_ray.config.settings import Device
+from kaggle_ray.data.head import place_heads
+from kaggle_ray.errors import DataError
+from kaggle_ray.images.cache import Images
+from kaggle_ray.images.threads import map_in_threads
+from kaggle_ray.images.transform import Image, Transform, views_of_image
+from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
+from kaggle_ray.pipeline.recorded import RecordedCompetition
+from kaggle_ray.pipeline.trained import LoadedTrial, OpenedRun
+from kaggle_ray.pool.gather import mean_of
+from kaggle_ray.pool.members import Member, MemberPart
+from kaggle_ray.report.explain import find_experiment
+from kaggle_ray.rows import Rows
+from kaggle_ray.store.predictions import float_rows
+from kaggle_ray.train.inputs import Inputs
+from kaggle_ray.train.process import unprepared_after
+from kaggle_ray.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict_proba(
+    run: str | Path,
+    images: Sequence[Image],
+    *,
+    experiment: str | None = None,
+    table: pd.DataFrame | None = None,
+    refit: bool = False,
+    competition: str | Path | None = None,
+    device: Device | None = None,
+    batch_size: int = 64,
+) -> dict[str, FloatArray]:
+    """Return what a run's ensemble, or one of its experiments, predicts of your own images, before any decision.
+
+    >>> import kaggle_ray, numpy as np
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> probabilities = kaggle_ray.predict_proba(result.run_dir, [np.zeros((20, 20, 3), dtype=np.uint8)])
+    >>> {name: values.shape for name, values in probabilities.items()}
+    {'target': (1, 10)}
+
+    Each head has (N, K) float32: the probabilities of its classes in their order, both where there are two, and of
+    labels each its own; or (N, 1) numbers. Masks are (N, H, W), the probability of the foreground, or with several
+    classes (N, K, H, W).
+
+    Args:
+        run: the run's folder, or its ``s3://`` URI.
+        images: files, or arrays (H, W, C) of uint8 or uint16, red first; several to a sample where the run had several.
+        experiment: name or id of an experiment, whose folds' mean predicts; None: the ensemble that was submitted.
+        table: numbers that come with the images, where the run had some: a row for each image, in their order.
+        refit: predict by the models of all rows, of a run with ``refit``.
+        competition: the competition's name or file, where a model is registered there and you have not run it on this
+            machine.
+        device: ``cpu`` or ``cuda``; None: the run's.
+        batch_size: number of samples that are decoded at once.
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    opened = OpenedRun(run, competition=competition, device=device)
+    if not len(images):
+        raise DataError("no images: expected a file or an array for each sample.")
+    numbers = _numbers(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
+    members, combine = _ensemble(opened) if experiment is None else _alone(opened, experiment)
+    models = models_of_parts(members, opened.experiments, refit=refit)
+    check_models(opened.store, opened.record, models.values(), refit=refit)
+    with unprepared_after():
+        loaded = {part: [opened.load(*model) for model in of_part] for part, of_part in models.items()}
+        blocks = [_predicted(batch, members, combine, loaded) for batch in _batches(images, numbers, batch_size)]
+    return _by_head(np.concatenate(blocks), opened.asked)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Batch:
+    """Some samples, decoded once for all models that decode to the same size."""
+
+    samples: Sequence[Image]
+    numbers: FloatArray | None
+    decoded: dict[tuple[int, int], Inputs] = field(default_factory=dict)
+
+    def inputs(self, transform: Transform) -> Inputs:
+        sides = transform.layout.height, transform.layout.width
+        if sides not in self.decoded:
+            views = [views_of_image(sample) for sample in self.samples]
+            if len({len(each) for each in views}) > 1:
+                raise DataError("images: expected as many for each sample, as the run had.")
+            pixels = map_in_threads(transform.pixels, [image for of_sample in views for image in of_sample])
+            if len(depths := {each.dtype for each in pixels}) > 1:
+                raise DataError(f"images: expected all of one depth, got {' and '.join(sorted(map(str, depths)))}.")
+            self.decoded[sides] = Inputs(
+                images=Images.of_array(np.stack(pixels)), num_views=len(views[0]), table=self.numbers
+            )
+        return self.decoded[sides]
+
+
+def _batches(images: Sequence[Image], numbers: FloatArray | None, batch_size: int) -> Iterator[_Batch]:
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, start + batch_size)
+        yield _Batch(samples=images[rows], numbers=None if numbers is None else numbers[rows])
+
+
+def _ensemble(opened: OpenedRun) -> tuple[Sequence[Member], Fitted]:
+    ensemble = ensemble_of(opened.store, opened.record, opened.experiments)
+    return ensemble.weighted_members, ensemble.combine()
+
+
+def _alone(opened: OpenedRun, name: str) -> tuple[Sequence[Member], Fitted]:
+    """Return an experiment as the only member, and what combines it with none."""
+    found = find_experiment(opened.store, name)
+    part = MemberPart(experiment_id=found.experiment_id, epochs=(None,) * opened.record.num_folds)
+    member = Member(member_id=found.experiment_id, name=found.name, parts=(part,))
+    return [member], WeightedMean(weights={member.member_id: 1.0})
+
+
+def _predicted(
+    batch: _Batch, members: Sequence[Member], combine: Fitted, models: dict[MemberPart, list[LoadedTrial]]
+) -> FloatArray:
+    """Return (n, C) what the members together predict of a batch."""
+    rows = np.arange(len(batch.samples))
+
+    def values_of(part: MemberPart) -> Rows:
+        return mean_of([float_rows(each.predictor.values(batch.inputs(each.transform), rows)) for each in models[part]])
+
+    of_members = {member.member_id: mean_of([values_of(part) for part in member.parts]) for member in members}
+    return np.asarray(combine.predict(of_members)[:], dtype=np.float32)
+
+
+def _numbers(table: pd.DataFrame | None, columns: Sequence[str], *, num_rows: int, where: str) -> FloatArray | None:
+    """Return (N, D) the columns of a person's table that the run had; None where it had none.
+
+    Raises:
+        DataError: it is missing, has other rows or lacks a column, or there is one and the run had none.
+    """
+    if not columns and table is None:
+        return None
+    if table is None:
+        named = ", ".join(columns[:5]) + (", ..." if len(columns) > 5 else "")
+        raise DataError(
+            f"{where}: its models take a table beside each image: {len(columns)} columns, {named}. Pass it as table=, "
+            f"a DataFrame with a row for each image."
+        )
+    if not columns:
+        raise DataError(f"{where}: its models take no table. Leave table= out.")
+    if len(table) != num_rows:
+        raise DataError(f"table: expected a row for each of {num_rows} images, got {len(table)}.")
+    if missing := [column for column in columns if column not in table.columns]:
+        raise DataError(f"table: {len(missing)} columns of the run are missing, such as {missing[0]!r}.")
+    try:
+        values = table[list(columns)].to_numpy(dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"table: expected numbers, NaN where one is missing: {error}.") from error
+    return values
+
+
+def _by_head(values_NC: FloatArray, asked: RecordedCompetition) -> dict[str, FloatArray]:
+    found: dict[str, FloatArray] = {}
+    if asked.mask_size is not None:
+        (head,) = asked.heads
+        masks_NKHW = values_NC.reshape(len(values_NC), -1, *asked.mask_size)
+        return {head.name: masks_NKHW[:, 0] if masks_NKHW.shape[1] == 1 else masks_NKHW}
+    for place in place_heads(asked.heads):
+        of_head = values_NC[:, place.outputs]
+        found[place.head.name] = np.hstack([1 - of_head, of_head]) if place.head.task == "binary" else of_head
+    return found

@@ -1,0 +1,120 @@
+"""What a run's models take and answer, as its record tells it: none of the competition's files is read for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.head import Head
+from kaggle_ray.data.reading import ImageReading, Reading
+from kaggle_ray.errors import ConfigError, JsonShapeError
+from kaggle_ray.metrics import Metric
+from kaggle_ray.metrics.metric import Values
+from kaggle_ray.pipeline.own_code import competition_of
+from kaggle_ray.store.record import RunRecord
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.content import registered_code
+from kaggle_ray.typed_json import from_json
+from kaggle_ray.types import JsonValue, Target, Task
+from kaggle_ray.untrusted import Count
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedCompetition:
+    """The inputs of a run's models, and the questions that they answer."""
+
+    heads: tuple[Head, ...]
+    """Heads that cannot score: a metric's code is in no record."""
+    num_channels: int
+    reading: ImageReading
+    mask_size: tuple[int, int] | None
+    """Height and width in pixels at which masks are predicted; None of a competition without masks."""
+    table_columns: tuple[str, ...]
+    """Columns of the table that comes with the images; empty where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Described:
+    """The part of ``train.content.described`` that is needed of a competition."""
+
+    heads: tuple[JsonValue, ...]
+    channels: Count = 3
+    mask: JsonValue = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DescribedHead:
+    name: str = "target"
+    task: Task
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DescribedMask:
+    height: Count
+    width: Count
+
+
+def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetition:
+    """Return the competition of a run as its record tells it.
+
+    Raises:
+        JsonShapeError: it tells of none, or of one that contradicts itself.
+    """
+    where = f"{store.location}/run.json: content: competition"
+    described = _part_of(_Described, record.content.get("competition"), where=where)
+    mask = None if described.mask is None else _part_of(_DescribedMask, described.mask, where=f"{where}: mask")
+    return RecordedCompetition(
+        heads=tuple(_head(each, where=f"{where}: heads") for each in described.heads),
+        num_channels=described.channels,
+        reading=Reading.recorded(store.reading(), where=store.location).images or ImageReading(),
+        mask_size=None if mask is None else (mask.height, mask.width),
+        table_columns=record.table_columns or (),
+    )
+
+
+def load_own_code(
+    store: RunStore, record: RunRecord, hyperparameter_sets: Sequence[Hyperparameters], named: str | Path | None
+) -> None:
+    """Load the competition's file where experiments need what it registers, such as a model; else nothing is run.
+
+    Args:
+        store: of the run.
+        record: of the run.
+        hyperparameter_sets: of the experiments.
+        named: the competition that the user named, None where none was; see ``own_code``.
+
+    Raises:
+        ConfigError: code is needed, none was named, and the run's own is not known to be the user's.
+    """
+    of_run = record.content.get("registered code")
+    needed = set(of_run) if isinstance(of_run, Mapping) else set()
+    if named is not None or needed - set(registered_code(hyperparameter_sets)):
+        competition_of(store, record, named, cache_dir=default_cache_dir())
+
+
+def _head(value: JsonValue, *, where: str) -> Head:
+    described = _part_of(_DescribedHead, value, where=where)
+    unknown = Metric(name="unknown", score_fn=_refuse, greater_is_better=True)
+    try:
+        return Head(name=described.name, task=described.task, classes=described.classes, metric=unknown)
+    except ConfigError as error:
+        raise JsonShapeError(f"{where}: {error}") from error
+
+
+def _refuse(target: Target, values: Values) -> float:
+    raise ConfigError("a head that was read from a run's record cannot score: load the competition for its metric.")
+
+
+def _part_of(kind: type[T], value: JsonValue, *, where: str) -> T:
+    """Return the fields of ``kind``, of an object that has others, too."""
+    if isinstance(value, Mapping):
+        known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+        value = {name: item for name, item in value.items() if name in known}
+    return from_json(kind, value, where=where)

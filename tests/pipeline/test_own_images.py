@@ -1,0 +1,149 @@
+"""The models of a run, taken out of it for a person's own images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import kaggle_ray
+from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
+from kaggle_ray.images.transform import Image
+from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import JsonValue, Trial
+
+OWN_MODEL = """
+import torch
+from kaggle_ray import register_model
+from kaggle_ray.testing.toy import COMPETITION as TOY
+from dataclasses import replace
+
+COMPETITION = replace(TOY, name="own")
+
+@register_model("flat")
+class Flat(torch.nn.Sequential):
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, num_outputs))
+"""
+
+
+def run(file: Path, folder: Path, data: Path, **values: JsonValue) -> RunResult:
+    return kaggle_ray.run(
+        file, experiments=[{**TINY, "epochs": 1, **values}], data=data, runs=folder, launcher="local", reporters=[],
+        device="cpu", dtype="float32",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> RunResult:
+    return run(TOY_FILE, tmp_path_factory.mktemp("own_images"), toy_data, tta="hflip")
+
+
+def test_neither_the_data_nor_the_competition_are_needed(
+    finished: RunResult, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "of_another_machine"))
+    moved = shutil.copytree(finished.run_dir, tmp_path / "toy" / "moved")
+    images = [toy_data / "test" / f"b00{number}.png" for number in range(3)]
+    of_files = kaggle_ray.predict_proba(moved, [str(image) for image in images])["target"]
+    arrays = [cv2.cvtColor(cv2.imread(str(image)), cv2.COLOR_BGR2RGB) for image in images]
+    assert of_files.shape == (3, 2)
+    assert np.array_equal(kaggle_ray.predict_proba(moved, arrays)["target"], of_files)
+    in_ones = kaggle_ray.predict_proba(moved, images, experiment="small_resnet", batch_size=1)["target"]
+    assert np.allclose(in_ones, of_files, atol=1e-6)  # the ensemble is its only experiment
+    assert not (tmp_path / "of_another_machine").exists()
+
+
+def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
+    finished: RunResult, toy_data: Path
+) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    loaded = kaggle_ray.load_model(finished.run_dir, "small_resnet", 1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not loaded.module.training
+    assert [(head.name, head.classes) for head in loaded.heads] == [("target", ("dark", "bright"))]
+    never_seen = finished.plan.folds.sample_ids[finished.plan.folds.valid_rows(1)[0]]
+    image = toy_data / "train" / f"{never_seen}.png"
+    input_CHW = loaded.transform(image)
+    assert (input_CHW.shape, input_CHW.dtype) == ((3, 8, 8), torch.float32)
+    with torch.no_grad():
+        views = torch.stack([input_CHW, input_CHW.flip(-1)])  # as tta says
+        bright = torch.sigmoid(loaded.module(views)).mean()
+    out_of_fold = kaggle_ray.open_run(finished.run_dir).predictions("small_resnet")
+    assert bright.item() == pytest.approx(out_of_fold.loc[never_seen, "bright"], abs=1e-6)
+    with pytest.raises(ConfigError, match=r"cannot score: load the competition"):
+        loaded.heads[0].metric.score(np.array([0.0]), np.array([[0.0]]))
+
+
+def test_an_experiment_or_a_model_that_is_not_there_is_named(finished: RunResult, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"'resnet' is no experiment of it.*small_resnet"):
+        kaggle_ray.load_model(finished.run_dir, "resnet", 0)
+    with pytest.raises(StoreError, match=r"full is not committed.*--refit"):
+        kaggle_ray.load_model(finished.run_dir, "small_resnet", None)
+    lacking = shutil.copytree(finished.run_dir, tmp_path / "toy" / "lacking")
+    store = open_run(lacking)
+    result = store.result(Trial(experiment_id=finished.plan.experiments[0].experiment_id, fold=0))
+    assert result is not None
+    store.remove_weights(result, keep=())
+    with pytest.raises(WeightsGoneError, match=r"the weights are gone.*the trial is repeated"):
+        kaggle_ray.load_model(lacking, "small_resnet", 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "no images"),
+        ([np.zeros((8, 8), dtype=np.uint8)], r"\(8, 8\) of uint8: expected 3 channels, got 1"),
+        ([np.zeros((8, 8, 3))], r"of float64: expected \(H, W, 3\) pixels of uint8 or uint16"),
+        ([np.zeros((8, 8, 3), dtype=np.uint8), [np.zeros((8, 8, 3), dtype=np.uint8)] * 2], "as many for each sample"),
+        ([Path("absent.png")], "absent.png"),
+        ([[]], "a sample of no images"),
+    ],
+)
+def test_what_is_no_image_of_the_run_s_kind_is_refused(finished: RunResult, images: list[Image], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        kaggle_ray.predict_proba(finished.run_dir, images)
+
+
+def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
+    finished: RunResult, tmp_path: Path
+) -> None:
+    image, table = np.zeros((8, 8, 3), dtype=np.uint8), pd.DataFrame({"width": [1.0]})
+    with pytest.raises(DataError, match=r"its models take no table"):
+        kaggle_ray.predict_proba(finished.run_dir, [image], table=table)
+    file = tmp_path / "toy_table.py"
+    file.write_text("from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of('table')\n")
+    result = run(file, tmp_path / "runs", tmp_path / "data", model="table_linear", model_args={})
+    columns = result.plan.samples.test_table.columns if result.plan.samples.test_table else ()
+    with pytest.raises(DataError, match=rf"take a table beside each image: {len(columns)} columns, {columns[0]}"):
+        kaggle_ray.predict_proba(result.run_dir, [image])
+    with pytest.raises(DataError, match=rf"columns of the run are missing, such as '{columns[0]}'"):
+        kaggle_ray.predict_proba(result.run_dir, [image], table=table)
+    with pytest.raises(DataError, match=r"a row for each of 2 images, got 1"):
+        kaggle_ray.predict_proba(result.run_dir, [image, image], table=table)
+    numbers = pd.DataFrame({column: [0.5] for column in columns})
+    assert kaggle_ray.predict_proba(result.run_dir, [image], table=numbers)["target"].shape == (1, 2)
+
+
+def test_a_model_of_the_competition_s_own_is_loaded_from_the_file_that_is_named(
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kaggle_ray.registry import registrations_undone
+
+    file = tmp_path / "own.py"
+    file.write_text(OWN_MODEL)
+    with registrations_undone():
+        result = run(file, tmp_path / "runs", toy_data, model="flat", model_args={})
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "of_another_machine"))
+    with pytest.raises(ConfigError, match=r"you have not run .*own\.py.*--competition"):
+        kaggle_ray.load_model(result.run_dir, "flat", 0)
+    loaded = kaggle_ray.load_model(result.run_dir, "flat", 0, competition=file)
+    assert loaded.module(loaded.transform(np.zeros((8, 8, 3), dtype=np.uint8))[None]).shape == (1, 1)
