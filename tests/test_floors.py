@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"cli", "api"},
     {"pipeline"},
     {"report", "share", "kaggle", "scaffold"},
-    {"launch", "submission"},
+    {"launch", "submission", "evaluation"},
     {"reporters"},
     {"schedule"},
     {"combine"},

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, look, new, run, share, submissions
+from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, run, share, submissions
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -32,6 +32,7 @@ for each in (
     look.diff,
     look.explain,
     look.report,
+    evaluate.evaluate,
     look.show,
     deliver.deliver,
     submissions.check,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
 from kaggle_ray.metrics import confusion_matrix
+from kaggle_ray.pipeline.evaluating import save_evaluation
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool
 from kaggle_ray.reporters import Emit
@@ -41,10 +42,11 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
             unproven=pool.unproven, forward=plan.folds.forward, with_error=False,
         )  # fmt: skip
 
-    alone = {**pool.oof, **pool.of_seeds}
-    scores = {name: select_of({name: values}, "mean").score_honest for name, values in alone.items()}
+    of_all_members = {**pool.oof, **pool.of_seeds}
+    alone = {name: select_of({name: values}, "mean") for name, values in of_all_members.items()}
+    scores = {name: ensemble.score_honest for name, ensemble in alone.items()}
     names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
-    candidates = {each: alone[each] for each in alone if each in names and scores[each] is not None}
+    candidates = {each: of_all_members[each] for each in alone if each in names and scores[each] is not None}
     best = _best_experiment(select_of(candidates, "best"), candidates, names) if candidates else None
     of_all: dict[str, JsonValue] = {
         "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
@@ -71,6 +73,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
             test=ensemble.apply(pool.test),
             are_masks=plan.competition.is_segmentation,
         )
+    save_evaluation(plan, store, target, chosen, alone)
     emit(event)
     return chosen
 

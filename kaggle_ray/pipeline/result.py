@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kaggle_ray.evaluation.selection import Outcome
+from kaggle_ray.report.past_run import open_run as open_past_run
 from kaggle_ray.store.opening import folder_of
 from kaggle_ray.types import Experiment, JsonValue, Location
 
@@ -88,6 +90,21 @@ class RunResult:
             if row.kind == "experiment"
         ]
         return pd.DataFrame(rows)
+
+    def evaluation(
+        self,
+        experiment: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        label: str | None = None,
+        combination: str | None = None,
+        probability: tuple[float, float] | None = None,
+        head: str | None = None,
+    ) -> pd.DataFrame:
+        """Return a row per scored row, with its truth, its answer and its loss; see ``PastRun.evaluation``."""
+        return open_past_run(self.plan.location).evaluation(
+            experiment, outcome=outcome, label=label, combination=combination, probability=probability, head=head
+        )
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the summary that ``kaggle-ray run --json`` prints; its names are a contract."""

@@ -13,6 +13,10 @@ import pandas as pd
 
 from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError, suggest
+from kaggle_ray.evaluation.saved import ensemble_evaluation, experiment_evaluation
+from kaggle_ray.evaluation.scores import histograms, label_scores
+from kaggle_ray.evaluation.selection import Outcome, Selection
+from kaggle_ray.evaluation.table import Evaluation
 from kaggle_ray.pool.members import Member, MemberPart
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of
@@ -125,11 +129,82 @@ class PastRun:
         values = {member_id: frame.loc[ids].to_numpy() for member_id, frame in of_members.items()}
         return self._named(pd.DataFrame(ensemble.combine().predict(values)[:], index=ids))
 
+    def evaluation(
+        self,
+        experiment: str | None = None,
+        *,
+        outcome: Outcome | None = None,
+        label: str | None = None,
+        combination: str | None = None,
+        probability: tuple[float, float] | None = None,
+        head: str | None = None,
+    ) -> pd.DataFrame:
+        """Return a row per scored row: id, fold, truth, answer, what is predicted, loss; those that meet conditions.
+
+        Each is predicted by models, weights and a rule that never saw it, as the honest score has it. Classes and
+        labels have a probability each, numbers the prediction, and masks the sizes, Dice and IoU. The loss is
+        -ln P(class), of labels the mean over them, of numbers the square of the error, of masks 1 - Dice.
+
+        Args:
+            experiment: name or id; None for the submitted ensemble.
+            outcome: ``right`` or ``wrong``; or of ``label``, in a binary task of the second class, ``true_positive``,
+                ``false_positive``, ``true_negative`` or ``false_negative``.
+            label: class or label that is meant; without an outcome, the rows that truly have it.
+            combination: labels, with blanks between, that a row has to have, and no others.
+            probability: lowest and highest of the label, or of the surest answer; of masks the Dice.
+            head: that is meant, by default the first one.
+
+        Raises:
+            ConfigError: there is no such experiment, label or head, or a condition does not suit the task.
+            StoreError: the run keeps no rows: it has no ensemble with an honest score, or is of an earlier version.
+        """
+        selection = Selection(outcome=outcome, label=label, combination=combination, probability=probability, head=head)
+        return selection.of(self.evaluated(experiment)).to_frame()
+
+    def label_scores(self, experiment: str | None = None, *, head: str | None = None) -> pd.DataFrame:
+        """Return a row per class or label: counts, outcomes, precision, recall, F1, F2, AUC and average precision.
+
+        Args:
+            experiment: name or id; None for the submitted ensemble.
+            head: of classes or labels, by default the first one.
+        """
+        return label_scores(self.evaluated(experiment).labels(head))
+
+    def histograms(self, experiment: str | None = None, *, head: str | None = None, num_bins: int = 20) -> pd.DataFrame:
+        """Return a row per label and bin of its probability, with how many rows there have the label, or lack it.
+
+        Args:
+            experiment: name or id; None for the submitted ensemble.
+            head: of classes or labels, by default the first one.
+            num_bins: from 0 to 1.
+        """
+        return histograms(self.evaluated(experiment).labels(head), num_bins=num_bins)
+
+    def evaluated(self, experiment: str | None = None) -> Evaluation:
+        """Return what ``evaluation`` is a table of.
+
+        Args:
+            experiment: name or id; None for the submitted ensemble.
+
+        Raises:
+            ConfigError: there is no such experiment, or it predicts masks, which are kept of the ensemble alone.
+            StoreError: the run keeps no rows.
+        """
+        if experiment is None:
+            return ensemble_evaluation(self.store)
+        member = self._alone(experiment)
+        values = self._of_member(member, "oof").to_numpy()
+        return experiment_evaluation(self.store, member.member_id, member.name, values)
+
     def _alone(self, name: str) -> Member:
         by_id = {experiment.experiment_id: experiment for experiment in self.experiments.values()}
         experiment = self.experiments.get(name) or by_id.get(name)
         if experiment is None:
             raise ConfigError(f"{self.location}: has no experiment {name!r}{suggest(name, self.experiments)}")
+        chosen = chosen_ensemble(self.store)
+        for member in () if chosen is None else chosen.members:
+            if member.member_id == experiment.experiment_id:  # which tells whose epochs were chosen
+                return member
         part = MemberPart(experiment_id=experiment.experiment_id, epochs=(None,) * self.record.num_folds)
         return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
 

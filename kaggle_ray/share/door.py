@@ -113,7 +113,7 @@ def _check_header(begun: bytes, file: SharedFile, *, where: str) -> None:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=_MAX_HEADER_BYTES)
     except ValueError as error:
         raise CorruptBlobError(f"{where}: is no .npy file of ours: {error}.") from error
-    if dtype not in (np.float32, np.uint8) or len(shape) != 2 or min(shape) < 0:
-        raise CorruptBlobError(f"{where}: expected rows of float32 or uint8, got {dtype} {shape}.")
+    if dtype not in (np.float32, np.float64, np.uint8) or len(shape) != 2 or min(shape) < 0:
+        raise CorruptBlobError(f"{where}: expected rows of float32, float64 or uint8, got {dtype} {shape}.")
     if (expected := stream.tell() + math.prod(shape) * dtype.itemsize) != file.num_bytes:
         raise CorruptBlobError(f"{where}: {shape} {dtype} takes {expected:,} bytes, and it has {file.num_bytes:,}.")

@@ -26,6 +26,8 @@ _MAX_BYTES = {
     rf"{_ATTEMPT}(?:valid\.npy|test\.npy|weights\.safetensors)": MAX_WEIGHTS_BYTES,
     r"ensembles/[^/]+/ensemble\.json": MAX_JSON_BYTES,
     r"ensembles/[^/]+/(?:oof|test)\.npy": MAX_WEIGHTS_BYTES,
+    r"evaluation/rows\.json": MAX_JSON_BYTES,
+    r"evaluation/rows\.npy": MAX_LIST_BYTES,
     r"submissions/[^/]+\.json": MAX_JSON_BYTES,
     r"submissions/[^/]+\.csv": MAX_LIST_BYTES,
 }

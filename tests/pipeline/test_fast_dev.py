@@ -63,6 +63,12 @@ def test_every_task_goes_from_one_batch_to_a_checked_submission_and_a_report(tas
     assert read_cells(result.submission).ids == tuple(plan.samples.test_ids.tolist())
     assert result.score is not None
     assert result.report.exists()
+    rows = result.evaluation()
+    assert len(rows) == 2 * BATCH_SIZE
+    if task == "masks":
+        assert rows["dice"].mean() == pytest.approx(result.score)
+    if task == "regression":
+        assert np.sqrt(rows["loss"].mean()) == pytest.approx(result.score)
 
 
 GROUPED = """

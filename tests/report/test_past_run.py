@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import kaggle_ray
-from kaggle_ray.errors import ConfigError, IncompleteFoldsError, StoreError
+from kaggle_ray.cli import main
+from kaggle_ray.errors import ConfigError, CorruptBlobError, IncompleteFoldsError, StoreError
 from kaggle_ray.report.comparison import compared
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.testing.toy import TINY
@@ -70,6 +74,45 @@ def test_predictions_are_those_of_the_run_joined_by_id(result: kaggle_ray.RunRes
     blended = past.predictions(of="test")
     np.testing.assert_allclose(blended.loc[pool.test_ids.tolist()], result.ensemble.apply(pool.test)[:], rtol=1e-5)
     assert list(blended.columns) == [result.plan.competition.classes[1]]
+
+
+def test_the_evaluation_table_gives_the_honest_score_and_is_there_without_the_competition(
+    result: kaggle_ray.RunResult, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(result.run_dir, tmp_path / "toy" / "copied"))
+    past = kaggle_ray.open_run(copied)
+    rows = past.evaluation()
+    assert rows["loss"].mean() == pytest.approx(result.score)
+    assert rows["id"].tolist() == sorted(result.pool.scored_ids.tolist())
+    truth = dict(zip(result.plan.samples.train_ids.tolist(), result.plan.samples.target.tolist(), strict=True))
+    assert [("dark", "bright")[truth[each]] for each in rows["id"]] == rows["truth"].tolist()
+    pd.testing.assert_frame_equal(rows, result.evaluation())
+    wrong = past.evaluation(outcome="wrong")
+    assert len(wrong) == (rows["truth"] != rows["answer"]).sum() == past.label_scores()["false_positive"].sum()
+    for row in result.board.rows:
+        if row.kind == "experiment":
+            assert past.evaluation(row.name)["loss"].mean() == pytest.approx(row.score)
+    assert past.histograms(num_bins=2)["there"].sum() == len(rows)
+    (copied / "evaluation" / "rows.npy").write_bytes(b"other")
+    with pytest.raises(CorruptBlobError, match=r"rows\.npy: is not what .*rows\.json was written with"):
+        past.evaluation()
+    shutil.rmtree(copied / "evaluation")
+    with pytest.raises(StoreError, match="keeps no rows to be looked at"):
+        past.evaluation()
+
+
+def test_the_command_line_prints_the_rows_that_are_asked_for(
+    result: kaggle_ray.RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(result.run_dir)
+    main(["evaluate", run, "--csv", "--outcome", "wrong"])
+    printed = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    expected = result.evaluation(outcome="wrong").sort_values("loss", ascending=False, kind="stable")
+    assert printed["id"].tolist() == expected["id"].tolist()
+    main(["evaluate", run])
+    assert "20 of 60 rows" in capsys.readouterr().out
+    main(["evaluate", run, "--table", "labels"])
+    assert "precision" in capsys.readouterr().out
 
 
 def test_what_a_run_does_not_have_is_named(result: kaggle_ray.RunResult, tmp_path: Path) -> None:

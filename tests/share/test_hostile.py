@@ -160,7 +160,7 @@ def test_a_pickle_in_an_array_is_refused(
     file = io.BytesIO()
     np.save(file, np.array([[_Script()]], dtype=object), allow_pickle=True)
     shared.put_in_trial("/valid.npy", file.getvalue())
-    check_refused(shared, pulled, "expected rows of float32 or uint8, got object")
+    check_refused(shared, pulled, "expected rows of float32, float64 or uint8, got object")
     shared.put_in_trial("/valid.npy", pickle.dumps(_Script()))
     check_refused(shared, pulled, "is no .npy file of ours")
     assert not (tmp_path / "pwned").exists()

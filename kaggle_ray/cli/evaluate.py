@@ -1,0 +1,105 @@
+"""The command that looks at what a run answered, row by row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kaggle_ray.cli.options import options_of
+from kaggle_ray.pipeline.options import OutputOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from kaggle_ray.evaluation.selection import Outcome
+
+_OUTCOMES = ("right", "wrong", "true_positive", "false_positive", "true_negative", "false_negative")
+_WIDEST_WORD = 12
+"""Letters of a column's name that stay on one line."""
+_SHOWN = 20
+"""Rows that are printed as a table; as CSV all are."""
+
+
+@click.command()
+@click.argument("run", required=False)
+@options_of(OutputOptions, "runs")
+@click.option("--experiment", metavar="NAME", help="Name or id of an experiment. Default: the submitted ensemble.")
+@click.option("--outcome", type=click.Choice(_OUTCOMES), help="Rows of this outcome: as a whole, or of --label.")
+@click.option("--label", help="Class or label of --outcome and --probability; alone, the rows that truly have it.")
+@click.option("--combination", metavar="LABELS", help="Rows that truly have these labels, and no others.")
+@click.option(
+    "--probability",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Rows where that of --label, or of the surest answer, is in this range; of masks the Dice.",
+)
+@click.option("--head", metavar="NAME", help="Head that the conditions are of. Default: the first one.")
+@click.option(
+    "--table",
+    type=click.Choice(("rows", "labels", "histograms")),
+    default="rows",
+    show_default=True,
+    help="Rows that meet the conditions, the worst first; or scores, or histograms, of each label over all rows.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def evaluate(
+    run: str | None,
+    runs: str,
+    experiment: str | None,
+    outcome: Outcome | None,
+    label: str | None,
+    combination: str | None,
+    probability: tuple[float, float] | None,
+    head: str | None,
+    table: str,
+    as_csv: bool,
+) -> None:
+    """Show what RUN answers for each scored row, beside the truth: a run folder, a run's id, or a competition's name.
+
+    Each row is predicted by models, weights and a rule that never saw it. Without RUN it is the latest run of all.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.evaluation.scores import histograms, label_scores
+    from kaggle_ray.evaluation.selection import Selection
+    from kaggle_ray.report.past_run import open_run
+    from kaggle_ray.report.runs import find_run
+
+    evaluated = open_run(find_run(run, runs).location).evaluated(experiment)
+    selection = Selection(outcome=outcome, label=label, combination=combination, probability=probability, head=head)
+    if table == "labels":
+        frame = label_scores(evaluated.labels(head))
+    elif table == "histograms":
+        frame = histograms(evaluated.labels(head))
+    else:
+        chosen = selection.of(evaluated)
+        frame = chosen.worst(len(chosen)).to_frame()
+    if as_csv:
+        click.echo(frame.to_csv(index=False), nl=False)
+    else:
+        shortened = frame.drop(columns=[name for name in _OUTCOMES if name in frame])  # they follow from the rest
+        Console().print(_printed(shortened, shown=_SHOWN if table == "rows" else len(frame)))
+
+
+def _printed(frame: pd.DataFrame, *, shown: int) -> Table:
+    """Return the first rows of a frame as a table for people."""
+    from rich import box
+    from rich.table import Table
+
+    from kaggle_ray.reporters.texts import plain
+
+    caption = f"{shown} of {len(frame)} rows; --csv prints all" if shown < len(frame) else f"{len(frame)} rows"
+    printed = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    for name, kind in frame.dtypes.items():
+        words = str(name).split("_")
+        printed.add_column(
+            " ".join(words),
+            justify="right" if kind.kind in "iuf" else "left",
+            overflow="fold",
+            min_width=min(max(map(len, words)), _WIDEST_WORD),
+        )
+    for row in frame.head(shown).itertuples(index=False):
+        printed.add_row(*(plain(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    return printed
