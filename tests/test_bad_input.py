@@ -21,7 +21,8 @@ from kaggle_ray.errors import (
     StoreError,
 )
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.options import RunOptions, parse_overrides
+from kaggle_ray.pipeline.option_values import parse_overrides
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.toy import CLASSES, TINY, TOY_FILE, write_files
 from kaggle_ray.types import JsonValue

@@ -5,17 +5,15 @@ Nothing heavy is imported, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.declare import Options, option
+from kaggle_ray.pipeline.option_values import parse_deadline, parse_duration, parse_overrides, parse_reporters
 
 if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
@@ -30,91 +28,10 @@ if TYPE_CHECKING:
 
 ExperimentLike: TypeAlias = "Mapping[str, JsonValue] | Hyperparameters"
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
-
 
 def default_launcher() -> LauncherName:
     """Return ``ray`` where Ray is installed, else ``local``; Ray is not imported."""
     return "ray" if find_spec("ray") else "local"
-
-
-def parse_duration(given: str | float) -> float:
-    """Return the seconds of ``90s``, ``15m``, ``2h``, ``1h30m`` or plain seconds.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    words = given.strip().lower() if isinstance(given, str) else f"{given:f}"
-    if not re.fullmatch(rf"{_NUMBER}|({_NUMBER}[dhms])+", words):
-        raise ConfigError(f"--budget {given}: expected a duration such as 90s, 15m, 2h or 1h30m.")
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)([dhms]?)", words))
-
-
-def parse_deadline(given: str | float, *, now: datetime | None = None) -> float:
-    """Return the Unix time of the next ``HH:MM``, or of an ISO date and time, both in local time; or as it is given.
-
-    Args:
-        given: the deadline; a number is a Unix time already.
-        now: the time from which the next one is; the present.
-
-    Raises:
-        ConfigError: it is neither, or lies in the past.
-    """
-    if not isinstance(given, str):
-        return float(given)
-    now = now or datetime.now().astimezone()
-    try:
-        if len(given) <= 5:
-            clock = datetime.strptime(given, "%H:%M")
-            moment = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-            moment += timedelta(days=1) if moment <= now else timedelta()
-        else:
-            moment = datetime.fromisoformat(given)
-    except ValueError:
-        raise ConfigError(f"--deadline {given}: expected HH:MM or YYYY-MM-DDTHH:MM.") from None
-    if moment.timestamp() <= now.timestamp():
-        raise ConfigError(f"--deadline {given}: is in the past.")
-    return moment.timestamp()
-
-
-def parse_overrides(given: Mapping[str, JsonValue] | Iterable[str]) -> Mapping[str, JsonValue] | None:
-    """Return the names and values of texts ``name=value``, None of none; a mapping as it is.
-
-    A value is read as JSON, else taken as text.
-
-    Raises:
-        ConfigError: there is no ``=``.
-    """
-    return dict(given if isinstance(given, Mapping) else map(_parse_override, given)) or None
-
-
-def _parse_override(text: str) -> tuple[str, JsonValue]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"--set {text}: expected name=value, such as --set lr=3e-4.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
-def parse_reporters(given: Sequence[Reporter | str] | str) -> tuple[Reporter | str, ...]:
-    """Return reporters and the names of some, as they are; one name alone is one, too.
-
-    Raises:
-        ConfigError: there is no reporter of a name, or it is named twice.
-    """
-    chosen = (given,) if isinstance(given, str) else tuple(given)
-    names = [each for each in chosen if isinstance(each, str)]
-    if names:
-        from kaggle_ray.reporters.by_name import check_name
-
-        for name in names:
-            check_name(name)
-            if names.count(name) > 1:
-                raise ConfigError(f"--reporter {name}: is named twice.")
-    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kaggle_ray.errors import DeliveryError
 from kaggle_ray.pipeline.killed import tell_if_killed
-from kaggle_ray.pipeline.options import parse_reporters
+from kaggle_ray.pipeline.option_values import parse_reporters
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.backlog import Cursor, deliver_backlog
 from kaggle_ray.reporters.by_name import make_sink, settings_for
