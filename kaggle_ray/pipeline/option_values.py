@@ -78,6 +78,22 @@ def _parse_override(text: str) -> tuple[str, JsonValue]:
         return name, value
 
 
+def parse_metrics(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the names of metrics, each once, of a text with commas between them or of several texts.
+
+    >>> parse_metrics("accuracy, f1")
+    ('accuracy', 'f1')
+
+    Raises:
+        ConfigError: a name is empty.
+    """
+    texts = (given,) if isinstance(given, str) else given
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"--metrics {','.join(names)}: expected names with commas between, such as accuracy,auc.")
+    return tuple(dict.fromkeys(names))
+
+
 def parse_reporters(given: Sequence[Reporter | str] | str) -> tuple[Reporter | str, ...]:
     """Return reporters and the names of some, as they are; one name alone is one, too.
 

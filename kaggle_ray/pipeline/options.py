@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.declare import Options, option
-from kaggle_ray.pipeline.option_values import parse_deadline, parse_duration, parse_overrides, parse_reporters
+from kaggle_ray.pipeline.option_values import (
+    parse_deadline,
+    parse_duration,
+    parse_metrics,
+    parse_overrides,
+    parse_reporters,
+)
 
 if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
@@ -182,6 +188,12 @@ class OutputOptions(Options):
     """Folder of the run folders, as a file:// URI where all machines of a cluster share it, or s3://bucket/prefix."""
     run_id: str | None = option(None, unset="a digest of what it computes, so that the same command resumes")
     """Name of the run."""
+    metrics: Sequence[str] | None = option(
+        None, unset="those that the competition's file names", metavar="NAMES", parse=parse_metrics
+    )
+    """Metrics to measure beside the one that decides, by name, with commas between. They are measured in each epoch, in
+    training and in validation, and shown with the scores; nothing is chosen by them, so that the run stays the same
+    one."""
     reporters: Sequence[Reporter | str] | None = option(
         None, unset="the console", flag="--reporter", metavar="NAME", repeated=True, parse=parse_reporters
     )

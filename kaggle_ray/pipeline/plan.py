@@ -17,6 +17,7 @@ from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
+from kaggle_ray.data.further_metrics import with_metrics
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
@@ -26,6 +27,7 @@ from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
+from kaggle_ray.metrics import METRICS
 from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -109,6 +111,7 @@ class RunPlan:
             stop_at=self.stop_at,
             checkpoint_every_s=self.options.checkpoint_every_s,
             only_ids=self.only_ids,
+            metrics=tuple(self.options.metrics or ()),
             cache_variables=cache_variables(),
         )
 
@@ -161,11 +164,14 @@ def make_plan(options: RunOptions) -> RunPlan:
     """
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
+    for metric in options.metrics or ():
+        METRICS.check(metric)
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
     staged = stage_data(data, cache_dir=default_cache_dir())
     data_dir = staged.folder
     competition, samples = open_competition(declared, data_dir)
+    competition = with_metrics(competition, options.metrics or ())
     options = _in_this_process(options) if options.fast_dev else options
     joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
     machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)

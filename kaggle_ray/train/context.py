@@ -28,5 +28,7 @@ class TrialContext:
     """Ids of the samples that the run is cut to; None is all."""
     full_data_epochs: Mapping[str, int] = field(default_factory=dict)
     """Experiment id -> the epochs of its trial of the whole data, which has no rows to choose an epoch by."""
+    metrics: tuple[str, ...] = ()
+    """Metrics that are measured beside those that the competition's file names."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""

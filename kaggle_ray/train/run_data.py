@@ -14,6 +14,7 @@ from kaggle_ray.config import Hyperparameters, PseudolabelHyperparameters, parse
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
+from kaggle_ray.data.further_metrics import with_metrics
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
@@ -186,6 +187,7 @@ class RunData:
         declared, _ = load_competition(self._competition_file)
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
+        competition = with_metrics(competition, self._context.metrics)
         if self._context.only_ids is not None:
             samples = samples.with_ids(self._context.only_ids)
         reading = Reading.recorded(self._store.reading(), where=self._store.location)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.pipeline.option_values import parse_deadline, parse_duration, parse_overrides
+from kaggle_ray.pipeline.option_values import parse_deadline, parse_duration, parse_metrics, parse_overrides
 
 NOW = datetime(2024, 2, 28, 13, 30, tzinfo=timezone(timedelta(hours=2)))
 
@@ -110,3 +110,13 @@ def test_the_value_of_an_override_is_read_as_json_or_else_as_text(text: str, val
 def test_an_override_needs_a_name_and_an_equals_sign(text: str) -> None:
     with pytest.raises(ConfigError, match="expected name=value"):
         parse_overrides([text])
+
+
+@pytest.mark.parametrize("given", ["accuracy,f1", "accuracy, f1, accuracy", ["accuracy", "f1"], ["accuracy,f1"]])
+def test_metrics_are_named_with_commas_between_or_one_by_one(given: str | list[str]) -> None:
+    assert parse_metrics(given) == parse_metrics(parse_metrics(given)) == ("accuracy", "f1")
+
+
+def test_a_metric_without_a_name_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"--metrics accuracy,: expected names with commas between"):
+        parse_metrics("accuracy,")
