@@ -21,8 +21,8 @@ RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")
 
 CONTRACT = {
     "run_dir", "submission", "refit", "metric", "greater_is_better", "best_experiment", "best_score",
-    "ensemble_score_honest", "ensemble_score_in_sample", "num_experiments", "num_trials", "num_epochs_trained",
-    "decoded_images", "seconds",
+    "ensemble_score_honest", "ensemble_score_in_sample", "num_experiments", "num_trials", "num_failed",
+    "num_epochs_trained", "decoded_images", "seconds",
 }  # fmt: skip
 
 
@@ -117,6 +117,21 @@ def test_run_py_is_the_same_command_and_a_rerun_trains_nothing(
     changing = {"num_epochs_trained", "decoded_images", "seconds"}
     assert {key: first[key] for key in CONTRACT - changing} == {key: second[key] for key in CONTRACT - changing}
     assert "4 done before" in again.stderr
+
+
+def test_a_run_of_which_trials_failed_says_so_by_its_exit_code_its_last_line_and_in_json(
+    tmp_path: Path, toy_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = tmp_path / "space.py"
+    base = {**TINY, "epochs": 1, "optimizer": "sgd"}
+    space.write_text(
+        f"from kaggle_ray import SearchSpace\nSPACE = SearchSpace(base={base!r}, grid={{'lr': [0.01, 1e35]}})\n"
+    )
+    options = ["--space", str(space), "--data", str(toy_data), "--runs", str(tmp_path), "--launcher", "local"]
+    out, err, code = said(capsys, "run", str(TOY_FILE), *options, "--threads", "1", "--json")
+    assert code == 3
+    assert (json.loads(out)["num_failed"], json.loads(out)["num_trials"]) == (2, 4)
+    assert "2 of 4 trials failed" in err.splitlines()[-1]
 
 
 def test_without_json_the_board_and_the_paths_are_on_stdout(

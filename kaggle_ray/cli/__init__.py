@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     from kaggle_ray.train.preemption import Terminated
 
     try:
-        commands.main(args=arguments, standalone_mode=False)
+        exit_code = commands.main(args=arguments, standalone_mode=False)
     except KaggleRayError as error:
         click.echo(printable(f"{type(error).__name__}: {error}"), err=True)
         sys.exit(1)
@@ -65,3 +65,5 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stop.__cause__, EOFError):  # of a file that ends too soon, which click takes for ctrl-d
             raise stop.__cause__ from None
         sys.exit(EXIT_TERMINATED if isinstance(stop.__cause__ or stop, Terminated) else EXIT_INTERRUPTED)
+    if exit_code:  # of a command that did its work and has something bad to tell
+        sys.exit(exit_code)

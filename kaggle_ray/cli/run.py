@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+EXIT_TRIALS_FAILED = 3
+"""Exit code of a run that is complete but for trials that failed."""
+
+
 @click.command()
 @options_of(RunOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of the time, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="End stdout with one line of JSON; all else is on stderr.")
 def run(dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume."""
+    """Run COMPETITION (a name in competitions/, or a path) down to a checked submission; again: resume.
+
+    The exit code is 3 where trials failed, and the submission was made of the others; 1 where there is none but the
+    constant baseline; 130 or 143 where a person or SIGTERM stopped it.
+    """
     from rich.console import Console
 
     options = made(RunOptions, values)
@@ -42,6 +50,8 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
         raise
     if as_json:
         click.echo(json.dumps(result.to_json()))
+    if result.num_failed:
+        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
 
 
 def _print_plan(options: RunOptions, console: Console) -> None:

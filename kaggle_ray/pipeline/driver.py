@@ -137,6 +137,7 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         pool=pool,
         ensemble=ensemble,
         refit=None if refitted.submission is None else store.file(refitted.submission),
+        num_failed=sum(result.status == "failed" for result in trials.results),
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
         decoded_images=sum(result.num_decoded for result in new_results)
         + (plan.num_decoded + num_decoded + refitted.num_decoded),

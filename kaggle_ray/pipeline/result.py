@@ -48,6 +48,8 @@ class RunResult:
     """Out-of-fold and test predictions of the complete experiments."""
     ensemble: Ensemble | None
     """The ensemble that was submitted; None where no experiment is complete."""
+    num_failed: int
+    """Trials that failed, in this session or so that they would fail again: the submission lacks their experiments."""
     num_epochs_trained: int
     """Epochs that were trained in this session, by trials that were not in the store already."""
     decoded_images: int
@@ -121,6 +123,7 @@ class RunResult:
             "ensemble_score_in_sample": self.ensemble.score_in_sample if self.ensemble else None,
             "num_experiments": len(self.tried),
             "num_trials": self.plan.num_trials,
+            "num_failed": self.num_failed,
             "num_epochs_trained": self.num_epochs_trained,
             "decoded_images": self.decoded_images,
             "seconds": round(self.seconds, 3),

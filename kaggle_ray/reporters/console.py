@@ -78,10 +78,10 @@ class ConsoleReporter:
         if is_failure or not isinstance(
             event, PreparationProgressed | RunStarted | EpochEnded | TrialEnded
         ):  # in the view
+            if isinstance(event, RunEnded):
+                self._console.print(self._leaderboard(event))
             for line in event_lines(event, self._progress):
                 self._console.print(_printable(line), soft_wrap=True)
-        if isinstance(event, RunEnded):
-            self._console.print(self._leaderboard(event))
         if self._live is not None:
             self._live.update(live_view(self._progress))
 
@@ -96,13 +96,13 @@ class ConsoleReporter:
                 is_shown = True
         if not is_shown:
             return
-        for line in event_lines(event, self._progress):
-            self._write(line.plain)
         if isinstance(event, RunEnded):
             options = self._console.options.update(width=_PIPE_WIDTH)
             table = self._leaderboard(event, ascii_only=True)
             drawn = "".join(segment.text for segment in self._console.render(table, options))
             self._write(drawn.rstrip("\n"))
+        for line in event_lines(event, self._progress):
+            self._write(line.plain)
 
     def _leaderboard(self, event: RunEnded, *, ascii_only: bool = False) -> Leaderboard:
         metric, greater_is_better = self._progress.metric, self._progress.greater_is_better

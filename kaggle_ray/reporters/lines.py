@@ -137,14 +137,20 @@ def _ensemble_line(event: EnsembleChosen, progress: RunProgress) -> Text:
 
 
 def _end_lines(event: RunEnded, progress: RunProgress) -> list[Text]:
-    lines = [Text(f"finished in {duration_text(event.seconds)}", style="green")]
-    if num_failed := progress.num_ended("failed"):
-        failed = f"{num_failed} of {counted(progress.num_trials, 'trial')} failed"
-        lines = [Text(f"ended after {duration_text(event.seconds)}: {failed}", style="yellow")]
-    for name, path in (("submission", event.submission), ("report", event.report)):
-        if path is not None:
-            lines.append(Text(f"  {name + ':':<12}{path}"))
-    return lines if event.note is None else [*lines, Text(f"  {event.note}")]
+    """Return what was written, and last of all, where a person looks first, how the run ended."""
+    written = (("submission", event.submission), ("report", event.report))
+    lines = [Text(f"{name + ':':<12}{path}") for name, path in written if path is not None]
+    lines += [] if event.note is None else [Text(event.note)]
+    return [*lines, _ending(event, progress)]
+
+
+def _ending(event: RunEnded, progress: RunProgress) -> Text:
+    seconds, num_failed = duration_text(event.seconds), progress.num_ended("failed")
+    if not num_failed:
+        return Text(f"finished in {seconds}", style="green")
+    failed = f"{num_failed} of {counted(progress.num_trials, 'trial')} failed"
+    again = "the same command tries again what need not fail the same way"
+    return Text(f"ended after {seconds}: {failed}; {again}", style="yellow")
 
 
 def _counter(progress: RunProgress) -> str:

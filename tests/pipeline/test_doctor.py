@@ -6,12 +6,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
 
-from kaggle_ray.cli import commands
 from kaggle_ray.pipeline.doctor import examine
 from kaggle_ray.report.findings import Finding, findings_table
+from kaggle_ray.testing.command_line import said
 
 
 def found(subject: str, runs: str | Path = "runs") -> Finding:
@@ -88,13 +87,12 @@ def test_the_table_has_every_finding_and_its_next_step_at_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_the_command_exits_with_1_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_exits_with_1_where_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    done = CliRunner().invoke(commands, ["doctor", "--json"])
-    assert done.exit_code == 1
+    out, _, code = said(capsys, "doctor", "--json")
+    assert code == 1
     assert {"subject": "cluster", "state": "wrong"}.items() <= {
-        key: value
-        for finding in json.loads(done.stdout)
-        if finding["subject"] == "cluster"
-        for key, value in finding.items()
+        key: value for finding in json.loads(out) if finding["subject"] == "cluster" for key, value in finding.items()
     }.items()

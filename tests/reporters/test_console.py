@@ -147,15 +147,15 @@ def test_failure_is_shown_with_its_reason(terminal: bool) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_run_with_failed_trials_is_not_called_finished(terminal: bool) -> None:
+def test_a_run_with_failed_trials_is_not_called_finished_and_its_last_line_says_so(terminal: bool) -> None:
     end = at(9.0, RunEnded(submission=None, report=None, seconds=9.0, board=()))
     drawn = shown([started(), finished(trial(VIT, 1), status="failed", error="no", time=5.0), end], terminal=terminal)
-    assert "ended after 9.0s: 1 of 4 trials failed" in drawn
+    assert drawn.splitlines()[-1].strip().startswith("ended after 9.0s: 1 of 4 trials failed; the same command")
     assert "finished in" not in drawn
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> None:
+def test_whole_story_is_told_and_ends_with_the_leaderboard_and_what_was_written(terminal: bool) -> None:
     drawn = shown(every_kind_of_event(), terminal=terminal, width=120)
     for expected in (
         "baseline (a constant)  log_loss 0.69000  runs/toy/run-1/submissions/baseline.csv",
@@ -170,7 +170,9 @@ def test_whole_story_is_told_and_ends_with_the_leaderboard(terminal: bool) -> No
         "runs/toy/run-1/report.html",
     ):
         assert expected in drawn
-    assert "resnet [a]" in drawn[drawn.index("report.html") :]
+    assert (
+        "resnet [a]" in drawn[drawn.index("ensemble greedy  log_loss") : drawn.index("report.html")].partition("\n")[2]
+    )
 
 
 def test_pipe_gets_neither_colour_codes_nor_cut_lines() -> None:
