@@ -19,9 +19,11 @@ from kaggle_ray.reporters.events import (
     RunEnded,
     RunFailed,
     RunInterrupted,
+    SamplesDrawn,
     TrialEnded,
     TrialStarted,
 )
+from kaggle_ray.reporters.pictures import picture_files, pictures_of
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
 from kaggle_ray.reporters.told_run import ToldRun, is_measured
 from kaggle_ray.types import Trial, TrialStatus
@@ -41,9 +43,9 @@ class MlflowSink:
 
     name = "mlflow"
 
-    def __init__(self, *, tracking_uri: str | None, experiment: str | None) -> None:
+    def __init__(self, *, tracking_uri: str | None, experiment: str | None, read_artifact: ReadArtifact) -> None:
         """Write to ``tracking_uri``, by default where MLflow itself would; nothing is reached for yet."""
-        self._tracking_uri, self._experiment = tracking_uri, experiment
+        self._tracking_uri, self._experiment, self._read_artifact = tracking_uri, experiment, read_artifact
         self._run = ToldRun()
         self._client: Any = None
         self._ids: dict[str, str] = {}
@@ -82,6 +84,10 @@ class MlflowSink:
                 self._end(envelope, _STATUS[status])
             case EnsembleChosen(score_honest=score) if is_measured(score):
                 self._log(envelope, {f"{self._run.score}, ensemble": score}, step=0)
+            case SamplesDrawn():
+                with picture_files(pictures_of(envelope.event, self._read_artifact)) as files:
+                    for _, file in files:
+                        self._client.log_artifact(self._id_of(envelope), str(file), "samples")
             case RunEnded():
                 self._end(envelope, "FINISHED")
             case RunFailed():
@@ -140,7 +146,9 @@ def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> Mlflo
     for given in settings:
         if given not in _SETTINGS:
             raise ConfigError(f"mlflow: unknown setting {given!r}{suggest(given, _SETTINGS)}")
-    return MlflowSink(tracking_uri=settings.get("tracking_uri"), experiment=settings.get("experiment"))
+    return MlflowSink(
+        tracking_uri=settings.get("tracking_uri"), experiment=settings.get("experiment"), read_artifact=read_artifact
+    )
 
 
 _MLFLOW_IS_A_SINK: type[Sink] = MlflowSink

@@ -16,7 +16,8 @@ from typing import Any
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, SamplesDrawn, TrialEnded, TrialStarted
+from kaggle_ray.reporters.pictures import SamplePicture, pictures_of
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
 from kaggle_ray.reporters.told_run import ToldRun, is_measured
 from kaggle_ray.types import EpochMetrics
@@ -30,9 +31,9 @@ class TensorBoardSink:
 
     name = "tensorboard"
 
-    def __init__(self, folder: Path) -> None:
-        """Write below ``folder``, which is made with the first event."""
-        self._folder = folder
+    def __init__(self, folder: Path, read_artifact: ReadArtifact) -> None:
+        """Write below ``folder``, which is made with the first event, with the pictures of ``read_artifact``."""
+        self._folder, self._read_artifact = folder, read_artifact
         self._run = ToldRun()
         self._logs: dict[Path, _Log] = {}
 
@@ -49,7 +50,7 @@ class TensorBoardSink:
         try:
             for envelope in envelopes:
                 self._run.know(envelope)
-                if isinstance(envelope.event, TrialStarted | EpochEnded | TrialEnded | EnsembleChosen):
+                if isinstance(envelope.event, TrialStarted | EpochEnded | TrialEnded | EnsembleChosen | SamplesDrawn):
                     log = self._log_of(envelope)
                     touched[log] = None
                     self._write(log, envelope)
@@ -87,6 +88,8 @@ class TensorBoardSink:
                 log.write_end({"final/score": score} if is_measured(score) else {}, envelope.time)
             case EnsembleChosen(score_honest=score) if is_measured(score):
                 log.write_scalars({f"{self._run.score}, ensemble": score}, 0, envelope.time)
+            case SamplesDrawn():
+                log.write_pictures(pictures_of(envelope.event, self._read_artifact), envelope.time)
 
 
 class _Log:
@@ -118,6 +121,17 @@ class _Log:
 
         for tag, value in scalars.items():
             self._add(time, step=step, summary=scalar(tag, value))
+
+    def write_pictures(self, pictures: Sequence[SamplePicture], time: float) -> None:
+        """Write pictures at the step after the last epoch, in place of those that are there; the file is closed."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        step = max(self._told_at, default=0) + 1
+        self._mark(step, time)
+        for each in pictures:
+            image = Summary.Image(height=each.height, width=each.width, colorspace=3, encoded_image_string=each.jpeg)
+            self._add(time, step=step, summary=Summary(value=[Summary.Value(tag=f"samples/{each.name}", image=image)]))
+        self.close()
 
     def write_start(self, hyperparameters: Mapping[str, Any], score: str, time: float) -> None:
         """Write the hyperparameters, and by which tag the trial is scored."""
@@ -179,7 +193,7 @@ def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> Tenso
     for given in settings:
         if given not in _SETTINGS:
             raise ConfigError(f"tensorboard: unknown setting {given!r}{suggest(given, _SETTINGS)}")
-    return TensorBoardSink(Path(settings.get("folder", "tensorboard")))
+    return TensorBoardSink(Path(settings.get("folder", "tensorboard")), read_artifact)
 
 
 _TENSORBOARD_IS_A_SINK: type[Sink] = TensorBoardSink

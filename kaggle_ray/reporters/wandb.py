@@ -14,7 +14,8 @@ from typing import Any
 
 from kaggle_ray.errors import ConfigError, ServiceError, suggest
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EnsembleChosen, EpochEnded, SamplesDrawn, TrialEnded, TrialStarted
+from kaggle_ray.reporters.pictures import SamplePicture, picture_files, pictures_of
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
 from kaggle_ray.reporters.told_run import ToldRun, is_measured
 from kaggle_ray.types import short_digest
@@ -39,9 +40,9 @@ class WandbSink:
 
     name = "wandb"
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], read_artifact: ReadArtifact) -> None:
         """Take the settings that ``make_sink`` has checked; nothing is reached for yet."""
-        self._settings = settings
+        self._settings, self._read_artifact = settings, read_artifact
         self._told = ToldRun()
         self._logs: dict[str, _Log] = {}
 
@@ -65,6 +66,8 @@ class WandbSink:
                 case EnsembleChosen(score_honest=score) if is_measured(score):
                     self._tell(envelope, {f"{self._told.score}, ensemble": score})
                     self._finish(envelope, is_well=True)
+                case SamplesDrawn():
+                    self._show(envelope, pictures_of(envelope.event, self._read_artifact))
 
     def close(self) -> None:
         """Have what was told on the server, or on the disk."""
@@ -95,6 +98,15 @@ class WandbSink:
                     run.finish(exit_code=1)
             raise
 
+    def _show(self, envelope: Envelope, pictures: Sequence[SamplePicture]) -> None:
+        """Tell pictures in a run of their own: the trial's has ended, and W&B goes on with none that is offline."""
+        import wandb
+
+        if not pictures:
+            return
+        with picture_files(pictures) as files, self._begun(envelope) as run:
+            run.log({f"samples/{each.name}": wandb.Image(str(file), caption=each.title) for each, file in files})
+
     def _finish(self, envelope: Envelope, *, is_well: bool) -> None:
         log = self._logs[_key_of(envelope)]
         run, log.run = log.run, None
@@ -113,12 +125,14 @@ class WandbSink:
             raise ServiceError(
                 "wandb: no key. Set KAGGLE_RAY_WANDB_API_KEY, or run wandb login; or set its mode to offline."
             )
+        shows = isinstance(envelope.event, SamplesDrawn)
         experiment = "ensemble" if trial is None else self._told.name_of(trial.experiment_id) or trial.experiment_id
         return wandb.init(
             project=given.get("project", envelope.competition),
             entity=given.get("entity"),
             id=short_digest(_key_of(envelope)),
-            name=experiment if trial is None else f"{experiment} {trial.rows}",
+            name=" ".join([experiment, *([trial.rows] if trial else []), *(["samples"] if shows else [])]),
+            job_type="samples" if shows else None,
             group=None if trial is None else experiment,
             config={
                 **({} if trial is None else self._told.hyperparameters_of(trial)),
@@ -149,7 +163,7 @@ def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> Wandb
     chosen = {"mode": "online", "folder": ".", **settings}
     if chosen["mode"] not in _MODES:
         raise ConfigError(f"wandb: mode: there is no {chosen['mode']!r}{suggest(chosen['mode'], _MODES)}")
-    return WandbSink(chosen)
+    return WandbSink(chosen, read_artifact)
 
 
 _WANDB_IS_A_SINK: type[Sink] = WandbSink
@@ -179,4 +193,5 @@ def _quiet(given: Mapping[str, str]) -> Any:
 
 def _key_of(envelope: Envelope) -> str:
     """Return what tells apart the runs of a project."""
-    return f"{envelope.user}/{envelope.competition}/{envelope.run_id}/{envelope.trial or 'ensemble'}"
+    key = f"{envelope.user}/{envelope.competition}/{envelope.run_id}/{envelope.trial or 'ensemble'}"
+    return f"{key}/samples" if isinstance(envelope.event, SamplesDrawn) else key

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+
+from PIL import Image
 
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Reporter
@@ -42,6 +45,17 @@ HYPERPARAMETERS: dict[str, JsonValue] = {
     "pretrained": False,
     "init_from": None,
 }
+
+
+def sample_pictures() -> dict[str, bytes]:
+    """Return the pictures that ``every_kind_of_event`` names: key -> JPEG, each of another width."""
+    drawn = [each.event for each in every_kind_of_event() if isinstance(each.event, SamplesDrawn)]
+    pictures: dict[str, bytes] = {}
+    for key in (key for event in drawn for key in (event.oof, event.test)):
+        encoded = io.BytesIO()
+        Image.new("RGB", (20 + len(pictures), 10)).save(encoded, format="JPEG")
+        pictures[key] = encoded.getvalue()
+    return pictures
 
 
 def check_reporter(make_reporter: Callable[[], Reporter]) -> None:

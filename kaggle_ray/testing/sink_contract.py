@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.reporters.sink import MakeSink, Sink
-from kaggle_ray.testing.reporter_contract import scenarios
+from kaggle_ray.testing.reporter_contract import sample_pictures, scenarios
 from kaggle_ray.untrusted import is_path_part
 
 _NO_SETTING = "colour_of_the_bikeshed"
@@ -25,13 +25,14 @@ def check_sink(make_sink: MakeSink, settings: Mapping[str, str] | None = None) -
     """
     given = dict(settings or {})
     _check_unknown_setting(make_sink, given)
+    pictures = sample_pictures()
     for name, scenario in scenarios().items():
         try:
             sink = _made(make_sink, given)
             sink.recall(scenario)  # of what an earlier process delivered
             sink.send(scenario)
             sink.close()
-            sink = _made(make_sink, given)
+            sink = _made(make_sink, given, pictures)
             sink.recall([])
             for envelope in scenario:
                 sink.send([envelope])
@@ -43,8 +44,8 @@ def check_sink(make_sink: MakeSink, settings: Mapping[str, str] | None = None) -
     _made(make_sink, given).close()  # of a run that ends before anything is sent
 
 
-def _made(make_sink: MakeSink, settings: Mapping[str, str]) -> Sink:
-    sink = make_sink(settings, lambda key: None)  # the artifacts of a run may be gone
+def _made(make_sink: MakeSink, settings: Mapping[str, str], pictures: Mapping[str, bytes] | None = None) -> Sink:
+    sink = make_sink(settings, (pictures or {}).get)  # the artifacts of a run may be gone
     assert is_path_part(sink.name), f"{sink.name!r}: expected a name without slashes that does not begin with a dot"
     return sink
 

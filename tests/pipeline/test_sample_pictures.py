@@ -14,6 +14,7 @@ from kaggle_ray.reporters.visdom.history import RunHistory
 from kaggle_ray.reporters.visdom.pictures import sample_windows
 from kaggle_ray.store.artifacts import read_artifact
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.reporter_contract import sample_pictures
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import Trial
 
@@ -65,5 +66,5 @@ def test_nothing_is_drawn_where_nobody_shows_it_and_what_cannot_be_drawn_costs_a
 
 def test_visdom_shows_the_pictures_that_are_there() -> None:
     history = RunHistory(samples=SamplesDrawn(trial=None, oof="there", test="gone"))
-    (window,) = sample_windows(history, {"there": b"jpeg"}.get)
-    assert (window.name, window.content.caption) == ("samples", "ensemble")  # type: ignore[union-attr]
+    (window,) = sample_windows(history, {"there": sample_pictures()["artifacts/samples/e-oof.jpg"]}.get)
+    assert (window.name, window.content.caption) == ("oof-samples", "ensemble")  # type: ignore[union-attr]

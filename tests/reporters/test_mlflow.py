@@ -18,13 +18,14 @@ import pytest
 
 from kaggle_ray.reporters.events import EpochEnded, TrialEnded
 from kaggle_ray.reporters.mlflow import MlflowSink, make_sink
-from kaggle_ray.testing.reporter_contract import every_kind_of_event
+from kaggle_ray.testing.reporter_contract import every_kind_of_event, sample_pictures
 from kaggle_ray.testing.sink_contract import check_sink
 
 pytest.importorskip("mlflow")
 
 STORY = every_kind_of_event()
 EPOCHS = [each for each in STORY if isinstance(each.event, EpochEnded)]
+PARTS = ("oof", "test")
 UNTIL_END = STORY[: STORY.index(next(each for each in STORY if isinstance(each.event, TrialEnded)))]
 
 
@@ -37,7 +38,7 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def sink_of(uri: str) -> MlflowSink:
-    return make_sink({"tracking_uri": uri}, lambda key: None)
+    return make_sink({"tracking_uri": uri}, sample_pictures().get)
 
 
 def runs_at(uri: str) -> dict[str, Any]:
@@ -60,6 +61,14 @@ def curve(uri: str, name: str, tag: str) -> list[tuple[int, float, int]]:
     return [(point.step, point.value, point.timestamp) for point in history]
 
 
+def pictures(uri: str, run_id: str) -> dict[str, bytes]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    paths = [each.path for each in client.list_artifacts(run_id, "samples")]
+    return {path: Path(client.download_artifacts(run_id, path)).read_bytes() for path in paths}
+
+
 def check_story(uri: str) -> None:
     """Assert that MLflow has the story once."""
     times = [round(each.time * 1000) for each in EPOCHS]
@@ -75,6 +84,9 @@ def check_story(uri: str) -> None:
     assert trial.tags["mlflow.parentRunId"] == runs["run-1"].info.run_id
     assert (trial.params["lr"], trial.params["fold"]) == ("0.001", "fold0")
     assert trial.metrics["final/score"] == 0.25
+    for name, key in {"resnet [a] fold0": "a", "run-1": "e"}.items():
+        jpegs = {f"samples/{of}-samples.jpg": sample_pictures()[f"artifacts/samples/{key}-{of}.jpg"] for of in PARTS}
+        assert pictures(uri, runs[name].info.run_id) == jpegs
 
 
 def test_a_trial_is_a_run_within_that_of_its_run_with_its_curves_and_hyperparameters(uri: str) -> None:

@@ -11,12 +11,16 @@ from tensorboard.plugins.hparams import metadata
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import EpochEnded, RunInterrupted, TrialEnded
 from kaggle_ray.reporters.tensorboard import TensorBoardSink, make_sink
-from kaggle_ray.testing.reporter_contract import HYPERPARAMETERS, KNOWN, every_kind_of_event
+from kaggle_ray.testing.reporter_contract import HYPERPARAMETERS, KNOWN, every_kind_of_event, sample_pictures
 from kaggle_ray.testing.sink_contract import check_sink
 
 STORY = every_kind_of_event()
 EPOCHS = [each for each in STORY if isinstance(each.event, EpochEnded)]
 TRIAL = Path("toy/run-1/resnet-a-aaaaaa/fold0")
+
+
+def sink_in(folder: Path) -> TensorBoardSink:
+    return make_sink({"folder": str(folder)}, sample_pictures().get)
 
 
 def read(folder: Path) -> Any:
@@ -39,7 +43,7 @@ def test_it_takes_what_a_sink_has_to_take(tmp_path: Path) -> None:
 
 
 def test_a_trial_is_a_folder_of_curves_with_its_hyperparameters(tmp_path: Path) -> None:
-    sink = TensorBoardSink(tmp_path)
+    sink = sink_in(tmp_path)
     sink.send(STORY)
     sink.close()
     times = [each.time for each in EPOCHS]
@@ -72,14 +76,35 @@ def test_a_trial_is_a_folder_of_curves_with_its_hyperparameters(tmp_path: Path) 
     assert curve(tmp_path / "toy/run-1/ensemble", "score/log_loss__ensemble")[0][:2] == (0, 0.25)
 
 
+def pictures(folder: Path) -> list[tuple[str, int, int, bytes]]:
+    events = read(folder)
+    drawn = [(tag, point) for tag in events.Tags()["images"] for point in events.Images(tag)]
+    return [(tag, point.step, point.width, point.encoded_image_string) for tag, point in drawn]
+
+
+def test_samples_are_pictures_after_the_last_epoch_and_none_is_there_twice(tmp_path: Path) -> None:
+    for _ in range(2):  # as by a driver that was killed before it had noted what it delivered, and the next one
+        sink = sink_in(tmp_path)
+        sink.send(STORY)
+        sink.close()
+    jpegs = sample_pictures()
+    assert pictures(tmp_path / TRIAL) == [
+        ("samples/oof-samples", 3, 20, jpegs["artifacts/samples/a-oof.jpg"]),
+        ("samples/test-samples", 3, 21, jpegs["artifacts/samples/a-test.jpg"]),
+    ]
+    assert [step for step, _, _ in curve(tmp_path / TRIAL, "lr")] == [1, 2]
+    of_ensemble = [jpeg for *_, jpeg in pictures(tmp_path / "toy/run-1/ensemble")]
+    assert of_ensemble == [jpegs["artifacts/samples/e-oof.jpg"], jpegs["artifacts/samples/e-test.jpg"]]
+
+
 def test_what_comes_again_is_drawn_once_and_an_epoch_that_is_trained_again_takes_the_place_of_the_first(
     tmp_path: Path,
 ) -> None:
-    sink = TensorBoardSink(tmp_path)
+    sink = sink_in(tmp_path)
     sink.send(STORY)
     sink.send(STORY)
     assert len(curve(tmp_path / TRIAL, "lr")) == 2
-    following = TensorBoardSink(tmp_path)  # of the driver after a crash, from a checkpoint of the first epoch
+    following = sink_in(tmp_path)  # of the driver after a crash, from a checkpoint of the first epoch
     following.recall(STORY)
     second = again(EPOCHS[1], later=500.0)
     following.send([EPOCHS[0], second])
@@ -88,7 +113,7 @@ def test_what_comes_again_is_drawn_once_and_an_epoch_that_is_trained_again_takes
 
 def test_a_sink_that_is_told_all_again_draws_it_once(tmp_path: Path) -> None:
     for _ in range(2):
-        sink = TensorBoardSink(tmp_path)
+        sink = sink_in(tmp_path)
         sink.recall([])
         sink.send(STORY)
         sink.close()
@@ -101,7 +126,7 @@ def test_after_a_disk_was_full_what_comes_again_is_whole(tmp_path: Path, monkeyp
     def full(_: object) -> None:
         raise OSError("no space left on device")
 
-    sink = TensorBoardSink(tmp_path)
+    sink = sink_in(tmp_path)
     until = STORY.index(next(each for each in STORY if isinstance(each.event, TrialEnded)))
     with monkeypatch.context() as patch:
         patch.setattr(EventsWriter, "flush", full)
@@ -113,14 +138,14 @@ def test_after_a_disk_was_full_what_comes_again_is_whole(tmp_path: Path, monkeyp
 
 
 def test_names_of_a_run_lead_to_no_other_folder(tmp_path: Path) -> None:
-    sink = TensorBoardSink(tmp_path / "inner")
+    sink = sink_in(tmp_path / "inner")
     sink.send([replace(each, competition="../..", run_id="/etc") for each in STORY])
     assert list(tmp_path.iterdir()) == [tmp_path / "inner"]
     assert [path.name for path in (tmp_path / "inner").iterdir()] == ["-"]
 
 
 def test_a_run_that_is_interrupted_leaves_what_was_told_on_the_disk(tmp_path: Path) -> None:
-    sink = TensorBoardSink(tmp_path)
+    sink = sink_in(tmp_path)
     until = STORY.index(next(each for each in STORY if isinstance(each.event, RunInterrupted)))
     sink.send(STORY[:until])  # and the process is killed
     assert len(curve(tmp_path / TRIAL, "score/log_loss")) == 2

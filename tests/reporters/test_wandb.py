@@ -14,16 +14,17 @@ import pytest
 from kaggle_ray.errors import ConfigError, ServiceError
 from kaggle_ray.reporters.events import EpochEnded, TrialEnded
 from kaggle_ray.reporters.wandb import WandbSink, make_sink
-from kaggle_ray.testing.reporter_contract import every_kind_of_event
+from kaggle_ray.testing.reporter_contract import every_kind_of_event, sample_pictures
 from kaggle_ray.testing.sink_contract import check_sink
 
 STORY = every_kind_of_event()
 EPOCHS = [each for each in STORY if isinstance(each.event, EpochEnded)]
+PARTS = ("oof", "test")
 UNTIL_END = STORY[: STORY.index(next(each for each in STORY if isinstance(each.event, TrialEnded)))]
 
 
 def sink_in(folder: Path) -> WandbSink:
-    return make_sink({"mode": "offline", "folder": str(folder)}, lambda key: None)
+    return make_sink({"mode": "offline", "folder": str(folder)}, sample_pictures().get)
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -51,7 +52,7 @@ def told(folder: Path) -> dict[str, dict[str, Any]]:
     wandb.teardown()  # its own process writes the last of a file after a run has finished
     found: dict[str, dict[str, Any]] = {}
     for path in folder.glob("wandb/offline-run-*/*.wandb"):
-        run: dict[str, Any] = {"epochs": [], "summary": {}}
+        run: dict[str, Any] = {"epochs": [], "summary": {}, "pictures": {}}
         for record in records(path):
             if record.WhichOneof("record_type") == "run":
                 config = {each.key: json.loads(each.value_json) for each in record.run.config.update}
@@ -59,7 +60,10 @@ def told(folder: Path) -> dict[str, dict[str, Any]]:
                 found[record.run.display_name] = run
             elif record.WhichOneof("record_type") == "history":
                 values = {"/".join(each.nested_key): json.loads(each.value_json) for each in record.history.item}
-                run["epochs"].append((values["_step"], values["loss/train"]))
+                if "loss/train" in values:
+                    run["epochs"].append((values["_step"], values["loss/train"]))
+                pictures = {name: value["path"] for name, value in values.items() if name.startswith("samples/")}
+                run["pictures"] |= {name: (path.parent / "files" / at).read_bytes() for name, at in pictures.items()}
             elif record.WhichOneof("record_type") == "summary":
                 run["summary"] |= {each.key: json.loads(each.value_json) for each in record.summary.update}
     return found
@@ -70,7 +74,12 @@ def test_a_trial_is_a_run_in_the_group_of_its_experiment_with_its_epochs_and_hyp
     sink.send(STORY)
     sink.close()
     runs = told(tmp_path)
-    assert set(runs) == {"resnet [a] fold0", "resnet [a] fold1", "ensemble"}
+    of_samples = {"resnet [a] fold0 samples": "a", "ensemble samples": "e"}
+    assert set(runs) == {"resnet [a] fold0", "resnet [a] fold1", "ensemble", *of_samples}
+    for name, key in of_samples.items():
+        jpegs = {f"samples/{of}-samples": sample_pictures()[f"artifacts/samples/{key}-{of}.jpg"] for of in PARTS}
+        assert runs[name]["pictures"] == jpegs
+    assert runs["resnet [a] fold0 samples"]["group"] == "resnet [a]"
     trial = runs["resnet [a] fold0"]
     assert trial["epochs"] == [(1, 0.5), (2, 0.25)]
     assert trial["group"] == "resnet [a]"

@@ -14,6 +14,7 @@ from kaggle_ray.reporters.mail.message import Addresses, compose
 from kaggle_ray.reporters.mail.occasions import Occasions, Outcome
 from kaggle_ray.reporters.mail.ses import SesTransport
 from kaggle_ray.reporters.mail.smtp import SmtpTransport
+from kaggle_ray.reporters.pictures import pictures_of
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
 
@@ -92,11 +93,9 @@ class MailSink:
         )
 
     def _pictures(self) -> dict[str, bytes]:
-        """Return file name -> JPEG of the samples that were drawn last, those that are there."""
-        drawn = self._samples
-        keys = {} if drawn is None else {"oof-samples.jpg": drawn.oof, "test-samples.jpg": drawn.test}
-        found = {name: self._read_artifact(key) for name, key in keys.items()}
-        return {name: jpeg for name, jpeg in found.items() if jpeg is not None}
+        """Return file name -> JPEG of the samples that were drawn last."""
+        pictures = pictures_of(self._samples, self._read_artifact) if self._samples else []
+        return {f"{picture.name}.jpg": picture.jpeg for picture in pictures}
 
 
 def make_sink(settings: Mapping[str, str], read_artifact: ReadArtifact) -> MailSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kaggle_ray.reporters.pictures import pictures_of
 from kaggle_ray.reporters.sink import ReadArtifact
 from kaggle_ray.reporters.texts import title_text
 from kaggle_ray.reporters.visdom.history import RunHistory
@@ -10,15 +11,12 @@ from kaggle_ray.untrusted import printable
 
 
 def sample_windows(history: RunHistory, read_artifact: ReadArtifact) -> list[Window]:
-    """Return the pictures that were drawn last, of out-of-fold and of test samples; none that is gone."""
+    """Return the pictures that were drawn last, of out-of-fold and of test samples."""
     drawn = history.samples
     if drawn is None:
         return []
     whose = "ensemble" if drawn.trial is None else title_text(drawn.trial, history.progress)
-    pages = [("samples", "out-of-fold samples", drawn.oof), ("test-samples", "test samples", drawn.test)]
-    pictures = [(name, title, read_artifact(key)) for name, title, key in pages]
     return [
-        Window(name=name, title=title, content=Picture(jpeg=jpeg, caption=printable(whose)))
-        for name, title, jpeg in pictures
-        if jpeg is not None
+        Window(name=each.name, title=each.title, content=Picture(jpeg=each.jpeg, caption=printable(whose)))
+        for each in pictures_of(drawn, read_artifact)
     ]

@@ -48,7 +48,7 @@ class VisdomSink:
             history = self._histories[environment]
             self._client.show(
                 environment,
-                [*text_windows(history), *chart_windows(history), *sample_windows(history, self._read_artifact)],
+                [*text_windows(history), *chart_windows(history), *self._samples(environment, history)],
             )
             self._to_show.remove(environment)
 

@@ -21,7 +21,7 @@ from kaggle_ray.reporters.events import RunEnded, RunFailed, RunInterrupted, Run
 from kaggle_ray.reporters.mail.message import Addresses
 from kaggle_ray.reporters.mail.sink import MailSink, make_sink
 from kaggle_ray.reporters.sink import ReadArtifact
-from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event
+from kaggle_ray.testing.reporter_contract import addressed, every_kind_of_event, sample_pictures
 from kaggle_ray.testing.sink_contract import check_sink
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
@@ -73,10 +73,11 @@ def text_of(mail: EmailMessage) -> str:
 def test_a_complete_run_s_mail_has_the_pictures_of_the_ensemble_s_samples_that_are_there() -> None:
     box = Box()
     story = [each for each in STORY if not isinstance(each.event, RunInterrupted | RunFailed | RunKilled | RunStalled)]
-    sink_of(box, {"artifacts/samples/e-oof.jpg": b"of the ensemble"}.get).send(story)
+    there = {"artifacts/samples/e-oof.jpg": sample_pictures()["artifacts/samples/e-oof.jpg"]}
+    sink_of(box, there.get).send(story)
     attached = {part.get_filename(): part.get_content() for part in box.mails[0].iter_attachments()}
     assert attached.keys() == {"curves.png", "oof-samples.jpg"}
-    assert attached["oof-samples.jpg"] == b"of the ensemble"
+    assert attached["oof-samples.jpg"] == there["artifacts/samples/e-oof.jpg"]
 
 
 def test_a_complete_run_is_one_mail_with_its_score_board_picture_and_places() -> None:
