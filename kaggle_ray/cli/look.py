@@ -11,16 +11,31 @@ from kaggle_ray.cli.options import RUN, options_of
 from kaggle_ray.pipeline.options import DataOptions, OutputOptions
 from kaggle_ray.untrusted import printable
 
+_SORT = click.option(
+    "--sort", metavar="COLUMN", help="Order by a column, -COLUMN for the largest first, instead of the usual order."
+)
+_CSV = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, which has all columns.")
+
 
 @click.command("list")
 @options_of(OutputOptions, "runs")
-def list_(runs: str) -> None:
+@_SORT
+@click.option("--filter", "where", multiple=True, metavar="CONDITION", help="Such as competition=dogs or score<0.3.")
+@_CSV
+def list_(runs: str, sort: str | None, where: tuple[str, ...], as_csv: bool) -> None:
     """List the runs, with how far they are and their honest scores."""
     from rich.console import Console
 
-    from kaggle_ray.report.runs import runs_table
+    from kaggle_ray.report.cells import rows_csv, select_rows
+    from kaggle_ray.report.run_list import listed_runs, runs_table
 
-    Console().print(runs_table(runs))
+    found = select_rows(listed_runs(runs), where=where, sort=sort)
+    if not as_csv:
+        Console().print(runs_table(found, title=f"Runs in {runs}"))
+        return
+    click.echo(rows_csv(found), nl=False)
+    for error in (run.error for run in found if run.error):
+        click.echo(printable(error), err=True)
 
 
 @click.command()
@@ -73,10 +88,10 @@ def doctor(runs: str, as_json: bool) -> None:
 @click.command()
 @click.argument("places", nargs=-1, required=True, metavar="RUN...")
 @options_of(OutputOptions, "runs")
-@click.option("--sort", metavar="COLUMN", help="Order by a column; -COLUMN for the largest first. Default: best first.")
+@_SORT
 @click.option("--filter", "where", multiple=True, metavar="CONDITION", help="Such as lr>=0.01, user=ann, run~abc.")
 @click.option("--columns", metavar="NAMES", help="Columns and hyperparameters to show, with commas between.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@_CSV
 def board(
     places: tuple[str, ...], runs: str, sort: str | None, where: tuple[str, ...], columns: str | None, as_csv: bool
 ) -> None:
@@ -87,8 +102,9 @@ def board(
     """
     from rich.console import Console
 
+    from kaggle_ray.report.cells import rows_csv
     from kaggle_ray.report.collect import board_of
-    from kaggle_ray.report.comparison import chosen, compared, comparison_csv, comparison_table
+    from kaggle_ray.report.comparison import chosen, compared, comparison_table
     from kaggle_ray.report.runs import place_named
     from kaggle_ray.share.sources import runs_at
 
@@ -101,7 +117,7 @@ def board(
     rows = chosen(all_rows, where=where, sort=sort)
     names = columns.split(",") if columns else ()
     if as_csv:
-        click.echo(comparison_csv(rows, columns=names), nl=False)
+        click.echo(rows_csv(rows, columns=names), nl=False)
         for error in errors:
             click.echo(printable(error), err=True)
     else:

@@ -25,6 +25,7 @@ from kaggle_ray.pipeline.retention import retain
 from kaggle_ray.pipeline.sample_pictures import drawing_samples
 from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.standing import standing_in
+from kaggle_ray.pipeline.summing_up import summing_up
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
@@ -92,9 +93,8 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         emit(BaselineScored(score=baseline_score, submission=baseline))
         if has_trials_left(trials, plan.num_trials):
-            num_decoded += _train(
-                plan, pictures.emit, trials, plan.experiments, plan.folds.num_folds, plan.trial_context()
-            )
+            tell = summing_up(pictures.emit, lambda: store.save_summary(trials.results))
+            num_decoded += _train(plan, tell, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
         if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(

@@ -1,12 +1,8 @@
-"""Experiments across runs, users and competitions: chosen, sorted, as a table or as CSV."""
+"""Experiments across runs, users and competitions: chosen, sorted, as a table."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import operator
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,26 +10,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
+from kaggle_ray.errors import KaggleRayError
+from kaggle_ray.report.cells import Cell, Cells, check_columns, columns_of, select_rows
 from kaggle_ray.report.collect import experiment_rows
 from kaggle_ray.reporters.events import BoardRow
 from kaggle_ray.reporters.texts import duration_text, one_line, plain, score_text
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import JsonValue, canonical_json
-from kaggle_ray.untrusted import printable
 
-Cell = str | float | None
-_Sortable = tuple[bool, float, str]
-
-_OPERATORS: Mapping[str, Callable[[_Sortable, _Sortable], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_CONDITION = re.compile(r"([\w. ]+?)\s*(!=|<=|>=|=|<|>|~)\s*(.*)", re.DOTALL)
 _FIGURES: Mapping[str, Callable[[BoardRow], Cell]] = {
     "score": lambda row: row.score,
     "std": lambda row: row.score_std,
@@ -54,7 +38,7 @@ class Compared:
 
     row: BoardRow
     greater_is_better: bool
-    cells: Mapping[str, Cell]
+    cells: Cells
     """Column -> value: what it is, its figures, metrics beside the one that decides, then its hyperparameters."""
 
     def better_first(self) -> tuple[str, str, bool, float]:
@@ -103,27 +87,8 @@ def _of_run(store: RunStore, user: str) -> list[Compared]:
 
 
 def chosen(rows: Iterable[Compared], *, where: Sequence[str] = (), sort: str | None = None) -> list[Compared]:
-    """Return the experiments that meet all conditions, in order.
-
-    Args:
-        rows: of all runs.
-        where: conditions such as ``lr>=0.01``, ``user=ann`` or ``experiment~resnet``, which is a part of the text.
-        sort: a column, ``-`` before it for the largest first; None: by competition, the best first.
-
-    Raises:
-        ConfigError: a condition is none, or names no column.
-    """
-    ordered = sorted(rows, key=Compared.better_first)
-    columns = _columns(ordered)
-    conditions = [_condition(text, columns) for text in where]
-    found = [row for row in ordered if all(holds(row) for holds in conditions)]
-    if sort is None:
-        return found
-    name = sort.removeprefix("-")
-    _check_columns([name], columns)
-    known = [row for row in found if row.cells.get(name) not in (None, "")]
-    known.sort(key=lambda row: _sortable(row.cells.get(name)), reverse=sort.startswith("-"))
-    return known + [row for row in found if row.cells.get(name) in (None, "")]
+    """Return the experiments that meet all conditions, as ``select_rows`` does; by competition, the best first."""
+    return select_rows(sorted(rows, key=Compared.better_first), where=where, sort=sort)
 
 
 def comparison_table(rows: Sequence[Compared], *, columns: Sequence[str] = (), errors: Sequence[str] = ()) -> Table:
@@ -134,7 +99,7 @@ def comparison_table(rows: Sequence[Compared], *, columns: Sequence[str] = (), e
         columns: to show beside the experiment, instead of those that differ.
         errors: what could not be read, for below.
     """
-    _check_columns(columns, _columns(rows) if rows else set(columns))
+    check_columns(columns, columns_of(rows) or columns)
     shown = [name for name in _SHOWN if name in _ALWAYS or len({row.cells[name] for row in rows}) > 1]
     in_common = [name for name in ("competition", "metric", "user", "run") if name not in shown and rows]
     said = [f"{name} {rows[0].cells[name]}" for name in in_common if rows[0].cells[name]]
@@ -159,20 +124,6 @@ def comparison_table(rows: Sequence[Compared], *, columns: Sequence[str] = (), e
     return table
 
 
-def comparison_csv(rows: Sequence[Compared], *, columns: Sequence[str] = ()) -> str:
-    """Return the experiments as CSV: all columns, or those that are named.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe before it: names are anybody's.
-    """
-    names = list(columns) or list(dict.fromkeys(name for row in rows for name in row.cells))
-    _check_columns(names, _columns(rows) if rows else set(names))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_of_csv, names))
-    writer.writerows([_of_csv(row.cells.get(name)) for name in names] for row in rows)
-    return text.getvalue()
-
-
 def _cell(value: JsonValue) -> Cell:
     if value is None or (isinstance(value, float | int) and not isinstance(value, bool)):
         return value
@@ -190,51 +141,3 @@ def _text(name: str, row: Compared) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return "" if value is None else str(value)
-
-
-def _of_csv(value: Cell) -> str | float | None:
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
-def _columns(rows: Iterable[Compared]) -> set[str]:
-    return {name for row in rows for name in row.cells}
-
-
-def _check_columns(names: Iterable[str], known: set[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"there is no column {name!r}{suggest(name, known)}")
-
-
-def _condition(text: str, columns: set[str]) -> Callable[[Compared], bool]:
-    match = _CONDITION.fullmatch(text)
-    if match is None:
-        raise ConfigError(f"--filter {text!r}: expected COLUMN and a value, with =, !=, <, <=, >, >= or ~ between.")
-    name, sign, wanted = match.groups()
-    _check_columns([name], columns)
-
-    def holds(row: Compared) -> bool:
-        value = row.cells.get(name)
-        if sign == "~":
-            return wanted.lower() in str(value).lower()
-        left, right = _sortable(value), _sortable(_parsed(wanted))
-        if sign in ("=", "!="):
-            return _OPERATORS[sign](left, right)
-        return left[0] == right[0] and value is not None and _OPERATORS[sign](left, right)
-
-    return holds
-
-
-def _parsed(text: str) -> Cell:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _sortable(value: Cell) -> _Sortable:
-    """Return what orders numbers among each other, and texts after them."""
-    return (True, 0.0, str(value)) if not isinstance(value, float | int) else (False, float(value), "")

@@ -1,41 +1,12 @@
-"""The list of runs, as a table, and the one of them that a person means."""
+"""The run that a person means: by its place, its id, or its competition's name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
-from kaggle_ray.report.collect import board_of
-from kaggle_ray.reporters.texts import one_line, plain, score_text
+from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.store.opening import list_runs, open_run
 from kaggle_ray.store.run import RunStore
-
-
-def runs_table(runs: str | Path) -> Table:
-    """Return one row per run below ``runs``, and a line beneath for each that cannot be read.
-
-    The name of the best experiment takes as many lines as it needs, so that nothing else is cut.
-    """
-    table = Table(title=plain(f"Runs in {runs}"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
-    for name in ("competition", "run", "trials", "metric", "score", "ensemble", "best experiment"):
-        is_figure = name in ("trials", "score", "ensemble")
-        table.add_column(name, justify="right" if is_figure else "left", no_wrap=name != "best experiment")
-    errors = list[Text]()
-    for store in list_runs(runs):
-        names, cells = (store.competition_name, store.run_id), [""] * 5
-        try:
-            cells = _cells(store)
-        except KaggleRayError as error:
-            errors.append(plain(one_line(str(error))))
-        except Exception as error:  # whatever is wrong with one run, the others are shown
-            errors.append(plain(one_line(f"{store.location}: cannot be read: {type(error).__name__}: {error}")))
-        table.add_row(*map(plain, (*names, *cells)))
-    table.caption = Text("\n", style="red").join(errors) if errors else None
-    return table
 
 
 def find_run(named: str | None, runs: str | Path) -> RunStore:
@@ -67,17 +38,3 @@ def place_named(named: str, runs: str | Path) -> str:
     """
     is_place = "/" in named or Path(named).exists()
     return named if is_place else find_run(named, runs).location
-
-
-def _cells(store: RunStore) -> list[str]:
-    """Return what there is to say of a run: trials, metric, best score, the ensemble's, and whose the best one is."""
-    board = board_of(store)
-    experiments = [row for row in board.rows if row.kind == "experiment"]
-    best = board.best_experiment
-    return [
-        f"{sum(row.folds_done for row in experiments)}/{sum(row.num_folds for row in experiments)}",
-        board.metric,
-        score_text(best.score) if best else "",
-        score_text(board.submitted.score) if board.submitted else "",
-        best.name if best else "",
-    ]

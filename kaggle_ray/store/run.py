@@ -57,6 +57,7 @@ class RunStore(TrialStore):
         super().__init__(blobs)
         self.lease = lease
         self.diary = diary
+        self._proposed: dict[str, Experiment] = {}  # read once: what an id stands for is final
 
     @property
     def competition_name(self) -> str:
@@ -193,12 +194,15 @@ class RunStore(TrialStore):
         return tuple(found)
 
     def _experiment(self, experiment_id: str) -> Experiment:
+        if experiment_id in self._proposed:
+            return self._proposed[experiment_id]
         key = f"trials/{experiment_id}/experiment.json"
         if (value := self._json(key)) is None:
             raise StoreError(f"{self._at(key)}: is missing, and a round has proposed it.")
         experiment = from_json(Experiment, value, where=self._at(key))
         if experiment.experiment_id != experiment_id:
             raise CorruptBlobError(f"{self._at(key)}: is experiment {experiment.experiment_id}.")
+        self._proposed[experiment_id] = experiment
         return experiment
 
     # What follows from the trials -----------------------------------------------------------------------------------

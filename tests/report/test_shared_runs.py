@@ -22,7 +22,7 @@ import kaggle_ray
 from kaggle_ray.errors import JsonShapeError, KaggleRayError
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.report.html import render_report
-from kaggle_ray.report.runs import runs_table
+from kaggle_ray.report.run_list import listed_runs, runs_table
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -85,7 +85,7 @@ def replaced(value: Any, path: tuple[str | int, ...], nasty: Any, *, is_removed:
 
 def drawn(root: Path) -> str:
     console = Console(width=400, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(runs_table(root))
+    console.print(runs_table(listed_runs(root), title="Runs"))
     return console.export_text()
 
 

@@ -10,7 +10,7 @@ from kaggle_ray.errors import SchemaVersionError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
-from kaggle_ray.report.runs import runs_table
+from kaggle_ray.report.run_list import listed_runs, runs_table
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.schema import SCHEMA_VERSION, decode
 from kaggle_ray.testing.past_runs import PAST_SCHEMA_VERSIONS, copy_past_run
@@ -69,5 +69,5 @@ def test_a_run_of_a_past_version_is_not_resumed_nor_predicted_with_and_stays_as_
 @of_each_version
 def test_the_list_of_runs_says_why_a_past_one_cannot_be_read(tmp_path: Path, version: int) -> None:
     copy_past_run(version, tmp_path)
-    table = runs_table(tmp_path)
+    table = runs_table(listed_runs(tmp_path), title="Runs")
     assert f"expected schema_version {SCHEMA_VERSION}, got {version}" in str(table.caption)
