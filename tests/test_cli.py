@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
@@ -277,6 +278,26 @@ def test_list_names_a_run_that_cannot_be_read(tmp_path: Path, capsys: pytest.Cap
     out, _, code = said(capsys, "list", "--runs", str(tmp_path))
     assert code == 0
     assert "old" in out
+
+
+def test_list_is_filtered_sorted_and_printed_as_csv(
+    tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("toy/a", "toy/b"):
+        shutil.copytree(run_dir, tmp_path / name)
+    (tmp_path / "toy/damaged").mkdir()
+    (tmp_path / "toy/damaged/run.json").write_text("{}")
+    ours = ["list", "--runs", str(tmp_path), "--csv"]
+    out, err, _ = said(capsys, *ours, "--sort=-run")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["run"] for row in rows] == ["damaged", "b", "a"]
+    assert (rows[1]["done"], rows[1]["trials"], rows[1]["location"]) == ("4", "4", f"{tmp_path}/toy/b")
+    assert float(rows[1]["ensemble"]) > 0
+    assert "toy/damaged/run.json" in err
+    out, err, _ = said(capsys, *ours, "--filter", "run=a", "--filter", "trials>=4")
+    assert (out.count("\n"), err) == (2, "")
+    _, err, code = said(capsys, *ours, "--sort", "scoer")
+    assert (code, "there is no column 'scoer'. Did you mean 'score'?" in err) == (1, True)
 
 
 def test_board_shows_the_experiments_the_ensembles_and_the_baseline(

@@ -7,35 +7,31 @@ from dataclasses import replace
 
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import Head
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, suggest
 
 
 def with_metrics(competition: Competition, names: Sequence[str]) -> Competition:
-    """Return the competition with metrics beside those of its file, each of every head that it can score.
-
-    What a head is measured by already stays as it is. Nothing that a run computes depends on them.
+    """Return the competition with metrics beside those of its file; nothing that a run computes depends on them.
 
     Args:
         competition: with nothing left to resolve.
-        names: of metrics that are registered.
+        names: of registered metrics; of several heads each as ``HEAD.METRIC``. One that a head has already is no more.
 
     Raises:
-        ConfigError: there is no metric of a name, or no head that it can score.
+        ConfigError: there is no such metric or head, or the metric does not score the head's task.
     """
-    heads = list(competition.heads)
+    heads = {head.name: head for head in competition.heads}
     for name in names:
-        measured = [_measured_by(head, name) for head in heads]
-        if all(isinstance(each, ConfigError) for each in measured):
-            raise ConfigError(f"--metrics {name}: {measured[0]}")
-        heads = [head if isinstance(each, ConfigError) else each for head, each in zip(heads, measured, strict=True)]
-    return replace(competition, heads=tuple(heads)) if names else competition
+        of_head, _, metric = name.rpartition(".") if len(heads) > 1 else (next(iter(heads)), "", name)
+        if of_head not in heads:
+            raise ConfigError(
+                f"--metrics {name}: expected HEAD.METRIC, as there are several heads{suggest(of_head, heads)}"
+            )
+        heads[of_head] = _measured_by(heads[of_head], metric)
+    return replace(competition, heads=tuple(heads.values())) if names else competition
 
 
-def _measured_by(head: Head, name: str) -> Head | ConfigError:
-    """Return the head with the metric of a name beside its own, or why it cannot be scored by it."""
+def _measured_by(head: Head, name: str) -> Head:
     if name in (head.metric.name, *(metric.name for metric in head.further_metrics)):
         return head
-    try:
-        return replace(head, metrics=(*head.metrics, name))
-    except ConfigError as error:
-        return error
+    return replace(head, metrics=(*head.metrics, name))

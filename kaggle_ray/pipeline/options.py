@@ -191,9 +191,9 @@ class OutputOptions(Options):
     metrics: Sequence[str] | None = option(
         None, unset="those that the competition's file names", metavar="NAMES", parse=parse_metrics
     )
-    """Metrics to measure beside the one that decides, by name, with commas between. They are measured in each epoch, in
-    training and in validation, and shown with the scores; nothing is chosen by them, so that the run stays the same
-    one."""
+    """Metrics to measure beside the one that decides, by name, with commas between; of several heads each as
+    HEAD.METRIC. They are measured in each epoch, in training and in validation, and shown with the scores; nothing is
+    chosen by them, so that the run stays the same one."""
     reporters: Sequence[Reporter | str] | None = option(
         None, unset="the console", flag="--reporter", metavar="NAME", repeated=True, parse=parse_reporters
     )

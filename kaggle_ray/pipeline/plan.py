@@ -27,7 +27,6 @@ from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read, reading_of
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
-from kaggle_ray.metrics import METRICS
 from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -164,8 +163,6 @@ def make_plan(options: RunOptions) -> RunPlan:
     """
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
-    for metric in options.metrics or ():
-        METRICS.check(metric)
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
     staged = stage_data(data, cache_dir=default_cache_dir())

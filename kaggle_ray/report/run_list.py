@@ -44,8 +44,7 @@ def runs_table(runs: Sequence[ListedRun], *, title: str) -> Table:
     """
     table = Table(title=plain(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
     for name in _SHOWN:
-        justify = "right" if name in _FIGURES else "left"
-        table.add_column(name, justify=justify, no_wrap=name != "best experiment")
+        table.add_column(name, justify="right" if name in _FIGURES else "left", no_wrap=name != "best experiment")
     for run in runs:
         table.add_row(*(plain(_text(name, run.cells)) for name in _SHOWN))
     errors = [plain(run.error) for run in runs if run.error]

@@ -27,12 +27,16 @@ def test_a_head_is_measured_by_what_was_asked_for_beside_what_its_file_names() -
     assert names(LABEL, asked=["accuracy", "auc", "log_loss"]) == [["auc", "accuracy"]]
 
 
-def test_of_several_heads_those_are_measured_by_a_metric_that_it_can_score() -> None:
-    assert names(LABEL, AGE, asked=["mae", "auc", "accuracy"]) == [["auc", "accuracy"], ["mae"]]
+def test_of_several_heads_the_one_is_named_before_its_metric() -> None:
+    assert names(LABEL, AGE, asked=["age.mae", "label.accuracy"]) == [["auc", "accuracy"], ["mae"]]
+    with pytest.raises(ConfigError, match=r"--metrics mae: expected HEAD.METRIC, .* Known: age, label"):
+        names(LABEL, AGE, asked=["mae"])
+    with pytest.raises(ConfigError, match=r"Did you mean 'label'"):
+        names(LABEL, AGE, asked=["lable.auc"])
 
 
-def test_a_metric_that_scores_no_head_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"--metrics quadratic_kappa: head 'label': .*'quadratic_kappa'"):
-        names(LABEL, asked=["quadratic_kappa"])
+def test_a_metric_that_does_not_score_the_head_or_is_misspelt_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"head 'label': the metric 'mean_iou' does not score a binary task"):
+        names(LABEL, asked=["mean_iou"])
     with pytest.raises(ConfigError, match=r"Did you mean 'accuracy'"):
         names(LABEL, asked=["acuracy"])

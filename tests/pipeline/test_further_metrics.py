@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import kaggle_ray
-from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -25,8 +22,3 @@ def test_a_run_that_is_asked_for_metrics_is_measured_by_them_and_stays_the_same_
     assert (result.plan.run_id, result.tried) == (plain.run_id, plain.experiments)
     (row,) = (row for row in result.board.rows if row.kind == "experiment")
     assert row.metrics.keys() == {"accuracy", "auc"}
-
-
-def test_a_misspelt_metric_is_an_error_before_a_file_is_looked_at(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown metric 'acuracy'\. Did you mean 'accuracy'"):
-        kaggle_ray.run(TOY_FILE, data=tmp_path / "absent", metrics=["acuracy"])

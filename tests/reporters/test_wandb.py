@@ -62,7 +62,7 @@ def told(folder: Path) -> dict[str, dict[str, Any]]:
                 values = {"/".join(each.nested_key): json.loads(each.value_json) for each in record.history.item}
                 if "loss/train" in values:
                     run["epochs"].append((values["_step"], values["loss/train"]))
-                pictures = {name: value["path"] for name, value in values.items() if name.startswith("samples/")}
+                pictures = {name.removesuffix("/path"): at for name, at in values.items() if name.endswith("/path")}
                 run["pictures"] |= {name: (path.parent / "files" / at).read_bytes() for name, at in pictures.items()}
             elif record.WhichOneof("record_type") == "summary":
                 run["summary"] |= {each.key: json.loads(each.value_json) for each in record.summary.update}
