@@ -2,7 +2,8 @@
 
 Log loss is convex: the gradient at the mean of the chosen bounds from below what any member can make of it, so that one
 product with all members tells which few are worth a look. AUC is scored roughly on a sample of the rows, and the best
-by it are confirmed on all. Whatever is chosen is chosen by the metric itself, on the mean that will be submitted.
+by it are confirmed on all. Masks are scored by the pixels on which the members are not of one mind. Whatever is chosen
+is chosen by the metric itself, on the mean that will be submitted.
 
 Shape legend: M members, N rows, n of them, C columns of a prediction.
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.combine.disputed import BestMask
 from kaggle_ray.metrics import AUC, LOG_LOSS, Metric
 from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
@@ -35,13 +37,16 @@ _CHUNK = 64
 def best_addition_of(members: Sequence[Rows], target: Rows, metric: Metric) -> BestAddition | None:
     """Return a quick way to find the best addition, None where there is none.
 
-    It holds all members once more as float32: M N numbers for log loss, and a sample of them for AUC.
+    It holds all members once more as float32: M N numbers for log loss, a sample of them for AUC, and of masks the
+    disputed pixels of as many images as fit into 64 MiB.
 
     Args:
         members: M predictions, each (N, C).
         target: (N,) or (N, T) what they predict.
         metric: decides.
     """
+    if metric.score_of_counts is not None:
+        return BestMask(members, target, metric, metric.score_of_counts)
     if len(target.shape) != 1 or any(isinstance(member, LazyRows) for member in members):
         return None
     arrays = [np.asarray(member[:], dtype=np.float32) for member in members]

@@ -19,7 +19,7 @@ from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows, select_rows
-from kaggle_ray.types import BoolArray
+from kaggle_ray.types import BoolArray, canonical_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +66,7 @@ class Fits:
         self.members = {member_id: members[member_id] for member_id in sorted(members)}
         self.target, self.fold_of, self.metric, self.forward = target, fold_of, metric, forward
         self._learnt: dict[tuple[str, bytes], Blend] = {}
+        self._decisions: dict[tuple[type, str, bytes], Decision] = {}
 
     @property
     def num_columns(self) -> int:
@@ -98,12 +99,18 @@ class Fits:
             members = {member_id: select_rows(member, seen) for member_id, member in members.items()}
             target, fold_of = select_rows(target, seen), fold_of[seen]
         if len(members) > 1:  # else nothing is chosen among several by the metric, so that no rule is needed for it
-            mean = Mean().fit(members, target, fold_of, metric).predict(members)
-            metric = decided(metric, fit_decision(metric, target, mean))
+            mean = Mean().fit(members, target, fold_of, metric)
+            metric = decided(metric, self._decision(mean, seen, members, target))
         fitted = combiner.fit(members, target, fold_of, metric)
         _check_weights(combiner, fitted, members)
-        decision = fit_decision(self.metric, target, fitted.predict(members))
-        return Blend(method=method, fitted=fitted, decision=decision)
+        return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, members, target))
+
+    def _decision(self, fitted: Fitted, seen: BoolArray, members: Mapping[str, Rows], target: Rows) -> Decision:
+        """Return the rule that suits what is predicted of the rows ``seen`` (N,), given members and target of these."""
+        key = (type(fitted), canonical_json(fitted.to_json()), np.packbits(seen).tobytes())
+        if key not in self._decisions:
+            self._decisions[key] = fit_decision(self.metric, target, fitted.predict(members))
+        return self._decisions[key]
 
 
 def _check_weights(combiner: Combiner, fitted: Fitted, members: Mapping[str, Rows]) -> None:

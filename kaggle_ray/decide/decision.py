@@ -13,10 +13,10 @@ import numpy as np
 
 from kaggle_ray.decide.expected_f import best_sets
 from kaggle_ray.errors import JsonShapeError
-from kaggle_ray.metrics import DecisionKind, Metric, with_parts
+from kaggle_ray.metrics import CountsScore, DecisionKind, Metric, with_parts
 from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import BoolArray, Float64Array, FloatArray, JsonValue, Target
+from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray, JsonValue, Target
 
 _PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
     "none": (),
@@ -59,8 +59,8 @@ class Decision:
         if self.kind == "expected_f":
             return np.asarray(best_sets(values, self._number("beta")), dtype=np.float32)
         if self.kind == "mask":
-            masks = np.asarray(values > self._number("threshold"))
-            masks[np.count_nonzero(masks, axis=1) < self._number("min_pixels")] = False
+            masks = np.asarray(values > self.threshold)
+            masks[np.count_nonzero(masks, axis=1) < self.min_pixels] = False
             return np.asarray(masks, dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
             return np.asarray(np.searchsorted(self._numbers("cuts"), values), dtype=np.float32)
@@ -78,6 +78,16 @@ class Decision:
             return np.concatenate(answers, axis=1)
         return np.asarray(values, dtype=np.float32)
 
+    @property
+    def threshold(self) -> float:
+        """Value above which a pixel is of the mask, of a rule for masks."""
+        return self._number("threshold")
+
+    @property
+    def min_pixels(self) -> float:
+        """Pixels below which a mask is taken for empty, of a rule for masks."""
+        return self._number("min_pixels")
+
     def of_heads(self) -> list[tuple[int, Decision]]:
         """Return the number of columns and the rule of each head, of a rule by head."""
         heads = from_json(tuple[_OfHead, ...], self.parameters["heads"], where=f"decision {self.kind}: heads")
@@ -93,7 +103,7 @@ class Decision:
         """Return the same rule for masks of ``times`` as many pixels."""
         if self.kind != "mask":
             return self
-        min_pixels = round(self._number("min_pixels") * times)
+        min_pixels = round(self.min_pixels * times)
         return dataclasses.replace(self, parameters={**self.parameters, "min_pixels": min_pixels})
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -157,7 +167,21 @@ def decided(metric: Metric, decision: Decision) -> Metric:
     def score_of_answers(target: Target, values: Float64Array) -> float:
         return metric.score_fn(target, decision.apply(values).astype(values.dtype))
 
-    return metric.rescored(score_of_answers, mean_over_rows=metric.mean_over_rows)
+    rescored = metric.rescored(score_of_answers, mean_over_rows=metric.mean_over_rows)
+    if decision.kind == "mask" and metric.score_of_counts is not None:
+        of_counts = without_small_masks(metric.score_of_counts, decision.min_pixels)
+        return dataclasses.replace(rescored, score_of_counts=of_counts, cut_at=decision.threshold)
+    return rescored
+
+
+def without_small_masks(score_of_counts: CountsScore, min_pixels: float) -> CountsScore:
+    """Return the scores where masks of fewer than ``min_pixels`` pixels are taken for empty."""
+
+    def score(num_true: IntArray, num_cut: IntArray, num_both: IntArray) -> Float64Array:
+        stays = num_cut >= min_pixels
+        return score_of_counts(num_true, num_cut * stays, num_both * stays)
+
+    return score
 
 
 def default_score(metric: Metric, target: Rows, values: Rows) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaggle_ray.decide.decision import Decision, decided
+from kaggle_ray.decide.decision import Decision, decided, without_small_masks
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.types import IntArray, JsonValue
@@ -62,9 +62,8 @@ def _scores(metric: Metric, target: Rows, values: Rows, counts: IntArray, thresh
     for share in _MIN_SHARES:
         min_pixels = round(share * values.shape[1])
         if metric.score_of_counts is not None:
-            stays = num_cut >= min_pixels
-            per_image = metric.score_of_counts(num_true, num_cut * stays, num_both * stays)
-            found.append(float(per_image.mean()))
+            of_counts = without_small_masks(metric.score_of_counts, min_pixels)
+            found.append(float(of_counts(num_true, num_cut, num_both).mean()))
         else:
             rule = Decision(kind="mask", parameters={"threshold": threshold, "min_pixels": min_pixels})
             found.append(decided(metric, rule).score(target, values))

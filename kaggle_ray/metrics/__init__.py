@@ -2,6 +2,7 @@
 
 from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, confusion_matrix
 from kaggle_ray.metrics.metric import (
+    CountsScore,
     DecisionKind,
     Metric,
     MetricPart,
@@ -50,6 +51,7 @@ __all__ = [
     "R2",
     "RECALL",
     "RMSE",
+    "CountsScore",
     "DecisionKind",
     "Jackknifed",
     "Metric",

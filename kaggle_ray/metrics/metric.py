@@ -59,7 +59,9 @@ class Metric:
     label's threshold can then be fitted exactly. None for all else."""
     score_of_counts: CountsScore | None = None
     """Function from three counts of the images' pixels, those of the true mask, of the mask that is cut, and of both,
-    each (N,), to (N,) the scores, where a score of masks needs no more: many rules are then tried at once."""
+    each (N,), to (N,) the scores, where a score of masks needs no more: many rules and means are tried at once."""
+    cut_at: float = 0.5
+    """Value above which a pixel is of the mask that ``score_of_counts`` counts."""
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
     need not be in memory together: for masks."""

@@ -178,9 +178,19 @@ def test_a_metric_that_is_called_as_one_of_ours_is_scored_by_its_own_function() 
 
 
 def test_what_is_decided_is_no_longer_what_it_was_before() -> None:
-    """Of the score of answers nothing is known but the function: neither beta nor counts."""
+    """Of the score of answers nothing is known but the function."""
     assert decided(F2, default_decision(F2, 3)).beta is None
-    assert decided(DICE, default_decision(DICE, 3)).score_of_counts is None
+
+
+def test_the_counts_of_masks_that_are_decided_tell_their_score() -> None:
+    rng = np.random.default_rng(0)
+    target, values = rng.integers(0, 2, (9, 40)), rng.random((9, 40)).astype(np.float32)
+    metric = decided(DICE, Decision(kind="mask", parameters={"threshold": 0.375, "min_pixels": 25}))
+    cut = values > metric.cut_at
+    assert metric.score_of_counts is not None
+    assert len({row < 25 for row in cut.sum(axis=1).tolist()}) == 2, "some are taken for empty"
+    of_images = metric.score_of_counts(target.sum(axis=1), cut.sum(axis=1), (cut & (target > 0)).sum(axis=1))
+    assert of_images.mean() == metric.score(target, values) != DICE.score(target, values)
 
 
 @pytest.mark.parametrize("metric", [LOG_LOSS, AUC])
