@@ -16,6 +16,7 @@ PACKAGE = REPOSITORY / "kaggle_ray"
 
 FLOORS: list[set[str]] = [
     {"cli", "api"},
+    {"packing"},
     {"pipeline"},
     {"report", "share", "kaggle", "scaffold"},
     {"launch", "submission", "evaluation"},

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, run, share, submissions
+from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, package, run, share, submissions
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -43,6 +43,7 @@ for each in (
     share.pull,
     share.ensemble,
     share.delete,
+    package.package,
     cache.cache,
     elasticsearch.elasticsearch,
 ):

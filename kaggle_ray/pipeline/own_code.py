@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.config.loading import installed_file
+from kaggle_ray.config.loading import find_file, installed_file
 from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.opening import load_competition
@@ -47,7 +47,12 @@ def remember(file: Path, cache_dir: Path) -> None:
 
 
 def competition_of(store: RunStore, record: RunRecord, named: str | Path | None, *, cache_dir: Path) -> Competition:
-    """Return the competition of a run.
+    """Return the competition of a run; its file is found, or refused, as ``competition_file`` does."""
+    return load_competition(competition_file(store, record, named, cache_dir=cache_dir))[0]
+
+
+def competition_file(store: RunStore, record: RunRecord, named: str | Path | None, *, cache_dir: Path) -> Path:
+    """Return the file that declares the competition of a run, and may be run.
 
     Args:
         store: of the run, of whose files nothing is run.
@@ -59,10 +64,10 @@ def competition_of(store: RunStore, record: RunRecord, named: str | Path | None,
         ConfigError: none was named, and the run's own is not known to be the user's, or has changed since.
     """
     if named is not None:
-        declared, file = load_competition(named)
+        file = find_file(named, folder="competitions")
         if changed := _changed(record, file):
             logger.warning("%s is not what run %s was made with: %s", file, record.run_id, ", ".join(changed))
-        return declared
+        return file
     reasons: list[str] = []
     for file, is_installed in _candidates(record):
         if not os.path.isfile(file):  # for which no path is too strange
@@ -74,7 +79,7 @@ def competition_of(store: RunStore, record: RunRecord, named: str | Path | None,
         elif changed := _changed(record, file):
             reasons.append(f"{file} has changed since the run: {', '.join(changed)}")
         else:
-            return load_competition(file)[0]
+            return file
     raise ConfigError(
         f"{store.location}: the code of its competition is not run on the word of a run's record: "
         f"{'; '.join(reasons)}. Name the competition that you trust: --competition NAME_OR_PATH."

@@ -1,0 +1,1 @@
+"""Packs what a run predicts with, for a notebook without a network: weights, code, wheels, and the notebook itself."""

@@ -1,0 +1,144 @@
+"""The story of a package: a folder that predicts a code competition's test rows where there is no network."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.config.settings import Device
+from kaggle_ray.config.sources import SourceBundle
+from kaggle_ray.data.opening import load_competition, open_to_predict
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.packing.copying import copy_run
+from kaggle_ray.packing.notebook import notebook_of, script_of
+from kaggle_ray.packing.timing import Timing, measure
+from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, parse_installed, write_own_wheel
+from kaggle_ray.pipeline.own_code import competition_file
+from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.types import Experiment
+
+_LIBRARIES = {"timm/": "timm", "smp/": "smp"}
+"""How the names of a library's models begin -> the extra that brings it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """A package, and what is to be known of it."""
+
+    folder: Path
+    num_models: int
+    num_bytes: int
+    needed: Needed
+    why_no_wheels: str | None
+    """Why the wheels of what the notebook lacks are not in the folder; None where they are."""
+    timing: Timing | None
+    """Time of the test rows on this machine; None where no data were named."""
+    num_rows: int | None
+    """Test rows that the time is of."""
+
+
+def pack(
+    run: str | Path,
+    folder: Path,
+    *,
+    competition: str | Path | None = None,
+    data: str | Path | None = None,
+    refit: bool = False,
+    slug: str | None = None,
+    installed: Path | None = None,
+    python: str | None = None,
+    num_rows: int | None = None,
+    device: Device | None = None,
+) -> Packed:
+    """Write a package of a run's submission into an empty folder.
+
+    Args:
+        run: the run's folder, or its ``s3://`` URI.
+        folder: that is written; its name is that of the dataset on Kaggle.
+        competition: the competition's name or file, where you have not run it on this machine.
+        data: the competition's files, of whose test rows a few are predicted for the estimate of time; None: no
+            estimate.
+        refit: pack the models of all rows, of a run with ``refit``, instead of those of the folds.
+        slug: name of the competition on Kaggle; None: that of the run's, with dashes.
+        installed: file with what ``pip freeze`` prints in the notebook; None: ``wheels.ASSUMED``.
+        python: version of the notebook's Python; None: this one's.
+        num_rows: rows of the hidden test set, for the estimate; None: those that the data have.
+        device: that the estimate is of; None: the run's.
+
+    Raises:
+        ConfigError: the folder is not empty, or the competition's code is not known to be yours.
+        StoreError: the run has no ensemble.
+        WeightsGoneError: a model's weights were not kept: what to do is said.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: is not empty. Name a new folder.")
+    store = open_run(run)
+    record = store.known_record()
+    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    ensemble = ensemble_of(store, record, experiments)
+    models = models_of_parts(ensemble.weighted_members, experiments, refit=refit)
+    check_models(store, record, models.values(), refit=refit)
+    file = competition_file(store, record, competition, cache_dir=default_cache_dir())
+
+    copy = copy_run(store, record, ensemble, models.values(), folder / "run")
+    packed_file = _write_sources(file, folder / "competition")
+    needs, why_no_wheels = _write_wheels(
+        _extras(experiments[part.experiment_id] for part in models), folder, installed=installed, python=python
+    )
+    script = script_of(
+        competition=record.competition,
+        run_id=record.run_id,
+        file=packed_file.name,
+        dataset=folder.name,
+        slug=slug or record.competition.replace("_", "-"),
+        refit=refit,
+    )
+    (folder / "inference.py").write_text(script)
+    (folder / "inference.ipynb").write_text(notebook_of(script))
+    timing = None
+    if data is not None:
+        _, samples = open_to_predict(load_competition(file)[0], Path(data))
+        timing = measure(Path(copy.location), samples, competition=file, refit=refit, device=device)
+        num_rows = num_rows or len(samples.test_ids)
+    return Packed(
+        folder=folder,
+        num_models=sum(len(of_part) for of_part in models.values()),
+        num_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        needed=needs,
+        why_no_wheels=why_no_wheels,
+        timing=timing,
+        num_rows=num_rows,
+    )
+
+
+def _write_sources(file: Path, folder: Path) -> Path:
+    """Copy a competition's file and what it imports beside itself; return the copy of the file."""
+    contents = SourceBundle.of(file).contents
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder / next(iter(contents))
+
+
+def _write_wheels(
+    extras: set[str], folder: Path, *, installed: Path | None, python: str | None
+) -> tuple[Needed, str | None]:
+    """Write the wheels that the notebook lacks; return what is needed, and why some are not there."""
+    wheels = folder / "wheels"
+    wheels.mkdir()
+    write_own_wheel(wheels)
+    has = ASSUMED if installed is None else parse_installed(installed.read_text(), where=str(installed))
+    needs = needed(extras, has)
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in needs.requirements))
+    return needs, download(needs.lacking, wheels, python=python or ".".join(platform.python_version_tuple()[:2]))
+
+
+def _extras(experiments: Iterable[Experiment]) -> set[str]:
+    """Return the extras that bring the libraries of the experiments' models."""
+    names = [parse_hyperparameters(each.hyperparameters, where=each.name).model.name for each in experiments]
+    return {extra for prefix, extra in _LIBRARIES.items() if any(name.startswith(prefix) for name in names)}

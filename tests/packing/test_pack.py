@@ -1,0 +1,142 @@
+"""A package predicts in a fresh process, without a network, without the run and without the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import kaggle_ray
+from kaggle_ray.cli import main
+from kaggle_ray.errors import ConfigError, WeightsGoneError
+from kaggle_ray.packing.pack import pack
+from kaggle_ray.packing.wheels import needed, parse_installed
+from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.types import Trial
+
+OFFLINE = """
+import runpy, socket, sys
+
+def refuse(*args, **kwargs):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+"""Runs a script in a process that reaches no server."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> RunResult:
+    folder = tmp_path_factory.mktemp("packed_run")
+    shutil.copy(TOY_FILE, folder / "own.py")
+    (folder / "beside.py").write_text("NAME = 'toy'\n")
+    (folder / "own.py").write_text((folder / "own.py").read_text() + "\nimport beside\n\nassert beside.NAME == 'toy'\n")
+    sys.path.append(str(folder))
+    try:
+        return kaggle_ray.run(
+            folder / "own.py", experiments=[{**TINY, "epochs": 1}], data=toy_data, runs=folder / "runs",
+            launcher="local", reporters=[], device="cpu",
+        )  # fmt: skip
+    finally:
+        sys.path.remove(str(folder))
+
+
+@pytest.mark.slow
+def test_a_package_gives_the_run_s_submission_offline_in_a_fresh_folder(
+    finished: RunResult,
+    toy_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")  # there is no pip: wheels are named
+    monkeypatch.setattr("kaggle_ray.packing.wheels.find_spec", lambda name: None)
+    packed = tmp_path / "packed"
+    run = shutil.copytree(finished.run_dir, tmp_path / "toy" / "run")
+    own = finished.plan.competition_file
+    monkeypatch.syspath_prepend(own.parent)
+    main(["package", str(run), str(packed), "--data", str(toy_data), "--competition", str(own), "--test-rows", "3600"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 models, ")
+    assert "neither pip nor uv here" in lines[1]
+    assert "albumentations==" in lines[1]
+    assert lines[2].startswith("3,600 rows take ")
+    assert lines[2].endswith("which fits into 9 h")
+    shutil.rmtree(run)
+
+    moved = packed.rename(tmp_path / "elsewhere")
+    empty = tmp_path / "fresh"
+    empty.mkdir()
+    known = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "HOME", "PATH") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, str(moved / "inference.py")],
+        cwd=empty,
+        env={**known, "PACKAGE": str(moved), "DATA": str(toy_data), "OUT": str(empty / "submission.csv")},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (empty / "submission.csv").read_bytes() == finished.submission.read_bytes()
+    where = done.stdout.splitlines()[-1].partition("by kaggle_ray of ")[2]
+    assert where.endswith("/site/kaggle_ray"), "the packed wheel is imported, and not this checkout"
+    assert not list(moved.rglob("*.npy"))
+
+
+def test_what_is_packed_is_the_script_its_notebook_and_no_uncommitted_code(
+    finished: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(finished.plan.competition_file.parent)
+    packed = pack(finished.run_dir, tmp_path / "toy-weights", competition=finished.plan.competition_file,
+                  installed=installed(tmp_path, "albumentations==2.9"))  # fmt: skip
+    assert packed.timing is None
+    assert (tmp_path / "toy-weights/competition/beside.py").read_text() == "NAME = 'toy'\n"
+    script = (tmp_path / "toy-weights/inference.py").read_text()
+    notebook = json.loads((tmp_path / "toy-weights/inference.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    assert "".join(f"# %%\n{cell.strip()}\n\n" for cell in cells).strip() == script.strip()
+    assert 'PACKAGE", "/kaggle/input/toy-weights"' in script
+    record = json.loads(next((tmp_path / "toy-weights/run").rglob("run.json")).read_text())
+    assert record["code"]["diff"] is None
+    (wheel,) = (tmp_path / "toy-weights/wheels").glob("kaggle_ray-*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+    assert {"kaggle_ray/report/page.css", "kaggle_ray/py.typed"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+    with pytest.raises(ConfigError, match="is not empty"):
+        pack(finished.run_dir, tmp_path / "toy-weights", competition=finished.plan.competition_file)
+
+
+def installed(folder: Path, *lines: str) -> Path:
+    file = folder / "installed.txt"
+    names = [f"{line.partition('==')[0]}==99.0" for line in needed((), {}).lacking]
+    file.write_text("\n".join([*names, *lines, "own @ file:///own"]))
+    return file
+
+
+def test_what_a_notebook_lacks_is_what_it_has_not_or_has_in_a_version_that_will_not_do() -> None:
+    has = parse_installed("numpy==2.1.0\nalbumentations==1.3.1\ntorch @ file:///torch.whl\n", where="here")
+    found = needed(["timm"], has)
+    lacking = {line.partition("==")[0] for line in found.lacking}
+    assert {"albumentations", "timm", "pandas"} <= lacking
+    assert not {"numpy", "torch"} & lacking
+    assert "albumentations>=2.0.8" in found.requirements
+    with pytest.raises(ConfigError, match="expected what pip freeze prints"):
+        parse_installed("nothing of the kind", where="x.txt")
+
+
+def test_weights_that_are_gone_are_named_with_what_to_do(finished: RunResult, tmp_path: Path) -> None:
+    lacking = shutil.copytree(finished.run_dir, tmp_path / "toy" / "lacking")
+    store = open_run(lacking)
+    result = store.result(Trial(experiment_id=finished.plan.experiments[0].experiment_id, fold=1))
+    assert result is not None
+    store.remove_weights(result, keep=())
+    with pytest.raises(WeightsGoneError, match=r"fold1.*the weights are gone.*the trial is repeated"):
+        pack(lacking, tmp_path / "packed", competition=finished.plan.competition_file)
