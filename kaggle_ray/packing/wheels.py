@@ -39,7 +39,7 @@ class Needed:
     requirements: tuple[str, ...]
     """Requirements of all that is imported, each with the versions that will do."""
     lacking: tuple[str, ...]
-    """Those that the notebook lacks, as ``name==version`` of this environment."""
+    """Packages that the notebook lacks, as ``name==version`` of this environment."""
 
 
 def write_own_wheel(folder: Path) -> Path:
