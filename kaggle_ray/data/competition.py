@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_ray.config import SearchSpace
+from kaggle_ray.config.described import ADDED_LATER
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.data.auxiliary import check_auxiliary
 from kaggle_ray.data.columns import Column, place_columns
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
@@ -119,6 +121,9 @@ class Competition:
     """Size of the masks of a segmentation competition; None for any other."""
     reading: Reading | None = None
     """How the values of images and masks are read; None finds it out over the training files."""
+    auxiliary_heads: tuple[Head, ...] = field(default=(), metadata=ADDED_LATER)
+    """What the model learns beside ``heads``, of ``Samples.auxiliary_target`` or masks: trained by its ``loss_weight``
+    and scored in each epoch, but neither submitted nor a part of the score that anything is chosen by."""
     resolve: Callable[[Competition, Path], Competition] | None = None
     """Returns the competition with what only its data folder tells, such as the names of the classes; see
     ``open_competition``. None where all is declared."""
@@ -128,6 +133,7 @@ class Competition:
         if self.resolve is not None:
             return
         check_heads(self.heads, where=self.name)
+        check_auxiliary(self.heads, self.auxiliary_heads, where=self.name)
         if (self.mask is not None) != self.is_segmentation:
             raise ConfigError(f"{self.name}: a segmentation head and a mask size belong together, got one of them.")
         cells = self.submission.cells
@@ -153,6 +159,11 @@ class Competition:
     def is_segmentation(self) -> bool:
         """Whether masks are to be predicted."""
         return self.heads[0].task == "segmentation"
+
+    @property
+    def mask_head(self) -> Head:
+        """The head whose truth are the mask files, where there are any."""
+        return next((head for head in self.auxiliary_heads if head.task == "segmentation"), self.heads[0])
 
     @property
     def task(self) -> Task | None:

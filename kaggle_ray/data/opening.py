@@ -10,10 +10,11 @@ from pathlib import Path
 
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.users_code import users_code
+from kaggle_ray.data.auxiliary import canonical_auxiliary
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.files import absent_images_named, read_header
-from kaggle_ray.data.samples import Samples, as_marks, as_times
+from kaggle_ray.data.samples import Samples, as_marks, as_times, as_weights
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 
@@ -125,7 +126,10 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
             f"{competition.name}: found {num_train} training and {num_test} test images in {where}. "
             f"Is it the right folder?"
         )
-    of_train = (samples.train_paths, samples.train_masks, samples.train_only, samples.groups, samples.times)
+    of_train = (
+        samples.train_paths, samples.train_masks, samples.auxiliary_target, samples.train_weights, samples.train_only,
+        samples.groups, samples.times,
+    )  # fmt: skip
     tables = (samples.train_table, samples.test_table)
     lengths = {num_train, *(len(values) for values in of_train if values is not None)}
     lengths |= {len(tables[0].values)} if tables[0] else set()
@@ -134,12 +138,16 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
         raise DataError(f"{competition.name}: ids, images and targets differ in number in {where}.")
     if (tables[0].columns if tables[0] else None) != (tables[1].columns if tables[1] else None):
         raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
-    if competition.is_segmentation and samples.train_masks is None:
+    if competition.mask_head.task == "segmentation" and samples.train_masks is None:
         raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
-    name, marks, times = competition.name, samples.train_only, samples.times
+    name, marks, times, weights = competition.name, samples.train_only, samples.times, samples.train_weights
     return replace(
         samples,
         target=canonical_target(competition.heads, samples.target, samples.train_ids, where=name),
+        auxiliary_target=canonical_auxiliary(
+            competition.auxiliary_heads, samples.auxiliary_target, samples.train_ids, where=name
+        ),
+        train_weights=None if weights is None else as_weights(weights, samples.train_ids, where=name),
         train_only=None if marks is None else as_marks(marks, where=name),
         times=None if times is None else as_times(times, where=name),
     )

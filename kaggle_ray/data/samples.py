@@ -51,7 +51,13 @@ class Samples:
     test_paths: tuple[ImagePaths, ...]
     """(T,) image files, as many for each sample as in train."""
     train_masks: tuple[Path, ...] | None = None
-    """(N,) mask files, for segmentation."""
+    """(N,) mask files, for segmentation, be it what is asked for or an auxiliary head."""
+    auxiliary_target: Target | None = None
+    """(N,) or (N, A) what the competition's ``auxiliary_heads`` are to answer, side by side; NaN where it is not known,
+    or -1 where it is a class or a label. None where there are none, or where they are masks."""
+    train_weights: Float64Array | None = None
+    """(N,) how much each row counts in the loss that is trained on, 0 or more; only the ratios matter. Scores count all
+    rows alike. None is the same for all."""
     train_table: Table | None = None
     """(N, D) numbers that come with the images to train on."""
     test_table: Table | None = None
@@ -91,6 +97,8 @@ class Samples:
             train_paths=_kept(self.train_paths, keep),
             target=self.target[keep],
             train_masks=None if self.train_masks is None else _kept(self.train_masks, keep),
+            auxiliary_target=None if self.auxiliary_target is None else self.auxiliary_target[keep],
+            train_weights=None if self.train_weights is None else self.train_weights[keep],
             train_table=None if self.train_table is None else self.train_table.with_rows(keep),
             train_only=None if self.train_only is None else self.train_only[keep],
             groups=None if self.groups is None else self.groups[keep],
@@ -160,6 +168,27 @@ def as_times(given: npt.ArrayLike, *, where: str) -> Float64Array:
         return values.astype(np.float64)
     numbers = values.astype(f"{values.dtype.kind}8[ns]").astype(np.int64).astype(np.float64)
     return np.where(np.isnat(values), np.nan, numbers)
+
+
+def as_weights(given: npt.ArrayLike, ids: StrArray, *, where: str) -> Float64Array:
+    """Return (N,) weights of the rows with these ``ids``.
+
+    Raises:
+        DataError: one is no number of at least 0, or all are 0.
+    """
+    weights = np.asarray(given)
+    if weights.ndim != 1 or weights.dtype.kind not in "biuf":
+        raise DataError(f"{where}: train_weights: expected a number for each training row, got {weights.dtype}.")
+    weights = weights.astype(np.float64)
+    if (wrong := ~(np.isfinite(weights) & (weights >= 0))).any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{where}: train_weights: expected finite numbers of at least 0, got {weights[row]:g} of sample "
+            f"{str(ids[row])!r}."
+        )
+    if not weights.any():
+        raise DataError(f"{where}: train_weights: expected some above 0, got {len(weights)} zeros.")
+    return weights
 
 
 def views_of(paths: ImagePaths) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ from numbers import Real
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.data.head import Head, PlacedHead, is_of_classes, place_heads
+from kaggle_ray.data.head import Head, is_of_classes, place_heads
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import Float64Array, StrArray, Target
 
@@ -47,19 +47,19 @@ def canonical_target(heads: Sequence[Head], given: object, ids: StrArray, *, whe
         DataError: there is not one number for each sample and column, or one is no class, label or finite number of its
             head; the first such sample is named.
     """
-    columns = _columns_of(given, ids, where)
+    columns = number_columns(given, ids, where)
     placed = place_heads(heads)
     if columns.shape[1] != (expected := placed[-1].targets.stop):
         one_hot = _ONE_HOT if [head.task for head in heads] == ["multiclass"] else ""
         raise DataError(f"{where}: expected {expected} target columns, got {columns.shape[1]}.{one_hot}")
     for place in placed:
-        _check_numbers(place, columns[:, place.targets], ids, where)
+        check_numbers(place.head, columns[:, place.targets], ids, where)
     if all(is_of_classes(head) for head in heads):
         columns = columns.astype(np.int64)
     return columns if len(heads) > 1 or heads[0].task == "multilabel" else columns[:, 0]
 
 
-def _columns_of(given: object, ids: StrArray, where: str) -> Float64Array:
+def number_columns(given: object, ids: StrArray, where: str) -> Float64Array:
     """Return (N, T) the numbers as they are, NaN where a value is missing.
 
     Raises:
@@ -102,9 +102,8 @@ def _no_numbers(columns: npt.NDArray[np.generic], value: object, sample_id: obje
     )
 
 
-def _check_numbers(place: PlacedHead, columns: Float64Array, ids: StrArray, where: str) -> None:
-    """Raise DataError for the first sample whose number its head cannot have."""
-    head = place.head
+def check_numbers(head: Head, columns: Float64Array, ids: StrArray, where: str) -> None:
+    """Raise DataError for the first sample whose number, in the columns (N, T) of ``head``, it cannot have."""
     highest = _highest(head)
     wrong = ~(np.abs(columns) <= _LARGEST)
     if highest is not None:

@@ -40,7 +40,7 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
         height=height,
         width=width,
         kind=mask_kind(competition),
-        num_classes=max(2, len(competition.heads[0].classes)),
+        num_classes=max(2, len(competition.mask_head.classes)),
         mask_reading=reading_of(competition, samples, cache_dir).masks,
         cache_dir=cache_dir,
     )
@@ -48,7 +48,7 @@ def open_masks(competition: Competition, samples: Samples, sides: tuple[int, int
 
 def mask_kind(competition: Competition) -> PixelKind:
     """Return how a competition's masks are decoded."""
-    return "mask" if len(competition.heads[0].classes) == 1 else "labels"
+    return "mask" if len(competition.mask_head.classes) == 1 else "labels"
 
 
 def unreadable_of(competition: Competition, samples: Samples, cache_dir: Path) -> dict[Path, str]:
@@ -61,7 +61,7 @@ def unreadable_of(competition: Competition, samples: Samples, cache_dir: Path) -
     return found | unreadable_files(
         samples.train_masks,
         kind=mask_kind(competition),
-        num_classes=max(2, len(competition.heads[0].classes)),
+        num_classes=max(2, len(competition.mask_head.classes)),
         mask_reading=reading.masks,
     )
 
@@ -76,7 +76,7 @@ def open_target(competition: Competition, samples: Samples, cache_dir: Path) -> 
         return samples.target, 0
     masks = open_masks(competition, samples, (competition.mask.height, competition.mask.width), cache_dir)
     assert masks is not None
-    read = partial(_classes_of, masks, are_binary=len(competition.heads[0].classes) == 1)
+    read = partial(_classes_of, masks, are_binary=len(competition.mask_head.classes) == 1)
     if masks.pixels is None:  # decoded once, rather than whenever a score asks for them
         return read(np.arange(len(masks.rows_of_pixels))), masks.num_decoded
     shape = (len(masks.rows_of_pixels), competition.mask.height * competition.mask.width)

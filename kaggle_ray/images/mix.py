@@ -82,21 +82,24 @@ def mix_batch(images: Tensor, targets: Tensor, mix: Mix) -> tuple[Tensor, Tensor
     Sources: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. Yun et al., "CutMix: regularization
     strategy to train strong classifiers with localizable features", ICCV 2019.
     """
-    num = len(mix.partners)
-    partners = torch.from_numpy(mix.partners).to(images.device, non_blocking=True)
-    own, others = images[:num], images[partners]
-    own_targets, other_targets = targets[:num], targets[partners]
+    own, others = _pairs(images, mix)
+    mixed_targets = mix_targets(targets, mix, height=images.shape[-2], width=images.shape[-1])
     if mix.kind == "mixup":
-        return torch.lerp(others, own, mix.kept), torch.lerp(other_targets, own_targets, mix.kept)
-    height, width = images.shape[-2:]
-    extent = math.sqrt(1 - mix.kept)
-    rows, columns = _interval(mix.row, extent, height), _interval(mix.column, extent, width)
-    mixed = _pasted(own, others, rows, columns)
+        return torch.lerp(others, own, mix.kept), mixed_targets
+    return _pasted(own, others, *_cut(mix, *images.shape[-2:])), mixed_targets
+
+
+def mix_targets(targets: Tensor, mix: Mix, *, height: int, width: int) -> Tensor:
+    """Return the targets (N, ...) of the first N samples, mixed as their images of ``height`` x ``width`` are."""
+    own, others = _pairs(targets, mix)
+    if mix.kind == "mixup":
+        return torch.lerp(others, own, mix.kept)
+    rows, columns = _cut(mix, height, width)
     if targets.ndim == 4:
-        assert targets.shape[2:] == images.shape[-2:], f"masks {targets.shape} of images {images.shape}"
-        return mixed, _pasted(own_targets, other_targets, rows, columns)
+        assert targets.shape[2:] == (height, width), f"masks {targets.shape} of images of {height} x {width} pixels"
+        return _pasted(own, others, rows, columns)
     pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return mixed, torch.lerp(other_targets, own_targets, 1 - pasted)
+    return torch.lerp(others, own, 1 - pasted)
 
 
 def mix_table(table_MD: Tensor, mix: Mix) -> Tensor:
@@ -108,6 +111,18 @@ def mix_table(table_MD: Tensor, mix: Mix) -> Tensor:
     assert mix.kind == "mixup", "a table is never cut: see check_mix"
     own, others = table_MD[: len(mix.partners)], table_MD[torch.from_numpy(mix.partners).to(table_MD.device)]
     return torch.where(others.isnan(), own, torch.lerp(others, own, mix.kept))
+
+
+def _pairs(values: Tensor, mix: Mix) -> tuple[Tensor, Tensor]:
+    """Return what belongs to the first N samples, and to their partners."""
+    partners = torch.from_numpy(mix.partners).to(values.device, non_blocking=True)
+    return values[: len(mix.partners)], values[partners]
+
+
+def _cut(mix: Mix, height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns that are cut out of an image."""
+    extent = math.sqrt(1 - mix.kept)
+    return _interval(mix.row, extent, height), _interval(mix.column, extent, width)
 
 
 def _interval(centre: float, extent: float, side: int) -> slice:

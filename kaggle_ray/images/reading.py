@@ -75,7 +75,7 @@ def _decide(competition: Competition, samples: Samples, facts: _Facts) -> Readin
         images = replace(_decide_images(facts.train, facts.test, remarks), as_stored=as_stored)
     if masks is None:
         masks = MaskReading()
-        if facts.masks and len(competition.heads[0].classes) == 1:
+        if facts.masks and len(competition.mask_head.classes) == 1:
             masks, of_masks = decide_masks(facts.masks)
             remarks += of_masks
     return Reading(images=images, masks=masks, remarks=tuple(remarks))

@@ -46,19 +46,19 @@ def build_model(
     check_model_name(name)
     _check_task(name, shapes)
     arguments, options = dict(model_args or {}), parse_head(head or {})
-    if options is not None and (shapes.segments or name in TABLE_MODELS):
+    if options is not None and (shapes.num_pixel_outputs or name in TABLE_MODELS):
         raise ConfigError(f"model {name!r}: head is for classifiers of images. Leave it empty.")
     try:
         if name in TABLE_MODELS:
             network = _build_table_model(name, shapes, arguments)
-        elif shapes.segments:
+        elif shapes.num_pixel_outputs:
             network = _build_segmenter(name, shapes, pretrained, arguments)
         elif shapes.num_table_columns:
             network = _build_joined(name, shapes, pretrained, arguments, options)
         elif options is not None:
             network = _build_headed(name, shapes, pretrained, arguments, options)
         else:
-            network = _build_classifier(name, shapes.num_outputs, shapes.num_channels, pretrained, arguments)
+            network = _build_classifier(name, shapes.num_image_outputs, shapes.num_channels, pretrained, arguments)
     except (TypeError, ValueError, KeyError, AssertionError) as error:
         reason = str(error).rstrip(".")
         raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
@@ -68,10 +68,10 @@ def build_model(
 
 def _check_task(name: str, shapes: Shapes) -> None:
     segments = name in SEGMENTERS or name.startswith(SMP_PREFIX)
-    if shapes.segments and not segments:
+    if shapes.num_pixel_outputs and not segments:
         known = ", ".join([*sorted(SEGMENTERS), f"{SMP_PREFIX}unet", f"{SMP_PREFIX}fpn"])
         raise ConfigError(f"model {name!r} does not segment. Use one of {known}.")
-    if not shapes.segments and segments:
+    if not shapes.num_pixel_outputs and segments:
         raise ConfigError(f"model {name!r} is for segmentation. Use a classifier, such as resnet18.")
     if name in TABLE_MODELS and not shapes.num_table_columns:
         raise ConfigError(f"model {name!r} needs a table, and the competition has none.")
@@ -80,7 +80,7 @@ def _check_task(name: str, shapes: Shapes) -> None:
 def _build_table_model(name: str, shapes: Shapes, arguments: dict[str, Any]) -> Network:
     norm = TableNorm(shapes.num_table_columns)
     hidden = tuple(arguments.pop("hidden", () if name == "table_linear" else (64,)))
-    network = TableOnly(norm, shapes.num_outputs, hidden, **arguments)
+    network = TableOnly(norm, shapes.num_image_outputs, hidden, **arguments)
     return Network(module=network, fresh=(network,))
 
 
@@ -91,7 +91,8 @@ def _build_segmenter(name: str, shapes: Shapes, pretrained: bool, arguments: dic
         build = smp_models().build
         smp: Network = build(
             name,
-            num_outputs=shapes.num_outputs,
+            num_outputs=shapes.num_pixel_outputs,
+            num_image_outputs=shapes.num_image_outputs,
             num_channels=shapes.num_channels,
             pretrained=pretrained,
             arguments=arguments,
@@ -99,13 +100,15 @@ def _build_segmenter(name: str, shapes: Shapes, pretrained: bool, arguments: dic
         return smp
     _refuse_pretrained(name, pretrained)
     norm = TableNorm(shapes.num_table_columns) if shapes.num_table_columns else None
+    if shapes.num_image_outputs:  # a builder that has never heard of them is called as it was written
+        arguments["num_image_outputs"] = shapes.num_image_outputs
     network = SEGMENTERS[name](
-        num_outputs=shapes.num_outputs,
+        num_outputs=shapes.num_pixel_outputs,
         num_channels=shapes.num_channels,
         num_table_features=norm.num_features if norm else 0,
         **arguments,
     )
-    own = _registered(SEGMENTERS, name, network, shapes.num_outputs)
+    own = _registered(SEGMENTERS, name, network, shapes.num_pixel_outputs)
     return own if norm is None else dataclasses.replace(own, module=NormedTable(network, norm))
 
 
@@ -118,14 +121,14 @@ def _build_joined(
         num_features = arguments.pop("embedding", 64)
         inner = _build_classifier(name, num_features, shapes.num_channels, pretrained, arguments)
         of_images: nn.Module = nn.ReLU()
-        head: nn.Module = nn.Linear(num_features + width, shapes.num_outputs)
+        head: nn.Module = nn.Linear(num_features + width, shapes.num_image_outputs)
     else:
         inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
         pooling = Pooling(options.pooling)
         num_features = pooling.num_features(inner.num_features)
         inner = dataclasses.replace(inner, module=PooledNetwork(inner.module, pooling), fresh=(pooling,))
         of_images = nn.Identity()
-        head = head_layers(num_features + width, shapes.num_outputs, options)
+        head = head_layers(num_features + width, shapes.num_image_outputs, options)
     joined = JoinedTable(
         inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
     )  # fmt: skip
@@ -137,7 +140,7 @@ def _build_headed(
     name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any], options: HeadOptions
 ) -> Network:
     inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
-    network = HeadedNetwork(inner.module, inner.num_features, shapes.num_outputs, options)
+    network = HeadedNetwork(inner.module, inner.num_features, shapes.num_image_outputs, options)
     fresh = (network.pooling, network.head)
     return dataclasses.replace(inner, module=network, fresh=fresh, logits=())
 

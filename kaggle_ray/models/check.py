@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models.build import build_model
@@ -49,7 +50,7 @@ def _check_side(name: str, model: Model, height: int, width: int) -> None:
     if shapes.num_table_columns:
         inputs.append(torch.empty(2, shapes.num_table_columns, device="meta"))
     try:
-        logits = on_meta(model, *inputs)
+        output = on_meta(model, *inputs)
     except NotImplementedError:
         return  # it cannot be told without values
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
@@ -58,9 +59,16 @@ def _check_side(name: str, model: Model, height: int, width: int) -> None:
         own = f" Its own size is {model.input_size}: set image_size to that, or to 0." if model.input_size else ""
         reason = str(error).rstrip(".")
         raise ConfigError(f"model {name!r} takes no images of {height} x {width} pixels: {reason}.{own}") from error
-    expected = (2, shapes.num_outputs, height, width) if shapes.segments else (2, shapes.num_outputs)
-    if tuple(logits.shape) != expected:
+    expected = [(2, shapes.num_outputs, height, width) if shapes.segments else (2, shapes.num_outputs)]
+    if num := shapes.num_auxiliary_outputs:
+        expected.append((2, num, height, width) if shapes.auxiliary_segments else (2, num))
+    found = [tuple(logits.shape) for logits in ([output] if isinstance(output, Tensor) else output)]
+    if found != expected:
         raise ConfigError(
-            f"model {name!r} at {height} x {width} pixels: expected logits of shape {expected}, got "
-            f"{tuple(logits.shape)}. Choose another size or another model."
+            f"model {name!r} at {height} x {width} pixels: expected logits of shape {_shown(expected)}, got "
+            f"{_shown(found)}. Choose another size or another model."
         )
+
+
+def _shown(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))

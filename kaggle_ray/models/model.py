@@ -17,6 +17,9 @@ from kaggle_ray.models.table import TableNorm, TableOnly
 EXTRA_MEAN, EXTRA_STD = 0.5, 0.25
 """Mean and deviation that channels beyond red, green and blue are normalised with."""
 
+Output = Tensor | tuple[Tensor, Tensor]
+"""Logits, of what is predicted alone, or of that and of the auxiliary heads."""
+
 
 class Model(nn.Module):
     """What is trained: it takes images in the range 0..1, a table, or both, and gives logits."""
@@ -31,6 +34,8 @@ class Model(nn.Module):
         self.shapes = shapes
         self.input_size = network.input_size
         """Side in pixels of the images that the library trained the network on; None where it trained none."""
+        self.gives_auxiliary = shapes.num_auxiliary_outputs > 0
+        """Whether ``forward`` gives the auxiliary heads' logits, too: where it is trained, not where it predicts."""
         self._fresh = list(network.fresh)
         self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN), persistent=False)
         self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD), persistent=False)
@@ -78,8 +83,8 @@ class Model(nn.Module):
             if isinstance(module, TableNorm):
                 module.fit(table_ND)
 
-    def forward(self, images: Tensor, table_ND: Tensor | None = None) -> Tensor:
-        """Return (N, C) logits, or (N, K, H, W) for segmentation.
+    def forward(self, images: Tensor, table_ND: Tensor | None = None) -> Output:
+        """Return (N, C) logits, or (N, K, H, W) for segmentation; where it ``gives_auxiliary``, theirs beside them.
 
         Args:
             images: (N, C, H, W) values 0..1, or (N, E) ``features`` of them; where a sample has several views
@@ -89,18 +94,43 @@ class Model(nn.Module):
         if images.ndim in (3, 5):
             num_views = images.shape[1]
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
-            return self(images.flatten(0, 1), repeated).unflatten(0, (-1, num_views)).mean(dim=1)  # type: ignore[no-any-return]
-        logits: Tensor
+            output: Output = self(images.flatten(0, 1), repeated)
+            if isinstance(output, Tensor):
+                return _mean_over_views(output, num_views)
+            return _mean_over_views(output[0], num_views), _mean_over_views(output[1], num_views)
         if images.ndim == 2:
             assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
-            logits = self.network.head(images)
+            output = self.network.head(images)
         elif not self.uses_images:
-            logits = self.network(table_ND)
+            output = self.network(table_ND)
         elif self.shapes.num_table_columns:
-            logits = self.network(normalize(images, self.mean, self.std), table_ND)
+            output = self.network(normalize(images, self.mean, self.std), table_ND)
         else:
-            logits = self.network(normalize(images, self.mean, self.std))
-        return logits
+            output = self.network(normalize(images, self.mean, self.std))
+        if not self.shapes.num_auxiliary_outputs:
+            return output
+        both = self._with_auxiliary(output)
+        return both if self.gives_auxiliary else both[0]
+
+    def _with_auxiliary(self, output: Output) -> tuple[Tensor, Tensor]:
+        """Return the logits of what is predicted, then those of the auxiliary heads.
+
+        A network of pixels and images gives (N, K, H, W) and (N, C); one of images alone has all of them side by side.
+        """
+        if isinstance(output, Tensor):
+            return output[:, : self.shapes.num_outputs], output[:, self.shapes.num_outputs :]
+        of_pixels, of_images = output
+        return (of_pixels, of_images) if self.shapes.segments else (of_images, of_pixels)
+
+
+def main_logits(output: Output) -> Tensor:
+    """Return the logits of what is predicted."""
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def _mean_over_views(logits: Tensor, num_views: int) -> Tensor:
+    of_views: Tensor = logits.unflatten(0, (-1, num_views))  # type: ignore[no-untyped-call]
+    return of_views.mean(dim=1)
 
 
 def _per_channel(values: Sequence[float], num_channels: int, extra: float) -> Tensor:

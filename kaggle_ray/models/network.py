@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,17 +40,16 @@ class Network:
 
 
 @torch.no_grad()
-def on_meta(module: nn.Module, *inputs: Tensor) -> Tensor:
+def on_meta(module: nn.Module, *inputs: Tensor) -> Any:
     """Return what ``module`` would make of ``inputs``, in evaluation mode: the shape without the computing."""
     meta = torch.device("meta")
     tensors = {name: tensor.to(meta) for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
     was_training = module.training
     module.eval()
     try:
-        output: Tensor = functional_call(module, tensors, tuple(value.to(meta) for value in inputs))
+        return functional_call(module, tensors, tuple(value.to(meta) for value in inputs))
     finally:
         module.train(was_training)
-    return output
 
 
 def last_layer(network: nn.Module) -> tuple[str, Layer]:

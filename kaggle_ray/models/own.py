@@ -1,7 +1,8 @@
 """What a network of our own, or of a competition's file, tells of its parts by the names of their attributes.
 
 ``head`` is its last layer. With ``forward_features(images) -> (N, E, H, W)`` and ``num_features``, E, it takes our
-head (``kaggle_ray.models.head``) too. A segmenter's ``decoders`` and a table's ``of_table`` are known as well.
+head (``kaggle_ray.models.head``) too. A segmenter's ``decoders`` and its ``classifier`` of whole images, and a table's
+``of_table``, are known as well.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import Network, last_layer
 
-_FRESH = ("of_table", "decoders", "head")
+_FRESH = ("of_table", "decoders", "classifier", "head")
 
 
 class OwnFeatures(nn.Module):

@@ -19,3 +19,18 @@ class Shapes:
     """Columns of the table that comes with the images; 0 where there is none."""
     segments: bool = False
     """Whether each pixel is predicted."""
+    num_auxiliary_outputs: int = 0
+    """Outputs of the auxiliary heads, which stand beside a prediction; 0 where there are none."""
+    auxiliary_segments: bool = False
+    """Whether the auxiliary outputs are those of each pixel."""
+
+    @property
+    def num_pixel_outputs(self) -> int:
+        """What the network has to say of each pixel; 0 where it is of whole images alone."""
+        of_auxiliary = self.num_auxiliary_outputs if self.auxiliary_segments else 0
+        return self.num_outputs if self.segments else of_auxiliary
+
+    @property
+    def num_image_outputs(self) -> int:
+        """What the network has to say of each image; 0 where it is of pixels alone."""
+        return self.num_outputs + self.num_auxiliary_outputs - self.num_pixel_outputs

@@ -39,11 +39,13 @@ class CroppedSegmenter(nn.Module):
         self.network = network
         self.multiple = multiple
 
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return (N, K, H, W) logits."""
+    def forward(self, images_NCHW: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return (N, K, H, W) logits, beside (N, C) of the images where the network has them."""
         height, width = images_NCHW.shape[2:]
-        logits: Tensor = self.network(padded(images_NCHW, self.multiple))
-        return logits[:, :, :height, :width]
+        output: Tensor | tuple[Tensor, Tensor] = self.network(padded(images_NCHW, self.multiple))
+        if isinstance(output, Tensor):
+            return output[:, :, :height, :width]
+        return output[0][:, :, :height, :width], output[1]
 
 
 def check_name(name: str) -> None:
@@ -59,8 +61,16 @@ def input_size(arguments: Mapping[str, Any]) -> int | None:
     return None if cfg is None else int(cfg.input_size[1])
 
 
-def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, arguments: Mapping[str, Any]) -> Network:
-    """Return the segmenter; its decoder and its last layer are fresh.
+def build(
+    name: str,
+    *,
+    num_outputs: int,
+    num_image_outputs: int = 0,
+    num_channels: int,
+    pretrained: bool,
+    arguments: Mapping[str, Any],
+) -> Network:
+    """Return the segmenter; its decoder and its last layers are fresh: smp's classification head among them.
 
     ``arguments`` may have ``weights``: smp's name of an encoder's weights, or a file of them; imagenet.
 
@@ -83,6 +93,8 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
         own["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
     chosen = _weights_name(name, encoder, weights) if pretrained and file is None else None
     of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own}
+    if num_image_outputs:
+        of_model["aux_params"] = {"classes": num_image_outputs, "dropout": None}
     statistics = _known_statistics(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -99,7 +111,10 @@ def build(name: str, *, num_outputs: int, num_channels: int, pretrained: bool, a
     return Network(
         module=CroppedSegmenter(network, network.encoder.output_stride),
         fresh=tuple(fresh),
-        logits=logits_layers(network.segmentation_head, num_outputs),
+        logits=(
+            *logits_layers(network.segmentation_head, num_outputs),
+            *(logits_layers(network.classification_head, num_image_outputs) if num_image_outputs else ()),
+        ),
         mean=[value / scale for value in statistics["mean"]],
         std=[value / scale for value in statistics["std"]],
         input_size=input_size(arguments),

@@ -36,6 +36,7 @@ class UNet(nn.Module):
         width: int = 12,
         depth: int = 4,
         stem_stride: int = 1,
+        num_image_outputs: int = 0,
     ) -> None:
         """Channels are ``width`` times 1, 2, 4, ...; with a ``stem_stride`` of 2 all of it runs at half the side.
 
@@ -46,6 +47,7 @@ class UNet(nn.Module):
             width: channels of the first level.
             depth: how often sides are halved after the stem.
             stem_stride: 1 or 2.
+            num_image_outputs: logits per image, of the mean of the lowest level's features.
         """
         super().__init__()
         widths = [width * 2**level for level in range(depth + 1)]
@@ -61,12 +63,14 @@ class UNet(nn.Module):
             double_convolution(below + level, level) for level, below in zip(widths[-2::-1], widths[::-1], strict=False)
         )
         self.head = nn.Conv2d(width, num_outputs, 1)
+        self.classifier = nn.Linear(widths[-1], num_image_outputs) if num_image_outputs else None
 
-    def forward(self, images_NCHW: Tensor, table_NF: Tensor | None = None) -> Tensor:
-        """Return (N, num_outputs, H, W) logits for images of any size."""
+    def forward(self, images_NCHW: Tensor, table_NF: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Return (N, num_outputs, H, W) logits for images of any size; (N, num_image_outputs) beside them, if any."""
         height, width = images_NCHW.shape[2:]
         features = self._encode(padded(images_NCHW, self.stem_stride * 2**self.depth), table_NF)
         lowest = features.pop()
+        of_images = None if self.classifier is None else self.classifier(lowest.mean(dim=(2, 3)))
         for decoder in self.decoders:
             skipped = features.pop()
             enlarged = functional.interpolate(lowest, skipped.shape[2:], mode="bilinear", align_corners=False)
@@ -76,7 +80,8 @@ class UNet(nn.Module):
             logits = functional.interpolate(
                 logits, scale_factor=float(self.stem_stride), mode="bilinear", align_corners=False
             )
-        return logits[:, :, :height, :width]
+        masks = logits[:, :, :height, :width]
+        return masks if of_images is None else (masks, of_images)
 
     def _encode(self, images_NCHW: Tensor, table_NF: Tensor | None) -> list[Tensor]:
         """Return the features of every level, the largest first."""

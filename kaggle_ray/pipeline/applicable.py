@@ -11,7 +11,9 @@ from kaggle_ray.images.mix import check_mix
 from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS
 
 
-def check_applicable(hyperparameters: Hyperparameters, heads: Sequence[Head], *, has_table: bool) -> None:
+def check_applicable(
+    hyperparameters: Hyperparameters, heads: Sequence[Head], *, auxiliary_heads: Sequence[Head] = (), has_table: bool
+) -> None:
     """Raise ConfigError for a hyperparameter that is set and has nothing to act on.
 
     What a hyperparameter's own help says of when it plays no part, such as ``freeze_epochs`` without pretrained
@@ -20,6 +22,7 @@ def check_applicable(hyperparameters: Hyperparameters, heads: Sequence[Head], *,
     Args:
         hyperparameters: of one experiment.
         heads: of the competition.
+        auxiliary_heads: what is learnt beside them.
         has_table: whether numbers come with the images.
     """
     images, loss, model = hyperparameters.images, hyperparameters.loss, hyperparameters.model
@@ -28,6 +31,16 @@ def check_applicable(hyperparameters: Hyperparameters, heads: Sequence[Head], *,
         raise ConfigError(
             f"hyperparameter 'tile': expected 0 for a task without masks, got {images.tile}: only masks are predicted "
             f"tile by tile."
+        )
+    if images.tile and auxiliary_heads:
+        raise ConfigError(
+            f"hyperparameter 'tile': expected 0 beside auxiliary heads, got {images.tile}: what is said of a whole "
+            f"image is not made of its tiles."
+        )
+    if hyperparameters.pseudolabels.share and any(head.task == "segmentation" for head in auxiliary_heads):
+        raise ConfigError(
+            f"hyperparameter 'pseudolabel_share': expected 0 beside an auxiliary head of masks, got "
+            f"{hyperparameters.pseudolabels.share:g}: test rows have no masks to learn from."
         )
     tta = hyperparameters.predict.tta
     if tta in ("five_crop", "ten_crop") and heads[0].task == "segmentation":

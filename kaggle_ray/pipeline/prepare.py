@@ -64,29 +64,34 @@ def check_models(plan: RunPlan) -> None:
     if open_run(plan.location).record() is not None:
         return
     from kaggle_ray.images.augment import check_recipe
-    from kaggle_ray.models import Shapes, check_model
+    from kaggle_ray.models import check_model
     from kaggle_ray.pipeline.applicable import check_applicable
     from kaggle_ray.train.constraints import make_constraint
+    from kaggle_ray.train.fold_data import shapes_of
     from kaggle_ray.train.losses import check_distillation, check_loss
+    from kaggle_ray.train.losses.auxiliary import split_by_head
     from kaggle_ray.train.optimizers import check_optimizer
     from kaggle_ray.train.pseudolabels import check_pseudolabels
 
-    table = plan.samples.train_table
-    shapes = Shapes(
-        num_outputs=sum(head.num_outputs for head in plan.competition.heads),
-        num_channels=plan.competition.channels,
-        num_views=plan.samples.num_views,
-        num_table_columns=len(table.columns) if table else 0,
-        segments=plan.competition.is_segmentation,
-    )
+    competition, shapes = plan.competition, shapes_of(plan.competition, plan.samples)
     checked: list[tuple[object, ...]] = []
     for experiment in plan.examples:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        check_applicable(hyperparameters, plan.competition.heads, has_table=table is not None)
+        check_applicable(
+            hyperparameters,
+            competition.heads,
+            auxiliary_heads=competition.auxiliary_heads,
+            has_table=shapes.num_table_columns > 0,
+        )
         check_recipe(hyperparameters.images.augment)
-        check_distillation(plan.competition.heads, hyperparameters.loss)
-        check_pseudolabels(plan.competition.heads, hyperparameters.pseudolabels)
-        check_loss(hyperparameters.loss.name, hyperparameters.loss.args, plan.competition.heads)
+        check_distillation(competition.heads, hyperparameters.loss)
+        check_pseudolabels(competition.heads, hyperparameters.pseudolabels)
+        for heads, loss in zip(
+            (competition.heads, competition.auxiliary_heads),
+            split_by_head(hyperparameters.loss, competition.auxiliary_heads),
+            strict=True,
+        ):
+            check_loss(loss.name, loss.args, heads)
         check_optimizer(hyperparameters.optimizer)
         make_constraint(hyperparameters.optimizer.constraint, hyperparameters.optimizer.constraint_args)
         heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}

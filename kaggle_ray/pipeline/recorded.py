@@ -31,6 +31,8 @@ class RecordedCompetition:
 
     heads: tuple[Head, ...]
     """Heads that cannot score: a metric's code is in no record."""
+    auxiliary_heads: tuple[Head, ...]
+    """Auxiliary heads, which the models have outputs of."""
     num_channels: int
     reading: ImageReading
     mask_size: tuple[int, int] | None
@@ -44,6 +46,7 @@ class _Described:
     """The part of ``train.content.described`` that is needed of a competition."""
 
     heads: tuple[JsonValue, ...]
+    auxiliary_heads: tuple[JsonValue, ...] = ()
     channels: Count = 3
     mask: JsonValue = None
 
@@ -72,6 +75,7 @@ def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetit
     mask = None if described.mask is None else _part_of(_DescribedMask, described.mask, where=f"{where}: mask")
     return RecordedCompetition(
         heads=tuple(_head(each, where=f"{where}: heads") for each in described.heads),
+        auxiliary_heads=tuple(_head(each, where=f"{where}: auxiliary heads") for each in described.auxiliary_heads),
         num_channels=described.channels,
         reading=Reading.recorded(store.reading(), where=store.location).images or ImageReading(),
         mask_size=None if mask is None else (mask.height, mask.width),

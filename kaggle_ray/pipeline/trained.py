@@ -10,12 +10,13 @@ from kaggle_ray.config.settings import Device
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.cache import Layout
 from kaggle_ray.images.transform import Transform
-from kaggle_ray.models import Model, Shapes
+from kaggle_ray.models import Model
 from kaggle_ray.pipeline.options import MachineOptions
 from kaggle_ray.pipeline.predicting import check_models, settings_here
 from kaggle_ray.pipeline.recorded import load_own_code, recorded_competition
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.train.inputs import shapes_of_heads
 from kaggle_ray.train.predict import Predictor, model_of
 from kaggle_ray.train.process import unprepared_after
 from kaggle_ray.train.reload import predictor_of
@@ -127,11 +128,11 @@ class OpenedRun:
         asked, hyperparameters = self.asked, self._hyperparameters[trial.experiment_id]
         result = self.store.result(trial)
         assert result is not None, "it was checked"
-        shapes = Shapes(
-            num_outputs=sum(head.num_outputs for head in asked.heads),
+        shapes = shapes_of_heads(
+            asked.heads,
+            asked.auxiliary_heads,
             num_channels=asked.num_channels,
             num_table_columns=len(asked.table_columns),
-            segments=asked.mask_size is not None,
         )
         predictor = predictor_of(
             asked.heads, shapes, self._settings, hyperparameters, self.store.weights(result, epoch=epoch),

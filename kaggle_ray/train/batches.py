@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,16 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, sample_keys, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
-from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table
+from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table, mix_targets
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.losses import Outputs
+from kaggle_ray.train.losses.objective import Objective, Targets
 from kaggle_ray.train.process import derive_seed
 from kaggle_ray.types import FloatArray, IntArray
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +56,10 @@ class Batch:
     """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, E) features of them."""
     target: npt.NDArray[np.generic]
     """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
+    auxiliary: npt.NDArray[np.generic] | None
+    """(M, A) targets of the auxiliary heads, or (M, H, W, 1) masks; None where there are no such heads."""
+    weights: FloatArray | None
+    """(M,) how much the rows that were read count; None is 1 for all."""
     teacher: FloatArray | None
     """(M, C) answers of a teacher for the rows that were read, None where there is no teacher."""
     pseudolabels: tuple[IntArray, FloatArray] | None
@@ -90,7 +98,8 @@ class EpochBatches(Dataset[Batch]):
         self._hyperparameters = hyperparameters
         self._sides = hyperparameters.images.sides(hyperparameters.size_at(epoch))
         self._uses_images = uses_images
-        self._mask_kind: MaskKind = "mask" if len(data.heads[0].classes) == 1 else "labels"
+        of_masks = data.auxiliary_heads[0] if data.auxiliary_segments else data.heads[0]
+        self._mask_kind: MaskKind = "mask" if len(of_masks.classes) == 1 else "labels"
         self._seeds = (hyperparameters.training.seed, data.fold, epoch)
         self._rows = _rows_of_steps(data, self._seeds, num_steps_of(data, hyperparameters.training.batch_size))
         self._keys = sample_keys(*self._seeds, data.id_hashes)
@@ -119,8 +128,8 @@ class EpochBatches(Dataset[Batch]):
         read_rows, mix = self._mixed(step, own, in_step) if self._mixes else (in_step[own], None)
         views = self._data.inputs.views(read_rows)
         keys = self._keys[views]
-        target = self._data.target[read_rows] if self._data.masks is None else None
         pixels: Pixels | FloatArray
+        masks: Pixels | None = None
         if self._features is not None:
             pixels = self._features[views]
         elif self._uses_images:
@@ -129,9 +138,9 @@ class EpochBatches(Dataset[Batch]):
                 self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.images.augment, *self._sides,
                 mask_kind=self._mask_kind,
             )  # fmt: skip
-            target = target if masks is None else masks
         else:
             pixels = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
+        target = masks if self._data.segments else self._data.target[read_rows]
         assert target is not None, "masks are moved along with images"
         return Batch(
             step=step,
@@ -141,7 +150,9 @@ class EpochBatches(Dataset[Batch]):
             read_rows=read_rows,
             pixels=pixels,
             target=target,
-            teacher=None if self._data.teacher is None else self._data.teacher[read_rows],
+            auxiliary=masks if self._data.auxiliary_segments else _rows_of(self._data.auxiliary_target, read_rows),
+            weights=_rows_of(self._data.weights, read_rows),
+            teacher=_rows_of(self._data.teacher, read_rows),
             pseudolabels=_pseudolabels_of(self._data, read_rows),
             keys=keys,
             seed=self._seed + int(in_step[own.start]),
@@ -195,6 +206,10 @@ def _pseudolabels_of(data: FitData, rows: IntArray) -> tuple[IntArray, FloatArra
     return positions, pseudolabelled.labels[rows[positions] - pseudolabelled.first]
 
 
+def _rows_of(values: npt.NDArray[_Number] | None, rows: IntArray) -> npt.NDArray[_Number] | None:
+    return None if values is None else values[rows]
+
+
 def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
     """Yield the pieces in their order from the piece ``first`` on; they are the same for any number of workers."""
     numbers = range(first, len(batches))
@@ -208,18 +223,18 @@ def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterat
 class Finisher:
     """Takes a piece to the device: floats, colours, soft targets, mixtures."""
 
-    def __init__(self, data: FitData, outputs: Outputs | PixelOutputs, recipe: str, device: torch.device) -> None:
+    def __init__(self, data: FitData, objective: Objective, recipe: str, device: torch.device) -> None:
         """Nothing is drawn here: a piece brings its randomness with it."""
         self._inputs = data.inputs
-        self._outputs = outputs
+        self._outputs, self._auxiliary = objective.outputs, objective.auxiliary
         self._recipe = recipe
         self._device = device
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Targets]:
         """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the loss's targets.
 
-        All that belongs to a sample is mixed alike: its images, its row of the table, its soft targets, and beside
-        these the columns of what a teacher says, where there is one.
+        All that belongs to a sample is mixed alike: its images, its row of the table, its weight, its soft targets, and
+        beside these the columns of what a teacher says, where there is one.
         """
         images = to_device(batch.pixels, self._device)
         if batch.pixels.ndim == 4:
@@ -229,6 +244,11 @@ class Finisher:
         is_soft = batch.mix is not None or batch.teacher is not None or batch.pseudolabels is not None
         targets_of = self._outputs.soft_targets if is_soft else self._outputs.targets
         targets = targets_of(to_device(batch.target, self._device))
+        auxiliary = None
+        weights_N = None if batch.weights is None else to_device(batch.weights, self._device)
+        if batch.auxiliary is not None:
+            assert self._auxiliary is not None, "the data has auxiliary heads"
+            auxiliary = self._auxiliary.soft_targets(to_device(batch.auxiliary, self._device))
         if batch.pseudolabels is not None:
             positions, labels_NC = (to_device(array, self._device) for array in batch.pseudolabels)
             assert isinstance(self._outputs, Outputs), "masks are targets as they are"
@@ -238,9 +258,14 @@ class Finisher:
         images = split_views(images, self._inputs.num_views)
         table_ND = table_of(self._inputs.table, batch.read_rows, self._device)
         if batch.mix is not None:
+            height, width = images.shape[-2:]
+            if auxiliary is not None:
+                auxiliary = mix_targets(auxiliary, batch.mix, height=height, width=width)
+            if weights_N is not None:
+                weights_N = mix_targets(weights_N, batch.mix, height=height, width=width)
             images, targets = mix_batch(images, targets, batch.mix)
             table_ND = None if table_ND is None else mix_table(table_ND, batch.mix)
-        return images, table_ND, targets
+        return images, table_ND, Targets(main=targets, auxiliary=auxiliary, weights_N=weights_N)
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

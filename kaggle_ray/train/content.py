@@ -104,6 +104,9 @@ def content_of(
             "competition": described(competition),
         }
     )
+    beside = {"auxiliary labels": samples.auxiliary_target, "row weights": samples.train_weights}
+    given = {name: _digest_of(values) for name, values in beside.items() if values is not None}
+    content = dataclasses.replace(content, parts={**content.parts, **given})
     if registered := registered_code(hyperparameter_sets):
         code = {name: described(value) for name, value in sorted(registered.items())}
         content = dataclasses.replace(content, parts={**content.parts, "registered code": code})

@@ -57,7 +57,7 @@ def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hy
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (len(rows) * num_views, height, width, competition.channels), dtype=np.uint8)
     mask, table = competition.mask, samples.train_table
-    masks = noise[..., :1] % max(2, len(competition.heads[0].classes))
+    masks = noise[..., :1] % max(2, len(competition.mask_head.classes))
     kept = None if mask is None else (mask.height, mask.width)
     return FitData(
         inputs=Inputs(
@@ -70,6 +70,8 @@ def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hy
         valid_rows=rows[batch * _NUM_BATCHES :],
         fold=0,
         id_hashes=np.arange(len(rows) * num_views, dtype=np.uint64),
-        masks=None if kept is None else Images.of_array(masks),
+        masks=None if samples.train_masks is None else Images.of_array(masks),
         mask_size=kept,
+        auxiliary_heads=competition.auxiliary_heads,
+        auxiliary_target=None if samples.auxiliary_target is None else samples.auxiliary_target[real],
     )

@@ -6,7 +6,7 @@ Shape suffixes: N samples of a batch, C columns of the prediction.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,9 @@ from kaggle_ray.config.predict import View
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.augment import resize_masks
+from kaggle_ray.models import main_logits
 from kaggle_ray.train.anomalies import ConstantWatch
+from kaggle_ray.train.auxiliary import AuxiliaryScores
 from kaggle_ray.train.batches import to_device
 from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
@@ -42,6 +44,15 @@ NOT_MEASURED = Measured(loss=math.nan, score=math.nan)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What a model says of a batch of rows."""
+
+    losses_N: Float64Array
+    values_NC: FloatArray
+    auxiliary_NC: FloatArray | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluator:
     """Measures rows of a fold as an epoch was trained: at its image size, and without test-time augmentation."""
 
@@ -53,6 +64,8 @@ class Evaluator:
     ranks: Ranks
     constants: ConstantWatch
     further: FurtherMetrics
+    auxiliary: AuxiliaryScores | None = None
+    """What scores auxiliary heads, beside all of the above; None where there are none."""
 
     def measure(self, rows: IntArray, epoch: int) -> Measured:
         """Return what ``rows`` (N,) say of the model after ``epoch``: the same on every rank, for any number of them.
@@ -62,13 +75,11 @@ class Evaluator:
         """
         height = self.hyperparameters.size_at(epoch)
         self.ranks.share_buffers(self.predictor.model)
-        found = list(
-            in_turns(self.ranks, self.predictor.batches(rows), lambda batch: self._losses_and_values(batch, height))
-        )
+        found = list(in_turns(self.ranks, self.predictor.batches(rows), lambda batch: self._said_of(batch, height)))
         measured = NOT_MEASURED
         if self.ranks.rank == 0:
-            loss = float(np.concatenate([losses for losses, _ in found]).mean())
-            values_NC = np.concatenate([values for _, values in found])
+            loss = float(np.concatenate([each.losses_N for each in found]).mean())
+            values_NC = np.concatenate([each.values_NC for each in found])
             finite = math.isfinite(loss) and bool(np.isfinite(values_NC).all())
             self.constants.see(epoch, values_NC)
             if finite:
@@ -76,7 +87,10 @@ class Evaluator:
                 measured = Measured(
                     loss=loss,
                     score=default_score(self.data.metric, target, values_NC),
-                    metrics=self.further.scores(target, values_NC, epoch),
+                    metrics={
+                        **self.further.scores(target, values_NC, epoch),
+                        **self._auxiliary_scores(rows, found, height, epoch),
+                    },
                 )
         measured = self.ranks.of_first(measured)
         with together(self.ranks):
@@ -96,14 +110,24 @@ class Evaluator:
                     f"Try a smaller lr."
                 )
 
-    def _losses_and_values(self, batch: IntArray, height: int) -> tuple[Float64Array, FloatArray]:
-        """Return (N,) the losses and (N, C) the predictions of a batch of rows."""
-        ((_, logits),) = self.predictor.logits(self.data.inputs, batch, view=View(height=height))
-        if self.data.masks is None:
-            target = self.data.target[batch]
-        else:
+    def _said_of(self, batch: IntArray, height: int) -> _Said:
+        ((_, output),) = self.predictor.outputs(self.data.inputs, batch, view=View(height=height))
+        logits = main_logits(output)
+        if self.data.segments:
+            assert self.data.masks is not None, "they are what is predicted"
             sides = self.hyperparameters.images.sides(height)
             target = resize_masks(self.data.masks.read(batch), *sides, nearest=logits.shape[1] > 1)
+        else:
+            target = self.data.target[batch]
         targets = self.outputs.soft_targets(to_device(target, logits.device))
-        losses = self.outputs.sample_losses(logits, targets).double().cpu().numpy()
-        return losses, self.predictor.read(logits)
+        return _Said(
+            losses_N=self.outputs.sample_losses(logits, targets).double().cpu().numpy(),
+            values_NC=self.predictor.read(logits),
+            auxiliary_NC=None if self.auxiliary is None else self.auxiliary.values(output),
+        )
+
+    def _auxiliary_scores(self, rows: IntArray, found: Sequence[_Said], height: int, epoch: int) -> Mapping[str, float]:
+        if self.auxiliary is None:
+            return {}
+        values_NC = np.concatenate([each.auxiliary_NC for each in found if each.auxiliary_NC is not None])
+        return self.auxiliary.scores(rows, values_NC, self.hyperparameters.images.sides(height), epoch)

@@ -11,12 +11,14 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.samples import Samples
+from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_test, open_train
+from kaggle_ray.models import Shapes
 from kaggle_ray.rows import Rows
-from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import Folds, StrArray
+from kaggle_ray.train.inputs import FitData, Inputs, shapes_of_heads
+from kaggle_ray.types import Float64Array, FloatArray, Folds, IntArray, StrArray
 
 
 def hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
@@ -32,6 +34,18 @@ def test_hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
 def _hashes(sample_ids: StrArray, num_views: int) -> npt.NDArray[np.uint64]:
     ids, views = sample_ids.tolist(), range(num_views)
     return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+
+
+def shapes_of(competition: Competition, samples: Samples) -> Shapes:
+    """Return what a model of a competition has to take and give."""
+    table = samples.train_table
+    return shapes_of_heads(
+        competition.heads,
+        competition.auxiliary_heads,
+        num_channels=competition.channels,
+        num_views=samples.num_views,
+        num_table_columns=0 if table is None else len(table.columns),
+    )
 
 
 def train_inputs(competition: Competition, samples: Samples, sides: tuple[int, int], cache_dir: Path) -> Inputs:
@@ -76,7 +90,7 @@ def fold_data(
         fold: its number.
         hyperparameters: which say whether an inner split is held out.
         inputs: of all training rows.
-        masks: for segmentation, at the size that images are decoded to.
+        masks: at the size that images are decoded to; None where no head segments.
         target: what predictions are scored against, of all training rows.
         groups: rows that an inner split keeps together.
         hashes: of all training rows' ids.
@@ -105,4 +119,17 @@ def fold_data(
         masks=masks,
         mask_size=None if mask is None else (mask.height, mask.width),
         sample_ids=samples.train_ids,
+        weights=_scaled(samples.train_weights, train_rows),
+        auxiliary_heads=competition.auxiliary_heads,
+        auxiliary_target=samples.auxiliary_target,
     )
+
+
+def _scaled(weights: Float64Array | None, train_rows: IntArray) -> FloatArray | None:
+    """Return (N,) float32 the weights of the rows, of a mean of 1 over those to train on."""
+    if weights is None:
+        return None
+    mean = weights[train_rows].mean()
+    if not mean:
+        raise DataError(f"all {len(train_rows)} rows that a fold trains on have the weight 0.")
+    return np.asarray(weights / mean, dtype=np.float32)

@@ -44,7 +44,7 @@ class FurtherMetrics:
     def scores(self, target: Target, values_NC: FloatArray, epoch: int) -> dict[str, float]:
         """Return metric -> score of predictions, after ``epoch``; one that cannot be measured is left out."""
         found = {
-            each.name: self._tried(
+            each.name: self.tried(
                 each.name, each.metric, target_of(each.place, target)[:], values_NC[:, each.place.outputs], epoch
             )
             for each in self._named
@@ -53,9 +53,10 @@ class FurtherMetrics:
 
     def score(self, target: Target, values_NC: FloatArray, epoch: int) -> float | None:
         """Return the competition's own metric of predictions that nothing hangs on, None where it fails."""
-        return self._tried(self._metric.name, self._metric, target, values_NC, epoch)
+        return self.tried(self._metric.name, self._metric, target, values_NC, epoch)
 
-    def _tried(self, name: str, metric: Metric, target: Target, values_NC: FloatArray, epoch: int) -> float | None:
+    def tried(self, name: str, metric: Metric, target: Target, values_NC: FloatArray, epoch: int) -> float | None:
+        """Return the score of predictions by ``metric``, or None and a warning, of ``name``, where it fails."""
         try:
             return default_score(metric, target, values_NC)
         except Exception as error:  # a person's own metric may raise anything, and is only looked at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from kaggle_ray.images.joined import ImageRows
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Shapes
 from kaggle_ray.rows import Rows
-from kaggle_ray.types import FloatArray, IntArray, StrArray
+from kaggle_ray.types import Float64Array, FloatArray, IntArray, StrArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,7 @@ class FitData:
     id_hashes: npt.NDArray[np.uint64]
     """(N * V,) hashes of the samples' ids, which augmentation is a function of, beside seed, fold and epoch."""
     masks: ImageRows | None = None
-    """(N,) masks at the size that images are decoded to; None where it is no segmentation."""
+    """(N,) masks at the size that images are decoded to; None where no head, an auxiliary one either, segments."""
     mask_size: tuple[int, int] | None = None
     """Height and width in pixels at which masks are predicted, for segmentation."""
     inner_rows: IntArray | None = None
@@ -81,11 +82,27 @@ class FitData:
     """(N,) ids by which rows are named in messages; None names their positions."""
     pseudolabelled: PseudolabelledRows | None = None
     """Test rows to train on, too; None where there are none."""
+    weights: FloatArray | None = None
+    """(N,) how much each row counts in the loss, of a mean of 1 over the rows to train on; None is 1 for all."""
+    auxiliary_heads: tuple[Head, ...] = ()
+    """What is learnt beside ``heads``, and not predicted."""
+    auxiliary_target: Float64Array | None = None
+    """(N, A) targets of the auxiliary heads, NaN where one is not known; None of masks, and where there are none."""
 
     @property
     def num_rows(self) -> int:
         """N, with the test rows where some have a pseudolabel."""
         return self.inputs.images.shape[0] // self.inputs.num_views
+
+    @property
+    def segments(self) -> bool:
+        """Whether masks are what is predicted."""
+        return self.heads[0].task == "segmentation"
+
+    @property
+    def auxiliary_segments(self) -> bool:
+        """Whether masks are what is learnt beside it."""
+        return any(head.task == "segmentation" for head in self.auxiliary_heads)
 
     @property
     def num_per_epoch(self) -> int:
@@ -95,10 +112,30 @@ class FitData:
     @property
     def shapes(self) -> Shapes:
         """What the model has to take and give."""
-        return Shapes(
-            num_outputs=sum(head.num_outputs for head in self.heads),
+        return shapes_of_heads(
+            self.heads,
+            self.auxiliary_heads,
             num_channels=self.inputs.images.shape[3],
             num_views=self.inputs.num_views,
             num_table_columns=0 if self.inputs.table is None else self.inputs.table.shape[1],
-            segments=self.masks is not None,
         )
+
+
+def shapes_of_heads(
+    heads: Sequence[Head],
+    auxiliary_heads: Sequence[Head],
+    *,
+    num_channels: int,
+    num_views: int = 1,
+    num_table_columns: int = 0,
+) -> Shapes:
+    """Return what a model of ``heads``, and of auxiliary ones, has to take and give."""
+    return Shapes(
+        num_outputs=sum(head.num_outputs for head in heads),
+        num_channels=num_channels,
+        num_views=num_views,
+        num_table_columns=num_table_columns,
+        segments=heads[0].task == "segmentation",
+        num_auxiliary_outputs=sum(head.num_outputs for head in auxiliary_heads),
+        auxiliary_segments=any(head.task == "segmentation" for head in auxiliary_heads),
+    )

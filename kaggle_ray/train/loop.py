@@ -21,14 +21,17 @@ from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters, LossHyperparameters
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.models import Output, main_logits
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
+from kaggle_ray.train.auxiliary import AuxiliaryScores
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import Outputs, make_distillation_losses, make_outputs
+from kaggle_ray.train.losses import Outputs, make_outputs
+from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
 from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
@@ -86,12 +89,9 @@ class Fit:
         self._device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
         self._data, self._hyperparameters, self._settings = data, hyperparameters, settings
         self._ranks, self._at_epoch_end = ranks, at_epoch_end
-        self._outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters.loss)
-        is_distilled = data.teacher is not None
-        self._losses = (
-            make_distillation_losses(self._outputs, data.heads, hyperparameters.loss) if is_distilled else self._outputs
-        )
-        self._finish = Finisher(data, self._outputs, hyperparameters.images.augment, self._device)
+        self._objective = Objective(data, hyperparameters.loss)
+        self._outputs = self._objective.outputs
+        self._finish = Finisher(data, self._objective, hyperparameters.images.augment, self._device)
         self._notice = notice or Notice()
         self._warn: Warn = warn if ranks.rank == 0 else lambda warning: None
 
@@ -114,6 +114,7 @@ class Fit:
         self._evaluator = Evaluator(
             predictor=self.predictor, outputs=plain, data=data, hyperparameters=hyperparameters, ranks=ranks,
             constants=ConstantWatch(data, hyperparameters.training.epochs, self._warn), further=further,
+            auxiliary=AuxiliaryScores.of(data, self._objective, further),
         )  # fmt: skip
         self._running = RunningPredictions(data, self._outputs, hyperparameters, further, ranks)
         self._gradients = GradientWatch(
@@ -235,7 +236,7 @@ class Fit:
     def _wrap(self) -> None:
         """Prepare the model's forward pass: DDP looks at what is trained only when it is made."""
         self._parallel = self._ranks.parallel(self.state.model)
-        self._forward: Callable[..., Tensor] = self._parallel
+        self._forward: Callable[..., Output] = self._parallel
         if self._settings.compile:
             self._forward = Compiled(self._parallel, warn=self._warn_of_compiler)
 
@@ -259,9 +260,9 @@ class Fit:
         images, table_ND, targets = self._finish(batch)
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
-                logits = self._forward(images, table_ND)
-            self._running.add(batch.rows, logits)
-            losses_N = self._losses.sample_losses(logits, targets)
+                output = self._forward(images, table_ND)
+            self._running.add(batch.rows, main_logits(output))
+            losses_N = self._objective.sample_losses(output, targets)
             with noting(self._ranks, at=batch.step):  # the other ranks wait for this one's gradient, whatever it is
                 watch.add(batch, losses_N)
             # The ranks' gradients are averaged, so each counts as if the step were its own.

@@ -22,7 +22,7 @@ from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
-from kaggle_ray.train.losses import make_outputs
+from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.lr_sweep import LrSweep, lr_sweep
 from kaggle_ray.train.optim import LR_FACTOR, make_optimizer
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, unprepared_after
@@ -120,17 +120,17 @@ def _train(
     """Train without an end, yielding each batch's loss before its step."""
     device = prepare_process(settings, derive_seed(hyperparameters.training.seed, data.fold))
     model = make_model(data, hyperparameters.model, device)
-    outputs = make_outputs(data.heads, data.target, data.train_rows, hyperparameters.loss)
+    objective = Objective(data, hyperparameters.loss)
     optimizer = make_optimizer(model, hyperparameters.optimizer)
     Freezing(model, hyperparameters.model).start_epoch(1)
     scaler = torch.amp.GradScaler(settings.device, enabled=settings.dtype == "float16")
-    finish = Finisher(data, outputs, hyperparameters.images.augment, device)
+    finish = Finisher(data, objective, hyperparameters.images.augment, device)
     batches = _batches(data, hyperparameters, settings, uses_images=model.uses_images)
     for step, batch in enumerate(batches):
         images, table_ND, targets = finish(batch)
         with autocast(settings):
-            logits = model(images, table_ND)
-        loss = outputs.mean_loss(logits, targets)
+            output = model(images, table_ND)
+        loss = objective.sample_losses(output, targets).mean()
         yield loss.item()
         for group in optimizer.param_groups:
             group["lr"] = lowest * growth**step * group[LR_FACTOR]

@@ -19,7 +19,7 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.images.augment import resize_pixels, to_float
 from kaggle_ray.images.tiles import predict_tiled
 from kaggle_ray.images.views import viewed, viewed_back
-from kaggle_ray.models import Model
+from kaggle_ray.models import Model, Output, main_logits
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.train.batches import split_views, table_of, to_device
 from kaggle_ray.train.features import FrozenFeatures
@@ -59,8 +59,10 @@ class Predictor:
         )
         """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""
 
-    def logits(self, inputs: Inputs, rows: IntArray, *, view: View) -> Iterator[tuple[IntArray, Tensor]]:
-        """Yield batches of ``rows`` and their logits (n, C), float32 on the device, or (n, K, H, W) of masks.
+    def outputs(self, inputs: Inputs, rows: IntArray, *, view: View) -> Iterator[tuple[IntArray, Output]]:
+        """Yield batches of ``rows`` and what the model says of them: logits, of auxiliary heads as well if it has any.
+
+        They are float32 on the device, (n, C), or (n, K, H, W) of masks.
 
         Args:
             inputs: of all rows.
@@ -74,8 +76,11 @@ class Predictor:
             table_ND = table_of(inputs.table, batch, self._device)
             with torch.inference_mode(), autocast(self._settings):
                 images = self._images(inputs, batch, sides if uses_images else (1, 1), view)
-                logits = self._forward(images, table_ND).float()
-            yield batch, viewed_back(logits, view) if logits.ndim == 4 else logits
+                output = self._forward(images, table_ND)
+            if isinstance(output, Tensor):
+                yield batch, _upright(output, view)
+            else:
+                yield batch, (_upright(output[0], view), _upright(output[1], view))
 
     def values(self, inputs: Inputs, rows: IntArray) -> StoredValues:
         """Return (N, C) all that ``value_blocks`` yields, on rank 0."""
@@ -95,7 +100,9 @@ class Predictor:
 
     def mean_of(self, inputs: Inputs, batch: IntArray, views: Sequence[View]) -> StoredValues:
         """Return (n, C) the mean over ``views`` of a batch of rows, as ``value_blocks`` yields it."""
-        of_views = [self.read(logits) for view in views for _, logits in self.logits(inputs, batch, view=view)]
+        of_views = [
+            self.read(main_logits(output)) for view in views for _, output in self.outputs(inputs, batch, view=view)
+        ]
         mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
         return mean if self._mask_size is None else quantised(mean)
 
@@ -125,12 +132,20 @@ class Predictor:
         images_NCHW = to_float(to_device(resize_pixels(inputs.read(rows), *sides), self._device))
         return split_views(viewed(images_NCHW, view), inputs.num_views)
 
-    def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Tensor:
+    def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Output:
         tile = self._hyperparameters.images.tile
         if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
-            logits: Tensor = self.model(images_NCHW, table_ND)
-            return logits
-        return predict_tiled(lambda tiles: self.model(tiles, table_ND).float(), images_NCHW, tile, tile // 4)
+            output: Output = self.model(images_NCHW, table_ND)
+            return output
+        return predict_tiled(
+            lambda tiles: main_logits(self.model(tiles, table_ND)).float(), images_NCHW, tile, tile // 4
+        )
+
+
+def _upright(logits: Tensor, view: View) -> Tensor:
+    """Return float32 logits, of masks as the images lie."""
+    logits = logits.float()
+    return viewed_back(logits, view) if logits.ndim == 4 else logits
 
 
 def uses_images_of(model: torch.nn.Module) -> bool:

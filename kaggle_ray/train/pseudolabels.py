@@ -78,7 +78,7 @@ def with_pseudolabels(
         )
     num_wanted = round(len(data.train_rows) * given.share / (1 - given.share))
     num_train = data.num_rows
-    are_masks = data.masks is not None
+    are_masks = data.segments
     labels = None if are_masks else _labels_of(floats[:], data.heads, given.kind)
     return replace(
         data,
@@ -92,6 +92,12 @@ def with_pseudolabels(
             data.masks,
             MaskLabels(values, data.heads[0], (mask.height, mask.width), data.masks.shape[1:3], kind=given.kind),
         ),
+        weights=None
+        if data.weights is None
+        else np.concatenate([data.weights, np.ones(len(test_ids), dtype=np.float32)]),
+        auxiliary_target=None
+        if data.auxiliary_target is None
+        else np.concatenate([data.auxiliary_target, np.full((len(test_ids), data.auxiliary_target.shape[1]), np.nan)]),
         pseudolabelled=PseudolabelledRows(
             first=num_train,
             rows=num_train + taken,

@@ -17,7 +17,7 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import CorruptBlobError, DataError
 from kaggle_ray.models import Model, Shapes, build_model
-from kaggle_ray.train.fold_data import test_inputs
+from kaggle_ray.train.fold_data import shapes_of, test_inputs
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
 from kaggle_ray.train.predict import Predictor
@@ -92,14 +92,7 @@ def reloaded(
         CorruptBlobError: the weights are no such file.
         DataError: they are those of a model for other images, tables or classes.
     """
-    table, mask = samples.train_table, competition.mask
-    shapes = Shapes(
-        num_outputs=sum(head.num_outputs for head in competition.heads),
-        num_channels=competition.channels,
-        num_views=samples.num_views,
-        num_table_columns=0 if table is None else len(table.columns),
-        segments=competition.is_segmentation,
-    )
+    mask, shapes = competition.mask, shapes_of(competition, samples)
     return predictor_of(
         competition.heads, shapes, settings, hyperparameters, weights,
         mask_size=None if mask is None else (mask.height, mask.width), where=where,
@@ -143,6 +136,7 @@ def predictor_of(
         model_args=hyperparameters.model.args,
         head=hyperparameters.model.head,
     )
+    model.gives_auxiliary = False
     try:
         load_weights(model, tensors)
         outputs = outputs_of(heads, tensors)

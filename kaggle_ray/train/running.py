@@ -50,7 +50,7 @@ class RunningPredictions:
         """Read logits by ``outputs``; nothing is kept before ``begin``."""
         mixes = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
         num_values = len(data.train_rows) * sum(head.num_outputs for head in data.heads)
-        self._is_possible = data.masks is None and not mixes and num_values <= _MOST_VALUES
+        self._is_possible = not data.segments and not mixes and num_values <= _MOST_VALUES
         self._data, self._outputs, self._further, self._ranks = data, outputs, further, ranks
         self._pieces: list[tuple[IntArray, Tensor]] = []
         self._is_kept = False

@@ -41,7 +41,7 @@ from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD
 from kaggle_ray.train.batches import EpochBatches, Finisher, load
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.losses import Outputs
+from kaggle_ray.train.losses.objective import Objective
 
 BATCH_SIZE = 32
 AREA, ASPECT = (0.6, 1.0), (3 / 4, 4 / 3)
@@ -104,7 +104,8 @@ class Ours:
             fold=0,
             id_hashes=self._id_hashes,
         )
-        finish = Finisher(data, Outputs([head], rows % 2), self._hyperparameters.images.augment, CPU)
+        objective = Objective(data, self._hyperparameters.loss)
+        finish = Finisher(data, objective, self._hyperparameters.images.augment, CPU)
         for batch in load(EpochBatches(data, self._hyperparameters, number, uses_images=True), self._settings):
             images_NCHW, _, _ = finish(batch)
             yield normalize(images_NCHW, self._mean, self._std)

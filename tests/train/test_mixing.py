@@ -14,7 +14,7 @@ from kaggle_ray.metrics import LOG_LOSS, RMSE
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.batches import EpochBatches, Finisher
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.losses import Outputs
+from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.types import FloatArray
 
 NUM, SIDE = 12, 8
@@ -42,10 +42,10 @@ def fit_data(*, num_views: int = 1, table: FloatArray | None = None, heads: tupl
 def batches(data: FitData, *, accumulate: int = 1, **values: float) -> list[tuple[Tensor, Tensor | None, Tensor]]:
     """Return images, table and targets of an epoch's pieces."""
     hyperparameters = Hyperparameters(**{**TINY, "batch_size": NUM // 2, "accumulate": accumulate, **values})
-    outputs = Outputs(data.heads, np.asarray(data.target[:]))
-    finish = Finisher(data, outputs, "none", torch.device("cpu"))
+    finish = Finisher(data, Objective(data, hyperparameters.loss), "none", torch.device("cpu"))
     pieces = EpochBatches(data, hyperparameters, 1, uses_images=True)
-    return [finish(pieces[number]) for number in range(len(pieces))]
+    finished = [finish(pieces[number]) for number in range(len(pieces))]
+    return [(images, table, targets.main) for images, table, targets in finished]
 
 
 def number_of(targets: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.metrics import metric_by_name
-from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.models import Model, Shapes, build_model, main_logits
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
@@ -68,8 +68,8 @@ def predict(model: Model, head: Head, pixels: Pixels) -> Predict:
 
 
 def logits(model: Model, head: Head, pixels: Pixels, settings: Settings = SETTINGS) -> torch.Tensor:
-    batches = predictor(model, head, settings).logits(inputs_of(pixels), ALL, view=View(height=SIZE))
-    return torch.cat([of_batch for _, of_batch in batches])
+    batches = predictor(model, head, settings).outputs(inputs_of(pixels), ALL, view=View(height=SIZE))
+    return torch.cat([main_logits(output) for _, output in batches])
 
 
 def test_a_row_is_predicted_alike_wherever_it_comes(predict: Predict) -> None:
