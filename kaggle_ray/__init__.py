@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kaggle_ray.data.files import rle_coverage as rle_coverage
     from kaggle_ray.data.folds import FoldScheme as FoldScheme
     from kaggle_ray.data.head import Head as Head
+    from kaggle_ray.data.normalization import Normalization as Normalization
     from kaggle_ray.data.reading import ImageReading as ImageReading
     from kaggle_ray.data.reading import MaskReading as MaskReading
     from kaggle_ray.data.reading import Reading as Reading
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kaggle_ray.data.table import read_numbers as read_numbers
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
+    from kaggle_ray.images.readers import register_reader as register_reader
     from kaggle_ray.launch.launcher import Launcher as Launcher
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
@@ -82,6 +84,7 @@ _HOME = {
     "uniform": "kaggle_ray.config",
     "Competition": "kaggle_ray.data.competition",
     "MaskSize": "kaggle_ray.data.competition",
+    "Normalization": "kaggle_ray.data.normalization",
     "ImageReading": "kaggle_ray.data.reading",
     "MaskReading": "kaggle_ray.data.reading",
     "Reading": "kaggle_ray.data.reading",
@@ -104,6 +107,7 @@ _HOME = {
     "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",
     "register_augmentation": "kaggle_ray.images.compose",
+    "register_reader": "kaggle_ray.images.readers",
     "Metric": "kaggle_ray.metrics",
     "metric_by_name": "kaggle_ray.metrics",
     "rounded": "kaggle_ray.metrics",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.described import ADDED_LATER
@@ -13,7 +14,8 @@ from kaggle_ray.data.auxiliary import check_auxiliary
 from kaggle_ray.data.columns import Column, place_columns
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head, check_heads, metric_of
-from kaggle_ray.data.reading import Reading
+from kaggle_ray.data.normalization import Normalization
+from kaggle_ray.data.reading import ImageReading, Reader, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.errors import ConfigError, DataError
@@ -117,6 +119,14 @@ class Competition:
     """Writes the files into an empty folder, for a competition that carries them with it."""
     channels: int = 3
     """Channels of an image: 3 are red, green and blue; another number is taken from the file as it is."""
+    reader: str | Reader | None = field(default=None, metadata=ADDED_LATER)
+    """What reads the image files, where they are no photographs: a name of ``kaggle_ray.images.readers``, or a function
+    as ``register_reader`` describes it. None decodes JPEG, PNG and the like."""
+    images_per_file: int = field(default=1, metadata=ADDED_LATER)
+    """Images of each file, such as the slices of a volume: an id has as many for each of its files."""
+    normalization: Normalization | Literal["train"] | None = field(default=None, metadata=ADDED_LATER)
+    """What images are normalised with; ``train``: mean and deviation over the training rows of each fold. None takes
+    those of the network's library for photographs and what a reader gives of 8 bits, else ``train``."""
     mask: MaskSize | None = None
     """Size of the masks of a segmentation competition; None for any other."""
     reading: Reading | None = None
@@ -134,6 +144,7 @@ class Competition:
             return
         check_heads(self.heads, where=self.name)
         check_auxiliary(self.heads, self.auxiliary_heads, where=self.name)
+        self._check_reader()
         if (self.mask is not None) != self.is_segmentation:
             raise ConfigError(f"{self.name}: a segmentation head and a mask size belong together, got one of them.")
         cells = self.submission.cells
@@ -149,6 +160,18 @@ class Competition:
         if self.is_segmentation and cells != "rle":
             raise ConfigError(f"{self.name}: masks are submitted as cells of kind 'rle', got {cells!r}.")
         place_columns(self.heads, self.submission)
+
+    def _check_reader(self) -> None:
+        of_images = self.reading.images if self.reading else None
+        if self.reader is not None and of_images not in (None, ImageReading()):
+            raise ConfigError(f"{self.name}: reader and reading.images both say how images are read, expected one.")
+        if self.images_per_file < 1 or (self.images_per_file > 1 and self.reader is None):
+            raise ConfigError(
+                f"{self.name}: images_per_file: expected 1, or a reader of files with several images, got "
+                f"{self.images_per_file}."
+            )
+        if isinstance(self.normalization, str) and self.normalization != "train":
+            raise ConfigError(f"{self.name}: normalization: expected 'train' or numbers, got {self.normalization!r}.")
 
     @property
     def columns(self) -> tuple[Column, ...]:

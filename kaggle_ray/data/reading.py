@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy.typing as npt
 
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue
 
 MaskForm = Literal["8 bits", "16 bits", "palette"]
 """What a mask's values are: those of 8 or 16 bits, or the numbers of a palette's colours."""
+
+
+Reader = Callable[[Path], npt.NDArray[Any]]
+"""Reads the images of one file: (H, W), (H, W, C), or (V, H, W, C) of several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

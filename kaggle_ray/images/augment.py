@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import Color, jitter_and_erase, to_float
 from kaggle_ray.images.compose import AUGMENTATIONS, compose_batch, register_augmentation
 from kaggle_ray.images.decode import Pixels
@@ -100,6 +101,11 @@ def augment_batch(
         ConfigError: there is no such recipe, or it does not take these images.
     """
     keys = np.asarray(keys, dtype=np.uint64)
+    if pixels_NHWC.dtype.kind == "f" and is_for_photographs(recipe):
+        raise ConfigError(
+            f"augment: {recipe!r} changes colours, which go from dark to bright, and these images are numbers of any "
+            f"scale. Take none, shift or light, or register one of your own."
+        )
     if not isinstance(recipe, str) or recipe not in RECIPES:
         if isinstance(recipe, str):
             check_recipe(recipe)
@@ -113,6 +119,13 @@ def augment_batch(
     if masks_NHWM is None:
         return images, None
     return images, crop_batch(masks_NHWM, draws_NP, geometry, height, width, nearest=nearest)
+
+
+def is_for_photographs(recipe: str | albumentations.Compose) -> bool:
+    """Return whether a recipe of ours changes colours, and so takes no numbers of any other scale than theirs."""
+    return isinstance(recipe, str) and (
+        recolors(recipe) or (recipe not in RECIPES and AUGMENTATIONS.is_built_in(recipe))
+    )
 
 
 def recolors(recipe: str | albumentations.Compose) -> bool:

@@ -22,8 +22,10 @@ from kaggle_ray.cache.seal import SEAL_FILE, FileStamp, file_stamp, is_intact, s
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, NoRoomError
-from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
+from kaggle_ray.images.decode import PixelKind, Pixels
 from kaggle_ray.images.fingerprints import content_digests
+from kaggle_ray.images.layout import Layout
+from kaggle_ray.images.readers import NamedReader
 from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.types import IntArray
 
@@ -35,44 +37,21 @@ _NUM_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
-    """How a set of images is decoded."""
-
-    height: int
-    width: int
-    kind: PixelKind = "image"
-    channels: int = 3
-    num_classes: int = 256
-    """Number of classes in a mask of labels."""
-    image_reading: ImageReading | None = None
-    mask_reading: MaskReading | None = None
-    """How values are read; None is the default of ``decode_image``."""
-
-    def decode(self, path: Path) -> Pixels:
-        """Return (H, W, C) the pixels of a file."""
-        return decode_image(
-            path, self.height, self.width, kind=self.kind, channels=self.channels, num_classes=self.num_classes,
-            image_reading=self.image_reading, mask_reading=self.mask_reading,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
     """A set of decoded images, or of images that are decoded whenever they are read."""
 
     rows_of_pixels: IntArray
-    """(N,) the position in ``pixels`` of each row: rows of equal content share one."""
+    """(N,) the position in ``pixels`` of each row: rows of equal content share one. A file may have several rows."""
     pixels: Pixels | None
     """(U, H, W, C) read-only, usually a memory map; None where there was no room for it."""
     num_built: int = 0
     """Images that had to be decoded to open the set: U, or 0 where the cache had them."""
     paths: tuple[Path, ...] = ()
-    """(U,) files of the images where they are decoded on the fly; empty where they are kept decoded, as are the next
-    two."""
+    """Files of the images where they are decoded on the fly; empty where they are kept decoded, as are the next two."""
     stamps: tuple[FileStamp, ...] = ()
-    """(U,) stamps that the files had when the set was opened."""
+    """Stamps that the files had when the set was opened."""
     digests: tuple[str, ...] = ()
-    """(U,) sha256 of the files."""
+    """sha256 of the files."""
     layout: Layout | None = None
     """How the images are decoded where they are decoded on the fly; None where they are kept decoded."""
     held: EntryUse | None = None
@@ -110,15 +89,19 @@ class Images:
             return self.pixels[self.rows_of_pixels[rows]]
         assert self.layout is not None, "what is not in memory is decoded"
         self.num_read[0] += len(rows)
-        return np.stack(map_in_threads(self._decode, self.rows_of_pixels[rows].tolist()))
+        slots, num_each = self.rows_of_pixels[rows], self.layout.images_per_file
+        if num_each == 1:
+            return np.stack(map_in_threads(self._decode, slots.tolist()))
+        files, place = np.unique(slots // num_each, return_inverse=True)
+        return np.stack(map_in_threads(self._decode, files.tolist()))[place, slots % num_each]
 
-    def _decode(self, slot: int) -> Pixels:
-        """Return (H, W, C) the pixels of a file, which is looked at after it was read: it may be written over."""
+    def _decode(self, file: int) -> Pixels:
+        """Return the pixels of a file, which is looked at after it was read: it may be written over."""
         assert self.layout is not None, "what is not in memory is decoded"
-        path = self.paths[slot]
+        path = self.paths[file]
         pixels = self.layout.decode(path)
-        is_same_file = file_stamp(path.stat()) == self.stamps[slot]
-        if not is_same_file and hashlib.sha256(read_content(path)).hexdigest() != self.digests[slot]:
+        is_same_file = file_stamp(path.stat()) == self.stamps[file]
+        if not is_same_file and hashlib.sha256(read_content(path)).hexdigest() != self.digests[file]:
             raise DataError(f"{path}: is another image than when the run opened it. Restore it, or stop the run.")
         return pixels
 
@@ -133,6 +116,7 @@ def open_images(
     num_classes: int = 256,
     image_reading: ImageReading | None = None,
     mask_reading: MaskReading | None = None,
+    reader: NamedReader | None = None,
     cache_dir: Path,
     budget_bytes: int | None = None,
 ) -> Images:
@@ -152,6 +136,7 @@ def open_images(
         num_classes: of labels.
         image_reading: see ``decode_image``, as for the next; None is its default.
         mask_reading: of masks.
+        reader: of images that are no photographs.
         cache_dir: where entries are.
         budget_bytes: that all entries together may take; see ``cache.budget.budget_of``.
 
@@ -161,17 +146,23 @@ def open_images(
     """
     layout = Layout(
         height=height, width=width, kind=kind, channels=channels, num_classes=num_classes,
-        image_reading=image_reading, mask_reading=mask_reading,
+        image_reading=image_reading, mask_reading=mask_reading, reader=reader,
     )  # fmt: skip
     with written_cache(cache_dir):
         digests = content_digests(paths, cache_dir)
         unique = sorted(set(digests))
         position = {digest: slot for slot, digest in enumerate(unique)}
-        rows_of_pixels = np.array([position[digest] for digest in digests], dtype=np.int64)
+        rows_of_pixels = _rows_of_images([position[digest] for digest in digests], layout.images_per_file)
         of_digest = dict(zip(reversed(digests), reversed(paths), strict=True))
         return _open(
             tuple(of_digest[digest] for digest in unique), rows_of_pixels, layout, unique, cache_dir, budget_bytes
         )
+
+
+def _rows_of_images(files: Sequence[int], images_per_file: int) -> IntArray:
+    """Return (N,) the positions of the images of ``files``, those of a file one after the other."""
+    first = np.array(files, dtype=np.int64) * images_per_file
+    return np.asarray((first[:, np.newaxis] + np.arange(images_per_file)).ravel())
 
 
 def _open(
@@ -182,7 +173,7 @@ def _open(
     cache_dir: Path,
     budget_bytes: int | None,
 ) -> Images:
-    described = f"{_FORMAT} {layout} {' '.join(digests)}"
+    described = f"{_FORMAT} {layout.described} {' '.join(digests)}"
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
     held = EntryUse(cache_dir, "images", key)
     entry = held.folder / _PIXELS_FILE
@@ -210,6 +201,7 @@ def _open(
             num_built = len(paths)
         held.touch()
     pixels = np.load(entry, mmap_mode="r", allow_pickle=False)
+    pixels = pixels.reshape(-1, *pixels.shape[-3:])
     return Images(rows_of_pixels=rows_of_pixels, pixels=pixels, num_built=num_built, held=held)
 
 

@@ -32,7 +32,9 @@ class Color:
 
 
 def to_float(pixels_NHWC: Tensor) -> Tensor:
-    """Return 8- or 16-bit pixels as (N, C, H, W) float32 0..1, channels last in memory."""
+    """Return (N, C, H, W) float32, channels last in memory: 8- or 16-bit pixels as 0..1, other numbers as they are."""
+    if pixels_NHWC.is_floating_point():
+        return pixels_NHWC.permute(0, 3, 1, 2)
     largest = 65535 if pixels_NHWC.dtype == torch.uint16 else 255
     return pixels_NHWC.permute(0, 3, 1, 2).float().div_(largest)
 

@@ -11,6 +11,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import PixelKind
+from kaggle_ray.images.readers import reader_of
 from kaggle_ray.images.reading import reading_of
 from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.rows import LazyRows, Rows, read_rows
@@ -55,7 +56,9 @@ def unreadable_of(competition: Competition, samples: Samples, cache_dir: Path) -
     """Return the images and masks of the rows that do not decode, with the reasons."""
     reading = reading_of(competition, samples, cache_dir)
     images = (*samples.train_files, *samples.test_files)
-    found = unreadable_files(images, channels=competition.channels, image_reading=reading.images)
+    found = unreadable_files(
+        images, channels=competition.channels, image_reading=reading.images, reader=reader_of(competition)
+    )
     if samples.train_masks is None:
         return found
     return found | unreadable_files(
@@ -100,5 +103,6 @@ def _open(
         width=width,
         channels=competition.channels,
         image_reading=reading_of(competition, samples, cache_dir).images,
+        reader=reader_of(competition),
         cache_dir=cache_dir,
     )

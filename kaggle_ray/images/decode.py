@@ -21,7 +21,7 @@ from kaggle_ray.images.jpeg import read_header
 from kaggle_ray.images.planes import planes_of
 
 Pixels = npt.NDArray[np.uint8]
-"""uint8; images of 16-bit files are uint16 and stay it."""
+"""uint8; images of 16-bit files are uint16 and stay it, and what a reader gives of other numbers is float32."""
 
 PixelKind = Literal["image", "mask", "labels"]
 

@@ -10,6 +10,7 @@ from kaggle_ray.data.duplicate_groups import NearDuplicates, group_near_duplicat
 from kaggle_ray.data.head import class_columns
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.near_duplicates import find_near_duplicates
+from kaggle_ray.images.readers import reader_of
 from kaggle_ray.types import StrArray
 
 
@@ -25,7 +26,9 @@ class FoundDuplicates:
 
 def look_for_near_duplicates(competition: Competition, samples: Samples) -> FoundDuplicates:
     """Return the near-duplicates among the rows, and the groups that folds keep together for them."""
-    found = find_near_duplicates(samples, channels=competition.channels, cache_dir=default_cache_dir())
+    found = find_near_duplicates(
+        samples, channels=competition.channels, reader=reader_of(competition), cache_dir=default_cache_dir()
+    )
     near_duplicates, groups = group_near_duplicates(
         found.pairs,
         samples,

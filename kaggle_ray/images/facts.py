@@ -25,6 +25,7 @@ from kaggle_ray.errors import DataError
 from kaggle_ray.images.file_pixels import decoded, decoding
 from kaggle_ray.images.fingerprints import known_content, readable_digests
 from kaggle_ray.images.planes import Palette, Plane, orientation_of, planes_of
+from kaggle_ray.images.readers import NamedReader
 from kaggle_ray.images.threads import map_in_threads
 
 Facts = TypeVar("Facts")
@@ -47,11 +48,11 @@ class ImageFacts:
     orientation: int
     """EXIF orientation: 1 is not turned, 5 to 8 swap height and width."""
     bits: int
-    """Bits per channel: 8 or 16."""
+    """Bits per channel: 8 or 16; 32 of numbers that a reader gives."""
     lowest: int
-    """Lowest value of any channel; of 8 bits 0, whatever there is."""
+    """Lowest value of any channel; of 8 bits, and of what a reader gives, 0, whatever there is."""
     highest: int
-    """Highest value of any channel; of 8 bits 255, whatever there is."""
+    """Highest value of any channel; of 8 bits, and of what a reader gives, that of all bits, whatever there is."""
     nearly_highest: int
     """Value that one in a thousand exceeds."""
 
@@ -79,8 +80,12 @@ class MaskFacts:
     """Whether the brighter half of the colours is the more opaque half of the alpha channel."""
 
 
-def image_facts(paths: Sequence[Path], *, channels: int, cache_dir: Path) -> dict[Path, ImageFacts]:
+def image_facts(
+    paths: Sequence[Path], *, channels: int, reader: NamedReader | None = None, cache_dir: Path
+) -> dict[Path, ImageFacts]:
     """Return the facts of the images that can be measured; the others are left to who decodes them."""
+    if reader is not None:
+        return _remembered(ImageFacts, f"image by {reader.key}", partial(_measure_read, reader), paths, cache_dir)
     return _remembered(ImageFacts, f"image of {channels}", partial(_measure_image, channels), paths, cache_dir)
 
 
@@ -150,6 +155,15 @@ def _measure_image(channels: int, path: Path) -> ImageFacts:
             )  # fmt: skip
     return ImageFacts(
         height=height, width=width, orientation=orientation, bits=8, lowest=0, highest=255, nearly_highest=255
+    )
+
+
+def _measure_read(reader: NamedReader, path: Path) -> ImageFacts:
+    height, width, dtype = reader.sides(path)
+    bits = 8 * dtype.itemsize
+    highest = 2**bits - 1
+    return ImageFacts(
+        height=height, width=width, orientation=1, bits=bits, lowest=0, highest=highest, nearly_highest=highest
     )
 
 

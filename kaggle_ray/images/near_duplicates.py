@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from kaggle_ray.images.alignment import compare, detail
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.file_pixels import stated_sides
 from kaggle_ray.images.perceptual_hash import PARTS, WHOLE, Hashes, low_frequencies, near_hashes, perceptual_hashes
+from kaggle_ray.images.readers import NamedReader
 from kaggle_ray.images.unreadable import unreadable_files
 from kaggle_ray.progress import Counter
 from kaggle_ray.types import BoolArray, FloatArray, IntArray
@@ -72,7 +74,9 @@ class _Described:
     """(I,) the first image of the same pixels."""
 
 
-def find_near_duplicates(samples: Samples, *, channels: int, cache_dir: Path) -> DuplicatePairs:
+def find_near_duplicates(
+    samples: Samples, *, channels: int, reader: NamedReader | None = None, cache_dir: Path
+) -> DuplicatePairs:
     """Return the pairs of samples with near-duplicate images: among those to train on, and between them and test.
 
     Samples of several images are near-duplicates where any image of one is a near-duplicate of any image of the other.
@@ -81,12 +85,13 @@ def find_near_duplicates(samples: Samples, *, channels: int, cache_dir: Path) ->
     Args:
         samples: the rows.
         channels: of an image.
+        reader: of images that are no photographs.
         cache_dir: of the decode-once cache.
 
     Raises:
         DataError: images differ in their bits per channel.
     """
-    thumbnails = _open_thumbnails(samples, channels, cache_dir)
+    thumbnails = _open_thumbnails(samples, channels, reader, cache_dir)
     described = _describe(thumbnails)
     found = _confirmed(thumbnails, _candidates(thumbnails, described))
     copies = np.flatnonzero(described.is_textured & (described.first_equal != np.arange(thumbnails.num_images)))
@@ -105,8 +110,8 @@ class _Thumbnails:
     """The small images of train, then of test: those that are large enough to be compared."""
 
     sets: tuple[Images, ...]
-    scales: tuple[float, ...]
-    """What a set's pixels are multiplied by, so that they go up to 255."""
+    ranges: tuple[tuple[float, float], ...]
+    """What of a set's pixels becomes 0 and 255."""
     sample_of: IntArray
     """(I,) the sample of each image; those to predict are counted from N on."""
     sides: IntArray
@@ -123,51 +128,54 @@ class _Thumbnails:
         """Return (n, THUMB, THUMB) grey levels of 0..255."""
         grey = np.empty((len(rows), THUMB, THUMB), dtype=np.float32)
         start = 0
-        for images, scale in zip(self.sets, self.scales, strict=True):
+        for images, (black, white) in zip(self.sets, self.ranges, strict=True):
             here = (rows >= start) & (rows < start + len(images.rows_of_pixels))
             if here.any():
-                grey[here] = images.read(rows[here] - start).mean(axis=3, dtype=np.float32) * np.float32(scale)
+                levels = images.read(rows[here] - start).mean(axis=3, dtype=np.float32)
+                grey[here] = (levels - np.float32(black)) * np.float32(255 / (white - black))
             start += len(images.rows_of_pixels)
         return grey
 
 
-def _open_thumbnails(samples: Samples, channels: int, cache_dir: Path) -> _Thumbnails:
+def _open_thumbnails(samples: Samples, channels: int, reader: NamedReader | None, cache_dir: Path) -> _Thumbnails:
     # Grey is enough to compare, and a third of the room; what is neither grey nor RGB is averaged when it is read.
-    channels = 1 if channels in (1, 3) else channels
+    channels = 1 if channels in (1, 3) and reader is None else channels
+    num_each = 1 if reader is None else reader.num_images
     sets: list[Images] = []
     positions: list[IntArray] = []
     sides: list[IntArray] = []
     for paths, first_sample in ((samples.train_paths, 0), (samples.test_paths, len(samples.train_paths))):
         files = [(path, first_sample + row) for row, views in enumerate(paths) for path in views_of(views)]
-        side_of = {path: _side(path) for path, _ in files}
+        side_of = {path: THUMB if reader else _side(path) for path, _ in files}
         files = [(path, sample) for path, sample in files if side_of[path] >= _SMALLEST_SIDE]
         if files:
-            opened, unreadable = _open([path for path, _ in files], channels, cache_dir)
+            opened, unreadable = _open([path for path, _ in files], channels, reader, cache_dir)
             files = [(path, sample) for path, sample in files if path not in unreadable]
             sets += [opened] if opened else []
-        positions.append(np.array([sample for _, sample in files], dtype=np.int64))
-        sides.append(np.array([side_of[path] for path, _ in files], dtype=np.int64))
+        positions.append(np.repeat(np.array([sample for _, sample in files], dtype=np.int64), num_each))
+        sides.append(np.repeat(np.array([side_of[path] for path, _ in files], dtype=np.int64), num_each))
     return _Thumbnails(
         sets=tuple(sets),
-        scales=tuple(_scale(images) for images in sets),
+        ranges=tuple(_range(images) for images in sets),
         sample_of=np.concatenate(positions),
         sides=np.concatenate(sides),
         num_train=len(positions[0]),
     )
 
 
-def _open(paths: list[Path], channels: int, cache_dir: Path) -> tuple[Images | None, Collection[Path]]:
+def _open(
+    paths: list[Path], channels: int, reader: NamedReader | None, cache_dir: Path
+) -> tuple[Images | None, Collection[Path]]:
     """Return the thumbnails, and the files that do not decode: to name them is for who cannot do without them."""
+    opened = partial(open_images, height=THUMB, width=THUMB, channels=channels, reader=reader, cache_dir=cache_dir)
     try:
-        return open_images(paths, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), ()
+        return opened(paths), ()
     except DataError:
-        unreadable = unreadable_files(paths, channels=channels)
+        unreadable = unreadable_files(paths, channels=channels, reader=reader)
         if not unreadable:
             raise
     readable = [path for path in paths if path not in unreadable]
-    if not readable:
-        return None, unreadable
-    return open_images(readable, height=THUMB, width=THUMB, channels=channels, cache_dir=cache_dir), unreadable
+    return opened(readable) if readable else None, unreadable
 
 
 def _side(path: Path) -> int:
@@ -180,11 +188,20 @@ def _side(path: Path) -> int:
         return THUMB
 
 
-def _scale(images: Images) -> float:
-    """Return what brings pixels to 0..255: those of 16 bits by their largest, for many use 12 bits or fewer of them."""
-    if images.read(np.zeros(1, dtype=np.int64)).dtype == np.uint8:
-        return 1.0
-    return 255 / max(1, *(int(images.read(rows).max()) for rows in _blocks(len(images.rows_of_pixels), _BLOCK_IMAGES)))
+def _range(images: Images) -> tuple[float, float]:
+    """Return what of the pixels becomes 0 and 255: of 16 bits up to their largest, for many use 12 bits or fewer.
+
+    Of other numbers it is the lowest and the highest of all.
+    """
+    dtype = images.read(np.zeros(1, dtype=np.int64)).dtype
+    if dtype == np.uint8:
+        return 0, 255
+    blocks = [images.read(rows) for rows in _blocks(len(images.rows_of_pixels), _BLOCK_IMAGES)]
+    highest = max(float(block.max()) for block in blocks)
+    if dtype == np.uint16:
+        return 0, max(1, highest)
+    lowest = min(float(block.min()) for block in blocks)
+    return lowest, highest if highest > lowest else lowest + 1
 
 
 def _blocks(number: int, size: int) -> list[IntArray]:

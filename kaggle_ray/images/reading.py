@@ -14,6 +14,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.facts import ImageFacts, MaskFacts, image_facts, mask_facts
 from kaggle_ray.images.mask_reading import decide_masks
+from kaggle_ray.images.readers import reader_of
 from kaggle_ray.images.sizes import photographs_lie_as_stored, with_full_sizes
 
 _DEEPEST = 65535
@@ -59,8 +60,12 @@ class _Facts:
 
 def _measured(competition: Competition, samples: Samples, cache_dir: Path) -> _Facts:
     with written_cache(cache_dir):
+        reader = reader_of(competition)
+        are_measured = reader is None or competition.is_segmentation  # of whose images the sides count alone
         train, test = (
-            image_facts(files, channels=competition.channels, cache_dir=cache_dir)
+            image_facts(
+                files if are_measured else (), channels=competition.channels, reader=reader, cache_dir=cache_dir
+            )
             for files in (samples.train_files, samples.test_files)
         )
         return _Facts(train, test, mask_facts(samples.train_masks or (), cache_dir=cache_dir))
@@ -70,6 +75,8 @@ def _decide(competition: Competition, samples: Samples, facts: _Facts) -> Readin
     """Return how the files are read, what is declared of it as it is."""
     declared = competition.reading or Reading()
     images, masks, remarks = declared.images, declared.masks, list(declared.remarks)
+    if competition.reader is not None:
+        images = ImageReading()  # what its reader gives, as it is
     if images is None:
         as_stored = photographs_lie_as_stored(samples, facts.train, facts.masks, remarks)
         images = replace(_decide_images(facts.train, facts.test, remarks), as_stored=as_stored)

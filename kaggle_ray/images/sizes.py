@@ -16,6 +16,7 @@ from kaggle_ray.data.reading import ImageReading
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.facts import ImageFacts, MaskFacts, image_facts
+from kaggle_ray.images.readers import reader_of
 
 Sides = tuple[int, int]
 
@@ -136,7 +137,8 @@ def with_test_sizes(competition: Competition, samples: Samples, cache_dir: Path)
     if competition.mask is None:
         return competition
     with written_cache(cache_dir):
-        test = image_facts(samples.test_files, channels=competition.channels, cache_dir=cache_dir)
+        reader = reader_of(competition)
+        test = image_facts(samples.test_files, channels=competition.channels, reader=reader, cache_dir=cache_dir)
     return _sized(competition, {}, _sides_of_test(samples, test, _images_of(competition)), [])
 
 

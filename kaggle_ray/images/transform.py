@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.cache import Layout
 from kaggle_ray.images.color import to_float
 from kaggle_ray.images.decode import Pixels, fit_pixels
 from kaggle_ray.images.geometry import resize_pixels
+from kaggle_ray.images.layout import Layout
 
 OneImage: TypeAlias = str | Path | Pixels
 """A file, or the pixels (H, W, C) of an image, red first, or (H, W) of a grey one: uint8 or uint16."""

@@ -9,10 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.decode import PixelKind, decode_image
+from kaggle_ray.images.decode import PixelKind
+from kaggle_ray.images.layout import Layout
+from kaggle_ray.images.readers import NamedReader
 from kaggle_ray.images.threads import map_in_threads
 
 _SIZE = 16
@@ -26,15 +29,17 @@ def unreadable_files(
     num_classes: int = 256,
     image_reading: ImageReading | None = None,
     mask_reading: MaskReading | None = None,
+    reader: NamedReader | None = None,
 ) -> dict[Path, str]:
     """Return the files that do not decode, with the reasons; all are decoded once, by a thread per core."""
+    layout = Layout(
+        height=_SIZE, width=_SIZE, kind=kind, channels=channels, num_classes=num_classes,
+        image_reading=image_reading, mask_reading=mask_reading, reader=reader,
+    )  # fmt: skip
 
     def reason(path: Path) -> str | None:
         try:
-            decode_image(
-                path, _SIZE, _SIZE, kind=kind, channels=channels, num_classes=num_classes,
-                image_reading=image_reading, mask_reading=mask_reading,
-            )  # fmt: skip
+            layout.decode(path)
         except DataError as error:
             return str(error)
         return None
@@ -44,23 +49,33 @@ def unreadable_files(
 
 
 def without_unreadable(
-    samples: Samples,
-    unreadable: Collection[Path],
-    *,
-    channels: int,
-    image_reading: ImageReading | None,
-    cache_dir: Path,
+    competition: Competition, samples: Samples, unreadable: Collection[Path], cache_dir: Path
 ) -> Samples:
     """Return the samples without the training rows that need one of the ``unreadable`` files.
 
     A test row cannot be left out, since the submission needs it: an even grey image stands in for its file.
 
+    Args:
+        competition: whose reading is known.
+        samples: its rows.
+        unreadable: files that do not decode.
+        cache_dir: where the grey image is kept.
+
     Raises:
-        DataError: no training row is left.
+        DataError: no training row is left, or a test file is unreadable that is no photograph.
     """
     if not unreadable:
         return samples
-    return samples.without_files(unreadable, placeholder=_placeholder_image(cache_dir, channels, image_reading))
+    if competition.reader is not None:
+        of_test = sorted(set(samples.test_files) & set(unreadable))
+        if of_test:
+            raise DataError(
+                f"{len(of_test)} test files cannot be read, such as {of_test[0]}, and nothing stands in for what is no "
+                f"photograph. Restore them, or let the competition's reader return what they are predicted from."
+            )
+        return samples.without_files(unreadable, placeholder=Path())
+    reading = competition.reading.images if competition.reading else None
+    return samples.without_files(unreadable, placeholder=_placeholder_image(cache_dir, competition.channels, reading))
 
 
 def _placeholder_image(cache_dir: Path, channels: int, reading: ImageReading | None) -> Path:

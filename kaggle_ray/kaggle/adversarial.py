@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.images.decode import decode_image
+from kaggle_ray.images.layout import Layout
+from kaggle_ray.images.readers import NamedReader
 from kaggle_ray.kaggle.verdict import AdversarialAuc
 from kaggle_ray.types import Float64Array
 
@@ -22,7 +23,9 @@ _MOST = 400
 _NUM_FOLDS = 5
 
 
-def adversarial_auc(train: Sequence[Path], test: Sequence[Path], *, channels: int = 3) -> AdversarialAuc | None:
+def adversarial_auc(
+    train: Sequence[Path], test: Sequence[Path], *, channels: int = 3, reader: NamedReader | None = None
+) -> AdversarialAuc | None:
     """Return how well a linear classifier of shrunk images tells the sides apart; None where there are too few.
 
     Images that do not decode are left out.
@@ -31,13 +34,15 @@ def adversarial_auc(train: Sequence[Path], test: Sequence[Path], *, channels: in
         train: image files to train on.
         test: image files to predict.
         channels: of an image.
+        reader: of images that are no photographs.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = [_features(files, channels) for files in (train, test)]
+    layout = Layout(height=_SIDE, width=_SIDE, channels=channels, reader=reader)
+    features = [_features(files, layout) for files in (train, test)]
     if min(map(len, features)) < 2 * _NUM_FOLDS:
         return None
     sides = np.repeat([0, 1], list(map(len, features)))
@@ -47,13 +52,13 @@ def adversarial_auc(train: Sequence[Path], test: Sequence[Path], *, channels: in
     return AdversarialAuc(of_folds=tuple(map(float, scores)))
 
 
-def _features(files: Sequence[Path], channels: int) -> Float64Array:
+def _features(files: Sequence[Path], layout: Layout) -> Float64Array:
     """Return (N, F) what is seen of the images."""
     chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), _MOST)).astype(int)).tolist()
     found: list[Float64Array] = []
     for number in chosen:
         try:
-            pixels = decode_image(files[number], _SIDE, _SIDE, channels=channels)
+            pixels = layout.decode(files[number])
         except DataError:  # a run lists them; here they would only be missing
             continue
         found.append(pixels.astype(np.float64).ravel())

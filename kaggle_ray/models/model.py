@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import normalize
 from kaggle_ray.models.head import HeadedNetwork
 from kaggle_ray.models.network import Network
@@ -76,6 +77,19 @@ class Model(nn.Module):
         """Return (N, E) what ``forward`` takes in the place of images 0..1 (N, C, H, W)."""
         assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
         return self.network.features(normalize(images_NCHW, self.mean, self.std))
+
+    def set_scale(self, mean_C: Tensor, std_C: Tensor) -> None:
+        """Normalise images with the mean and deviation of each channel, in the place of the library's.
+
+        Raises:
+            ConfigError: there are not as many as channels.
+        """
+        if len(mean_C) != self.shapes.num_channels:
+            raise ConfigError(
+                f"normalization: expected a mean and a deviation of {self.shapes.num_channels} channels, got "
+                f"{len(mean_C)}."
+            )
+        self.mean, self.std = (values.float().view(1, -1, 1, 1) for values in (mean_C, std_C))
 
     def fit_table(self, table_ND: Tensor) -> None:
         """Take the scale of the table's columns from the training rows (N, D)."""

@@ -22,6 +22,7 @@ from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import DataError, StoreError
+from kaggle_ray.images.readers import reader_of
 from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import PredictOptions
@@ -102,17 +103,13 @@ def _open(
     test_files = samples.test_files
     bad_in_run = {data_dir / name for name in store.unreadable()}
     suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
-    unreadable = unreadable_files(suspects, channels=competition.channels, image_reading=reading.images)
+    unreadable = unreadable_files(
+        suspects, channels=competition.channels, image_reading=reading.images, reader=reader_of(competition)
+    )
     if unreadable:
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
         logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
-    return competition, without_unreadable(
-        samples,
-        unreadable,
-        channels=competition.channels,
-        image_reading=reading.images,
-        cache_dir=default_cache_dir(),
-    )
+    return competition, without_unreadable(competition, samples, unreadable, default_cache_dir())
 
 
 def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> None:

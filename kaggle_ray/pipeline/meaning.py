@@ -16,6 +16,7 @@ from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.images.datasets import open_target
+from kaggle_ray.images.readers import reader_of
 from kaggle_ray.kaggle.adversarial import adversarial_auc
 from kaggle_ray.kaggle.choosing import Candidate, Choice, choose_two
 from kaggle_ray.kaggle.expected import ExpectedScore, ScoreOfRows, expected_score
@@ -119,7 +120,9 @@ def meaning_of(
         ),
         public_score=public[-1] if public else None,
         fold_scores=tuple(score_of(np.flatnonzero(fold_of == fold)) for fold in np.unique(fold_of).tolist()),
-        adversarial=adversarial_auc(samples.train_files, samples.test_files, channels=opened.channels)
+        adversarial=adversarial_auc(
+            samples.train_files, samples.test_files, channels=opened.channels, reader=reader_of(opened)
+        )
         if public
         else None,
         ids=split.folds.sample_ids[rows],

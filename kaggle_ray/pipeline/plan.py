@@ -24,7 +24,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import unreadable_of
-from kaggle_ray.images.reading import as_read, reading_of
+from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
 from kaggle_ray.pipeline.execution import settings_of
@@ -186,13 +186,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         samples = samples.with_ids(only_ids)
     competition = as_read(competition, samples, default_cache_dir())
     unreadable = _unreadable(options, competition, samples, data_dir, started)
-    samples = without_unreadable(
-        samples,
-        [data_dir / name for name in unreadable],
-        channels=competition.channels,
-        image_reading=reading_of(competition, samples, default_cache_dir()).images,
-        cache_dir=default_cache_dir(),
-    )
+    samples = without_unreadable(competition, samples, [data_dir / name for name in unreadable], default_cache_dir())
     if split is None:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
         check_split(competition, split, hyperparameter_sets)

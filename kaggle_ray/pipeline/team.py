@@ -17,7 +17,7 @@ from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.images.datasets import open_target
-from kaggle_ray.images.reading import as_read, reading_of
+from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.ensembling import described
 from kaggle_ray.pipeline.own_code import competition_of
@@ -164,11 +164,7 @@ def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> t
     competition, samples = open_competition(declared, data_dir)
     competition = as_read(competition, samples, default_cache_dir())
     samples = without_unreadable(
-        samples,
-        [data_dir / name for name in store.unreadable()],
-        channels=competition.channels,
-        image_reading=reading_of(competition, samples, default_cache_dir()).images,
-        cache_dir=default_cache_dir(),
+        competition, samples, [data_dir / name for name in store.unreadable()], default_cache_dir()
     )
     return competition, split_rows(competition, samples, store, find=False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Device
 from kaggle_ray.data.head import Head
-from kaggle_ray.images.cache import Layout
+from kaggle_ray.images.layout import Layout
 from kaggle_ray.images.transform import Transform
 from kaggle_ray.models import Model
 from kaggle_ray.pipeline.options import MachineOptions

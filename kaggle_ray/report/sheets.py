@@ -17,6 +17,7 @@ from kaggle_ray.errors import DataError
 from kaggle_ray.images.datasets import mask_kind
 from kaggle_ray.images.decode import PixelKind, Pixels, decode_image
 from kaggle_ray.images.file_pixels import stated_sides
+from kaggle_ray.images.readers import NamedReader, reader_of
 
 THUMB = 160
 """Height in pixels of a picture on a sheet."""
@@ -91,7 +92,12 @@ def label_of(competition: Competition, samples: Samples, row: int) -> str:
 
 
 def thumb(path: Path, competition: Competition) -> Pixels:
-    """Return (THUMB, W, 3) uint8 in the image's own aspect; grey where it cannot be read."""
+    """Return (THUMB, W, 3) uint8 in the image's own aspect; grey where it cannot be read.
+
+    Of a file that a reader reads it is the image in the middle, from its lowest value to its highest.
+    """
+    if (reader := reader_of(competition)) is not None:
+        return _shown(reader, path, competition.channels)
     try:
         height, width = stated_sides(path, read_content(path))
     except DataError:
@@ -102,6 +108,18 @@ def thumb(path: Path, competition: Competition) -> Pixels:
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2))
+
+
+def _shown(reader: NamedReader, path: Path, channels: int) -> Pixels:
+    try:
+        height, width, _ = reader.sides(path)
+        images = reader.pixels(path, THUMB, max(1, round(THUMB * min(width / height, 3))), channels)
+    except DataError:
+        return np.full((THUMB, THUMB, 3), 128, dtype=np.uint8)
+    image = images[len(images) // 2].astype(np.float32)
+    image = image[..., :3] if channels == 3 else image[..., channels // 2, np.newaxis].repeat(3, axis=2)
+    levels = (image - image.min()) * (255 / max(float(np.ptp(image)), 1e-12))
+    return np.ascontiguousarray(np.rint(levels).astype(np.uint8))
 
 
 def mask_of(path: Path, competition: Competition, shape: tuple[int, ...]) -> Pixels:

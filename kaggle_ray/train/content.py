@@ -107,7 +107,8 @@ def content_of(
     beside = {"auxiliary labels": samples.auxiliary_target, "row weights": samples.train_weights}
     given = {name: _digest_of(values) for name, values in beside.items() if values is not None}
     content = dataclasses.replace(content, parts={**content.parts, **given})
-    if registered := registered_code(hyperparameter_sets):
+    reader = {competition.reader} if isinstance(competition.reader, str) else set()
+    if registered := registered_code(hyperparameter_sets) | of_others(reader):
         code = {name: described(value) for name, value in sorted(registered.items())}
         content = dataclasses.replace(content, parts={**content.parts, "registered code": code})
     content = content.with_files_of(samples, data_dir=data_dir, cache_dir=cache_dir)

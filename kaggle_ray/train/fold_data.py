@@ -10,11 +10,13 @@ import numpy.typing as npt
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.inner import inner_split
+from kaggle_ray.data.normalization import Normalization
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_test, open_train
+from kaggle_ray.images.moments import ImageMoments, ImageScale
 from kaggle_ray.models import Shapes
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.inputs import FitData, Inputs, shapes_of_heads
@@ -80,6 +82,7 @@ def fold_data(
     target: Rows,
     groups: StrArray | None,
     hashes: npt.NDArray[np.uint64],
+    moments: ImageMoments | None = None,
 ) -> FitData:
     """Return the data of one fold; the fold plan is in the order of the competition's samples.
 
@@ -94,6 +97,7 @@ def fold_data(
         target: what predictions are scored against, of all training rows.
         groups: rows that an inner split keeps together.
         hashes: of all training rows' ids.
+        moments: of the images of ``inputs``, where they are known already.
     """
     mask, train_rows, inner_rows = competition.mask, folds.train_rows(fold), None
     if hyperparameters.training.epoch_rule == "inner":
@@ -122,6 +126,7 @@ def fold_data(
         weights=_scaled(samples.train_weights, train_rows),
         auxiliary_heads=competition.auxiliary_heads,
         auxiliary_target=samples.auxiliary_target,
+        scale=_image_scale(competition, inputs, moments or ImageMoments(inputs.images), train_rows),
     )
 
 
@@ -133,3 +138,15 @@ def _scaled(weights: Float64Array | None, train_rows: IntArray) -> FloatArray | 
     if not mean:
         raise DataError(f"all {len(train_rows)} rows that a fold trains on have the weight 0.")
     return np.asarray(weights / mean, dtype=np.float32)
+
+
+def _image_scale(
+    competition: Competition, inputs: Inputs, moments: ImageMoments, train_rows: IntArray
+) -> ImageScale | None:
+    """Return what images are normalised with, None where the network's library tells it."""
+    declared = competition.normalization
+    if isinstance(declared, Normalization):
+        return ImageScale(mean=np.array(declared.mean, np.float32), std=np.array(declared.std, np.float32))
+    if declared is None and (competition.reader is None or inputs.dtype == np.uint8):
+        return None
+    return moments.scale(inputs.views(train_rows), rows=train_rows)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.joined import ImageRows
+from kaggle_ray.images.moments import ImageScale
 from kaggle_ray.metrics import Metric
 from kaggle_ray.models import Shapes
 from kaggle_ray.rows import Rows
@@ -26,6 +27,11 @@ class Inputs:
     num_views: int = 1
     table: FloatArray | None = None
     """(N, D) numbers that come with the images; NaN where a value is missing."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the pixels' values."""
+        return self.images.read(np.zeros(1, dtype=np.int64)).dtype
 
     def views(self, rows: IntArray) -> IntArray:
         """Return (n * V,) the positions in ``images`` of the views of ``rows`` (n,)."""
@@ -88,6 +94,8 @@ class FitData:
     """What is learnt beside ``heads``, and not predicted."""
     auxiliary_target: Float64Array | None = None
     """(N, A) targets of the auxiliary heads, NaN where one is not known; None of masks, and where there are none."""
+    scale: ImageScale | None = None
+    """What images are normalised with; None takes what the network's library tells."""
 
     @property
     def num_rows(self) -> int:

@@ -22,6 +22,7 @@ from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
+from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.pool.ledger import rows_in
@@ -46,6 +47,7 @@ class _OpenedImages:
     train: Inputs
     test: Inputs
     masks: Images | None
+    moments: ImageMoments
 
 
 class RunData:
@@ -86,6 +88,7 @@ class RunData:
             target=self.target,
             groups=self._groups,
             hashes=self._id_hashes,
+            moments=opened.moments,
         )
         pseudolabels: tuple[PseudolabelSource, ...] = ()
         if experiment.labeller_id is not None:
@@ -193,13 +196,7 @@ class RunData:
         reading = Reading.recorded(self._store.reading(), where=self._store.location)
         competition = replace(competition, reading=reading)
         unreadable = [data_dir / name for name in self._store.unreadable()]
-        samples = without_unreadable(
-            samples,
-            unreadable,
-            channels=competition.channels,
-            image_reading=reading.images,
-            cache_dir=self._cache_dir,
-        )
+        samples = without_unreadable(competition, samples, unreadable, self._cache_dir)
         return competition, samples.without_train_ids(self._near_duplicates.left_out)
 
     @cached_property
@@ -248,7 +245,10 @@ class RunData:
         if sides in self._opened:
             return self._opened[sides], 0
         of_run = (self.competition, self.samples, sides, self._cache_dir)
-        opened = _OpenedImages(train=train_inputs(*of_run), test=test_inputs(*of_run), masks=open_masks(*of_run))
+        train, test = train_inputs(*of_run), test_inputs(*of_run)
+        if self.competition.reader is not None and train.dtype != test.dtype:
+            raise DataError(f"expected training and test images of one type, got {train.dtype} and {test.dtype}.")
+        opened = _OpenedImages(train=train, test=test, masks=open_masks(*of_run), moments=ImageMoments(train.images))
         self._check_content()  # after it was opened: what is read from now on is what is looked at here
         self._opened[sides] = opened
         images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]

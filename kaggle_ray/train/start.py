@@ -35,6 +35,8 @@ def make_model(
         model_args=given.args,
         head=given.head,
     )
+    if data.scale is not None:
+        model.set_scale(torch.from_numpy(data.scale.mean), torch.from_numpy(data.scale.std))
     if data.inputs.table is not None:
         model.fit_table(torch.from_numpy(data.inputs.table[data.train_rows]))
     if initial_weights is not None:

@@ -89,7 +89,12 @@ class FitState:
         self.history: list[EpochMetrics] = []
         """Metrics of the epochs that have ended."""
         self.trained_rows = np.zeros(data.num_rows, dtype=np.bool_)
-        """(N,) the rows that batches were really made of, and after them (T,) test rows with pseudolabels."""
+        """(N,) the rows that batches were really made of, and after them (T,) test rows with pseudolabels.
+
+        Those that the scale of the images was computed over are among them from the beginning.
+        """
+        if data.scale is not None and data.scale.fitted_rows is not None:
+            self.trained_rows[data.scale.fitted_rows] = True
         self.notes: dict[str, JsonValue] = {}
         """What whoever iterates wants to find again after a resume, as JSON."""
         self.lr = 0.0

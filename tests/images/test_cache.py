@@ -21,7 +21,7 @@ from kaggle_ray.cache.entries import list_entries
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, StoreError
-from kaggle_ray.images import cache
+from kaggle_ray.images import layout
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.images.decode import Pixels, decode_image
 
@@ -77,7 +77,7 @@ def test_what_is_read_may_be_changed_without_harm(folder: Path, paths: list[Path
 
 def test_the_second_time_nothing_is_decoded_in_whatever_order(folder: Path, paths: list[Path]) -> None:
     first = opened(paths, folder)
-    with patch.object(cache, "decode_image", side_effect=AssertionError("decoded again")):
+    with patch.object(layout, "decode_image", side_effect=AssertionError("decoded again")):
         second = opened(paths[::-1], folder)
     assert second.num_decoded == 0
     assert np.array_equal(everything(first), everything(second)[::-1])
@@ -222,7 +222,7 @@ def test_images_that_change_while_they_are_decoded_are_named_and_not_kept(folder
         return pixels
 
     message = rf"1 of 6 images changed while they were opened: {paths[2]}\. Run"
-    with patch.object(cache, "decode_image", decode_and_change), pytest.raises(DataError, match=message):
+    with patch.object(layout, "decode_image", decode_and_change), pytest.raises(DataError, match=message):
         opened(paths, folder)
     assert not list_entries(folder)
     assert np.array_equal(everything(opened(paths, folder)), np.stack([decoded(path) for path in paths]))
@@ -308,7 +308,7 @@ def _slowly(path: Path, height: int, width: int, **options: object) -> Pixels:
 
 
 def _count_decoded(paths: list[Path], folder: Path, counted: multiprocessing.Queue[int]) -> None:
-    with patch.object(cache, "decode_image", _slowly):
+    with patch.object(layout, "decode_image", _slowly):
         counted.put(opened(paths, folder).num_decoded)
 
 
@@ -343,7 +343,7 @@ def _hang_at_the_last(paths: list[Path], folder: Path, reached: Path) -> None:
             time.sleep(600)
         return decode_image(path, height, width, **options)  # type: ignore[arg-type]
 
-    with patch.object(cache, "decode_image", decode):
+    with patch.object(layout, "decode_image", decode):
         opened(paths, folder)
 
 

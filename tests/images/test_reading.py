@@ -99,7 +99,7 @@ def test_a_file_of_other_bits_is_named_and_can_be_left_out(many: type, one: type
         open_train(competition, samples, (32, 32), cache)
     assert set(unreadable_of(competition, samples, cache)) == set(odd)
     assert competition.reading is not None
-    kept = without_unreadable(samples, odd, channels=3, image_reading=competition.reading.images, cache_dir=cache)
+    kept = without_unreadable(competition, samples, odd, cache)
     assert len(kept.train_ids) == len(samples.train_ids) - 1
     assert open_train(competition, kept, (32, 32), cache).shape[0] == len(kept.train_ids)
     stands_in = open_test(competition, kept, (32, 32), cache).read(np.array([2]))
