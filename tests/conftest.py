@@ -31,3 +31,13 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy") / "data"
     write_files(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def shared_ray() -> Iterator[None]:
+    """A Ray of two slots that all of a module's runs join: to start one takes longer than such a run."""
+    from kaggle_ray.config.settings import Settings
+    from kaggle_ray.launch.ray_session import ray_session
+
+    with ray_session(Settings(device="cpu", threads_per_trial=1, dtype="float32"), num_slots=2):
+        yield

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Set
 from typing import Literal
 
-from kaggle_ray.errors import TrialError
+from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.ray_bridge import living_nodes
+from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult
 
 Verdict = Literal["go on", "close", "save and end"]
@@ -36,6 +37,10 @@ class Exchange:
         self._groups: list[str] = []
         """Groups that began the trial; all but the last one have died."""
         self._deaths = Deaths()
+        self._has_begun = False
+        """Whether the present group of workers has asked for a trial."""
+        self._num_stillborn = 0
+        """Groups in a row that died before they asked for one."""
         self._begin_messages()
         self._changed = asyncio.Condition()
 
@@ -50,7 +55,8 @@ class Exchange:
             self._deaths.add(self._nodes[self._groups[-1]])
         self._groups.append(group)
         self._begin_messages()
-        return self._deaths.error(self._living_nodes(), self._reason)
+        reason, self._reason = self._reason or "a process of the trial died", ""
+        return self._deaths.error(self._living_nodes(), reason)
 
     @property
     def _ends(self) -> bool:
@@ -62,7 +68,7 @@ class Exchange:
         """Let the ranks run ``trial``; one that is under way ends where it is."""
         async with self._changed:
             self._number, self._trial = self._number + 1, trial
-            self._reason = "a process of the trial died"
+            self._reason = ""
             self._groups.clear()
             self._deaths = Deaths()
             self._begin_messages()
@@ -123,6 +129,7 @@ class Exchange:
             after: the number of the trial that it has run, 0 for none.
         """
         async with self._changed:
+            self._has_begun, self._num_stillborn = True, 0
             while True:
                 await self._changed.wait_for(lambda: self._ends or (self._trial is not None and self._number > after))
                 if self._ends or self._trial is None:
@@ -164,6 +171,22 @@ class Exchange:
         """Note why one rank left the others alone, for when no other group does better."""
         if number == self._number:
             self._reason = reason
+
+    async def died(self, words: str) -> None:
+        """Take note of what a group of workers died of; another one is about to be started.
+
+        Ray Train starts one after the other for ever. What ends them before they ask for a trial ends each, so the
+        trial fails; the next one has another group for a try, and fails where that one dies, too.
+        """
+        async with self._changed:
+            if self._has_begun:
+                self._has_begun = False
+                self._reason = self._reason or words
+                return
+            self._num_stillborn += 1
+            if self._num_stillborn >= NUM_DEATHS_IN_A_ROW and self._trial is not None:
+                times = f"{self._num_stillborn} times in a row"
+                self._end(ProcessDiedError(f"its processes died {times}, before they began. The last ones: {words}"))
 
     def _end(self, outcome: TrialResult | TrialError) -> None:
         self._told.append(outcome)

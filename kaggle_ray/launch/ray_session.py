@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -34,9 +35,13 @@ from kaggle_ray.launch.ray_resources import (
 from kaggle_ray.reporters.events import DashboardServed
 from kaggle_ray.train.preemption import sigterm_kept
 
+logger = logging.getLogger(__name__)
+
 _OBJECT_STORE_BYTES = 200 * 2**20
 
 _ENVIRONMENT = {
+    # Ray gives a node up whose agents are not there in time, by default 30 s: a busy machine takes longer.
+    "RAY_agent_register_timeout_ms": "120000",
     # Tune's new output prints a table even with verbose=0; the old one is silent then, and our reporters tell.
     "RAY_AIR_NEW_OUTPUT": "0",
     # A competition's relative paths mean the folder that the run was started in, not one that Tune makes per trial.
@@ -53,6 +58,10 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """Variables of Ray and Tune that are set before either starts."""
+
+_NUM_STARTS = 3
+"""How often Ray is started where it is not there within 30 s, which it has written into its code: a busy machine takes
+longer, of which the second start finds all files read."""
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
@@ -136,15 +145,23 @@ def _start(needed: Resources, num_processes: int, folder: str | None, *, dashboa
     if dashboard and (missing := get_dashboard_dependency_error()):
         raise ConfigError(f"--dashboard needs the extra: pip install 'kaggle-ray[dashboard]' ({missing}).")
     machine = room_for(needed, num_processes)
-    ray.init(
-        address="local",
-        num_cpus=machine["CPU"],
-        num_gpus=machine["GPU"],
-        include_dashboard=dashboard,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _temp_dir=folder,
-        **_QUIET,
-    )
+    for num_left in reversed(range(_NUM_STARTS)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=machine["CPU"],
+                num_gpus=machine["GPU"],
+                include_dashboard=dashboard,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                **_QUIET,
+            )
+            break
+        except Exception as error:  # Ray's own is of no narrower type
+            ray.shutdown()
+            if not num_left or "timed out during startup" not in str(error):
+                raise
+            logger.warning("Ray was not there within 30 s and is started again: this machine is busy")
     _protect_token()
 
 

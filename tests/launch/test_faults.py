@@ -25,7 +25,7 @@ from kaggle_ray.testing.toy import TOY_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(1800)]
 
-NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "11"))
+NUM_FAULTS = int(os.environ.get("KAGGLE_RAY_CHAOS_FAULTS", "10"))
 NUM_NODES = 3
 """Nodes of one core each: two workers of a trial are on two of them."""
 NUM_EXPERIMENTS, NUM_FOLDS = 6, 2
@@ -47,9 +47,10 @@ class Disturbance:
 
     def __init__(self, cluster: ToyCluster, *, num_workers: int, num_faults: int, seed: int) -> None:
         """Draw ``num_faults`` faults, of each kind as many as of any other, to trials of ``num_workers`` each."""
-        kinds = [self.kill_worker, self.lose_node, self.drain_node, self.kill_driver, self.stop_worker]
+        kinds = [self.lose_node, self.drain_node, self.kill_driver, self.stop_worker]
         if num_workers > 1:
             kinds.append(self.kill_slot)
+        kinds.append(self.kill_worker)
         self._cluster = cluster
         self._num_workers = num_workers
         self._random = random.Random(seed)

@@ -90,16 +90,15 @@ def test_a_source_that_waits_for_nothing_is_our_own_bug(toy_data: Path, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_the_ray_launcher_keeps_the_contract_two_trials_at_once_in_reused_processes(
     ray_launcher: Launcher, toy_data: Path, tmp_path: Path
 ) -> None:
-    before = set(descendants(os.getpid()))
     run = check_launcher(ray_launcher, LocalLauncher(), data=toy_data, runs=tmp_path)
     process_ids = [result.process_id for result in run.results]
     assert len(set(process_ids)) < len(process_ids), "processes are reused"
     assert os.getpid() not in process_ids
     assert most_at_once(run) == 2
-    assert set(descendants(os.getpid())) <= before, "no process of Ray is left"
 
 
 @pytest.mark.slow

@@ -109,6 +109,48 @@ def test_a_trial_that_is_to_end_saves_where_it_waits_and_the_slot_is_told() -> N
     exchanging(story)
 
 
+def test_a_trial_fails_of_groups_that_die_before_they_begin_and_the_next_one_has_another_try() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        number, _ = await exchange.next_trial("0", 0)
+        await exchange.died("rank 1: ActorDiedError: killed")  # one that has begun, and is replaced
+        for died_of in ("no disk", "no disk", "ImportError: libcudart.so"):
+            await exchange.died(died_of)
+        error = await exchange.take()
+        assert isinstance(error, ProcessDiedError)
+        assert str(error) == (
+            "its processes died 3 times in a row, before they began. The last ones: ImportError: libcudart.so"
+        )
+        await exchange.begin(SECOND)
+        await exchange.died("no disk")
+        assert "4 times in a row" in str(await exchange.take()), "one try is enough now"
+        await exchange.begin(FIRST)
+        number, trial = await exchange.next_trial("1", 0)
+        assert trial == FIRST, "what ended them is mended"
+        await exchange.died("killed")
+        await exchange.died("no disk")
+        await exchange.tell(number, result(FIRST))
+        assert await exchange.take() == result(FIRST)
+
+    exchanging(story)
+
+
+def test_a_trial_that_groups_die_of_says_what_the_last_one_died_of() -> None:
+    async def story(exchange: Any) -> None:
+        await exchange.begin(FIRST)
+        for group in "012":
+            await exchange.join(group, "here")
+            await exchange.next_trial(group, 0)
+            await exchange.died(f"rank 0: group {group} ran out of memory")
+        asking = asyncio.ensure_future(exchange.next_trial("3", 0))
+        error = await exchange.take()
+        assert "died 3 times in a row, before epoch 1 ended. The last one: rank 0: group 2 ran out of" in str(error)
+        await exchange.close()
+        assert await asking is None
+
+    exchanging(story)
+
+
 def test_a_slot_without_workers_is_an_error_of_its_trial() -> None:
     async def story(exchange: Any) -> None:
         await exchange.begin(FIRST)

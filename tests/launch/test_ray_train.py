@@ -16,14 +16,14 @@ from kaggle_ray.launch.local import LocalLauncher
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
-from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded
+from kaggle_ray.reporters.events import EpochEnded, Event
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.launcher_contract import LauncherRun, launch, trials_of
 from kaggle_ray.testing.plain import PLAIN_FILE
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.preemption import Terminated
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import JsonValue, Trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("shared_ray")]
 
@@ -45,12 +45,6 @@ def plan_of(runs: Path, data: Path, *, checkpoint_every_s: float = 0.0) -> RunPl
     return plan
 
 
-@pytest.fixture(scope="module")
-def expected(toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> LauncherRun:
-    """The same trials by the local launcher, undisturbed."""
-    return launch(LocalLauncher(), plan_of(tmp_path_factory.mktemp("local"), toy_data))
-
-
 @pytest.fixture
 def launcher() -> Launcher:
     return make_launcher("ray", num_slots=1)
@@ -68,58 +62,49 @@ def assert_same(run: LauncherRun, expected: LauncherRun, plan: RunPlan) -> None:
             assert run.predictions(trial) == expected.predictions(trial), f"{trial}: other bytes"
 
 
-def when(epoch: int, act: Callable[[], None]) -> Callable[[Event], None]:
-    """Return what acts once a trial has told of ``epoch``, the first time."""
+def when(trial: Trial, epoch: int, act: Callable[[], None]) -> Callable[[Event], None]:
+    """Return what acts once ``trial`` has told of ``epoch``, the first time."""
     left = [act]
 
     def on_event(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.metrics.epoch == epoch and left:
+        if isinstance(event, EpochEnded) and (event.trial, event.metrics.epoch) == (trial, epoch) and left:
             left.pop()()
 
     return on_event
 
 
-def test_two_workers_live_on_from_trial_to_trial_and_one_that_is_killed_is_replaced_with_the_bits_of_the_local_launcher(
-    launcher: Launcher, expected: LauncherRun, toy_data: Path, tmp_path: Path
-) -> None:
-    plan = plan_of(tmp_path, toy_data)
-
-    def kill_one() -> None:
-        first, _ = workers()
-        os.kill(first, signal.SIGKILL)
-
-    run = launch(launcher, plan, on_event=when(3, kill_one))
-    assert_same(run, expected, plan)
-    first, *others = run.results
-    assert first.num_resumed > 0, "the trial went on from its checkpoint"
-    assert {result.process_id for result in others} == {first.process_id}, "all that follow have the same workers"
-    assert os.getpid() not in {result.process_id for result in run.results}
+def gone(processes: Callable[[], list[int]]) -> bool:
+    """Return whether there are none of ``processes`` any more, soon."""
     ends = time.monotonic() + WITHIN_S
-    while workers() and time.monotonic() < ends:
+    while processes() and time.monotonic() < ends:
         time.sleep(0.1)
-    assert workers() == []
+    return not processes()
 
 
-def test_a_driver_that_is_asked_to_end_lets_the_workers_save_their_step_first(
-    launcher: Launcher, expected: LauncherRun, toy_data: Path, tmp_path: Path
+def test_two_workers_save_their_step_where_they_are_to_end_live_on_from_trial_to_trial_and_are_replaced_where_killed(
+    launcher: Launcher, toy_data: Path, tmp_path: Path
 ) -> None:
-    plan = plan_of(tmp_path, toy_data, checkpoint_every_s=3600.0)
-    begun: list[Event] = []
-
-    def terminate() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    on_epoch = when(3, terminate)
-
-    def on_event(event: Event) -> None:
-        begun.append(event)
-        on_epoch(event)
+    expected = launch(LocalLauncher(), plan_of(tmp_path / "local", toy_data))
+    plan = plan_of(tmp_path / "ray", toy_data, checkpoint_every_s=3600.0)
+    first, second, *_ = trials = trials_of(plan)
 
     with pytest.raises(Terminated):
-        launch(launcher, plan, on_event=on_event)
-    assert not any(isinstance(event, TrialEnded) for event in begun)
+        launch(launcher, plan, on_event=when(first, 3, lambda: os.kill(os.getpid(), signal.SIGTERM)))
     store = open_run(plan.location)
-    assert [trial for trial in trials_of(plan) if store.checkpoint(trial) is not None] == trials_of(plan)[:1]
-    run = launch(LocalLauncher(), plan)
+    assert [trial for trial in trials if store.checkpoint(trial) is not None] == [first]
+    assert [trial for trial in trials if store.result(trial) is not None] == []
+    assert gone(workers)
+
+    def kill_one() -> None:
+        one, _ = workers()
+        os.kill(one, signal.SIGKILL)
+
+    plan = plan_of(tmp_path / "ray", toy_data, checkpoint_every_s=0.0)
+    run = launch(launcher, plan, on_event=when(second, 3, kill_one))
     assert_same(run, expected, plan)
-    assert run.results[0].num_resumed >= 3
+    before, *others = run.results
+    assert before.num_resumed >= 3, "the trial went on from the step that it was asked to end in"
+    assert others[0].num_resumed > 0, "the trial went on from its checkpoint"
+    assert {result.process_id for result in others} == {others[0].process_id}, "all that follow have the same workers"
+    assert {os.getpid(), before.process_id}.isdisjoint({result.process_id for result in others})
+    assert gone(workers)

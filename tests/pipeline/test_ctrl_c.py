@@ -53,28 +53,31 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> byt
     return run.submission
 
 
-def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str, undisturbed: bytes) -> None:
-    (folder / "space.py").write_text(SPACE)
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
+    undisturbed: bytes, tmp_path: Path, toy_data: Path
+) -> None:
+    (tmp_path / "space.py").write_text(SPACE)
     environment = {**os.environ, "PATH": f"{KAGGLE_RAY.parent}{os.pathsep}{os.environ['PATH']}"}
 
     command = [
-        "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(data), "--runs", "stopped",
-        "--launcher", launcher, "--device", "cpu", "--slots", "2", "--threads", "1",
+        "kaggle-ray", "run", str(TOY_FILE), "--space", "space.py", "--data", str(toy_data), "--runs", "stopped",
+        "--launcher", "local", "--device", "cpu", "--threads", "1",
     ]  # fmt: skip
 
     def finish(words: list[str]) -> str:
         done = subprocess.run(
-            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, start_new_session=True,
+        command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     try:
-        run_dir = await_event(folder / "stopped", "trial_ended", process)
+        run_dir = await_event(tmp_path / "stopped", "trial_ended", process)
         os.killpg(process.pid, signal.SIGINT)
         printed, errors = process.communicate(timeout=120)
     finally:
@@ -102,18 +105,3 @@ def check_that_ctrl_c_is_no_loss(folder: Path, data: Path, launcher: str, undist
     assert finish(go_on)
     assert len(list(run_dir.glob("trials/*/fold*/result.json"))) == 4
     assert (run_dir / "submissions/submission.csv").read_bytes() == undisturbed
-
-
-@pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    undisturbed: bytes, tmp_path: Path, toy_data: Path
-) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "local", undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_ctrl_c_on_ray_says_how_to_go_on_and_the_resumed_run_gives_the_undisturbed_bytes(
-    undisturbed: bytes, tmp_path: Path, toy_data: Path
-) -> None:
-    check_that_ctrl_c_is_no_loss(tmp_path, toy_data, "ray", undisturbed)

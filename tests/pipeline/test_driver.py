@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -341,11 +341,3 @@ def test_a_frozen_reporter_does_not_stop_a_run(tmp_path: Path, toy_data: Path) -
 
     result = execute(options(tmp_path, toy_data, EXPERIMENTS[:1]), reporters=[Broken()])
     assert result.ensemble is not None
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_ray_and_this_process_give_the_same_bytes(finished: Finished, tmp_path: Path, toy_data: Path) -> None:
-    on_ray = execute(replace(options(tmp_path, toy_data, num_slots=2), launcher="ray"))
-    assert on_ray.submission.read_bytes() == finished.result.submission.read_bytes()
-    assert on_ray.num_epochs_trained == finished.result.num_epochs_trained

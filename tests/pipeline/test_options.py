@@ -162,6 +162,11 @@ def test_the_command_line_takes_names_of_the_last_release_and_does_not_show_them
     assert (options.ignore_near_duplicates, options.seeds) == (True, 2)
 
 
+def test_the_local_launcher_has_no_results_of_tune() -> None:
+    with pytest.raises(ConfigError, match="--tune-results: only --launcher ray"):
+        RunOptions(competition="digits", launcher="local", tune_results="results")
+
+
 def test_without_ray_the_default_is_to_run_trials_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_launcher() == "ray"
     monkeypatch.setattr("kaggle_ray.pipeline.options.find_spec", lambda name: None)

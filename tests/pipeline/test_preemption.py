@@ -1,198 +1,108 @@
-"""Whole runs that are asked to end: by a spot machine's notice, ``kill``, ctrl-c."""
+"""Whole runs that are asked to end, in this process and on Ray: by a spot machine's notice, ``kill``, ctrl-c."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import random
+import shlex
 import signal
 import subprocess
-import sys
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.store.diary import FileDiary
-from kaggle_ray.store.opening import open_run
-from kaggle_ray.store.run import EVENTS_FILE
-from kaggle_ray.testing.crash import heed_ctrl_c
-from kaggle_ray.testing.plain import PLAIN_FILE
-from kaggle_ray.types import Trial
+from kaggle_ray.testing.command_line import KAGGLE_RAY, call
+from kaggle_ray.testing.run_command import RunCommand, processes_ended, wait_for
 
 pytestmark = pytest.mark.slow
 
-SPACE = """
-from kaggle_ray.config import SearchSpace
-from kaggle_ray.testing.toy import TINY
-SPACE = SearchSpace(base={**TINY, "model": "plain", "model_args": {}, "epochs": 120, "ema_decay": 0.9})
-"""
-MAIN = """
-import sys
-from pathlib import Path
-from kaggle_ray.cli import main
-from kaggle_ray.testing.crash import steps_logged
-with steps_logged(Path(sys.argv.pop(1))):
-    main()
-"""
-MARK = "KAGGLE_RAY_TEST_MARK"
+LOCALLY = ("--launcher", "local")
+Start = Callable[..., RunCommand]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The command of a run, and its processes: those that inherited a marked environment."""
+def _starting(folder: Path, data: Path, stack: ExitStack) -> Start:
+    """Return what makes commands below a folder; what is left of their processes is killed at the end."""
 
-    folder: Path
-    data: Path
-    arguments: Sequence[str] = ("--launcher", "local")
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    def make(name: str, *arguments: str, num_epochs: int = 120, num_experiments: int = 1) -> RunCommand:
+        command = RunCommand(folder / name, data, arguments, num_epochs, num_experiments)
+        stack.enter_context(processes_ended(command))
+        return command
 
-    def start(self) -> subprocess.Popen[str]:
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "space.py").write_text(SPACE)
-        command = [
-            sys.executable, "-c", MAIN, str(self.folder / "steps.log"), "run", str(PLAIN_FILE),
-            "--space", str(self.folder / "space.py"), "--data", str(self.data), "--runs", str(self.folder / "runs"),
-            "--run-id", "x", "--threads", "1", "--dtype", "float32", "--device", "cpu", *self.arguments,
-        ]  # fmt: skip
-        return subprocess.Popen(
-            command, env={**os.environ, MARK: self.mark}, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c,
-        )  # fmt: skip
-
-    def processes(self) -> dict[int, str]:
-        found = {}
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if f"{MARK}={self.mark}".encode() in environ.read_bytes():
-                    found[int(environ.parent.name)] = (environ.parent / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-        return found
-
-    @property
-    def run_dir(self) -> Path:
-        return self.folder / "runs/toy/x"
-
-    def steps(self) -> list[str]:
-        log = self.folder / "steps.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-    def num_epochs(self) -> int:
-        """Return how many the driver has told of."""
-        path = self.run_dir / EVENTS_FILE
-        return path.read_text().count('"kind": "epoch_ended"') if path.exists() else 0
-
-    def last_event(self) -> str:
-        return read_events(FileDiary(self.run_dir / EVENTS_FILE))[-1].kind
-
-    def outcome(self) -> dict[str, str]:
-        """Return the sha256 of all that was trained, and the submission."""
-        store = open_run(self.run_dir)
-        found = {"submission": (self.run_dir / "submissions/submission.csv").read_text()}
-        for experiment in store.experiments():
-            for fold in (0, 1):
-                result = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
-                assert result is not None
-                found |= {f"{fold}/{name}": digest for name, digest in result.blobs.items()}
-        return found
-
-
-Start = Callable[..., Run]
-
-
-@contextmanager
-def starting(folder: Path, data: Path) -> Iterator[Start]:
-    """Yield what makes runs below a folder; what is left of their processes is killed at the end."""
-    runs = []
-
-    def start(name: str, *arguments: str) -> Run:
-        runs.append(Run(folder / name, data, arguments))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        for process_id in run.processes():
-            os.kill(process_id, signal.SIGKILL)
+    return make
 
 
 @pytest.fixture
-def started(tmp_path: Path, toy_data: Path) -> Iterator[Start]:
-    with starting(tmp_path, toy_data) as start:
-        yield start
+def command_of(tmp_path: Path, toy_data: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+        yield _starting(tmp_path, toy_data, stack)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Iterator[Callable[..., dict[str, str]]]:
     """What becomes of a run that nobody asks to end; the same arguments are run once for all tests."""
-    with starting(tmp_path_factory.mktemp("undisturbed"), toy_data) as start:
+    with ExitStack() as stack:
+        make = _starting(tmp_path_factory.mktemp("undisturbed"), toy_data, stack)
 
         @cache
-        def outcome_of(*arguments: str) -> dict[str, str]:
-            run = start(str(outcome_of.cache_info().misses), *arguments)
-            assert run.start().wait(240) == 0
-            return run.outcome()
+        def outcome_of(*arguments: str, **sizes: int) -> dict[str, str]:
+            command = make(str(outcome_of.cache_info().misses), *arguments, **sizes)
+            assert command.start().wait(240) == 0
+            return command.outcome()
 
         yield outcome_of
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 240.0) -> bool:
-    ends = time.monotonic() + seconds
-    while not condition() and time.monotonic() < ends:
-        time.sleep(0.05)
-    return condition()
-
-
-@pytest.mark.parametrize(
-    ("number", "reason", "code"), [(signal.SIGTERM, "sigterm", 143), (signal.SIGINT, "ctrl-c", 130)]
-)
-def test_a_run_that_is_asked_to_end_goes_on_from_that_very_step(
-    number: int, reason: str, code: int, started: Start, undisturbed: Callable[..., dict[str, str]]
-) -> None:
-    expected = undisturbed("--launcher", "local")
-    run = started("run", "--launcher", "local")
-    process = run.start()
-    assert wait_for(lambda: len(run.steps()) > 300)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
+def said_at_end(process: subprocess.Popen[str], code: int, *, within_s: float = 60.0) -> str:
+    """Return what a process said that ended with ``code``, and with no traceback."""
+    said, _ = process.communicate(timeout=within_s)
     assert process.returncode == code, said
-    assert f"stopped by {reason}: " in said
-    assert "go on:" in said
     assert "Traceback" not in said
-    assert run.last_event() == "run_interrupted"
-    assert len(list(run.run_dir.glob("trials/*/*/checkpoint/*"))) == 1
+    return said
+
+
+def test_a_run_that_is_asked_to_end_twice_goes_on_from_that_very_step(
+    command_of: Start, undisturbed: Callable[..., dict[str, str]]
+) -> None:
+    expected = undisturbed(*LOCALLY)
+    run = command_of("run", *LOCALLY)
+    for number, reason, code, num_steps in ((signal.SIGTERM, "sigterm", 143, 200), (signal.SIGINT, "ctrl-c", 130, 600)):
+        process = run.start()
+        assert wait_for(lambda enough=num_steps: len(run.steps()) > enough)  # type: ignore[misc]
+        process.send_signal(number)
+        said = said_at_end(process, code)
+        assert f"stopped by {reason}: " in said
+        assert "go on:" in said
+        assert run.last_event() == "run_interrupted"
+        assert len(run.checkpoints()) == 1
     assert run.start().wait(240) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
     assert run.outcome() == expected
 
 
 def test_two_processes_save_the_step_that_they_are_asked_to_end_in(
-    started: Start, undisturbed: Callable[..., dict[str, str]]
+    command_of: Start, undisturbed: Callable[..., dict[str, str]]
 ) -> None:
-    arguments = ("--launcher", "local", "--processes", "2")
+    arguments = (*LOCALLY, "--processes", "2")
     expected = undisturbed(*arguments)
-    run = started("run", *arguments)
+    run = command_of("run", *arguments)
     process = run.start()
     assert wait_for(lambda: len(run.steps()) > 300)
     assert len(run.processes()) == 2
     os.killpg(process.pid, signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 143, said
-    assert "Traceback" not in said
+    said_at_end(process, 143)
     assert wait_for(lambda: not run.processes(), seconds=5)
     assert run.start().wait(240) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
     assert run.outcome() == expected
 
 
-def test_a_killed_process_leaves_none_behind_that_trained_with_it(started: Start) -> None:
-    run = started("run", "--launcher", "local", "--processes", "2")
+def test_a_killed_process_leaves_none_behind_that_trained_with_it(command_of: Start) -> None:
+    run = command_of("run", *LOCALLY, "--processes", "2")
     process = run.start()
     assert wait_for(lambda: len(run.steps()) > 50)
     assert len(run.processes()) == 2
@@ -201,58 +111,73 @@ def test_a_killed_process_leaves_none_behind_that_trained_with_it(started: Start
     process.communicate()
 
 
-LONGER = ("--set", "epochs=400")
-ON_RAY = (*LONGER, "--launcher", "ray", "--slots", "2")
-LOCALLY = (*LONGER, "--launcher", "local")
+# On Ray ---------------------------------------------------------------------------------------------------------------
 
-
-def actors(run: Run) -> list[int]:
-    """Return the processes that train; they are called by what they do, by what they are, or by their trial."""
-    names = ("ray::ResourceTrainable.train", "ray::FoldTrial", "ray::plain")
-    return [process_id for process_id, line in run.processes().items() if line.startswith(names)]
-
-
-def num_resumed(run: Run) -> list[int]:
-    store = open_run(run.run_dir)
-    trials = [Trial(experiment_id=e.experiment_id, fold=fold) for e in store.experiments() for fold in (0, 1)]
-    return [result.num_resumed for trial in trials if (result := store.result(trial))]
+SIZES = {"num_epochs": 120, "num_experiments": 4}
+NUM_TRIALS = 8
 
 
 @pytest.mark.ray
-def test_an_actor_that_is_asked_to_end_saves_its_step_and_another_goes_on_from_it(
-    started: Start, undisturbed: Callable[..., dict[str, str]]
+def test_a_run_on_ray_is_killed_loses_an_actor_is_terminated_is_interrupted_and_ends_with_the_bytes_of_a_local_one(
+    command_of: Start, undisturbed: Callable[..., dict[str, str]]
 ) -> None:
-    expected = undisturbed(*LOCALLY)
-    run = started("run", *ON_RAY)
+    expected = undisturbed(*LOCALLY, **SIZES)
+    run = command_of("run", "--launcher", "ray", "--slots", "2", **SIZES)
+    kill_all_while_it_starts(run)
+    ask_an_actor_to_end_and_kill_all_once_another_went_on(run)
+    ask_the_driver_to_end(run)
+    program, *words = shlex.split(interrupt_all(run))
+    assert program == "kaggle-ray"
+    done = call([*KAGGLE_RAY, *words, *LOCALLY], cwd=run.folder)
+    assert done.returncode == 0, done.stderr
+    assert run.outcome() == expected
+    assert len(list(run.run_dir.glob("trials/*/fold*/attempts/*"))) == NUM_TRIALS, "attempts that came to nothing"
+    assert run.checkpoints() == []
+
+
+def kill_all_while_it_starts(run: RunCommand) -> None:
     process = run.start()
-    assert wait_for(lambda: run.num_epochs() > 150)
-    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) == []
-    (actor, *_) = actors(run)
+    time.sleep(random.Random(0).uniform(1.0, 8.0))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
+
+
+def ask_an_actor_to_end_and_kill_all_once_another_went_on(run: RunCommand) -> None:
+    process = run.start()
+    assert wait_for(lambda: run.num_epochs_told() > 50)
+    assert run.checkpoints() == []
+    (actor, *_) = run.actors()
     os.kill(actor, signal.SIGTERM)
-    assert wait_for(lambda: list(run.run_dir.glob("trials/*/*/checkpoint/*")) != [], seconds=5)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    assert max(num_resumed(run)) > 0
+    assert wait_for(lambda: run.checkpoints() != [], seconds=10)
+    assert wait_for(lambda: run.most_resumed() > 0), "another actor went on from its step"
     assert actor not in run.processes()
-    assert run.outcome() == expected
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
 
 
-@pytest.mark.ray
-def test_a_driver_of_actors_that_is_asked_to_end_lets_each_save_its_step_and_leaves_none_of_them(
-    started: Start, undisturbed: Callable[..., dict[str, str]]
-) -> None:
-    expected = undisturbed(*LOCALLY)
-    run = started("run", *ON_RAY)
+def ask_the_driver_to_end(run: RunCommand) -> None:
+    told_before = run.num_epochs_told()
     process = run.start()
-    assert wait_for(lambda: run.num_epochs() > 150)
-    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) == []
+    assert wait_for(lambda: run.num_epochs_told() > told_before + 20)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 143, said
-    assert "stopped by sigterm: " in said
+    assert "stopped by sigterm: " in said_at_end(process, 143)
     assert run.last_event() == "run_interrupted"
-    assert wait_for(lambda: not run.processes(), seconds=15)
-    assert list(run.run_dir.glob("trials/*/*/checkpoint/*")) != []
-    assert dataclasses.replace(run, arguments=LOCALLY).start().wait(240) == 0
-    assert max(num_resumed(run)) > 0
-    assert run.outcome() == expected
+    assert run.checkpoints() != []
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
+
+
+def interrupt_all(run: RunCommand) -> str:
+    """Let ctrl-c reach all processes, as a terminal does; return the command that goes on."""
+    told_before, process = run.num_epochs_told(), run.start()
+    assert wait_for(lambda: run.num_epochs_told() > told_before + 20)
+    os.killpg(process.pid, signal.SIGINT)
+    said = said_at_end(process, 130, within_s=120)
+    num_safe = len(run.results())
+    assert f"stopped by ctrl-c: {num_safe} of {NUM_TRIALS} trials are safe." in said
+    assert 1 <= num_safe < NUM_TRIALS
+    assert not (run.run_dir / "submissions/submission.csv").exists()
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
+    (go_on,) = (line.partition(":")[2] for line in said.splitlines() if line.strip().startswith("go on:"))
+    return go_on

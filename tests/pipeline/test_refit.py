@@ -14,7 +14,6 @@ import pytest
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import LeakError
-from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.refit import full_data_epochs
 from kaggle_ray.pipeline.result import RunResult
@@ -299,18 +298,6 @@ def test_a_refit_killed_at_any_of_its_writes_and_run_again_gives_the_same_bytes(
         again = processes.run(options(runs, toy_data))
         assert again is not None
         assert again.num_epochs_trained == 0
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_on_ray_the_refit_has_the_same_bytes(tmp_path: Path, toy_data: Path) -> None:
-    here, on_ray = (
-        execute(dataclasses.replace(options(tmp_path / name, toy_data), num_slots=2, launcher=name))
-        for name in ("local", "ray")
-    )
-    assert here.refit is not None
-    assert on_ray.refit is not None
-    assert here.refit.read_bytes() == on_ray.refit.read_bytes()
 
 
 def test_seeds_and_a_refit_are_asked_for_on_the_command_line(

@@ -223,12 +223,3 @@ def test_what_a_search_proposes_may_race_and_a_resume_ends_the_same(options: dic
     assert resumed.submission.read_bytes() == whole.submission.read_bytes()
     rounds = [open_run(str(each.run_dir)).rounds() for each in (whole, resumed)]
     assert rounds[0] == rounds[1]
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_two_slots_of_ray_propose_and_submit_what_one_process_does(options: dict[str, Any], tmp_path: Path) -> None:
-    alone = run(options, runs=tmp_path / "alone")
-    at_once = run(options, launcher="ray", num_slots=2)
-    assert at_once.tried == alone.tried
-    assert at_once.submission.read_bytes() == alone.submission.read_bytes()
