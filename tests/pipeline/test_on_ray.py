@@ -81,12 +81,12 @@ def test_two_slots_train_ensemble_and_refit_to_the_bytes_of_one_process_and_tune
     assert on_ray.refit is not None
     assert on_ray.refit.read_bytes() == here.refit.read_bytes()
 
-    names = [f"small_resnet-lr0.005-tta-hflip-fold{fold}" for fold in (0, 1)]
-    assert {f"ray::{name}" for name in names} & titles.seen, "Ray's dashboard shows processes by their titles"
+    names = [f"small_resnet-epochs3-init_from-lr0.005-seed0-ttahflip-fold{fold}" for fold in (0, 1)]
     session, of_refit = sorted(results.iterdir())
     folders = {folder.name for folder in session.iterdir() if folder.is_dir()}
     assert len(folders) == len(EXPERIMENTS) * 2
     assert folders >= set(names), folders
+    assert {f"ray::{name}" for name in folders} & titles.seen, "Ray's dashboard shows processes by their titles"
     assert [folder for folder in of_refit.iterdir() if folder.name.endswith("-full")]
     for name in names:
         assert list((session / name).glob("events.out.tfevents.*")), "TensorBoard's"
