@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, package, run, share, submissions
+from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, package, run, share, show, submissions
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -33,7 +33,7 @@ for each in (
     look.explain,
     look.report,
     evaluate.evaluate,
-    look.show,
+    show.show,
     deliver.deliver,
     submissions.check,
     submissions.submit,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
 from kaggle_ray.cli.options import RUN, options_of
-from kaggle_ray.pipeline.options import DataOptions, OutputOptions
+from kaggle_ray.pipeline.options import OutputOptions
 from kaggle_ray.untrusted import printable
 
 _SORT = click.option(
@@ -168,26 +167,3 @@ def report(run: str) -> None:
 
     store = open_run(run)
     click.echo(store.save_report(render_report(report_of(store))))
-
-
-@click.command()
-@click.argument("competition")
-@options_of(DataOptions, "data")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets. Default: show/COMPETITION.")
-@click.option(
-    "--augment",
-    multiple=True,
-    metavar="RECIPE",
-    help="Augmentation whose variants are shown; may be given several times. Default: all.",
-)
-def show(competition: str, data: str | None, out: Path | None, augment: tuple[str, ...]) -> None:
-    """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test."""
-    from kaggle_ray.cache.folder import default_cache_dir
-    from kaggle_ray.data.opening import load_competition, open_competition
-    from kaggle_ray.data.staging import stage_data
-    from kaggle_ray.report.show import contact_sheets
-
-    declared, _ = load_competition(competition)
-    staged = stage_data(data or str(Path("data") / declared.name), cache_dir=default_cache_dir())
-    opened, samples = open_competition(declared, staged.folder)
-    click.echo(contact_sheets(opened, samples, out=out or Path("show") / opened.name, recipes=augment or None))

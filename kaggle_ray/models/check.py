@@ -33,15 +33,26 @@ def check_model(
     arguments = model_args or {}
     if "weights" in arguments and not pretrained and not is_own(name):
         raise ConfigError(f"model {name!r}: model_args name weights, and pretrained is false. Set it to true.")
-    try:
-        with torch.device("meta"):
-            model = build_model(name, shapes, model_args=arguments, head=head)
-    except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
-        model = build_model(name, shapes, model_args=arguments, head=head)
+    model = built_without_values(name, shapes, model_args=arguments, head=head)
     for height, width in sorted(sides) if model.uses_images else ():
         _check_side(name, model, height, width)
     if pretrained:
         build_model(name, shapes, pretrained=True, model_args=arguments, head=head)
+
+
+def built_without_values(
+    name: str, shapes: Shapes, *, model_args: Mapping[str, JsonValue] | None, head: Mapping[str, JsonValue] | None
+) -> Model:
+    """Return a model that takes no memory for its weights, where it can be built so, to look at its shapes.
+
+    Raises:
+        ConfigError: it cannot be built at all.
+    """
+    try:
+        with torch.device("meta"):
+            return build_model(name, shapes, model_args=model_args, head=head)
+    except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
+        return build_model(name, shapes, model_args=model_args, head=head)
 
 
 def _check_side(name: str, model: Model, height: int, width: int) -> None:

@@ -61,14 +61,25 @@ def package_versions() -> dict[str, str]:
 
 
 def hardware() -> Hardware:
-    """Return the processor, the cores that this process may use, the memory in GiB and the system."""
+    """Return the processor, the cores that this process may use, the memory in GiB, the system and the GPUs."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Hardware(
         processor=_processor_name(),
         num_cpus=num_cpus(),
         memory_gib=round(memory, 1),
         system=f"{platform.system()} {platform.machine()}",
+        gpus=_gpu_names(),
     )
+
+
+def _gpu_names() -> tuple[str, ...]:
+    """Return the names of the machine's GPUs, by NVIDIA's own tool: torch is not imported for it."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, errors="replace", timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(done.stdout.splitlines()) if done.returncode == 0 else ()
 
 
 def _processor_name() -> str:

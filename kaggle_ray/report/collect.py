@@ -200,6 +200,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     hardware, settings, code = record.hardware, asdict(record.settings), record.code
     return {
         "Processor": f"{hardware.processor}, {hardware.num_cpus} cores, {hardware.memory_gib} GiB",
+        **({"GPU": ", ".join(hardware.gpus)} if hardware.gpus else {}),
         "Settings": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
         "Packages": ", ".join(f"{name} {version}" for name, version in record.packages.items()),
         "Python": record.python,

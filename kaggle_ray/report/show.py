@@ -30,6 +30,7 @@ from kaggle_ray.images.file_pixels import decoding
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.report.duplicate_sheet import shown_pairs
 from kaggle_ray.report.sheets import decoded_or_none, pairs_sheet, sample_sheet, variant_sheet
+from kaggle_ray.report.submission_sheet import submission_sheets
 
 _NUM_SAMPLES, _NUM_MEASURED = 24, 500
 _NOTABLE = 0.25
@@ -61,6 +62,29 @@ def contact_sheets(
     sections.append(("Classes", _class_table(competition, samples)))
     sections.append(("Files that cannot be read", _unreadable_list(competition, samples)))
     page = out / "show.html"
+    page.write_text(_page(competition, samples, sections))
+    return page
+
+
+def submission_page(file: Path, competition: Competition, samples: Samples, *, out: Path) -> Path:
+    """Write ``submission.html`` and its sheets: what a submission says of the test images; return the page.
+
+    Args:
+        file: of the submission.
+        competition: with the names and sizes that its files tell.
+        samples: its rows.
+        out: the folder to write to.
+
+    Raises:
+        SubmissionError: a row is not what the competition asks for, or is of no test image.
+    """
+    sheets = submission_sheets(file, competition, samples)
+    out.mkdir(parents=True, exist_ok=True)
+    sections = [
+        (title, _figure(sheet, out / f"submission-{number}.png"))
+        for number, (title, sheet) in enumerate(sheets.items())
+    ]
+    page = out / "submission.html"
     page.write_text(_page(competition, samples, sections))
     return page
 

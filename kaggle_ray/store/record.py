@@ -34,6 +34,8 @@ class Hardware:
     memory_gib: float
     system: str
     """Name of the kernel and the processor's architecture."""
+    gpus: tuple[str, ...] = ()
+    """Names of its GPUs; empty where it has none, or the run is of before they were kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

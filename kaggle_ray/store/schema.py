@@ -67,6 +67,8 @@ class Manifest:
     """What the predictions depend on, as ``lineage_to_json`` writes it."""
     trial: Trial | None = None
     """Trial whose attempt it is; None in a run of before it was written down."""
+    num_parameters: int | None = None
+    """Parameters of the network, the frozen ones included; None in a run of before they were counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,7 +56,10 @@ def predict_only(
     lineage = store.lineage(result)
     parents = tuple(dict.fromkeys((*lineage.parents, result.trial.experiment_id)))
     attempt.put_manifest(
-        data.samples.train_ids[trained.valid_rows], data.samples.test_ids, replace(lineage, parents=parents)
+        data.samples.train_ids[trained.valid_rows],
+        data.samples.test_ids,
+        replace(lineage, parents=parents),
+        num_parameters=store.num_parameters(result),
     )
     score = None
     if valid is not None and lineage.is_proven:  # of the trial's end, which came last

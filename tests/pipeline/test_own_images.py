@@ -70,6 +70,10 @@ def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not loaded.module.training
     assert [(head.name, head.classes) for head in loaded.heads] == [("target", ("dark", "bright"))]
+    of_fold = open_run(finished.run_dir).result(Trial(experiment_id=finished.plan.experiments[0].experiment_id, fold=1))
+    assert of_fold is not None
+    num_parameters = sum(parameter.numel() for parameter in loaded.module.parameters())
+    assert open_run(finished.run_dir).num_parameters(of_fold) == num_parameters
     never_seen = finished.plan.folds.sample_ids[finished.plan.folds.valid_rows(1)[0]]
     image = toy_data / "train" / f"{never_seen}.png"
     input_CHW = loaded.transform(image)

@@ -1,0 +1,125 @@
+"""What a network consists of, and what it costs: layers, parameters, operations. Nothing of it is computed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kaggle_ray.models.check import built_without_values
+from kaggle_ray.models.model import Model
+from kaggle_ray.models.network import on_meta
+from kaggle_ray.models.registry import SEGMENTERS, SMP_PREFIX
+from kaggle_ray.models.shapes import Shapes
+from kaggle_ray.types import JsonValue
+
+_DEPTH = 2
+"""How deep a layer may lie that is listed by itself, in the modules within one another of a network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerSummary:
+    """A module of a network, with all that is in it."""
+
+    name: str
+    """Path of the module in the network, with dots."""
+    kind: str
+    """Name of its class."""
+    output: tuple[int, ...] | None
+    """Shape of what it makes of one image, without the batch; None where that is no single tensor, or not known."""
+    num_parameters: int
+    flops: int
+    """Operations of one image, as ``ModelSummary.flops`` counts them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSummary:
+    """A network as it takes one image."""
+
+    name: str
+    input: tuple[int, int, int]
+    """Channels, height and width in pixels."""
+    num_parameters: int
+    flops: int | None
+    """Floating-point operations of a forward pass, an addition and a multiplication counting as two; None where they
+    are not known without computing."""
+    layers: tuple[LayerSummary, ...]
+
+
+def shapes_for(name: str, *, num_outputs: int, num_channels: int) -> Shapes:
+    """Return what a model of ``name`` takes and gives, where nothing but that is known."""
+    segments = name in SEGMENTERS or name.startswith(SMP_PREFIX)
+    return Shapes(num_outputs=num_outputs, num_channels=num_channels, segments=segments)
+
+
+def summarise(
+    name: str,
+    shapes: Shapes,
+    *,
+    sides: tuple[int, int],
+    model_args: Mapping[str, JsonValue] | None = None,
+    head: Mapping[str, JsonValue] | None = None,
+) -> ModelSummary:
+    """Return what a model of ``name`` consists of, for images of ``sides``, height and width in pixels.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be built so.
+    """
+    model = built_without_values(name, shapes, model_args=model_args, head=head)
+    listed = {
+        layer: module
+        for layer, module in model.network.named_modules()
+        if layer and layer.count(".") < _DEPTH and any(True for _ in module.parameters())
+    }
+    outputs: dict[str, tuple[int, ...]] = {}
+    hooks = [module.register_forward_hook(partial(_keep_shape, outputs, layer)) for layer, module in listed.items()]
+    try:
+        flops = _count_flops(model, sides)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers = tuple(
+        LayerSummary(
+            name=layer,
+            kind=type(module).__name__,
+            output=outputs.get(layer),
+            num_parameters=_num_parameters(module),
+            flops=flops.get(f"Model.network.{layer}", 0),
+        )
+        for layer, module in listed.items()
+    )
+    return ModelSummary(
+        name=name,
+        input=(shapes.num_channels, *sides),
+        num_parameters=_num_parameters(model),
+        flops=flops.get("Global"),
+        layers=layers,
+    )
+
+
+def _count_flops(model: Model, sides: tuple[int, int]) -> dict[str, int]:
+    """Return module -> operations of a forward pass of one image; empty where shapes depend on values."""
+    shapes = model.shapes
+    inputs = [torch.empty(1, shapes.num_channels, *sides, device="meta")]
+    if shapes.num_table_columns:
+        inputs.append(torch.empty(1, shapes.num_table_columns, device="meta"))
+    with FlopCounterMode(display=False) as counter, contextlib.suppress(NotImplementedError):
+        on_meta(model, *inputs)
+        return {module: sum(of_operations.values()) for module, of_operations in counter.get_flop_counts().items()}
+    return {}
+
+
+def _keep_shape(
+    outputs: dict[str, tuple[int, ...]], layer: str, module: nn.Module, inputs: object, made: object
+) -> None:
+    if isinstance(made, Tensor):
+        outputs[layer] = tuple(made.shape[1:])
+
+
+def _num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.models import Shapes
+from kaggle_ray.models.summary import shapes_for, summarise
+
+
+def test_a_network_is_summed_up_without_computing_it() -> None:
+    found = summarise("resnet18", Shapes(num_outputs=1000), sides=(224, 224))
+    assert found.num_parameters == 11_689_512  # as torchvision documents it
+    assert found.flops == pytest.approx(2 * 1.814e9, rel=0.01)  # torchvision counts multiplications alone
+    layers = {layer.name: layer for layer in found.layers}
+    assert (layers["layer4"].kind, layers["layer4"].output) == ("Sequential", (512, 7, 7))
+    assert layers["fc"].num_parameters == 513_000
+    assert layers["layer1"].flops == layers["layer1.0"].flops + layers["layer1.1"].flops > 0
+
+
+@pytest.mark.parametrize("name", ["unet", "small_resnet"])
+def test_models_of_ours_are_summed_up_too(name: str) -> None:
+    found = summarise(name, shapes_for(name, num_outputs=1, num_channels=4), sides=(32, 48))
+    assert found.input == (4, 32, 48)
+    assert found.num_parameters > 0
+    assert found.flops
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="resnet18"):
+        summarise("resnet81", Shapes(num_outputs=1), sides=(32, 32))
