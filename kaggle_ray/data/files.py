@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _ABSENT_NAMED: ContextVar[bool] = ContextVar("absent_named", default=False)
 
+# The run lengths of a large mask are longer than the 128 KiB that the csv module allows by default.
+csv.field_size_limit(2**31 - 1)
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
@@ -43,6 +46,7 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     encoding = text_encoding(path)
     try:
         table = _parsed(path, encoding)
+        _check_widths(path, encoding, table)
     except (OSError, ValueError) as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").removesuffix(".")
         raise DataError(
@@ -68,6 +72,18 @@ def _parsed(path: Path, encoding: str) -> pd.DataFrame:
     # Each row ends in a comma that the header lacks: pandas takes the first column for row names, and shifts all.
     with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
         return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding=encoding)
+
+
+def _check_widths(path: Path, encoding: str, table: pd.DataFrame) -> None:
+    """Raise ValueError where a row has fewer fields than the header, which pandas reads as empty ones."""
+    if not table.shape[1] or not (table.iloc[:, -1] == "").any():
+        return
+    with path.open(encoding=encoding, newline="") as file:
+        rows = csv.reader(file)
+        width = len(next(rows))
+        for row in rows:
+            if row and len(row) < width:
+                raise ValueError(f"line {rows.line_num} has {len(row)} of {width} fields. Is the file cut off there?")
 
 
 def _numbers_rows(names: Sequence[object]) -> bool:

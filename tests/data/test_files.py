@@ -45,6 +45,7 @@ def test_a_table_is_read_as_it_was_meant(tmp_path: Path, same: bytes) -> None:
         ((GOOD + "\0\0").encode(), r"line 4: has a NUL byte"),
         (GOOD.replace("007,dog", "007,dog,x").replace("b,cat", "b,cat,y").encode(), "more fields than the header"),
         (GOOD.replace("b,cat", "b,cat,x").encode(), "expected a CSV file: Expected 2 fields in line 3, saw 3"),
+        (GOOD.replace("b,cat", "b").encode(), "line 3 has 1 of 2 fields. Is the file cut off there"),
         (GOOD.replace("b,cat", '"b,cat').encode(), "expected a CSV file: EOF inside string"),
         (b"", "expected a CSV file with a header, got an empty file"),
         (GOOD.replace(",", ", ").encode(), "missing label among 'id', ' label'"),
