@@ -40,6 +40,9 @@ class numbers, or the targets of several heads side by side."""
 TRAIN_ONLY = -1
 """The fold of a row that is trained on but never scored."""
 
+NO_FOLD = -2
+"""The fold of a row that none was given for, among rows whose folds are given."""
+
 FULL_DATA = -2
 """The fold of a trial that is trained on all rows: it scores none, and predicts the test rows only."""
 

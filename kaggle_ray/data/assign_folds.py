@@ -15,7 +15,7 @@ from kaggle_ray.data.head import Head, class_columns
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
 
-FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "time"]
+FoldKind = Literal["stratified", "kfold", "group", "stratified_group", "multilabel", "time", "given"]
 FoldOf = npt.NDArray[np.int8]
 
 _MOSTLY_ALONE = 0.9

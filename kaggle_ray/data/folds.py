@@ -19,7 +19,17 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest
-from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray, Target, short_digest
+from kaggle_ray.types import (
+    NO_FOLD,
+    TRAIN_ONLY,
+    BoolArray,
+    Float64Array,
+    Folds,
+    IntArray,
+    StrArray,
+    Target,
+    short_digest,
+)
 from kaggle_ray.untrusted import MAX_FOLDS
 
 
@@ -39,7 +49,7 @@ class FoldScheme:
     """``stratified`` keeps the class frequencies in every fold, or the quantiles of a number; ``kfold`` only shuffles;
     ``multilabel`` keeps the frequency of every label; ``group`` and ``stratified_group`` keep the rows of a group
     together, as do the others where the samples have groups; ``time`` scores each span of time by models of earlier
-    ones."""
+    ones; ``given`` takes the folds that the samples come with, or those of ``--folds``."""
     num_folds: int = 5
     seed: int = 0
     holdout: bool = False
@@ -84,6 +94,8 @@ def make_folds(
     class_names = heads[0].classes if [head.task for head in heads] in (["binary"], ["multiclass"]) else ()
     by_id = np.argsort(samples.train_ids)
     scored = by_id[~samples.is_train_only[by_id]]
+    if scheme.kind == "given":
+        return folds_with(scheme, samples, _given(samples))
     _check_enough_rows(scheme.num_folds, target, scored, class_names)
     grouped_by = samples.groups if grouped_by is None else grouped_by
     _check_external(grouped_by, samples.is_train_only)
@@ -105,6 +117,32 @@ def make_folds(
     if scheme.kind == "time" and times is not None:
         _check_external_times(times, fold_of, samples.is_train_only)
     return folds_with(scheme, samples, fold_of)
+
+
+def _given(samples: Samples) -> npt.NDArray[np.int8]:
+    """Return (N,) the folds that the samples come with.
+
+    Raises:
+        FoldsError: a row that is to be scored has none, or a group is in several.
+    """
+    if samples.folds is None:
+        raise FoldsError("folds of kind 'given': the samples have none. Let read() give them, or name a file: --folds.")
+    if (missing := samples.train_ids[(samples.folds == NO_FOLD) & ~samples.is_train_only]).size:
+        raise FoldsError(
+            f"{missing.size} of {len(samples.train_ids)} training rows are given no fold, such as "
+            f"{', '.join(missing[:5].tolist())}. Give them one; -1 is trained on, and not scored."
+        )
+    fold_of = np.where(samples.is_train_only, TRAIN_ONLY, samples.folds).astype(np.int8)
+    if samples.groups is not None:
+        pairs = np.unique(np.stack([np.unique(samples.groups, return_inverse=True)[1], fold_of]), axis=1)
+        groups, counts = np.unique(pairs[0], return_counts=True)
+        if (counts > 1).any():
+            torn = np.unique(samples.groups)[groups[counts > 1]]
+            raise FoldsError(
+                f"the given folds tear {torn.size} of {groups.size} groups apart, such as {str(torn[0])!r}: models "
+                f"would be scored on what they were trained on. Give a group one fold, or leave Samples.groups out."
+            )
+    return fold_of
 
 
 def folds_with(scheme: FoldScheme, samples: Samples, fold_of: npt.NDArray[np.int8]) -> Folds:

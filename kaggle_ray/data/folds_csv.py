@@ -48,9 +48,9 @@ def folds_from_csv(text: str, scheme: FoldScheme, samples: Samples, *, expected_
         raise _changed(
             f"the labels, the test ids or the fold scheme: expected the digest {expected_digest}, got {folds.digest}"
         )
-    # Folds by time, and a holdout, have rows of their own that are never scored.
+    # Folds by time, given ones and a holdout have rows of their own that are never scored.
     differs = (fold_of == TRAIN_ONLY) != samples.is_train_only
-    only_more = scheme.kind == "time" or scheme.holdout
+    only_more = scheme.kind in ("time", "given") or scheme.holdout
     if changed := samples.train_ids[differs & (samples.is_train_only | (not only_more))].tolist():
         raise _changed(f"which rows are train-only: {len(changed)} of them, such as {changed[:5]}")
     return folds

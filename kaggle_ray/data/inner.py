@@ -46,6 +46,8 @@ def inner_split(
             f"an inner split of {share:g} needs at least {num_parts} training rows, got {len(train_rows)}."
         )
     of_rows = stratified_by(heads, samples.target[train_rows])
+    if kind == "given":
+        kind = "multilabel" if of_rows.ndim == 2 else "stratified"
     if kind == "stratified" and np.bincount(strata_of(of_rows, num_parts)).min() < num_parts:
         kind = "kfold"
     part_of = assign_folds(

@@ -14,7 +14,8 @@ from kaggle_ray.data.auxiliary import canonical_auxiliary
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.files import absent_images_named, read_header
-from kaggle_ray.data.samples import Samples, as_marks, as_times, as_weights
+from kaggle_ray.data.given_folds import given_scheme
+from kaggle_ray.data.samples import Samples, as_folds, as_marks, as_times, as_weights
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 
@@ -84,7 +85,11 @@ def open_competition(
         raise ConfigError(f"{competition.name}: read: expected Samples(...), got {type(samples).__name__}.")
     if not needs_training and not len(samples.train_ids):
         return competition, samples
-    return competition, _checked(competition, samples, where=str(data_dir))
+    samples = _checked(competition, samples, where=str(data_dir))
+    if competition.folds.kind == "given" and samples.folds is not None:
+        scheme = given_scheme(competition.folds, samples.folds, samples.train_ids, where=competition.name)
+        competition = replace(competition, folds=scheme)
+    return competition, samples
 
 
 def _find_data(competition: Competition, data_dir: Path) -> None:
@@ -128,7 +133,7 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
         )
     of_train = (
         samples.train_paths, samples.train_masks, samples.auxiliary_target, samples.train_weights, samples.train_only,
-        samples.groups, samples.times,
+        samples.folds, samples.groups, samples.times,
     )  # fmt: skip
     tables = (samples.train_table, samples.test_table)
     lengths = {num_train, *(len(values) for values in of_train if values is not None)}
@@ -149,5 +154,6 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
         ),
         train_weights=None if weights is None else as_weights(weights, samples.train_ids, where=name),
         train_only=None if marks is None else as_marks(marks, where=name),
+        folds=None if samples.folds is None else as_folds(samples.folds, where=name),
         times=None if times is None else as_times(times, where=name),
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import DataError
-from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target
+from kaggle_ray.types import BoolArray, Float64Array, IntArray, StrArray, Target
 
 ImagePaths = Path | tuple[Path, ...]
 """A sample's image, or its several images in a fixed order."""
@@ -64,6 +64,9 @@ class Samples:
     """(T, D) numbers with the same columns as ``train_table``."""
     train_only: BoolArray | None = None
     """(N,) rows that are never scored, such as external data; None is none."""
+    folds: IntArray | None = None
+    """(N,) folds for ``FoldScheme(kind="given")``: the number of the fold that scores a row, 0 for the first; -1 is
+    trained on, and never scored."""
     groups: StrArray | None = None
     """(N,) rows that belong together, such as photographs of one car."""
     times: Float64Array | None = None
@@ -101,6 +104,7 @@ class Samples:
             train_weights=None if self.train_weights is None else self.train_weights[keep],
             train_table=None if self.train_table is None else self.train_table.with_rows(keep),
             train_only=None if self.train_only is None else self.train_only[keep],
+            folds=None if self.folds is None else self.folds[keep],
             groups=None if self.groups is None else self.groups[keep],
             times=None if self.times is None else self.times[keep],
         )
@@ -168,6 +172,18 @@ def as_times(given: npt.ArrayLike, *, where: str) -> Float64Array:
         return values.astype(np.float64)
     numbers = values.astype(f"{values.dtype.kind}8[ns]").astype(np.int64).astype(np.float64)
     return np.where(np.isnat(values), np.nan, numbers)
+
+
+def as_folds(given: npt.ArrayLike, *, where: str) -> IntArray:
+    """Return (N,) numbers of folds.
+
+    Raises:
+        DataError: they are others.
+    """
+    values = np.asarray(given)
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise DataError(f"{where}: folds: expected a whole number for each training row, got {values.dtype}.")
+    return values.astype(np.int64)
 
 
 def as_weights(given: npt.ArrayLike, ids: StrArray, *, where: str) -> Float64Array:

@@ -46,6 +46,9 @@ class DataOptions(Options):
 
     data: str | Path | None = option(None, unset="data/COMPETITION")
     """Folder of the competition's files, or an s3:// or file:// URI that they are copied from."""
+    folds: str | Path | None = option(None, unset="as the competition says", metavar="FILE")
+    """File of the folds: a csv with a column fold and one of ids, such as a team mate's, or an earlier run's folds.csv.
+    A fold of -1 is trained on, and never scored."""
     skip_unreadable: bool = option(False)
     """Leave out training images that do not decode, and list them in unreadable.json; a test image that does not is
     predicted from an even grey one."""

@@ -18,6 +18,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import folds_of
 from kaggle_ray.data.further_metrics import with_metrics
+from kaggle_ray.data.given_folds import with_folds_of
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
@@ -108,6 +109,7 @@ class RunPlan:
             location=self.location,
             settings=self.settings,
             stop_at=self.stop_at,
+            folds=None if self.options.folds is None else self.competition.folds,
             checkpoint_every_s=self.options.checkpoint_every_s,
             only_ids=self.only_ids,
             metrics=tuple(self.options.metrics or ()),
@@ -168,6 +170,8 @@ def make_plan(options: RunOptions) -> RunPlan:
     staged = stage_data(data, cache_dir=default_cache_dir())
     data_dir = staged.folder
     competition, samples = open_competition(declared, data_dir)
+    if options.folds is not None:
+        competition, samples = with_folds_of(competition, samples, options.folds)
     competition = with_metrics(competition, options.metrics or ())
     options = _in_this_process(options) if options.fast_dev else options
     joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL

@@ -9,6 +9,7 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds_csv import folds_to_csv
+from kaggle_ray.data.given_folds import torn_groups
 from kaggle_ray.data.table import idle_columns
 from kaggle_ray.errors import DataError, NothingToSubmitError
 from kaggle_ray.images.datasets import open_target, unreadable_of
@@ -194,7 +195,14 @@ def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.reading.remarks:
         text = f"{'; '.join(plan.reading.remarks)} (see reading.json, and kaggle-ray show)"
         yield RunWarned(topic="reading", text=text)
-    if plan.near_duplicates.groups:
+    is_given = plan.competition.folds.kind == "given"
+    if is_given and (torn := torn_groups(plan.near_duplicates, plan.folds)):
+        text = (
+            f"the given folds tear {len(torn)} groups of near-duplicate images apart, such as "
+            f"{', '.join(torn[0][:5])}: models are scored on what they were trained on (see near_duplicates.json)"
+        )
+        yield RunWarned(topic="near_duplicates", text=text)
+    elif plan.near_duplicates.groups:
         text = f"near-duplicate images: {plan.near_duplicates.summary()} (see near_duplicates.json)"
         yield RunWarned(topic="near_duplicates", text=text)
     elif plan.options.ignore_near_duplicates:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.config.sources import SourceBundle
+from kaggle_ray.data.folds import FoldScheme
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +27,8 @@ class TrialContext:
     """Seconds from one checkpoint of a trial to the next, at least; 0: one after every step, whatever it costs."""
     only_ids: frozenset[str] | None = None
     """Ids of the samples that the run is cut to; None is all."""
+    folds: FoldScheme | None = None
+    """Scheme of folds that the user gave a file of; None is the competition's."""
     full_data_epochs: Mapping[str, int] = field(default_factory=dict)
     """Experiment id -> the epochs of its trial of the whole data, which has no rows to choose an epoch by."""
     metrics: tuple[str, ...] = ()

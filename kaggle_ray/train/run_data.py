@@ -191,6 +191,8 @@ class RunData:
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
         competition = with_metrics(competition, self._context.metrics)
+        if self._context.folds is not None:
+            competition = replace(competition, folds=self._context.folds)
         if self._context.only_ids is not None:
             samples = samples.with_ids(self._context.only_ids)
         reading = Reading.recorded(self._store.reading(), where=self._store.location)
