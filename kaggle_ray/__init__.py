@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kaggle_ray.launch.launcher import Launcher as Launcher
     from kaggle_ray.metrics import Metric as Metric
     from kaggle_ray.metrics import metric_by_name as metric_by_name
+    from kaggle_ray.metrics import register_metric as register_metric
     from kaggle_ray.metrics import rounded as rounded
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.own_images import predict_proba as predict_proba
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from kaggle_ray.train.constraints import register_constraint as register_constraint
     from kaggle_ray.train.losses import register_loss as register_loss
     from kaggle_ray.train.optimizers import register_optimizer as register_optimizer
+    from kaggle_ray.train.schedules import register_schedule as register_schedule
 
 _HOME = {
     "board": "kaggle_ray.api",
@@ -110,6 +112,7 @@ _HOME = {
     "register_reader": "kaggle_ray.images.readers",
     "Metric": "kaggle_ray.metrics",
     "metric_by_name": "kaggle_ray.metrics",
+    "register_metric": "kaggle_ray.metrics",
     "rounded": "kaggle_ray.metrics",
     "register_model": "kaggle_ray.models",
     "PastRun": "kaggle_ray.report.past_run",
@@ -130,6 +133,7 @@ _HOME = {
     "register_constraint": "kaggle_ray.train.constraints",
     "register_loss": "kaggle_ray.train.losses",
     "register_optimizer": "kaggle_ray.train.optimizers",
+    "register_schedule": "kaggle_ray.train.schedules",
 }
 
 __all__ = sorted(_HOME)

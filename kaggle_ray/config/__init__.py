@@ -13,7 +13,7 @@ from kaggle_ray.config.model import ModelHyperparameters
 from kaggle_ray.config.optimizer import OptimizerHyperparameters
 from kaggle_ray.config.predict import PredictHyperparameters, TestTimeAugmentation
 from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
-from kaggle_ray.config.schedule import Schedule, ScheduleHyperparameters
+from kaggle_ray.config.schedule import ScheduleHyperparameters
 from kaggle_ray.config.search import Search
 from kaggle_ray.config.space import SearchSpace, with_seeds
 from kaggle_ray.config.training import TrainingHyperparameters
@@ -28,7 +28,6 @@ __all__ = [
     "OptimizerHyperparameters",
     "PredictHyperparameters",
     "PseudolabelHyperparameters",
-    "Schedule",
     "ScheduleHyperparameters",
     "Search",
     "SearchSpace",

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.config.schedule_args import full_schedule_args
 from kaggle_ray.types import JsonValue
-
-Schedule = Literal[
-    "one_cycle",
-    "cosine",
-    "constant",
-    "linear",
-    "step",
-    "exponential",
-    "cyclical",
-    "snapshot",
-    "plateau",
-    "by_epoch",
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleHyperparameters:
     """How the learning rate changes from step to step."""
 
-    name: Schedule = field(default="one_cycle", metadata=called("schedule"))
-    """A name of ``kaggle_ray.train.schedules``."""
+    name: str = field(default="one_cycle", metadata=called("schedule"))
+    """A name of ``kaggle_ray.train.schedules``: one_cycle, cosine, linear, constant, step, exponential, cyclical,
+    snapshot, plateau, by_epoch, or one that the competition's file registers."""
     args: Mapping[str, JsonValue] = field(default_factory=dict, metadata=called("schedule_args"))
     """Arguments of the schedule, such as ``{"num_cycles": 4}``; see ``kaggle_ray.train.schedules``."""
     warmup: float = 0.25
@@ -40,6 +27,6 @@ class ScheduleHyperparameters:
         check_types(self)
         require(0 <= self.warmup < 1, "warmup", "from 0 to below 1", self.warmup)
 
-    def full_args(self, *, epochs: int) -> dict[str, float]:
+    def full_args(self, *, epochs: int) -> dict[str, JsonValue]:
         """Return the arguments with the schedule's defaults filled in, for a run of ``epochs``. Raises ConfigError."""
         return full_schedule_args(self.name, self.args, epochs=epochs)

@@ -1,4 +1,7 @@
-"""The arguments of the learning-rate schedules: their names, types, ranges and defaults, known without torch."""
+"""The arguments of our learning-rate schedules: their names, types, ranges and defaults, known without torch.
+
+Those of a schedule that a competition's file registers are known to its builder alone.
+"""
 
 from __future__ import annotations
 
@@ -47,22 +50,70 @@ class _Share:
         return value if is_number(value) and 0 < value < 1 else None
 
 
-_ARGS: Mapping[str, Mapping[str, _Count | _Share]] = {
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rate:
+    """A learning rate, or 0."""
+
+    default: float | None = None
+
+    @property
+    def expected(self) -> str:
+        """What will do, in words."""
+        return "a number of at least 0"
+
+    def read(self, value: JsonValue) -> float | None:
+        """Return ``value`` where it will do, else None."""
+        return value if is_number(value) and 0 <= value < math.inf else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Word:
+    """One of some words."""
+
+    words: tuple[str, ...]
+    """The first is the default."""
+
+    @property
+    def default(self) -> str:
+        """The first."""
+        return self.words[0]
+
+    @property
+    def expected(self) -> str:
+        """What will do, in words."""
+        return f"one of {', '.join(self.words)}"
+
+    def read(self, value: JsonValue) -> str | None:
+        """Return ``value`` where it will do, else None."""
+        return value if isinstance(value, str) and value in self.words else None
+
+
+_ARGS: Mapping[str, Mapping[str, _Count | _Share | _Rate | _Word]] = {
     "one_cycle": {},
     "cosine": {},
     "constant": {},
     "linear": {},
     "step": {"every": _Count(), "gamma": _Share(default=0.1)},
     "exponential": {"gamma": _Share()},
-    "cyclical": {"num_cycles": _Count(), "low": _Share(default=0.1)},
+    "cyclical": {
+        "num_cycles": _Count(),
+        "low": _Share(default=0.1),
+        "mode": _Word(words=("triangular", "triangular2", "exp_range")),
+        "gamma": _Share(default=0.9),
+    },
     "snapshot": {"num_cycles": _Count()},
-    "plateau": {"patience": _Count(default=2, least=0), "gamma": _Share(default=0.1)},
+    "plateau": {
+        "patience": _Count(default=2, least=0),
+        "gamma": _Share(default=0.1),
+        "cooldown": _Count(default=0, least=0),
+        "min_lr": _Rate(default=0.0),
+    },
 }
 """Schedule -> its arguments; ``by_epoch`` names epochs instead."""
 
 
-def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, float]:
-    """Return ``args`` with the schedule's defaults filled in.
+def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, JsonValue]:
+    """Return ``args`` with the schedule's defaults filled in; those of a schedule that is not ours as they are.
 
     Args:
         schedule: its name.
@@ -73,13 +124,15 @@ def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: 
         ConfigError: an argument is unknown, missing, or of the wrong type or range.
     """
     if schedule == "by_epoch":
-        return _rates_by_epoch(args)
+        return dict(_rates_by_epoch(args))
+    if schedule not in _ARGS:
+        return dict(args)
     known = _ARGS[schedule]
     for name in args:
         if name not in known:
             what = suggest(name, known) if known else "; it takes none."
             raise ConfigError(f"schedule_args: {schedule} has no argument {name!r}{what}")
-    full: dict[str, float] = {}
+    full: dict[str, JsonValue] = {}
     for name, spec in known.items():
         given = args.get(name, spec.default)
         if given is None:

@@ -5,9 +5,11 @@ Shape legend: N rows, C columns: 1 for a number; for kappa of an ordered class a
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from kaggle_ray.errors import DataError
+from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics.classification import class_numbers
 from kaggle_ray.metrics.metric import Metric
 from kaggle_ray.types import Float64Array, IntArray, Target
@@ -37,6 +39,55 @@ def _r2(target: Target, values: Float64Array) -> float:
     return 1.0 - float(np.sum((numbers - values) ** 2) / np.sum((numbers - numbers.mean()) ** 2))
 
 
+def _mcrmse(target: Target, values: Float64Array) -> float:
+    squares = (_numbers("mcrmse", target, values) - values) ** 2
+    return float(np.sqrt(squares.mean(axis=0)).mean())
+
+
+def _rmsle(target: Target, values: Float64Array) -> float:
+    numbers = _numbers("rmsle", target, values)
+    if (numbers < 0).any():
+        raise DataError(f"metric 'rmsle': expected no target below 0, got {numbers.min()}.")
+    return float(np.sqrt(np.mean((np.log1p(numbers) - np.log1p(np.maximum(values, 0.0))) ** 2)))
+
+
+def _pinball(quantile: float, target: Target, values: Float64Array) -> float:
+    above = _numbers(f"pinball_{quantile:g}", target, values) - values
+    return float(np.mean(np.maximum(quantile * above, (quantile - 1) * above)))
+
+
+def _pearson(target: Target, values: Float64Array) -> float:
+    numbers = _numbers("pearson", target, values)
+    if not np.ptp(numbers) or not np.ptp(values):
+        return 0.0
+    return float(np.corrcoef(numbers.ravel(), values.ravel())[0, 1])
+
+
+def _spearman(target: Target, values: Float64Array) -> float:
+    from scipy.stats import rankdata  # every trial imports this module, and few are scored by ranks
+
+    ranks = rankdata(_numbers("spearman", target, values)), rankdata(values)
+    return _pearson(ranks[0], ranks[1][:, np.newaxis])
+
+
+def pinball(quantile: float) -> Metric:
+    """Return the mean loss of a ``quantile`` that is predicted: what lies above it costs quantile, below it the rest.
+
+    >>> import numpy as np
+    >>> from kaggle_ray.metrics import pinball
+    >>> [round(pinball(0.9).score(np.array([10.0]), np.array([[value]])), 6) for value in (9.0, 11.0)]
+    [0.9, 0.1]
+
+    Raises:
+        ConfigError: the quantile is not above 0 and below 1.
+
+    Source: Koenker and Bassett, "Regression quantiles", Econometrica 1978.
+    """
+    if not 0 < quantile < 1:
+        raise ConfigError(f"pinball: expected a quantile above 0 and below 1, got {quantile}.")
+    return Metric(name=f"pinball_{quantile:g}", score_fn=partial(_pinball, quantile), greater_is_better=False)
+
+
 def _quadratic_kappa(target: Target, values: Float64Array) -> float:
     if values.shape[1] > 1:
         truth: IntArray | Float64Array = class_numbers("quadratic_kappa", target, values)
@@ -58,6 +109,19 @@ RMSE = Metric(name="rmse", score_fn=_rmse, greater_is_better=False)
 
 MAE = Metric(name="mae", score_fn=_mae, greater_is_better=False)
 """Mean absolute error."""
+
+MCRMSE = Metric(name="mcrmse", score_fn=_mcrmse, greater_is_better=False)
+"""Mean over the columns of the root of their mean squared error. Of several heads of one number each it is what their
+``rmse`` gives together, with equal weights."""
+
+RMSLE = Metric(name="rmsle", score_fn=_rmsle, greater_is_better=False)
+"""Root of the mean squared error of ln(1 + x); predictions below 0 count as 0."""
+
+PEARSON = Metric(name="pearson", score_fn=_pearson, greater_is_better=True)
+"""Pearson's correlation; 0 where either is the same for all rows."""
+
+SPEARMAN = Metric(name="spearman", score_fn=_spearman, greater_is_better=True)
+"""Pearson's correlation of the ranks, equal ones sharing theirs; 0 where either is the same for all rows."""
 
 R2 = Metric(name="r2", score_fn=_r2, greater_is_better=True)
 """Share of the target's variance that is explained: 1 - squared error / squared distance from the mean; 0 for a

@@ -73,6 +73,7 @@ def check_models(plan: RunPlan) -> None:
     from kaggle_ray.train.losses.auxiliary import split_by_head
     from kaggle_ray.train.optimizers import check_optimizer
     from kaggle_ray.train.pseudolabels import check_pseudolabels
+    from kaggle_ray.train.schedules import check_schedule
 
     competition, shapes = plan.competition, shapes_of(plan.competition, plan.samples)
     checked: list[tuple[object, ...]] = []
@@ -94,6 +95,7 @@ def check_models(plan: RunPlan) -> None:
         ):
             check_loss(loss.name, loss.args, heads)
         check_optimizer(hyperparameters.optimizer)
+        check_schedule(hyperparameters.schedule)
         make_constraint(hyperparameters.optimizer.constraint, hyperparameters.optimizer.constraint_args)
         heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
         sides = sorted(hyperparameters.images.sides(height) for height in heights)

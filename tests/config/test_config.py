@@ -46,7 +46,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("weight_decay", -0.1, "expected at least 0, got -0.1"),
     ("momentum", 1.0, "expected from 0 to below 1, got 1.0"),
     ("beta2", 1.0, "expected from 0 to below 1, got 1.0"),
-    ("schedule", "steps", "plateau, by_epoch, got 'steps'"),
+    ("schedule", 3, "expected str, got 3"),
     ("schedule_args", 3, "expected a dictionary, got 3"),
     ("head", "avg", "expected a dictionary, got 'avg'"),
     ("freeze", "head", "expected one of none, norms, backbone, got 'head'"),
