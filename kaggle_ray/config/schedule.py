@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.config.schedule_args import full_schedule_args
@@ -27,6 +28,6 @@ class ScheduleHyperparameters:
         check_types(self)
         require(0 <= self.warmup < 1, "warmup", "from 0 to below 1", self.warmup)
 
-    def full_args(self, *, epochs: int) -> dict[str, JsonValue]:
+    def full_args(self, *, epochs: int) -> dict[str, Any]:
         """Return the arguments with the schedule's defaults filled in, for a run of ``epochs``. Raises ConfigError."""
         return full_schedule_args(self.name, self.args, epochs=epochs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.typed_json import is_number
@@ -112,7 +113,7 @@ _ARGS: Mapping[str, Mapping[str, _Count | _Share | _Rate | _Word]] = {
 """Schedule -> its arguments; ``by_epoch`` names epochs instead."""
 
 
-def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, JsonValue]:
+def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, Any]:
     """Return ``args`` with the schedule's defaults filled in; those of a schedule that is not ours as they are.
 
     Args:
@@ -132,7 +133,7 @@ def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: 
         if name not in known:
             what = suggest(name, known) if known else "; it takes none."
             raise ConfigError(f"schedule_args: {schedule} has no argument {name!r}{what}")
-    full: dict[str, JsonValue] = {}
+    full: dict[str, Any] = {}
     for name, spec in known.items():
         given = args.get(name, spec.default)
         if given is None:

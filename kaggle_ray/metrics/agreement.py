@@ -76,7 +76,7 @@ def _ranks(name: str, target: Target, values: Float64Array) -> IntArray:
     own = np.take_along_axis(both_NC, numbers[:, np.newaxis], axis=1)
     is_lower_class = np.arange(both_NC.shape[1]) < numbers[:, np.newaxis]
     is_before = (both_NC > own) | ((both_NC == own) & is_lower_class)
-    return 1 + is_before.sum(axis=1)
+    return np.asarray(1 + is_before.sum(axis=1))
 
 
 def top_k_accuracy(k: int) -> Metric:

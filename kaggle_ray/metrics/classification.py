@@ -103,7 +103,7 @@ Source: Hanley and McNeil, Radiology 1982 (the rank-sum form).
 """
 
 
-def confusion_matrix(target: Target, values: FloatArray, num_classes: int) -> IntArray:
+def confusion_matrix(target: Target, values: FloatArray | Float64Array, num_classes: int) -> IntArray:
     """Return (num_classes, num_classes) counts: rows are the truth, columns the most probable class.
 
     Args:
