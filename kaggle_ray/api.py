@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kaggle_ray.config.loading import check_not_loading
 from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.inference import predict_new
@@ -39,6 +40,7 @@ def run(options: RunOptions) -> RunResult:
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
     """
+    check_not_loading("kaggle_ray.run")
     # a live view would spoil a debugger's
     console = Console(force_terminal=False, force_jupyter=False) if options.fast_dev else Console()
     shows_console = options.reporters is None or CONSOLE in options.reporters

@@ -16,6 +16,8 @@ B = TypeVar("B")
 
 _PACKAGE = Path(__file__).resolve().parent
 _NOTEBOOK = "__main__"
+CELLS = "notebook_cells"
+"""Folder of the files that cells of notebooks are written to, each in one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +169,12 @@ def _origin(builder: object) -> _Origin:
     """Return who applies the decorator to ``builder``.
 
     It is the caller's file that counts: a class, a partial or a library's function does not tell where it is
-    registered, and a competition's file that is loaded by path has another module name than an imported one. Each
-    version of a notebook's cell has a file name of its own, so that a notebook counts as one file.
+    registered, and a competition's file that is loaded by path has another module name than an imported one, or than
+    a script that is run. Each version of a notebook's cell has a file name of its own, and another one where it is
+    written to a file, so that a notebook counts as one file.
     """
     caller = sys._getframe(2)
-    is_notebook = caller.f_globals.get("__name__") == _NOTEBOOK
-    file = _NOTEBOOK if is_notebook else str(Path(caller.f_code.co_filename).resolve())
+    path = Path(caller.f_code.co_filename)
+    is_cell = caller.f_globals.get("__name__") == _NOTEBOOK and not path.is_file()
+    file = _NOTEBOOK if is_cell or path.parent.parent.name == CELLS else str(path.resolve())
     return _Origin(file, getattr(builder, "__qualname__", type(builder).__qualname__))

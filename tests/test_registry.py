@@ -14,10 +14,13 @@ from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import RECIPES
 from kaggle_ray.images.compose import AUGMENTATIONS
+from kaggle_ray.metrics import METRICS
 from kaggle_ray.models.registry import MODELS
 from kaggle_ray.registry import Registry, registrations_undone
 from kaggle_ray.train.constraints import CONSTRAINTS
 from kaggle_ray.train.losses import LOSSES
+from kaggle_ray.train.optimizers import OPTIMIZERS
+from kaggle_ray.train.schedules import SCHEDULES
 
 Builder = Callable[[], str]
 REGISTER: dict[str, Callable[[str], Callable[[Any], Any]]] = {
@@ -26,6 +29,9 @@ REGISTER: dict[str, Callable[[str], Callable[[Any], Any]]] = {
     "constraint": kaggle_ray.register_constraint,
     "ensemble": kaggle_ray.register_combiner,
     "loss": lambda name: kaggle_ray.register_loss(name, "binary"),
+    "optimizer": kaggle_ray.register_optimizer,
+    "schedule": kaggle_ray.register_schedule,
+    "metric": lambda name: kaggle_ray.register_metric(name, greater_is_better=True),
 }
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": MODELS,
@@ -33,6 +39,9 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "constraint": CONSTRAINTS,
     "ensemble": COMBINERS,
     "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "metric": METRICS,
 }
 
 
@@ -124,10 +133,10 @@ def test_every_kind_refuses_the_name_of_a_built_in_one(kind: str) -> None:
 def test_a_competitions_file_registers_anew_whenever_it_is_loaded_and_another_file_does_not(
     kind: str, tmp_path: Path
 ) -> None:
-    tasks = ", 'binary'" if kind == "loss" else ""
+    more = {"loss": ", 'binary'", "metric": ", greater_is_better=True"}.get(kind, "")
     register = "register_combiner" if kind == "ensemble" else f"register_{kind}"
     text = (
-        f"import kaggle_ray\n@kaggle_ray.{register}('mine'{tasks})\nclass Mine:\n    number = 1\n"
+        f"import kaggle_ray\n@kaggle_ray.{register}('mine'{more})\nclass Mine:\n    number = 1\n"
         "competition = 'loaded'\n"
     )
     file, other = tmp_path / "mine.py", tmp_path / "other.py"

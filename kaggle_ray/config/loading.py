@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TypeVar
 
 from kaggle_ray.config.users_code import users_code
@@ -15,6 +15,8 @@ from kaggle_ray.untrusted import is_path_part
 
 T = TypeVar("T")
 
+_PREFIX = "kaggle_ray_file_"
+"""The beginning of the names of modules that are loaded by path."""
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -59,9 +61,21 @@ def load_attribute(path: Path, attribute: str, expected: type[T]) -> T:
     return value
 
 
+def check_not_loading(what: str) -> None:
+    """Raise ConfigError where ``what`` is called by a file that is being loaded: each process would call it again."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).startswith(_PREFIX):
+            raise ConfigError(
+                f"{what} is called while {frame.f_code.co_filename} is loaded, as each process of a run does. In a "
+                f"script, put the call below: if __name__ == '__main__'; in a notebook, into a cell of its own."
+            )
+        frame = frame.f_back
+
+
 def _run_file(path: Path) -> ModuleType:
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(f"kaggle_ray_file_{path.stem}_{digest}", path)
+    spec = importlib.util.spec_from_file_location(f"{_PREFIX}{path.stem}_{digest}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)

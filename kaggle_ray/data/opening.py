@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from kaggle_ray.config.loading import find_file, load_attribute
+from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.auxiliary import canonical_auxiliary
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.declared import ATTRIBUTE, declaring_file
 from kaggle_ray.data.files import absent_images_named, read_header
 from kaggle_ray.data.given_folds import given_scheme
 from kaggle_ray.data.samples import Samples, as_folds, as_marks, as_times, as_weights
@@ -20,14 +21,17 @@ from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 
 
-def load_competition(name_or_path: str | Path) -> tuple[Competition, Path]:
-    """Return the competition of ``competitions/<name>.py`` or of a path, and the file's absolute path.
+def load_competition(named: str | Path | Competition) -> tuple[Competition, Path]:
+    """Return a competition as its file declares it, and the file's absolute path.
+
+    Args:
+        named: a name in competitions/, a path, or a competition that a script or a notebook has made.
 
     Raises:
         ConfigError: there is no such file, or it has no COMPETITION.
     """
-    path = find_file(name_or_path, folder="competitions")
-    return load_attribute(path, "COMPETITION", Competition), path
+    path = declaring_file(named)
+    return load_attribute(path, ATTRIBUTE, Competition), path
 
 
 def open_to_predict(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
     from kaggle_ray.config.search import Sampler
     from kaggle_ray.config.settings import Device, Dtype
+    from kaggle_ray.data.competition import Competition
     from kaggle_ray.launch.by_name import LauncherName
     from kaggle_ray.launch.launcher import Launcher
     from kaggle_ray.pipeline.racing import PolicyName
@@ -209,8 +210,9 @@ class OutputOptions(Options):
 class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, DataOptions):
     """All that a user may say about a run. Its fields are those of its groups, the last of them first."""
 
-    competition: str | Path
-    """Competition to run: a name in competitions/, or a path."""
+    competition: str | Path | Competition
+    """Competition to run: a name in competitions/, or a path; in Python a Competition, too, of a file, a script, or a
+    notebook's cell that stands by itself."""
     experiments: Sequence[ExperimentLike] | None = option(None, unset="those of the search space", python_only=True)
     """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""
 
@@ -225,11 +227,11 @@ class PredictOptions(MachineOptions):
     data: str | Path
     """Folder of the new test files in the competition's layout, or an s3:// or file:// URI that they are copied
     from."""
-    competition: str | Path | None = option(
+    competition: str | Path | Competition | None = option(
         None, unset="the run's own, where you have run it on this machine or it came with kaggle_ray, unchanged"
     )
-    """Competition whose code reads the files: a name in competitions/, or a path. A run's record is never taken at its
-    word for it, since the run may be somebody else's."""
+    """Competition whose code reads the files: a name in competitions/, a path, or in Python itself. A run's record is
+    never taken at its word for it, since the run may be somebody else's."""
     out: str | Path = option("submission.csv")
     """File that the submission is written to; it is replaced."""
     refit: bool = option(False)

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.config.loading import find_file, installed_file
+from kaggle_ray.config.loading import installed_file
 from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.declared import declaring_file
 from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.store.record import RunRecord
@@ -46,25 +47,29 @@ def remember(file: Path, cache_dir: Path) -> None:
         partial.replace(path)
 
 
-def competition_of(store: RunStore, record: RunRecord, named: str | Path | None, *, cache_dir: Path) -> Competition:
+def competition_of(
+    store: RunStore, record: RunRecord, named: str | Path | Competition | None, *, cache_dir: Path
+) -> Competition:
     """Return the competition of a run; its file is found, or refused, as ``competition_file`` does."""
     return load_competition(competition_file(store, record, named, cache_dir=cache_dir))[0]
 
 
-def competition_file(store: RunStore, record: RunRecord, named: str | Path | None, *, cache_dir: Path) -> Path:
+def competition_file(
+    store: RunStore, record: RunRecord, named: str | Path | Competition | None, *, cache_dir: Path
+) -> Path:
     """Return the file that declares the competition of a run, and may be run.
 
     Args:
         store: of the run, of whose files nothing is run.
         record: of the run.
-        named: the name or path that the user gave, None where none was.
+        named: the name, path or competition that the user gave, None where none was.
         cache_dir: where ``remember`` has noted what the user has run.
 
     Raises:
         ConfigError: none was named, and the run's own is not known to be the user's, or has changed since.
     """
     if named is not None:
-        file = find_file(named, folder="competitions")
+        file = declaring_file(named)
         if changed := _changed(record, file):
             logger.warning("%s is not what run %s was made with: %s", file, record.run_id, ", ".join(changed))
         return file
