@@ -6,7 +6,20 @@ import sys
 
 import click
 
-from kaggle_ray.cli import cache, deliver, elasticsearch, evaluate, look, new, package, run, share, show, submissions
+from kaggle_ray.cli import (
+    cache,
+    deliver,
+    elasticsearch,
+    evaluate,
+    look,
+    names,
+    new,
+    package,
+    run,
+    share,
+    show,
+    submissions,
+)
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.untrusted import printable
 
@@ -28,6 +41,7 @@ for each in (
     look.list_,
     look.status,
     look.doctor,
+    names.names,
     look.board,
     look.diff,
     look.explain,

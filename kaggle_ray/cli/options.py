@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kaggle_ray.cli.completion import OF_OPTIONS
 from kaggle_ray.deprecation import accept_renamed
 from kaggle_ray.pipeline import declare
 from kaggle_ray.pipeline.declare import Option, Options
@@ -44,7 +45,7 @@ def made(group: type[Group], values: Mapping[str, Any]) -> Group:
 
 
 def _argument(declared: Option) -> Callable[[Command], Command]:
-    return click.argument(declared.name)
+    return click.argument(declared.name, shell_complete=OF_OPTIONS.get(declared.name))
 
 
 def _option(declared: Option) -> Callable[[Command], Command]:
@@ -58,6 +59,7 @@ def _option(declared: Option) -> Callable[[Command], Command]:
         envvar=declared.environment,
         metavar=declared.metavar,
         help=declared.description,
+        shell_complete=OF_OPTIONS.get(declared.name),
         **_kind_of(declared),
     )
 

@@ -33,12 +33,19 @@ def find_file(name_or_path: str | Path, *, folder: str) -> Path:
         if given.is_file():
             return given.resolve()
         raise ConfigError(f"{given}: no such file (looked in {Path.cwd()}).")
-    folders = [Path.cwd() / folder, _CHECKOUT / folder]
-    for place in folders:
+    for place in _places(folder):
         if (found := place / f"{given}.py").is_file():
             return found.resolve()
-    known = {file.stem for place in folders if place.is_dir() for file in place.glob("*.py")}
-    raise ConfigError(f"{folder}: there is no {str(given)!r}{suggest(str(given), known)}")
+    raise ConfigError(f"{folder}: there is no {str(given)!r}{suggest(str(given), known_names(folder))}")
+
+
+def known_names(folder: str) -> set[str]:
+    """Return what ``find_file`` finds by name in ``folder``."""
+    return {file.stem for place in _places(folder) if place.is_dir() for file in place.glob("*.py")}
+
+
+def _places(folder: str) -> tuple[Path, Path]:
+    return Path.cwd() / folder, _CHECKOUT / folder
 
 
 def installed_file(name: str, *, folder: str) -> Path | None:

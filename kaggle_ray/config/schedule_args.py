@@ -113,6 +113,11 @@ _ARGS: Mapping[str, Mapping[str, _Count | _Share | _Rate | _Word]] = {
 """Schedule -> its arguments; ``by_epoch`` names epochs instead."""
 
 
+def argument_names(schedule: str) -> tuple[str, ...]:
+    """Return the names of the arguments of one of our schedules; those of by_epoch are epochs."""
+    return tuple(_ARGS[schedule]) if schedule in _ARGS else ("epochs",)
+
+
 def full_schedule_args(schedule: str, args: Mapping[str, JsonValue], *, epochs: int) -> dict[str, Any]:
     """Return ``args`` with the schedule's defaults filled in; those of a schedule that is not ours as they are.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from torch import nn
@@ -44,6 +45,16 @@ def register_model(name: str) -> Callable[[Callable[..., nn.Module]], Callable[.
 def register_segmenter(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Register a builder ``(num_outputs, num_channels, num_table_features, **model_args)`` of segmenters."""
     return SEGMENTERS.register(name)
+
+
+def library_models() -> Iterator[tuple[str, str]]:
+    """Yield the models of the libraries that are installed, by the names that an experiment gives them, and whose."""
+    yield from ((name, "torchvision's") for name in torchvision_models.model_names())
+    if importlib.util.find_spec("timm") is not None:
+        yield from ((f"{timm_models.PREFIX}{name}", "timm's") for name in timm_models.architectures())
+    if importlib.util.find_spec("segmentation_models_pytorch") is not None:
+        own = smp_models().MODEL_ARCHITECTURES_MAPPING
+        yield from ((f"{SMP_PREFIX}{name}", "segmentation-models-pytorch's, for masks") for name in own)
 
 
 def check_model_name(name: str) -> None:

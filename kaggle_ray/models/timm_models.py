@@ -22,9 +22,8 @@ PREFIX = "timm/"
 
 def check_name(name: str) -> None:
     """Raise ConfigError, with the nearest known name, where timm has no such model or no such weights of it."""
-    timm = _timm()
+    timm, known = _timm(), architectures()
     architecture, _, tag = name.removeprefix(PREFIX).partition(".")
-    known = timm.list_models()
     if architecture not in known:
         raise ConfigError(f"unknown timm model {architecture!r}{suggest(architecture, known)}")
     try:
@@ -32,6 +31,12 @@ def check_name(name: str) -> None:
     except RuntimeError as error:
         tags = [full_name.partition(".")[2] for full_name in timm.list_pretrained(f"{architecture}.*")]
         raise ConfigError(f"timm model {architecture!r}: unknown weights {tag!r}{suggest(tag, tags)}") from error
+
+
+def architectures() -> list[str]:
+    """Return timm's names of its architectures."""
+    names: list[str] = _timm().list_models()
+    return names
 
 
 def input_size(name: str, arguments: Mapping[str, JsonValue]) -> int:

@@ -128,10 +128,14 @@ class Registered:
 
     def check(self, args: Iterable[str]) -> None:
         """Raise ConfigError for an argument that the builder does not take."""
-        known = [name for name in self._taken if name != "warmup"]
         for name in args:
-            if name not in known:
+            if name not in (known := self.argument_names):
                 raise ConfigError(f"schedule_args: {self.name} has no argument {name!r}{suggest(name, known)}")
+
+    @property
+    def argument_names(self) -> list[str]:
+        """What ``schedule_args`` may hold."""
+        return [name for name in self._taken if name != "warmup"]
 
     @property
     def _taken(self) -> list[str]:

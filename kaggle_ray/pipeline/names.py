@@ -1,0 +1,139 @@
+"""What there is by name, of each kind: ours, the libraries', and what a competition's file registers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A name that a hyperparameter, an option or a competition's file may give."""
+
+    name: str
+    what: str
+    """What has the name, in a line."""
+
+
+def names_of(kind: str, pattern: str = "") -> list[Named]:
+    """Return what there is of a kind, sorted by name.
+
+    Args:
+        kind: a key of ``KINDS``.
+        pattern: a part of the names that are wanted, or a pattern such as ``res*18``; empty is all.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"names: there are no {kind!r}{suggest(kind, KINDS)}")
+    wanted = pattern if any(letter in pattern for letter in "*?[") else f"*{pattern}*"
+    return sorted((each for each in KINDS[kind]() if fnmatchcase(each.name, wanted)), key=lambda each: each.name)
+
+
+def _models() -> Iterator[Named]:
+    from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS, library_models
+
+    yield from (Named(name=name, what="of the table alone; arguments: hidden") for name in TABLE_MODELS)
+    yield from _registered(MODELS, but=("num_outputs", "num_channels"))
+    for each in _registered(SEGMENTERS, but=("num_outputs", "num_channels", "num_table_features")):
+        yield Named(name=each.name, what=f"for masks; {each.what}")
+    yield from (Named(name=name, what=what) for name, what in library_models())
+
+
+def _losses() -> Iterator[Named]:
+    from kaggle_ray.train.losses import LOSSES
+
+    for name, loss in LOSSES.items():
+        arguments = f"; arguments: {', '.join(loss.argument_names)}" if loss.argument_names else ""
+        yield Named(name=name, what=f"for {', '.join(loss.tasks)}{arguments}")
+
+
+def _optimizers() -> Iterator[Named]:
+    from kaggle_ray.train.optimizers import OPTIMIZERS, timm_optimizers
+
+    yield from _registered(OPTIMIZERS, but=("groups", "params", "lr", "weight_decay"))
+    for name, what in timm_optimizers().items():
+        if name not in OPTIMIZERS:
+            yield Named(name=name, what=f"timm's: {what}")
+
+
+def _schedules() -> Iterator[Named]:
+    from kaggle_ray.config.schedule_args import argument_names
+    from kaggle_ray.train.schedules import SCHEDULES, Registered
+
+    for name, schedule in SCHEDULES.items():
+        arguments = schedule.argument_names if isinstance(schedule, Registered) else argument_names(name)
+        yield Named(name=name, what=f"arguments: {', '.join(arguments) or 'none'}")
+
+
+def _metrics() -> Iterator[Named]:
+    from kaggle_ray.metrics import METRICS
+
+    for name, metric in METRICS.items():
+        decided = "" if metric.decision == "none" else f"; decided by {metric.decision}"
+        yield Named(name=name, what=f"{'greater' if metric.greater_is_better else 'smaller'} is better{decided}")
+
+
+def _augmentations() -> Iterator[Named]:
+    from kaggle_ray.images.compose import AUGMENTATIONS
+
+    yield from (Named(name=name, what="ours") for name in AUGMENTATIONS.reserved)
+    yield from _registered(AUGMENTATIONS, but=("height", "width"))
+
+
+def _constraints() -> Iterator[Named]:
+    from kaggle_ray.train.constraints import CONSTRAINTS
+
+    yield from _registered(CONSTRAINTS)
+
+
+def _ensembles() -> Iterator[Named]:
+    from kaggle_ray.combine import AUTO, COMBINERS
+
+    yield Named(name=AUTO, what="the best or the mean, or what is better by more than noise")
+    yield from _registered(COMBINERS)
+
+
+def _reporters() -> Iterator[Named]:
+    from kaggle_ray.reporters.by_name import BUILT_IN, names
+
+    for name in names():
+        yield Named(name=name, what=f"the extra {name}" if name in BUILT_IN else "no extra")
+
+
+KINDS: Mapping[str, Callable[[], Iterator[Named]]] = {
+    "models": _models,
+    "losses": _losses,
+    "optimizers": _optimizers,
+    "schedules": _schedules,
+    "metrics": _metrics,
+    "augmentations": _augmentations,
+    "constraints": _constraints,
+    "ensembles": _ensembles,
+    "reporters": _reporters,
+}
+"""A kind, as the command line calls it -> what yields all that there is of it."""
+
+
+def _registered(registry: Registry[Any], *, but: tuple[str, ...] = ()) -> Iterator[Named]:
+    """Yield what is registered: the first line of its docstring, and its arguments ``but`` some."""
+    for name, value in registry.items():
+        taken = inspect.signature(value).parameters.values()
+        arguments = [_argument(each) for each in taken if each.name not in but]
+        first_line = (inspect.getdoc(value) or "").partition("\n")[0]
+        of_arguments = f"arguments: {', '.join(arguments)}" if arguments else ""
+        yield Named(
+            name=name, what="; ".join(part for part in (first_line.rstrip("."), of_arguments) if part) or "ours"
+        )
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    has_default = parameter.default is not inspect.Parameter.empty
+    return f"{parameter.name}={parameter.default!r}" if has_default else parameter.name
