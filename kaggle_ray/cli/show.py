@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kaggle_ray.cli.completion import complete_competition
 from kaggle_ray.cli.options import options_of
 from kaggle_ray.pipeline.option_values import parse_overrides
 from kaggle_ray.pipeline.options import DataOptions, SearchOptions
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("competition", required=False)
+@click.argument("competition", required=False, shell_complete=complete_competition)
 @options_of(DataOptions, "data")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the contact sheets. Default: show/COMPETITION.")
 @click.option(

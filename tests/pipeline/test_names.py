@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from kaggle_ray.cli import commands
+from kaggle_ray.errors import ConfigError
+from kaggle_ray.pipeline.names import KINDS, names_of
+from kaggle_ray.registry import registrations_undone
+from kaggle_ray.testing.command_line import said
+
+OWN = """
+from kaggle_ray.testing.toy import COMPETITION
+from kaggle_ray import register_loss, register_optimizer
+import torch
+
+
+@register_optimizer("own")
+class Own(torch.optim.SGD):
+    \"\"\"Descend as SGD does.\"\"\"
+
+
+@register_loss("own_loss", "binary")
+def own_loss(head, count, power=2.0):
+    return lambda logits, targets: (logits - targets).abs().mean(dim=1) ** power
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_names_in_order_and_a_line_on_each(kind: str) -> None:
+    found = names_of(kind)
+    assert len(found) >= 3
+    names = [each.name for each in found]
+    assert names == sorted(names)
+    assert len(set(names)) == len(names)
+    assert all(each.what and "\n" not in each.what for each in found)
+
+
+def test_names_are_filtered_by_a_part_or_by_a_pattern() -> None:
+    assert [each.name for each in names_of("metrics", "map_at")] == ["map_at_10", "map_at_3", "map_at_5"]
+    assert [each.name for each in names_of("models", "resnet1?")] == ["resnet18"]
+    assert [each.name for each in names_of("optimizers", "lion")] == ["clion", "clionc", "lion", "lionc"]
+    assert names_of("losses", "no_such") == []
+    with pytest.raises(ConfigError, match=r"there are no 'metric'\. Did you mean 'metrics'\?"):
+        names_of("metric")
+
+
+def test_those_of_a_competitions_file_are_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    with registrations_undone():
+        out, _, code = said(capsys, "names", "optimizers", "own", "--competition", str(file))
+        assert (out.splitlines()[0].split()[:5], code) == (["own", "Descend", "as", "SGD", "does;"], 0)
+        out, _, _ = said(capsys, "names", "losses", "own")
+        assert out == "own_loss  for binary; arguments: power\n"
+    out, err, code = said(capsys, "names", "losses", "own")
+    assert (out, err, code) == ("", "no losses are named like 'own'\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        (["run"], "dig", ["digits"]),
+        (["run"], "./mine.p", ["./mine.p"]),
+        (["run", "digits", "--set"], "optimizer", ["optimizer=", "optimizer_args="]),
+        (["run", "digits", "--space"], "digits_", ["digits_search"]),
+        (["names"], "opt", ["optimizers"]),
+        (["names", "losses", "--competition"], "plan", ["planet"]),
+        (["show"], "leaf", ["leaf"]),
+    ],
+)
+def test_a_shell_completes(words: list[str], incomplete: str, expected: list[str]) -> None:
+    complete = ShellComplete(commands, {}, "kaggle-ray", "_KAGGLE_RAY_COMPLETE")
+    found = [item.value for item in complete.get_completions(words, incomplete)]
+    assert found == expected
