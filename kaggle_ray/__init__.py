@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from kaggle_ray.data.table import read_numbers as read_numbers
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
+    from kaggle_ray.images.readers import MelSpectrogram as MelSpectrogram
+    from kaggle_ray.images.readers import VolumeSlices as VolumeSlices
     from kaggle_ray.images.readers import register_reader as register_reader
     from kaggle_ray.launch.launcher import Launcher as Launcher
     from kaggle_ray.metrics import Metric as Metric
@@ -109,6 +111,8 @@ _HOME = {
     "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",
     "register_augmentation": "kaggle_ray.images.compose",
+    "MelSpectrogram": "kaggle_ray.images.readers",
+    "VolumeSlices": "kaggle_ray.images.readers",
     "register_reader": "kaggle_ray.images.readers",
     "Metric": "kaggle_ray.metrics",
     "metric_by_name": "kaggle_ray.metrics",

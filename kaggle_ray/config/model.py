@@ -11,6 +11,7 @@ from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
 
 Freeze = Literal["none", "norms", "backbone"]
+Fuse = Literal["mean", "max", "attention", "lstm", "transformer"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights."""
@@ -30,6 +31,9 @@ class ModelHyperparameters:
     head: Mapping[str, JsonValue] = field(default_factory=dict)
     """What stands in the place of a classifier's last layer, such as ``{"pooling": "avgmax", "hidden": [512],
     "dropout": 0.5}``; see ``kaggle_ray.models.head``. Empty is the model's own."""
+    fuse: Fuse = "mean"
+    """How an id's several images, which go through one network, become one answer. mean: that of their logits; the
+    others fuse their features, beneath a ``head`` of ours: see ``kaggle_ray.models.fusion``."""
     pretrained: bool = False
     """Start from the library's own weights: from a package of the extra ``weights`` where one has them and is
     installed, else downloaded by the library at the first use."""

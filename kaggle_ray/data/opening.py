@@ -16,7 +16,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.declared import ATTRIBUTE, declaring_file
 from kaggle_ray.data.files import absent_images_named, read_header
 from kaggle_ray.data.given_folds import given_scheme
-from kaggle_ray.data.samples import Samples, as_folds, as_marks, as_times, as_weights
+from kaggle_ray.data.samples import Samples, as_folds, as_marks, as_times, as_weights, views_of
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 
@@ -87,6 +87,7 @@ def open_competition(
         samples = competition.read(data_dir)
     if not isinstance(samples, Samples):
         raise ConfigError(f"{competition.name}: read: expected Samples(...), got {type(samples).__name__}.")
+    samples = replace(samples, images_per_file=competition.images_per_file)
     if not needs_training and not len(samples.train_ids):
         return competition, samples
     samples = _checked(competition, samples, where=str(data_dir))
@@ -123,6 +124,15 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _check_views(samples: Samples, where: str) -> None:
+    numbers = {len(views_of(paths)) for paths in (*samples.train_paths, *samples.test_paths)}
+    if len(numbers) > 1:
+        raise DataError(
+            f"{where}: expected as many images of each id, got {min(numbers)} to {max(numbers)}. Let read choose a "
+            f"fixed number of them, such as evenly spaced ones, and repeat one where some are missing."
+        )
+
+
 def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
     """Return the samples with their target, marks and times in their one form; see ``canonical_target``.
 
@@ -149,6 +159,7 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
         raise DataError(f"{competition.name}: the tables of train and test in {where} differ in their columns.")
     if competition.mask_head.task == "segmentation" and samples.train_masks is None:
         raise DataError(f"{competition.name}: a segmentation task needs the masks of the training images in {where}.")
+    _check_views(samples, where=f"{competition.name}: {where}")
     name, marks, times, weights = competition.name, samples.train_only, samples.times, samples.train_weights
     return replace(
         samples,

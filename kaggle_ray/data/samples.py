@@ -72,10 +72,13 @@ class Samples:
     times: Float64Array | None = None
     """(N,) times at which the rows were taken, for folds by time."""
 
+    images_per_file: int = 1
+    """Images of each file, which an opened competition has as ``Competition.images_per_file`` says."""
+
     @property
     def num_views(self) -> int:
         """Images per sample."""
-        return len(views_of((self.train_paths or self.test_paths)[0]))
+        return len(views_of((self.train_paths or self.test_paths)[0])) * self.images_per_file
 
     @property
     def train_files(self) -> tuple[Path, ...]:

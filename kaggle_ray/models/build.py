@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from kaggle_ray.config.model import Fuse
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
 from kaggle_ray.models.first_logits import start_small
@@ -29,6 +30,7 @@ def build_model(
     pretrained: bool = False,
     model_args: Mapping[str, JsonValue] | None = None,
     head: Mapping[str, JsonValue] | None = None,
+    fuse: Fuse = "mean",
 ) -> Model:
     """Return a model of the competition's shapes.
 
@@ -37,7 +39,8 @@ def build_model(
     (``kaggle_ray.models.first_logits``); heads of ours start as torch draws them. ``model_args`` of a library's model
     may name other ``weights``: a name of the library's, or a file. Of a classifier beside a table they may name
     ``embedding`` and ``table_width`` (features of image and table, 64 each) and ``table_dropout``; with a ``head``, the
-    image's features are those that it pools, and the rest of it stands above both.
+    image's features are those that it pools, and the rest of it stands above both. ``fuse`` is of a sample's several
+    images; where it is of their features the head is ours.
 
     Raises:
         ConfigError: the name or an argument of it is unknown, the head is none that the model takes, the weights cannot
@@ -48,6 +51,9 @@ def build_model(
     arguments, options = dict(model_args or {}), parse_head(head or {})
     if options is not None and (shapes.num_pixel_outputs or name in TABLE_MODELS):
         raise ConfigError(f"model {name!r}: head is for classifiers of images. Leave it empty.")
+    if fuse != "mean":
+        _check_fuse(name, shapes, fuse)
+        options = options or HeadOptions()
     try:
         if name in TABLE_MODELS:
             network = _build_table_model(name, shapes, arguments)
@@ -63,7 +69,7 @@ def build_model(
         reason = str(error).rstrip(".")
         raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
     start_small(network.logits)
-    return Model(network, shapes)
+    return Model(network, shapes, fuse)
 
 
 def _check_task(name: str, shapes: Shapes) -> None:
@@ -75,6 +81,13 @@ def _check_task(name: str, shapes: Shapes) -> None:
         raise ConfigError(f"model {name!r} is for segmentation. Use a classifier, such as resnet18.")
     if name in TABLE_MODELS and not shapes.num_table_columns:
         raise ConfigError(f"model {name!r} needs a table, and the competition has none.")
+
+
+def _check_fuse(name: str, shapes: Shapes, fuse: Fuse) -> None:
+    if shapes.num_pixel_outputs or name in TABLE_MODELS:
+        raise ConfigError(f"model {name!r}: fuse {fuse!r} is for classifiers of images. Leave it at mean.")
+    if shapes.num_views == 1:
+        raise ConfigError(f"fuse {fuse!r}: expected several images of an id, there is one. Leave it at mean.")
 
 
 def _build_table_model(name: str, shapes: Shapes, arguments: dict[str, Any]) -> Network:
@@ -130,7 +143,8 @@ def _build_joined(
         of_images = nn.Identity()
         head = head_layers(num_features + width, shapes.num_image_outputs, options)
     joined = JoinedTable(
-        inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
+        inner.module, of_images, TableNorm(shapes.num_table_columns), head,
+        num_features=num_features, width=width, dropout=dropout,
     )  # fmt: skip
     fresh = (*inner.fresh, joined.of_table, joined.head)
     return dataclasses.replace(inner, module=joined, fresh=fresh, logits=())

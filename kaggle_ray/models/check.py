@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from kaggle_ray.config.model import Fuse
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models.build import build_model
 from kaggle_ray.models.model import Model
@@ -22,6 +23,7 @@ def check_model(
     *,
     model_args: Mapping[str, JsonValue] | None = None,
     head: Mapping[str, JsonValue] | None = None,
+    fuse: Fuse = "mean",
     pretrained: bool = False,
     sides: Collection[tuple[int, int]] = (),
 ) -> None:
@@ -33,15 +35,20 @@ def check_model(
     arguments = model_args or {}
     if "weights" in arguments and not pretrained and not is_own(name):
         raise ConfigError(f"model {name!r}: model_args name weights, and pretrained is false. Set it to true.")
-    model = built_without_values(name, shapes, model_args=arguments, head=head)
+    model = built_without_values(name, shapes, model_args=arguments, head=head, fuse=fuse)
     for height, width in sorted(sides) if model.uses_images else ():
         _check_side(name, model, height, width)
     if pretrained:
-        build_model(name, shapes, pretrained=True, model_args=arguments, head=head)
+        build_model(name, shapes, pretrained=True, model_args=arguments, head=head, fuse=fuse)
 
 
 def built_without_values(
-    name: str, shapes: Shapes, *, model_args: Mapping[str, JsonValue] | None, head: Mapping[str, JsonValue] | None
+    name: str,
+    shapes: Shapes,
+    *,
+    model_args: Mapping[str, JsonValue] | None,
+    head: Mapping[str, JsonValue] | None,
+    fuse: Fuse = "mean",
 ) -> Model:
     """Return a model that takes no memory for its weights, where it can be built so, to look at its shapes.
 
@@ -50,14 +57,15 @@ def built_without_values(
     """
     try:
         with torch.device("meta"):
-            return build_model(name, shapes, model_args=model_args, head=head)
+            return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
     except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
-        return build_model(name, shapes, model_args=model_args, head=head)
+        return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
 
 
 def _check_side(name: str, model: Model, height: int, width: int) -> None:
     shapes = model.shapes
-    inputs = [torch.empty(2, shapes.num_channels, height, width, device="meta")]
+    views = () if model.fusion is None else (shapes.num_views,)
+    inputs = [torch.empty(2, *views, shapes.num_channels, height, width, device="meta")]
     if shapes.num_table_columns:
         inputs.append(torch.empty(2, shapes.num_table_columns, device="meta"))
     try:

@@ -146,17 +146,22 @@ class HeadedNetwork(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.pooling = Pooling(options.pooling)
-        self.head = head_layers(self.pooling.num_features(num_features), num_outputs, options)
+        self.num_features = self.pooling.num_features(num_features)
+        self.head = head_layers(self.num_features, num_outputs, options)
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, E) what ``head`` gets."""
         features_NE: Tensor = self.pooling(self.backbone(images_NCHW))
         return features_NE
 
+    def logits(self, features_NE: Tensor, table_ND: Tensor | None = None) -> Tensor:
+        """Return (N, C) logits; there is no table."""
+        logits: Tensor = self.head(features_NE)
+        return logits
+
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, C) logits."""
-        logits: Tensor = self.head(self.features(images_NCHW))
-        return logits
+        return self.logits(self.features(images_NCHW))
 
 
 def head_layers(num_features: int, num_outputs: int, options: HeadOptions) -> nn.Sequential:

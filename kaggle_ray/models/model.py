@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.config.model import Fuse
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import normalize
+from kaggle_ray.models.fusion import make_fusion
 from kaggle_ray.models.head import HeadedNetwork
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.stages import depths
-from kaggle_ray.models.table import TableNorm, TableOnly
+from kaggle_ray.models.table import JoinedTable, TableNorm, TableOnly
 
 EXTRA_MEAN, EXTRA_STD = 0.5, 0.25
 """Mean and deviation that channels beyond red, green and blue are normalised with."""
@@ -28,7 +30,7 @@ class Model(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Network, shapes: Shapes) -> None:
+    def __init__(self, network: Network, shapes: Shapes, fuse: Fuse = "mean") -> None:
         """Normalise images with the mean and deviation that ``network`` was trained with."""
         super().__init__()
         self.network = network.module
@@ -37,7 +39,11 @@ class Model(nn.Module):
         """Side in pixels of the images that the library trained the network on; None where it trained none."""
         self.gives_auxiliary = shapes.num_auxiliary_outputs > 0
         """Whether ``forward`` gives the auxiliary heads' logits, too: where it is trained, not where it predicts."""
-        self._fresh = list(network.fresh)
+        self.fusion = None
+        if fuse != "mean":
+            assert isinstance(self.network, HeadedNetwork | JoinedTable), "no other network tells its features"
+            self.fusion = make_fusion(fuse, self.network.num_features)
+        self._fresh = [*network.fresh, *([self.fusion] if self.fusion else [])]
         self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN), persistent=False)
         self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD), persistent=False)
 
@@ -102,9 +108,11 @@ class Model(nn.Module):
 
         Args:
             images: (N, C, H, W) values 0..1, or (N, E) ``features`` of them; where a sample has several views
-                (N, V, C, H, W) or (N, V, E): the logits are the mean.
+                (N, V, C, H, W) or (N, V, E): the logits are the mean, or those of the features that are fused.
             table_ND: (N, D), where the competition has a table.
         """
+        if images.ndim in (3, 5) and self.fusion is not None:
+            return self._told(self._fused(images, table_ND))
         if images.ndim in (3, 5):
             num_views = images.shape[1]
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
@@ -121,6 +129,21 @@ class Model(nn.Module):
             output = self.network(normalize(images, self.mean, self.std), table_ND)
         else:
             output = self.network(normalize(images, self.mean, self.std))
+        return self._told(output)
+
+    def _fused(self, images: Tensor, table_ND: Tensor | None) -> Tensor:
+        """Return (N, C) logits of images (N, V, C, H, W), or of their features (N, V, E)."""
+        assert isinstance(self.network, HeadedNetwork | JoinedTable), "no other network tells its features"
+        assert self.fusion is not None, "the images are fused"
+        features_NVE = images
+        if images.ndim == 5:
+            flat = normalize(images.flatten(0, 1), self.mean, self.std)
+            features_NVE = self.network.features(flat).unflatten(0, (-1, images.shape[1]))  # type: ignore[no-untyped-call]
+        logits: Tensor = self.network.logits(self.fusion(features_NVE), table_ND)
+        return logits
+
+    def _told(self, output: Output) -> Output:
+        """Return what is asked for of the network's output."""
         if not self.shapes.num_auxiliary_outputs:
             return output
         both = self._with_auxiliary(output)

@@ -62,10 +62,19 @@ class JoinedTable(nn.Module):
     """The features of an image network beside those of a table, under one head."""
 
     def __init__(
-        self, network: nn.Module, of_images: nn.Module, norm: TableNorm, head: nn.Module, *, width: int, dropout: float
+        self,
+        network: nn.Module,
+        of_images: nn.Module,
+        norm: TableNorm,
+        head: nn.Module,
+        *,
+        num_features: int,
+        width: int,
+        dropout: float,
     ) -> None:
-        """Join what ``of_images`` makes of the features of ``network`` with ``width`` features of the table."""
+        """Join what ``of_images`` makes of the ``num_features`` of ``network`` with ``width`` features of the table."""
         super().__init__()
+        self.num_features = num_features
         self.network = network
         self.of_images = of_images
         self.norm = norm
@@ -74,9 +83,18 @@ class JoinedTable(nn.Module):
 
     def forward(self, images_NCHW: Tensor, table_ND: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""
-        of_images_NE = self.of_images(self.network(images_NCHW))
-        features_NE = torch.cat([of_images_NE, self.of_table(self.norm(table_ND))], dim=1)
-        logits: Tensor = self.head(features_NE)
+        return self.logits(self.features(images_NCHW), table_ND)
+
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, E) what is joined with the table."""
+        features_NE: Tensor = self.of_images(self.network(images_NCHW))
+        return features_NE
+
+    def logits(self, features_NE: Tensor, table_ND: Tensor | None) -> Tensor:
+        """Return (N, num_outputs) logits of features and table."""
+        assert table_ND is not None, "the competition has a table"
+        joined = torch.cat([features_NE, self.of_table(self.norm(table_ND))], dim=1)
+        logits: Tensor = self.head(joined)
         return logits
 
 

@@ -100,12 +100,13 @@ def check_models(plan: RunPlan) -> None:
         heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
         sides = sorted(hyperparameters.images.sides(height) for height in heights)
         model = hyperparameters.model
-        asked = (model.name, model.args, model.head, model.pretrained, sides)
+        asked = (model.name, model.args, model.head, model.fuse, model.pretrained, sides)
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
             check_model(
                 model.name,
                 model_args=model.args,
                 head=model.head,
+                fuse=model.fuse,
                 pretrained=model.pretrained,
                 sides=sides,
                 shapes=shapes,

@@ -135,6 +135,7 @@ def predictor_of(
         pretrained=False,  # all weights are in the file
         model_args=hyperparameters.model.args,
         head=hyperparameters.model.head,
+        fuse=hyperparameters.model.fuse,
     )
     model.gives_auxiliary = False
     try:

@@ -34,6 +34,7 @@ def make_model(
         pretrained=given.pretrained and initial_weights is None,
         model_args=given.args,
         head=given.head,
+        fuse=given.fuse,
     )
     if data.scale is not None:
         model.set_scale(torch.from_numpy(data.scale.mean), torch.from_numpy(data.scale.std))

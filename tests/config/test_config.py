@@ -50,6 +50,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("schedule_args", 3, "expected a dictionary, got 3"),
     ("head", "avg", "expected a dictionary, got 'avg'"),
     ("freeze", "head", "expected one of none, norms, backbone, got 'head'"),
+    ("fuse", "sum", "expected one of mean, max, attention, lstm, transformer, got 'sum'"),
     ("freeze_epochs", -1, "expected at least 0, got -1"),
     ("accumulate", 0, "expected at least 1, got 0"),
     ("epoch_rule", "best", "expected one of last, inner, other_folds, scored_fold, got 'best'"),

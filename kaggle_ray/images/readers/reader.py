@@ -137,7 +137,8 @@ def _told(read: Reader) -> JsonValue:
         maker = maker.func
     maker = maker if inspect.isfunction(maker) else type(maker)
     told = [getattr(maker, "__module__", ""), getattr(maker, "__qualname__", ""), described(read)]
-    return [*told, *_sources(maker)]
+    inner = getattr(read, "reader", None)  # of one that reads by another
+    return [*told, *_sources(maker), *([_told(inner)] if callable(inner) else [])]
 
 
 def _sources(maker: Callable[..., object]) -> list[JsonValue]:
