@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from kaggle_ray.train.constraints import register_constraint as register_constraint
     from kaggle_ray.train.losses import register_loss as register_loss
     from kaggle_ray.train.optimizers import register_optimizer as register_optimizer
+    from kaggle_ray.train.sampling import register_sampler as register_sampler
     from kaggle_ray.train.schedules import register_schedule as register_schedule
 
 _HOME = {
@@ -137,6 +138,7 @@ _HOME = {
     "register_constraint": "kaggle_ray.train.constraints",
     "register_loss": "kaggle_ray.train.losses",
     "register_optimizer": "kaggle_ray.train.optimizers",
+    "register_sampler": "kaggle_ray.train.sampling",
     "register_schedule": "kaggle_ray.train.schedules",
 }
 

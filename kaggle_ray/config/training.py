@@ -18,6 +18,10 @@ class TrainingHyperparameters:
     """Parts that a batch is computed in, one after the other, where it does not fit into memory at once."""
     epochs: int = 10
     """Passes over the training rows."""
+    sampler: str = "uniform"
+    """Which rows an epoch is made of, as many as there are: ``uniform`` takes each once; ``balanced`` each class
+    equally often, a row of labels as its rarest one; ``weighted`` in proportion to ``Samples.train_weights``, which
+    then do not weight the loss; or one that the competition's file registers."""
     epoch_rule: EpochRule = "last"
     """Which epoch's weights predict. ``last``: the budget's end; ``inner``: the best on an inner split of the training
     rows, which is not trained on; ``other_folds``: for each fold the epoch that is best on the others' rows;

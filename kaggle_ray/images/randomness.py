@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.types import FloatArray
+from kaggle_ray.types import FloatArray, IntArray
 
 Keys = npt.NDArray[np.uint64]
 """(N,) numbers of 64 bits, one for each sample: all that its randomness is a function of."""
@@ -42,6 +42,12 @@ def sample_keys(seed: int, fold: int, epoch: int, hashes: Keys) -> Keys:
     """
     of_epoch = np.uint64(_hash_of(f"{seed} {fold} {epoch}"))
     return _mix(_mix(hashes) ^ of_epoch)
+
+
+def repeated_keys(keys: Keys, repeats: IntArray) -> Keys:
+    """Return (N,) other keys for samples that came before in the epoch, ``repeats`` (N,) times; of 0 the same."""
+    others = _mix(keys ^ _mix(repeats.astype(np.uint64) * _GOLDEN))
+    return np.where(repeats == 0, keys, others)
 
 
 def draws_of(keys: Keys, num_draws: int = NUM_DRAWS) -> FloatArray:

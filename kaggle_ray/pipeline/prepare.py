@@ -73,6 +73,7 @@ def check_models(plan: RunPlan) -> None:
     from kaggle_ray.train.losses.auxiliary import split_by_head
     from kaggle_ray.train.optimizers import check_optimizer
     from kaggle_ray.train.pseudolabels import check_pseudolabels
+    from kaggle_ray.train.sampling import check_samplable
     from kaggle_ray.train.schedules import check_schedule
 
     competition, shapes = plan.competition, shapes_of(plan.competition, plan.samples)
@@ -84,6 +85,9 @@ def check_models(plan: RunPlan) -> None:
             competition.heads,
             auxiliary_heads=competition.auxiliary_heads,
             has_table=shapes.num_table_columns > 0,
+        )
+        check_samplable(
+            hyperparameters.training.sampler, competition.heads, has_weights=plan.samples.train_weights is not None
         )
         check_recipe(hyperparameters.images.augment)
         check_distillation(competition.heads, hyperparameters.loss)

@@ -26,12 +26,14 @@ from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table, mix_targets
+from kaggle_ray.images.randomness import repeated_keys
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs
 from kaggle_ray.train.losses.objective import Objective, Targets
 from kaggle_ray.train.process import derive_seed
+from kaggle_ray.train.sampling import UNIFORM, WEIGHTED, repeats_of, rows_of_steps
 from kaggle_ray.types import FloatArray, IntArray
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -68,13 +70,13 @@ class Batch:
     keys: npt.NDArray[np.uint64]
     """(M * V,) keys that the colours' randomness is a function of."""
     seed: int
-    """Seed of what a model draws, such as dropout. No other piece of the epoch has it, as each row is in one piece."""
+    """Seed of what a model draws, such as dropout. No other piece of the epoch has it."""
     mix: Mix | None = None
     """How ``rows`` are mixed with what was read."""
 
 
 class EpochBatches(Dataset[Batch]):
-    """Each training row once, in an order of the epoch's own, in nearly equal batches."""
+    """Each training row once, or as a sampler draws them, in an order of the epoch's own, in nearly equal batches."""
 
     def __init__(
         self,
@@ -92,7 +94,8 @@ class EpochBatches(Dataset[Batch]):
         Where images are trained on as they are, batches are made of their ``features``, if there are any.
 
         Raises:
-            ConfigError: a batch has fewer rows than there are processes and pieces, or a table would be cut.
+            ConfigError: a batch has fewer rows than there are processes and pieces, a table would be cut, or the
+                sampler draws what are no rows.
         """
         self._data = data
         self._hyperparameters = hyperparameters
@@ -101,7 +104,10 @@ class EpochBatches(Dataset[Batch]):
         of_masks = data.auxiliary_heads[0] if data.auxiliary_segments else data.heads[0]
         self._mask_kind: MaskKind = "mask" if len(of_masks.classes) == 1 else "labels"
         self._seeds = (hyperparameters.training.seed, data.fold, epoch)
-        self._rows = _rows_of_steps(data, self._seeds, num_steps_of(data, hyperparameters.training.batch_size))
+        sampler, num_steps = hyperparameters.training.sampler, num_steps_of(data, hyperparameters.training.batch_size)
+        self._rows = rows_of_steps(data, sampler, self._seeds, num_steps)
+        self._repeats = None if sampler == UNIFORM else repeats_of(self._rows)
+        self._weights = None if sampler == WEIGHTED else data.weights  # which say how often a row is drawn
         self._keys = sample_keys(*self._seeds, data.id_hashes)
         self._seed = derive_seed("steps", *self._seeds) >> 1
         self._first_piece = rank * hyperparameters.training.accumulate
@@ -125,9 +131,12 @@ class EpochBatches(Dataset[Batch]):
         step, piece = divmod(number, self._hyperparameters.training.accumulate)
         in_step = self._rows[step]
         own = self._own(self._first_piece + piece, len(in_step))
-        read_rows, mix = self._mixed(step, own, in_step) if self._mixes else (in_step[own], None)
+        positions, mix = self._mixed(step, own, len(in_step)) if self._mixes else (np.arange(own.start, own.stop), None)
+        read_rows = in_step[positions]
         views = self._data.inputs.views(read_rows)
         keys = self._keys[views]
+        if self._repeats is not None:
+            keys = repeated_keys(keys, self._repeats[step][positions].repeat(self._data.inputs.num_views))
         pixels: Pixels | FloatArray
         masks: Pixels | None = None
         if self._features is not None:
@@ -151,11 +160,11 @@ class EpochBatches(Dataset[Batch]):
             pixels=pixels,
             target=target,
             auxiliary=masks if self._data.auxiliary_segments else _rows_of(self._data.auxiliary_target, read_rows),
-            weights=_rows_of(self._data.weights, read_rows),
+            weights=_rows_of(self._weights, read_rows),
             teacher=_rows_of(self._data.teacher, read_rows),
             pseudolabels=_pseudolabels_of(self._data, read_rows),
             keys=keys,
-            seed=self._seed + int(in_step[own.start]),
+            seed=self._seed + self._number_of(step, own.start),
             mix=mix,
         )
 
@@ -163,9 +172,15 @@ class EpochBatches(Dataset[Batch]):
         """Return the positions of a piece among those of all ranks, which are nearly equal and never empty."""
         return slice(*(num_in_step * end // self._num_pieces for end in (piece, piece + 1)))
 
-    def _mixed(self, step: int, own: slice, in_step: IntArray) -> tuple[IntArray, Mix]:
-        """Return which of the step's rows to read, the piece's own first, and how they are mixed."""
-        num_in_step, positions = len(in_step), np.arange(own.start, own.stop)
+    def _number_of(self, step: int, position: int) -> int:
+        """Return a number that no other position of the epoch has: that of its row, where each row comes once."""
+        if self._repeats is None:
+            return int(self._rows[step][position])
+        return sum(len(rows) for rows in self._rows[:step]) + position
+
+    def _mixed(self, step: int, own: slice, num_in_step: int) -> tuple[IntArray, Mix]:
+        """Return positions of the step's rows to read, the piece's own first, and how they are mixed."""
+        positions = np.arange(own.start, own.stop)
         generator = np.random.default_rng(derive_seed("mix", *self._seeds, step))
         mix = draw_mix(self._hyperparameters.images.mixup, self._hyperparameters.images.cutmix, num_in_step, generator)
         assert mix is not None, "one of both is asked for"
@@ -173,28 +188,12 @@ class EpochBatches(Dataset[Batch]):
         positions = np.concatenate([positions, np.setdiff1d(partners, positions)])
         place = np.empty(num_in_step, dtype=np.int64)
         place[positions] = np.arange(len(positions))
-        return in_step[positions], mix.part(own, place[partners])
+        return positions, mix.part(own, place[partners])
 
 
 def num_steps_of(data: FitData, batch_size: int) -> int:
     """Return the optimizer steps of an epoch."""
     return -(-data.num_per_epoch // batch_size)
-
-
-def _rows_of_steps(data: FitData, seeds: tuple[int, int, int], num_steps: int) -> list[IntArray]:
-    """Return the rows of each step of an epoch, in nearly equal batches that have nearly the same share of test rows.
-
-    The last batch is the smallest.
-    """
-    generator = np.random.default_rng(derive_seed("order", *seeds))
-    steps: list[IntArray] = np.array_split(generator.permutation(data.train_rows), num_steps)
-    if data.pseudolabelled is None:
-        return steps
-    drawn = generator.permutation(data.pseudolabelled.rows)[: data.pseudolabelled.num_per_epoch]
-    # From the other end, so that no batch has one more of both kinds; mixed, as ranks take a batch's rows in parts.
-    of_steps = np.array_split(drawn, num_steps)[::-1]
-    mixed = [generator.permutation(np.concatenate(parts)) for parts in zip(steps, of_steps, strict=True)]
-    return sorted(mixed, key=len, reverse=True)
 
 
 def _pseudolabels_of(data: FitData, rows: IntArray) -> tuple[IntArray, FloatArray] | None:

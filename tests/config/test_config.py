@@ -34,6 +34,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("start_size", 65, "expected from 0 to image_size, got 65"),
     ("batch_size", 0, "expected at least 1, got 0"),
     ("epochs", 0, "expected at least 1, got 0"),
+    ("sampler", 3, "expected str, got 3"),
     ("epochs", 1.5, "expected int, got 1.5"),
     ("epochs", True, "expected int, got True"),
     ("optimizer", 3, "expected str, got 3"),
