@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.packed import copy_submission
 from kaggle_ray.submission.submit import checked_draft
 from kaggle_ray.types import Experiment, StoredValues, Trial
 
@@ -154,11 +154,11 @@ def _saved(file: Path, blocks: Iterator[StoredValues], *, num_rows: int) -> Stor
 
 
 def _copied(draft: Path, out: Path) -> Path:
-    """Replace ``out`` as a whole."""
+    """Replace ``out`` as a whole, packed where its name says so."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-        shutil.copyfile(draft, partial)
+        partial = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name}")
+        copy_submission(draft, partial, name=out.name)
         os.replace(partial, out)
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error}. Name another file with --out.") from error

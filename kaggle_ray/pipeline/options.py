@@ -233,7 +233,7 @@ class PredictOptions(MachineOptions):
     """Competition whose code reads the files: a name in competitions/, a path, or in Python itself. A run's record is
     never taken at its word for it, since the run may be somebody else's."""
     out: str | Path = option("submission.csv")
-    """File that the submission is written to; it is replaced."""
+    """File that the submission is written to; it is replaced. One that ends in .gz or .zip is packed so."""
     refit: bool = option(False)
     """Predict by the models of all rows, of a run with --refit, instead of those of the folds."""
     skip_unreadable: bool = option(False)

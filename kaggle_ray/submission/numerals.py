@@ -14,6 +14,7 @@ import numpy as np
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 """Whole numbers of at most 18 digits, so that the sum of two of them is still an int64."""
+_WHOLES = re.compile(rf"{_WHOLE.pattern}(?: {_WHOLE.pattern})*")
 _LARGEST = float(np.finfo(np.float32).max)
 """Predictions are float32."""
 _SHOWN = 40
@@ -41,6 +42,18 @@ def parse_whole(text: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"expected a whole number, got {shown(text)}")
     return int(text)
+
+
+def parse_wholes(text: str) -> list[int]:
+    """Return the whole numbers of a cell, with one blank between two of them; none of an empty one.
+
+    Raises:
+        ValueError: as ``parse_whole`` of the first that is none.
+    """
+    words = text.split(" ") if text else []
+    if text and not _WHOLES.fullmatch(text):  # a look at all of them at once is faster
+        return [parse_whole(word) for word in words]
+    return list(map(int, words))
 
 
 def shown(text: str) -> str:

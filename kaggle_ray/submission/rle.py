@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from kaggle_ray.data.submission_format import PixelOrder
-from kaggle_ray.submission.numerals import parse_whole, shown
+from kaggle_ray.submission.numerals import parse_wholes, shown
 from kaggle_ray.types import BoolArray
 
 Runs = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -24,7 +24,10 @@ def encode_rle(mask_HW: BoolArray, order: PixelOrder) -> str:
         order: ``rows`` counts pixels along each row, ``columns`` down each column.
     """
     pixels = (mask_HW if order == "rows" else mask_HW.T).ravel()
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], pixels, [False]]).astype(np.int8)))
+    if not pixels.size:
+        return ""
+    edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1  # of truth values: faster than differences of numbers
+    edges = np.concatenate([[0] if pixels[0] else [], edges, [pixels.size] if pixels[-1] else []]).astype(np.int64)
     starts, ends = edges[::2], edges[1::2]
     return " ".join(map(str, np.column_stack([starts + 1, ends - starts]).ravel().tolist()))
 
@@ -40,7 +43,7 @@ def parse_runs(text: str, size: tuple[int, int] | None) -> tuple[Runs, Runs]:
         ValueError: they are no pairs of numbers with one blank between two of them, overlap or are out of order, or
             leave the mask.
     """
-    numbers = np.array([parse_whole(word) for word in text.split(" ")] if text else [], dtype=np.int64)
+    numbers = np.array(parse_wholes(text), dtype=np.int64)
     if len(numbers) % 2:
         raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers: {shown(text)}")
     starts, lengths = numbers[::2] - 1, numbers[1::2]
@@ -65,8 +68,7 @@ def decode_rle(text: str, height: int, width: int, order: PixelOrder) -> BoolArr
         ValueError: they are not the run lengths of such a mask; see ``parse_runs``.
     """
     starts, ends = parse_runs(text, (height, width))
-    steps = np.zeros(height * width + 1, dtype=np.int8)
-    steps[starts] += 1
-    steps[ends] -= 1
-    pixels = np.cumsum(steps[:-1]).astype(np.bool_)
+    edges = np.concatenate([[0], np.column_stack([starts, ends]).ravel(), [height * width]])
+    is_inside = np.arange(len(edges) - 1) % 2 == 1  # outside, inside, outside, ... from one edge to the next
+    pixels = np.repeat(is_inside, np.diff(edges))
     return pixels.reshape(height, width) if order == "rows" else pixels.reshape(width, height).T

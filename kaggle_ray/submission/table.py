@@ -8,13 +8,16 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO, cast
+from typing import IO, TextIO, cast
 
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.numerals import shown
@@ -97,14 +100,32 @@ def _rows(path: Path) -> Iterator[list[str]]:
     try:
         with _opened(path) as file:
             yield from filter(None, csv.reader(file, strict=True))
-    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, csv.Error) as error:
         raise SubmissionError(f"{path}: expected a CSV file in UTF-8; {error}.") from error
 
 
-def _opened(path: Path) -> TextIO:
-    """Return a file as text; one whose name ends in .gz, as Kaggle takes it, is unpacked."""
-    opening = gzip.open if path.suffix == ".gz" else open
-    return cast(TextIO, opening(path, "rt", newline="", encoding="utf-8-sig"))
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """Open a file as text; one whose name ends in .gz or .zip, as Kaggle takes it, is unpacked."""
+    with _unpacked(path) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
+        yield file
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file's bytes. Raise ValueError where an archive holds other than one file."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            if len(names := archive.namelist()) != 1:
+                raise ValueError(f"the archive holds {len(names)} files, and one is expected")
+            with archive.open(names[0]) as content:
+                yield content
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rb") as content:
+            yield cast(IO[bytes], content)
+    else:
+        with path.open("rb") as content:
+            yield content
 
 
 def digest_of_cells(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -172,9 +173,11 @@ def test_a_run_from_another_machine_is_predicted_with_by_the_competition_that_th
     assert out.read_bytes() == finished.submission.read_bytes()
 
 
-def test_on_the_command_line_the_file_is_named_last(
+def test_the_file_is_packed_where_its_name_says_so_and_named_last_on_the_command_line(
     finished: RunResult, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    packed = kaggle_ray.predict(finished.run_dir, data=toy_data, out=tmp_path / "packed.csv.gz")
+    assert gzip.decompress(packed.read_bytes()) == finished.submission.read_bytes()
     out = tmp_path / "by_cli.csv"
     words = ["predict", str(finished.run_dir), "--data", str(toy_data), "--out", str(out), "--device", "cpu"]
     main([*words, "--threads", "1"])

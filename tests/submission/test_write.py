@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import ACCURACY, AUC, LOG_LOSS
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission, read_answers
+from kaggle_ray.submission.packed import copy_submission
 from kaggle_ray.submission.table import check_ids, digest_of_cells, read_blocks
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
@@ -145,3 +147,27 @@ def test_reading_keeps_ids_as_text_and_widens_nothing(tmp_path: Path) -> None:
     values = read(path, competition(1))
     assert values.dtype == np.float32
     assert values.tolist() == [[1.0], [0.0], [0.25]]
+
+
+@pytest.mark.parametrize("name", ["again.csv.gz", "again.csv.zip", "again.csv"])
+def test_a_submission_that_is_packed_reads_back_with_the_same_rows(name: str, tmp_path: Path) -> None:
+    plain = tmp_path / "submission.csv"
+    written = write_submission(plain, np.array(["a", "é"]), [("1 2",), ("",)], FORMAT)
+    for copy in (tmp_path / f".1-{name}", tmp_path / f".2-{name}"):
+        copy_submission(plain, copy, name=name)
+        assert digest_of_cells(copy) == written
+    assert (tmp_path / f".1-{name}").read_bytes() == (tmp_path / f".2-{name}").read_bytes()
+    if name.endswith(".zip"):
+        assert zipfile.ZipFile(tmp_path / f".1-{name}").namelist() == ["again.csv"]
+
+
+def test_an_archive_of_two_files_or_of_none_is_no_submission(tmp_path: Path) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "id,label\n")
+        archive.writestr("b.csv", "id,label\n")
+    with pytest.raises(SubmissionError, match=r"two\.zip: .*the archive holds 2 files"):
+        digest_of_cells(path)
+    path.write_bytes(b"no archive")
+    with pytest.raises(SubmissionError, match=r"two\.zip: expected a CSV file.*not a zip file"):
+        digest_of_cells(path)

@@ -1,0 +1,185 @@
+"""Run lengths: masks per second beside a naive loop and pycocotools, and a whole submission streamed.
+
+    uv run --with pycocotools python tests/benchmarks/run_lengths.py CARVANA/train_masks
+
+The masks are those of FOLDER, enlarged to 1280 x 1918 where they are smaller. The naive loop walks over the pixels in
+Python, as kernels on Kaggle do; pycocotools takes part where it is installed: its own compressed text, from and to an
+array in its order of columns. Each is the median of interleaved rounds, in CPU time of one core.
+
+Then a submission of ``--rows`` such masks is written, packed by gzip and read back, row by row; the memory that is
+added and the time of a row tell what Carvana's 100,064 take.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from record import Measured, record_options
+from rich.table import Table
+
+from kaggle_ray.data.submission_format import SubmissionFormat
+from kaggle_ray.images.decode import decode_image
+from kaggle_ray.submission.rle import decode_rle, encode_rle
+from kaggle_ray.submission.table import digest_of_cells
+from kaggle_ray.submission.write import write_submission
+from kaggle_ray.types import BoolArray
+
+HEIGHT, WIDTH = 1280, 1918
+CARVANA_ROWS = 100_064
+Codec = tuple[Callable[[BoolArray], Any], Callable[[Any], Any]]
+
+
+def naive_encode(mask_HW: BoolArray) -> str:
+    """Walk over the pixels in Python."""
+    runs: list[int] = []
+    last = 0
+    for position, pixel in enumerate(mask_HW.ravel().tolist(), start=1):
+        if pixel:
+            if last:
+                runs[-1] += 1
+            else:
+                runs += [position, 1]
+        last = pixel
+    return " ".join(map(str, runs))
+
+
+def naive_decode(text: str) -> BoolArray:
+    """Fill one run after the other."""
+    mask = np.zeros(HEIGHT * WIDTH, dtype=np.bool_)
+    words = text.split()
+    for start, length in zip(words[::2], words[1::2], strict=True):
+        for position in range(int(start) - 1, int(start) - 1 + int(length)):
+            mask[position] = True
+    return mask.reshape(HEIGHT, WIDTH)
+
+
+def codecs() -> dict[str, Codec]:
+    """Return name -> encode and decode."""
+    found: dict[str, Codec] = {
+        "ours": (lambda mask: encode_rle(mask, "rows"), lambda text: decode_rle(text, HEIGHT, WIDTH, "rows")),
+        "naive loop": (naive_encode, naive_decode),
+    }
+    if importlib.util.find_spec("pycocotools"):
+        coco: Any = importlib.import_module("pycocotools.mask")
+        found["pycocotools"] = (lambda mask: coco.encode(np.asfortranarray(mask.view(np.uint8))), coco.decode)
+    return found
+
+
+def compare(masks: list[BoolArray], rounds: int) -> dict[str, tuple[float, float]]:
+    """Return name -> masks per CPU second, encoded and decoded; the naive loop takes a few of the masks."""
+    seconds: dict[str, tuple[list[float], list[float]]] = {}
+    for _ in range(rounds):
+        for name, (encode, decode) in codecs().items():
+            some = masks[:2] if name == "naive loop" else masks
+            encoded, started = [], time.process_time()
+            for mask in some:
+                encoded.append(encode(mask))
+            between = time.process_time()
+            decoded = [decode(each) for each in encoded]
+            ended = time.process_time()
+            assert all(np.array_equal(mask, each.astype(np.bool_)) for mask, each in zip(some, decoded, strict=True))
+            of_encode, of_decode = seconds.setdefault(name, ([], []))
+            of_encode.append((between - started) / len(some))
+            of_decode.append((ended - between) / len(some))
+    return {name: (1 / float(np.median(first)), 1 / float(np.median(then))) for name, (first, then) in seconds.items()}
+
+
+class Memory:
+    """The most memory of this process in RAM while it is watched."""
+
+    def __init__(self) -> None:
+        """Watch from now on, every few milliseconds."""
+        self.first = self.most = self._resident()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def added_mib(self) -> float:
+        """Stop, and return how much came to what there was, in MiB."""
+        self._over.set()
+        self._thread.join()
+        return (self.most - self.first) / 2**20
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self.most = max(self.most, self._resident())
+
+    @staticmethod
+    def _resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def streamed(masks: list[BoolArray], num_rows: int, folder: Path) -> tuple[float, float, float, float]:
+    """Return seconds to write, to pack and to read back a submission, and the MiB that were added."""
+    fmt = SubmissionFormat(id_column="img", columns=("rle_mask",), cells="rle")
+    ids = np.array([f"{number:06d}.jpg" for number in range(num_rows)])
+
+    def cells() -> Iterator[tuple[str]]:
+        for number in range(num_rows):
+            yield (encode_rle(masks[number % len(masks)], "rows"),)
+
+    memory, started = Memory(), time.perf_counter()
+    path = folder / "submission.csv"
+    written = write_submission(path, ids, cells(), fmt)
+    wrote = time.perf_counter()
+    packed = path.with_suffix(".csv.gz")
+    with path.open("rb") as plain, gzip.open(packed, "wb", compresslevel=6) as opened:
+        shutil.copyfileobj(plain, opened, 1 << 20)
+    zipped = time.perf_counter()
+    assert digest_of_cells(packed) == written
+    read = time.perf_counter()
+    return wrote - started, zipped - wrote, read - zipped, memory.added_mib()
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--most", default=32, show_default=True, help="Masks that are read.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--rows", default=2000, show_default=True, help="Rows of the submission that is streamed.")
+@record_options
+def main(folder: Path, most: int, rounds: int, rows: int, record: bool, note: str) -> None:
+    """Print what the masks of FOLDER take."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".gif"))[:most]
+    masks = [_mask(path) for path in paths]
+    measured = Measured(benchmark="run_lengths", record=record, note=note)
+    load = f"load {os.getloadavg()[1]:.1f} on {len(os.sched_getaffinity(0))} cores"
+    runs = np.mean([len(encode_rle(mask, "rows").split()) / 2 for mask in masks])
+    title = f"{len(masks)} masks of {HEIGHT} x {WIDTH}, {runs:,.0f} runs each; {load}"
+    table = Table("codec", "encoded/s per core", "decoded/s per core", title=title)
+    for name, (encoded, decoded) in compare(masks, rounds).items():
+        table.add_row(name, f"{encoded:,.1f}", f"{decoded:,.1f}")
+    measured.show(table)
+    with tempfile.TemporaryDirectory() as scratch:
+        seconds = streamed(masks, rows, Path(scratch))
+        sizes = [path.stat().st_size / 2**20 for path in sorted(Path(scratch).iterdir())]
+    title = f"a submission of {rows:,} rows, one process; {load}"
+    table = Table("what", f"{rows:,} rows", f"of {CARVANA_ROWS:,}", title=title)
+    for what, taken in zip(("encode and write", "gzip", "read back and compare"), seconds, strict=False):
+        table.add_row(what, f"{taken:.1f} s", f"{taken / rows * CARVANA_ROWS / 60:.1f} min (extrapolated)")
+    table.add_row("memory added", f"{seconds[3]:.0f} MiB", "the same: some rows at a time are in memory")
+    of_rows, of_all = (
+        " and ".join(f"{size * factor:,.0f} MiB" for size in sizes) for factor in (1, CARVANA_ROWS / rows)
+    )
+    table.add_row("size, plain and packed", of_rows, of_all)
+    measured.show(table)
+    measured.leave()
+
+
+def _mask(path: Path) -> BoolArray:
+    pixels = decode_image(path, HEIGHT, WIDTH, kind="mask")[..., 0]
+    return np.asarray(pixels > 127)
+
+
+if __name__ == "__main__":
+    main()
