@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--test-rows", type=click.IntRange(min=1), help="Of the hidden test set. Default: those of --data.")
 @click.option(
     "--installed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="What pip freeze prints in the notebook. Default: torch, pandas and the like are taken to be there.",
 )
 @click.option("--python", metavar="VERSION", help="Of the notebook's Python, such as 3.11. Default: this one's.")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--submission",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Show what this file says of the test images instead.",
 )
 @click.option(

@@ -16,7 +16,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.packing.copying import copy_run
 from kaggle_ray.packing.notebook import notebook_of, script_of
 from kaggle_ray.packing.timing import Timing, measure
-from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, parse_installed, write_own_wheel
+from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, read_installed, write_own_wheel
 from kaggle_ray.pipeline.own_code import competition_file
 from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
 from kaggle_ray.store.opening import open_run
@@ -132,7 +132,7 @@ def _write_wheels(
     wheels = folder / "wheels"
     wheels.mkdir()
     write_own_wheel(wheels)
-    has = ASSUMED if installed is None else parse_installed(installed.read_text(), where=str(installed))
+    has = ASSUMED if installed is None else read_installed(installed)
     needs = needed(extras, has)
     (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in needs.requirements))
     return needs, download(needs.lacking, wheels, python=python or ".".join(platform.python_version_tuple()[:2]))

@@ -92,12 +92,16 @@ def needed(extras: Collection[str], has: Mapping[str, str | None]) -> Needed:
     return Needed(requirements=tuple(lines), lacking=tuple(lacking[name] for name in sorted(lacking)))
 
 
-def parse_installed(text: str, *, where: str) -> dict[str, str | None]:
+def read_installed(file: Path) -> dict[str, str | None]:
     """Return package -> version of what ``pip freeze`` printed in a notebook; of one from a file the version is None.
 
     Raises:
-        ConfigError: it lists no packages.
+        ConfigError: there is no such file, or it lists no packages.
     """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--installed {file}: cannot be read: {error}.") from error
     found: dict[str, str | None] = {}
     for line in text.splitlines():
         name, equals, version = line.partition("==")
@@ -106,7 +110,7 @@ def parse_installed(text: str, *, where: str) -> dict[str, str | None]:
         elif " @ " in line:
             found[canonicalize_name(line.partition(" @ ")[0].strip())] = None
     if not found:
-        raise ConfigError(f"{where}: expected what pip freeze prints in the notebook, such as numpy==2.1.0.")
+        raise ConfigError(f"--installed {file}: expected what pip freeze prints in the notebook, such as numpy==2.1.0.")
     return found
 
 

@@ -16,7 +16,7 @@ import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import ConfigError, WeightsGoneError
 from kaggle_ray.packing.pack import pack
-from kaggle_ray.packing.wheels import needed, parse_installed
+from kaggle_ray.packing.wheels import needed, read_installed
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -121,15 +121,19 @@ def installed(folder: Path, *lines: str) -> Path:
     return file
 
 
-def test_what_a_notebook_lacks_is_what_it_has_not_or_has_in_a_version_that_will_not_do() -> None:
-    has = parse_installed("numpy==2.1.0\nalbumentations==1.3.1\ntorch @ file:///torch.whl\n", where="here")
-    found = needed(["timm"], has)
+def test_what_a_notebook_lacks_is_what_it_has_not_or_has_in_a_version_that_will_not_do(tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    file.write_text("numpy==2.1.0\nalbumentations==1.3.1\ntorch @ file:///torch.whl\n")
+    found = needed(["timm"], read_installed(file))
     lacking = {line.partition("==")[0] for line in found.lacking}
     assert {"albumentations", "timm", "pandas"} <= lacking
     assert not {"numpy", "torch"} & lacking
     assert "albumentations>=2.0.8" in found.requirements
-    with pytest.raises(ConfigError, match="expected what pip freeze prints"):
-        parse_installed("nothing of the kind", where="x.txt")
+    file.write_text("nothing of the kind")
+    with pytest.raises(ConfigError, match=r"x\.txt: expected what pip freeze prints"):
+        read_installed(file)
+    with pytest.raises(ConfigError, match=r"absent\.txt: cannot be read"):
+        read_installed(tmp_path / "absent.txt")
 
 
 def test_weights_that_are_gone_are_named_with_what_to_do(finished: RunResult, tmp_path: Path) -> None:
