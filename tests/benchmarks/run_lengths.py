@@ -1,6 +1,6 @@
 """Run lengths: masks per second beside a naive loop and pycocotools, and a whole submission streamed.
 
-    uv run --with pycocotools python tests/benchmarks/run_lengths.py CARVANA/train_masks
+    uv run --with pycocotools python tests/benchmarks/run_lengths.py TRAIN_MASKS
 
 The masks are those of FOLDER, enlarged to 1280 x 1918 where they are smaller. The naive loop walks over the pixels in
 Python, as kernels on Kaggle do; pycocotools takes part where it is installed: its own compressed text, from and to an
