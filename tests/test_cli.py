@@ -15,6 +15,7 @@ import pytest
 
 from kaggle_ray.cli import commands, main
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.submission.kaggle_records import KaggleRecord, save_record
 from kaggle_ray.testing.command_line import KAGGLE_RAY, call, said
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
@@ -317,6 +318,23 @@ def test_report_writes_the_report_anew_and_prints_where(run_dir: Path, capsys: p
     assert (code, err) == (0, "")
     assert out == f"{run_dir / 'report.html'}\n"
     assert (run_dir / "report.html").read_bytes() == before
+
+
+def test_scores_on_kaggle_stand_beside_the_honest_ones_in_the_list_on_its_page_and_in_the_report(
+    tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    store = open_run(shutil.copytree(run_dir, tmp_path / "toy/x"))
+    submitted = KaggleRecord(
+        slug="toy", name="submission", sha256="a" * 64, message="both", state="complete", score_honest=0.3,
+        since=1.0, public_score=0.25, standard_error=0.02,
+    )  # fmt: skip
+    save_record(store, submitted)
+    out, err, code = said(capsys, "submissions", "--runs", str(tmp_path), "--plot", str(tmp_path / "scores.html"))
+    assert (code, err, "0.30000 ± 0.02000" in out) == (0, "", True)
+    assert "<h2>toy</h2>" in (tmp_path / "scores.html").read_text()
+    said(capsys, "report", store.location)
+    assert 'id="cv-to-lb"' in (tmp_path / "toy/x/report.html").read_text()
 
 
 @pytest.fixture

@@ -161,9 +161,7 @@ def explain(run: str, experiment: str) -> None:
 @RUN
 def report(run: str) -> None:
     """Write report.html of RUN, a run folder, anew."""
-    from kaggle_ray.report.collect import report_of
-    from kaggle_ray.report.html import render_report
+    from kaggle_ray.report.collect import save_report_of
     from kaggle_ray.store.opening import open_run
 
-    store = open_run(run)
-    click.echo(store.save_report(render_report(report_of(store))))
+    click.echo(save_report_of(open_run(run)))

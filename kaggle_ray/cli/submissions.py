@@ -70,9 +70,13 @@ def check(
 @click.option("--refit", is_flag=True, help="Submit what the models of all rows predict.")
 @click.option("--wait", default=600.0, show_default=True, metavar="SECONDS", help="For the score.")
 def submit(run: str, message: str, slug: str | None, refit: bool, wait: float) -> None:
-    """Submit RUN to Kaggle, wait for the score, and record it with the run; again: nothing is submitted twice."""
+    """Submit RUN to Kaggle, wait for the score, and record it with the run; again: nothing is submitted twice.
+
+    The run's report.html shows the score against the honest one.
+    """
     from kaggle_ray.kaggle.client import KaggleCommand
     from kaggle_ray.kaggle.submitting import Submitting
+    from kaggle_ray.report.collect import save_report_of
     from kaggle_ray.reporters.texts import score_text
     from kaggle_ray.store.opening import open_run
     from kaggle_ray.submission.saved import FINAL, REFIT
@@ -81,6 +85,7 @@ def submit(run: str, message: str, slug: str | None, refit: bool, wait: float) -
     competition = store.known_record().competition
     command = KaggleCommand(slug or competition.replace("_", "-"))
     done = Submitting(store=store, kaggle=command).submit(message, name=REFIT if refit else FINAL, wait_s=wait)
+    save_report_of(store)
     scores = f"public score {score_text(done.public_score)}" if done.state == "complete" else "not scored yet"
     click.echo(printable(f"{done.slug}: submission {done.ref}: {scores}; honest score {score_text(done.score_honest)}"))
 
@@ -89,17 +94,22 @@ def submit(run: str, message: str, slug: str | None, refit: bool, wait: float) -
 @click.argument("run", required=False)
 @options_of(OutputOptions, "runs")
 @click.option("--refresh", is_flag=True, help="Ask Kaggle for the scores that are there now.")
-def submissions(run: str | None, runs: str, refresh: bool) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Page to draw them on, by competition.")
+def submissions(run: str | None, runs: str, refresh: bool, plot: Path | None) -> None:
     """List what was submitted to Kaggle of RUN, or of all runs: public and private scores beside the honest ones."""
     from rich.console import Console
 
     from kaggle_ray.kaggle.client import KaggleCommand
     from kaggle_ray.kaggle.listing import submissions_table
+    from kaggle_ray.report.kaggle_scores import kaggle_scores_page
     from kaggle_ray.report.runs import find_run
     from kaggle_ray.store.opening import list_runs
 
     stores = list_runs(runs) if run is None else [find_run(run, runs)]
     Console().print(submissions_table(stores, ask=KaggleCommand if refresh else None))
+    if plot is not None:
+        plot.write_text(kaggle_scores_page(stores), encoding="utf-8")
+        click.echo(plot)
 
 
 @click.command()

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from kaggle_ray.kaggle.client import Kaggle, ListedSubmission
-from kaggle_ray.kaggle.records import records_of
 from kaggle_ray.kaggle.submitting import refreshed
-from kaggle_ray.reporters.texts import plain, score_text
+from kaggle_ray.reporters.texts import plain, score_text, score_with_error
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.kaggle_records import records_of
 
 
 def submissions_table(stores: Sequence[RunStore], *, ask: Callable[[str], Kaggle] | None = None) -> Table:
@@ -35,6 +35,7 @@ def submissions_table(stores: Sequence[RunStore], *, ask: Callable[[str], Kaggle
                 if record.slug not in listed_of:
                     listed_of[record.slug] = ask(record.slug).submissions()
                 now = refreshed(store, record, listed_of[record.slug])
-            scores = map(score_text, (now.score_honest, now.public_score, now.private_score))
+            honest = score_with_error(now.score_honest, now.standard_error)
+            scores = (honest, score_text(now.public_score), score_text(now.private_score))
             table.add_row(*map(plain, (now.slug, store.run_id, now.name, *scores, now.state, now.message)))
     return table

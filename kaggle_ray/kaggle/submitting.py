@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.kaggle.client import Kaggle, KaggleError, ListedSubmission, UploadError
-from kaggle_ray.kaggle.records import KaggleRecord, records_of, save_record
 from kaggle_ray.store.run import FAST_DEV, RunStore
+from kaggle_ray.submission.kaggle_records import KaggleRecord, records_of, save_record
 from kaggle_ray.submission.saved import FINAL, saved_submission, submission_file
 
 SETTLING_S = (2.0, 5.0, 10.0)
@@ -80,6 +81,7 @@ class Submitting:
 
     def _intended(self, message: str, name: str, digest: str) -> KaggleRecord:
         saved = saved_submission(self.store, name)
+        chosen = chosen_ensemble(self.store) if name == FINAL else None
         return KaggleRecord(
             slug=self.kaggle.slug,
             name=name,
@@ -87,6 +89,7 @@ class Submitting:
             message=message,
             state="intended",
             score_honest=saved.score_honest if saved else None,
+            standard_error=chosen.standard_error if chosen else None,
             since=self.clock(),
         )
 

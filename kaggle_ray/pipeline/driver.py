@@ -27,8 +27,7 @@ from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pipeline.summing_up import summing_up
 from kaggle_ray.pool.gather import Pool, gather
-from kaggle_ray.report.collect import board_of, report_of
-from kaggle_ray.report.html import render_report
+from kaggle_ray.report.collect import board_of, save_report_of
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
@@ -113,7 +112,7 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
             pictures.of_ensemble(ensemble, pool)
         refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
-        report = store.save_report(render_report(report_of(store)))
+        report = save_report_of(store)
         retain(plan, store, trials.admitted(), [*trials.results, *refitted.results])
         seconds = time.monotonic() - started
         emit(

@@ -21,7 +21,6 @@ from kaggle_ray.kaggle.adversarial import adversarial_auc
 from kaggle_ray.kaggle.choosing import Candidate, Choice, choose_two
 from kaggle_ray.kaggle.expected import ExpectedScore, ScoreOfRows, expected_score
 from kaggle_ray.kaggle.leaderboard import read_leaderboard, standing_of
-from kaggle_ray.kaggle.records import records_of
 from kaggle_ray.kaggle.verdict import AdversarialAuc, verdict_on
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.pipeline.own_code import competition_of
@@ -29,6 +28,7 @@ from kaggle_ray.pipeline.team import opened_as_begun
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.kaggle_records import records_of
 from kaggle_ray.submission.saved import FINAL
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, Location, StrArray, Target
 

@@ -13,13 +13,14 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.report.board import Board, BoardRow
-from kaggle_ray.report.html import ReportData
+from kaggle_ray.report.html import ReportData, render_report
+from kaggle_ray.report.kaggle_scores import kaggle_scores_of
 from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import BASELINE, REFIT, saved_submission
-from kaggle_ray.types import Experiment, IntArray, Trial, TrialResult
+from kaggle_ray.types import Experiment, IntArray, Location, Trial, TrialResult
 
 
 def board_of(store: RunStore) -> Board:
@@ -67,6 +68,15 @@ def experiment_rows(store: RunStore) -> dict[str, BoardRow]:
     return {each.experiment_id: _experiment_row(ended, stopped, each, record, chosen) for each in store.experiments()}
 
 
+def save_report_of(store: RunStore) -> Location:
+    """Write the run's report, anew where there is one; return where it is.
+
+    Raises:
+        StoreError: the folder is no run, or cannot be written.
+    """
+    return store.save_report(render_report(report_of(store)))
+
+
 def report_of(store: RunStore) -> ReportData:
     """Return what the run's report shows.
 
@@ -96,6 +106,7 @@ def report_of(store: RunStore) -> ReportData:
         class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
         facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
+        kaggle_scores=kaggle_scores_of(store),
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
     )
 

@@ -45,6 +45,10 @@ def of_metric(name: str) -> tuple[Quantity, Quantity]:
 
 NUM_SHOWN = 10
 """Experiments whose curves are drawn at first."""
+MOST_DRAWN = 100
+"""Experiments that the page can draw, the best ones: it is to open fast on a phone, however many there are."""
+_MOST_POINTS = 100
+"""Epochs of a curve that are drawn."""
 
 PALETTE = ("#2f7fc1", "#d55e00", "#0b9268", "#c0609a", "#9a7d00", "#7a70d0", "#2b97b5", "#808892")
 """Colours after Okabe and Ito (2008), with at least 3:1 contrast on both of the page's backgrounds."""
@@ -176,9 +180,10 @@ def _scattered(points: Sequence[_Point], marker: Mapping[str, Any]) -> dict[str,
 
 def _curves_of(name: str, folds: Folds, mark: Mark, solid: Quantity, dashed: Quantity) -> Iterator[dict[str, Any]]:
     common = {"type": "scatter", "legendgroup": str(mark.index), "visible": mark.index < NUM_SHOWN}
-    by_epoch = _finite_by_epoch(folds, solid)
+    by_epoch = _thinned(_finite_by_epoch(folds, solid))
     epochs = list(by_epoch)
-    low, high = [min(values) for values in by_epoch.values()], [max(values) for values in by_epoch.values()]
+    low = [_short(min(values)) for values in by_epoch.values()]
+    high = [_short(max(values)) for values in by_epoch.values()]
     yield {
         **common,
         "mode": "lines",
@@ -189,7 +194,7 @@ def _curves_of(name: str, folds: Folds, mark: Mark, solid: Quantity, dashed: Qua
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    if means := {epoch: fmean(values) for epoch, values in _finite_by_epoch(folds, dashed).items()}:
+    if means := {epoch: _short(fmean(values)) for epoch, values in _thinned(_finite_by_epoch(folds, dashed)).items()}:
         yield {
             **common,
             "mode": "lines",
@@ -202,7 +207,7 @@ def _curves_of(name: str, folds: Folds, mark: Mark, solid: Quantity, dashed: Qua
         **common,
         "mode": "lines+markers",
         "x": epochs,
-        "y": [fmean(values) for values in by_epoch.values()],
+        "y": [_short(fmean(values)) for values in by_epoch.values()],
         "line": {"color": mark.colour, "width": 2},
         "marker": {"color": mark.colour, "symbol": mark.symbol, "size": 7, "maxdisplayed": 12},
         "customdata": [[score_text(min(values)), score_text(max(values)), len(values)] for values in by_epoch.values()],
@@ -221,6 +226,19 @@ def _finite_by_epoch(folds: Folds, quantity: Quantity) -> dict[int, list[float]]
         if value is not None and math.isfinite(value):
             by_epoch.setdefault(metrics.epoch, []).append(value)
     return by_epoch
+
+
+def _thinned(by_epoch: Mapping[int, list[float]]) -> dict[int, list[float]]:
+    """Return as many epochs as a curve shows, evenly spaced, the first and the last among them."""
+    epochs = list(by_epoch)
+    if len(epochs) > _MOST_POINTS:
+        epochs = [epochs[round(number * (len(epochs) - 1) / (_MOST_POINTS - 1))] for number in range(_MOST_POINTS)]
+    return {epoch: by_epoch[epoch] for epoch in epochs}
+
+
+def _short(value: float) -> float:
+    """Return a value with the digits that a figure can show: the page has thousands of them."""
+    return float(f"{value:.7g}")
 
 
 def _translucent(colour: str, alpha: float) -> str:

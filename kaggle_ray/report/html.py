@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.confusion import confusion_table
 from kaggle_ray.report.figures import (
+    MOST_DRAWN,
     NUM_SHOWN,
     SCORE,
     TRAIN_LOSS,
@@ -23,7 +23,9 @@ from kaggle_ray.report.figures import (
     marks,
     of_metric,
 )
-from kaggle_ray.report.page import definitions, document, section, tiles
+from kaggle_ray.report.hyperparameters import hyperparameters_section
+from kaggle_ray.report.kaggle_scores import FIGURE, KaggleScore, kaggle_scores_figure, kaggle_scores_section
+from kaggle_ray.report.page import definitions, document, marked, section, table, tiles
 from kaggle_ray.reporters.texts import duration_text, score_text
 from kaggle_ray.types import IntArray, JsonValue
 
@@ -59,23 +61,27 @@ class ReportData:
     """Hardware, versions and the like: label -> text."""
     failures: Mapping[str, str]
     """Experiment name -> why it is not complete."""
+    kaggle_scores: Sequence[KaggleScore] = ()
+    """The submissions that Kaggle has scored."""
 
 
 def render_report(data: ReportData) -> str:
     """Return the page: about 1.5 MB, what draws the figures included, and never a request to anywhere."""
     ranked = [row.name for row in data.board.rows if row.kind == "experiment"]
     mark_of = marks(dict.fromkeys([*ranked, *data.histories, *data.experiments]))
-    figures = _figures(data, mark_of)
+    drawn = [name for name in mark_of if name in data.histories][:MOST_DRAWN]
+    figures = _figures(data, {name: mark_of[name] for name in drawn})
     sections = [
         _header(data),
         _tiles(data),
         _HONEST_NOTE,
         section("Leaderboard", _leaderboard(data.board, mark_of)),
-        _curves_section(data, mark_of),
+        kaggle_scores_section(data.kaggle_scores),
+        _curves_section(data, {name: mark_of[name] for name in drawn}),
         _fold_scores_section(data),
         _confusion_section(data),
         _failures_section(data),
-        _hyperparameters_section(data.experiments, mark_of),
+        hyperparameters_section(data.experiments, mark_of),
         _facts_section(data),
     ]
     body = "\n".join(section for section in sections if section)
@@ -83,8 +89,10 @@ def render_report(data: ReportData) -> str:
 
 
 def _figures(data: ReportData, mark_of: Mapping[str, Mark]) -> dict[str, Figure]:
-    """Return the id of the page's element -> the figure to draw in it."""
+    """Return the id of the page's element -> the figure to draw in it, of the experiments that have a mark."""
     figures: dict[str, Figure] = {}
+    if data.kaggle_scores:
+        figures[FIGURE] = kaggle_scores_figure(data.kaggle_scores, metric=data.metric_name)
     if data.histories:
         drawn = {
             "loss": (VALID_LOSS, TRAIN_LOSS, "loss"),
@@ -180,7 +188,7 @@ def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
             duration_text(row.duration_s) if row.duration_s else "",
         ]
         rows.append((row.kind, cells))
-    return _table(head, rows, css="board")
+    return table(head, rows, css="board")
 
 
 def _why_no_score(row: BoardRow) -> str:
@@ -189,21 +197,20 @@ def _why_no_score(row: BoardRow) -> str:
 
 def _board_name(row: BoardRow, mark_of: Mapping[str, Mark]) -> str:
     if row.kind == "experiment":
-        return _marked(row.name, mark_of)
+        return marked(row.name, mark_of)
     return f'{escape(row.name)} <span class="tag">{row.kind}</span>'
 
 
 def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
-    if not data.histories:
+    if not mark_of:
         return ""
     chips = "".join(
         f'<button type="button" class="chip" data-experiment="{mark_of[name].index}"'
-        f' aria-pressed="{"true" if mark_of[name].index < NUM_SHOWN else "false"}">{_marked(name, mark_of)}</button>'
+        f' aria-pressed="{"true" if mark_of[name].index < NUM_SHOWN else "false"}">{marked(name, mark_of)}</button>'
         for name in mark_of
-        if name in data.histories
     )
     top = f'<button type="button" class="pick" data-top="{NUM_SHOWN}">best {NUM_SHOWN}</button>'
-    picks = (top if len(data.histories) > NUM_SHOWN else "") + (
+    picks = (top if len(mark_of) > NUM_SHOWN else "") + (
         '<button type="button" class="pick" data-top="all">all</button>'
         '<button type="button" class="pick" data-top="0">none</button>'
     )
@@ -214,9 +221,19 @@ def _curves_section(data: ReportData, mark_of: Mapping[str, Mark]) -> str:
         '<p class="hint">Solid: mean over the folds on their validation rows, predicted as the epoch was trained,'
         " without test-time augmentation; the loss is the task's plain one. Band: from the lowest fold to the highest."
         " Dashed: the training rows as they pass, with augmentation; of the loss, what is minimised. Tap a name to show"
-        " or hide it.</p>"
+        f" or hide it.{_left_out(data)}</p>"
         f'<div class="chips">{picks}{chips}</div>'
         f'<div class="pair">{plots}</div>',
+    )
+
+
+def _left_out(data: ReportData) -> str:
+    """Return how many experiments are not drawn, so that the page opens fast; nothing where all are."""
+    if len(data.histories) <= MOST_DRAWN:
+        return ""
+    return (
+        f" Drawn are the best {MOST_DRAWN} of {len(data.histories)} experiments, here and by fold;"
+        " kaggle_ray.open_run(RUN).history() has all."
     )
 
 
@@ -249,45 +266,5 @@ def _failures_section(data: ReportData) -> str:
     return section("Failed or incomplete", f'<ul class="failures">{items}</ul>') if items else ""
 
 
-def _hyperparameters_section(experiments: Mapping[str, Mapping[str, JsonValue]], mark_of: Mapping[str, Mark]) -> str:
-    if not experiments:
-        return ""
-    keys = list(dict.fromkeys(key for values in experiments.values() for key in values))
-    texts = {name: {key: _value(values.get(key)) for key in keys} for name, values in experiments.items()}
-    varied = [key for key in keys if len({values[key] for values in texts.values()}) > 1]
-    first = next(iter(texts.values()))
-    shared = definitions({key: first[key] for key in keys if key not in varied})
-    rows = [
-        ("experiment", [_marked(name, mark_of), *(escape(texts[name][key]) for key in varied)])
-        for name in mark_of
-        if name in texts
-    ]
-    if len(experiments) == 1:
-        return f'<section class="card"><details><summary>Hyperparameters</summary>{shared}</details></section>'
-    table = _table(["experiment", *map(escape, varied)], rows, css="plain") if varied else ""
-    return (
-        f'<section class="card"><details><summary>Hyperparameters of {len(experiments)} experiments</summary>'
-        f"{table}<h3>The same for all</h3>{shared}</details></section>"
-    )
-
-
 def _facts_section(data: ReportData) -> str:
     return section("How it ran", f"<pre>{escape(data.command)}</pre>{definitions(data.facts)}")
-
-
-def _table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, css: str) -> str:
-    """Return a table that scrolls sideways; ``rows`` are (class, cells), all cells HTML already."""
-    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
-    lines = "".join(f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for kind, cells in rows)
-    return (
-        f'<div class="scroll"><table class="{css}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>'
-    )
-
-
-def _marked(name: str, mark_of: Mapping[str, Mark]) -> str:
-    mark = mark_of[name]
-    return f'<span class="mark" style="color:{mark.colour}" aria-hidden="true">{mark.glyph}</span>{escape(name)}'
-
-
-def _value(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -29,14 +29,16 @@
     };
   }
 
-  function draw(ids = Object.keys(figures)) {
-    for (const id of ids) {
-      const shown = figures[id].data.filter((trace) => trace.visible ?? true);  // hidden ones would take their time
-      Plotly.react(id, shown, themed(figures[id].layout), config);
-    }
+  function drawOne(id) {
+    const shown = figures[id].data.filter((trace) => trace.visible ?? true);  // hidden ones would take their time
+    Plotly.react(id, shown, themed(figures[id].layout), config);
   }
 
-  const curves = ["loss", "score"];
+  function draw(ids = Object.keys(figures)) {
+    for (const id of ids) setTimeout(drawOne, 0, id);  // one at a time: between them the page can be read and scrolled
+  }
+
+  const curves = Object.keys(figures).filter((id) => figures[id].data.some((trace) => trace.legendgroup !== undefined));
   const chips = [...document.querySelectorAll(".chip")];
   const isShown = (chip) => chip.getAttribute("aria-pressed") === "true";
 
@@ -55,6 +57,12 @@
   for (const pick of document.querySelectorAll(".pick")) {
     const count = pick.dataset.top === "all" ? Infinity : Number(pick.dataset.top);
     pick.addEventListener("click", () => { chips.forEach((chip, rank) => show(chip, rank < count)); draw(curves); });
+  }
+  for (const folded of document.querySelectorAll("details")) {
+    folded.addEventListener("toggle", () => {
+      const template = folded.querySelector("template");
+      if (template) template.replaceWith(template.content);  // built when it is opened first
+    });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
   draw();

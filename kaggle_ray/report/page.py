@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from kaggle_ray.report.figures import Figure
+from kaggle_ray.report.figures import Figure, Mark
 from kaggle_ray.types import JsonValue
 
 _FORBID_REQUESTS = (
@@ -65,6 +65,21 @@ def _breakable(name: str) -> str:
 def section(title: str, content: str) -> str:
     """Return a card under a title, both HTML."""
     return f'<section class="card"><h2>{title}</h2>{content}</section>'
+
+
+def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], *, css: str) -> str:
+    """Return a table that scrolls sideways; ``rows`` are (class, cells), all cells HTML already."""
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    lines = "".join(f'<tr class="{kind}">{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for kind, cells in rows)
+    return (
+        f'<div class="scroll"><table class="{css}"><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>'
+    )
+
+
+def marked(name: str, mark_of: Mapping[str, Mark]) -> str:
+    """Return the name of an experiment behind the mark that it has in the figures."""
+    mark = mark_of[name]
+    return f'<span class="mark" style="color:{mark.colour}" aria-hidden="true">{mark.glyph}</span>{escape(name)}'
 
 
 def definitions(facts: Mapping[str, str]) -> str:

@@ -11,10 +11,10 @@ import pytest
 from kaggle_ray.errors import LeaseError, StoreError, SubmissionError
 from kaggle_ray.kaggle.client import KaggleCommand, KaggleError, Limits, ListedSubmission, UploadError, without_secrets
 from kaggle_ray.kaggle.listing import submissions_table
-from kaggle_ray.kaggle.records import records_of
 from kaggle_ray.kaggle.submitting import Submitting
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.kaggle_records import records_of
 from kaggle_ray.testing.kaggle_server import TOKEN, FakeKaggle, Fault, kaggle_server
 
 SLUG = "dogs-vs-cats"

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,15 +14,18 @@ pytest.importorskip("boto3")
 
 import kaggle_ray
 from kaggle_ray.cli import main
-from kaggle_ray.errors import LeaseError
+from kaggle_ray.errors import DeliveryError, LeaseError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.pipeline.services import deliver_to
 from kaggle_ray.report.collect import board_of
+from kaggle_ray.reporters import by_name
 from kaggle_ray.reporters.events import RunEnded, RunStarted
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.lease import HOLDER_FILE
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.crash import KillPoint, RunProcesses
+from kaggle_ray.testing.fake_service import FakeService
 from kaggle_ray.testing.recorder import of_type
 from kaggle_ray.testing.s3 import requests_counted, s3_served
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -121,6 +125,25 @@ def test_a_run_that_is_killed_and_resumed_gives_the_same_bytes(
         assert survivor is not None
         assert survivor.submission == in_a_folder.submission.read_bytes()
         assert survivor.num_epochs_trained < 6
+
+
+def test_what_a_service_lacks_of_a_run_in_a_bucket_is_delivered_whole_and_once(
+    in_a_bucket: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = FakeService()
+    monkeypatch.setattr(by_name, "_of_others", lambda: {"fake": SimpleNamespace(load=lambda: service.make_sink)})
+
+    def deliver() -> list[str]:
+        return list(deliver_to(["fake"], open_run(in_a_bucket.location)))
+
+    service.fail(ConnectionError("down"))
+    with pytest.raises(DeliveryError, match="fake: ConnectionError: down"):
+        deliver()
+    service.fail(None)
+    told = list(read_events(open_run(in_a_bucket.location).diary))
+    assert deliver() == [f"fake: {len(told)} events delivered"]
+    assert list(service.taken.values()) == told
+    assert (deliver(), service.num_sent) == (["fake: 0 events delivered"], len(told))
 
 
 def test_a_second_driver_is_refused(in_a_bucket: RunResult, toy_data: Path) -> None:

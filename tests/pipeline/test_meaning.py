@@ -10,9 +10,9 @@ import pytest
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import ConfigError, StoreError
-from kaggle_ray.kaggle.records import KaggleRecord, save_record
 from kaggle_ray.pipeline.meaning import choice_of, meaning_of
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.submission.kaggle_records import KaggleRecord, save_record
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
-from kaggle_ray.report.figures import NUM_SHOWN, PALETTE, marks
+from kaggle_ray.report.figures import MOST_DRAWN, NUM_SHOWN, PALETTE, marks
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.types import EpochMetrics, JsonValue
 
@@ -275,6 +275,24 @@ def test_of_many_experiments_the_best_ten_are_drawn_at_first() -> None:
     assert pressed == ["true"] * NUM_SHOWN + ["false"] * (50 - NUM_SHOWN)
     visible = {trace["legendgroup"] for trace in page.figures["loss"]["data"] if trace["visible"]}
     assert visible == {str(rank) for rank in range(NUM_SHOWN)}
+
+
+def test_of_hundreds_of_experiments_the_best_are_drawn_and_the_page_says_so() -> None:
+    data = demo_report(MOST_DRAWN + 20)
+    page = Page(render_report(data))
+    assert {trace["legendgroup"] for trace in page.figures["loss"]["data"]} == set(map(str, range(MOST_DRAWN)))
+    assert len(page.figures["fold-scores"]["layout"]["yaxis"]["tickvals"]) == MOST_DRAWN
+    assert f"the best {MOST_DRAWN} of {MOST_DRAWN + 20} experiments" in page.text
+    assert all(name in page.text for name in data.experiments)
+
+
+def test_a_long_curve_is_drawn_by_a_hundred_of_its_epochs_the_first_and_the_last_among_them() -> None:
+    data = demo_report(1)
+    ((name, folds),) = data.histories.items()
+    long = [dataclasses.replace(folds[0][0], epoch=epoch, score=1 / epoch) for epoch in range(1, 1001)]
+    *_, solid = Page(render_report(dataclasses.replace(data, histories={name: [long]}))).figures["score"]["data"]
+    assert (len(solid["x"]), solid["x"][0], solid["x"][-1]) == (100, 1, 1000)
+    assert solid["y"][-1] == 0.001
 
 
 def test_experiment_has_one_colour_everywhere(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ def report() -> ReportData:
         EpochMetrics(epoch=epoch, train_loss=1 / epoch, valid_loss=1 / epoch, score=1 / epoch, lr=0.1, duration_s=1.0)
         for epoch in (1, 2, 3)
     ]
+    epochs = [replace(epoch, metrics={"auc": 0.5}) for epoch in epochs]
     row = BoardRow(name=BAD_NAME, kind="experiment", score=0.5, score_std=0.1, weight=1.0, folds_done=2, num_folds=2)
     return ReportData(
         competition="toy",
@@ -59,3 +61,7 @@ def test_the_page_draws_its_figures_asks_nobody_and_has_the_score_beside_the_lon
         assert page.value("window.wasRun") is None
         assert page.value("document.documentElement.scrollWidth") <= width
         assert page.value(RIGHT_EDGE_OF_SCORE) < width
+        page.value("document.querySelector('details').open = true")
+        page.wait_for("!!document.querySelector('details dl')")
+        page.value("document.querySelector('.chip').click()")
+        page.wait_for("['loss', 'score', 'metric-0'].every((id) => !document.querySelector(`#${id} .trace`))")

@@ -35,6 +35,8 @@ class KaggleRecord:
     """Kaggle's number of it."""
     public_score: float | None = None
     private_score: float | None = None
+    standard_error: float | None = None
+    """Standard error of the honest score; None where it is not known, or the record is of before it was kept."""
 
     @property
     def marker(self) -> str:
