@@ -30,14 +30,9 @@ def record(number: int, **told: Any) -> KaggleRecord:
 
 def test_a_submission_is_drawn_once_kaggle_has_scored_what_has_an_honest_score(tmp_path: Path) -> None:
     store = open_run(tmp_path / "runs/toy/x")
-    for number, told in enumerate(
-        [
-            {"state": "submitted"},
-            {"public_score": 0.25, "standard_error": 0.02},
-            {"public_score": 0.2, "score_honest": None, "name": "refit"},
-        ]
-    ):
-        save_record(store, record(number, **told))
+    save_record(store, record(1, state="submitted"))
+    save_record(store, record(2, public_score=0.25, standard_error=0.02))
+    save_record(store, record(3, public_score=0.2, score_honest=None, name="refit"))
     (score,) = kaggle_scores_of(store)
     assert score == KaggleScore(name="x: resnet", honest=0.3, standard_error=0.02, public=0.25, private=None)
 
