@@ -117,6 +117,8 @@ def test_in_jupyter_a_run_is_a_widget_and_its_result_a_table(tmp_path: Path) -> 
     (run,) = (cell for cell in notebook.cells if cell.cell_type == "code" and "kaggle_ray.run(" in cell.source)
     kinds = {kind for output in run.outputs for kind in output.get("data", {})}
     assert "application/vnd.jupyter.widget-view+json" in kinds
-    assert "ensemble (greedy)" in run.outputs[-1]["data"]["text/html"]
+    *before, result = run.outputs
+    assert "ensemble (greedy)" in result["data"]["text/html"]
+    assert "ensemble (greedy)" not in "".join(output.get("data", {}).get("text/plain", "") for output in before)
     lines = "".join(output.get("text", "") for output in run.outputs).splitlines()
     assert len(lines) < 15, lines

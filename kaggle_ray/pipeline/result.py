@@ -140,11 +140,8 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """Return the board as an HTML table, and links to the submission and the report."""
-        table = (
-            self.board.to_frame().dropna(axis="columns", how="all").to_html(index=False, float_format="{:.5f}".format)
-        )
         links = "".join(
             f'<li>{name}: <a href="{escape(str(path))}">{escape(str(path))}</a></li>'
             for name, path in (("submission", self.submission), ("report", self.report))
         )
-        return f"{table}<ul>{links}</ul>"
+        return f"{self.board._repr_html_()}<ul>{links}</ul>"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from html import escape
 from typing import TYPE_CHECKING
 
 from kaggle_ray.combine.saved import BestExperiment as BestExperiment
 from kaggle_ray.reporters.events import BoardRow as BoardRow
+from kaggle_ray.reporters.texts import duration_text, score_text
 from kaggle_ray.types import JsonValue
 
 if TYPE_CHECKING:
@@ -60,7 +63,33 @@ class Board:
         further = dict.fromkeys(name for row in self.rows for name in row.metrics if name not in names)
         return pd.DataFrame(self.to_rows(), columns=[*names, *further])
 
+    def _repr_html_(self) -> str:
+        """Return the board as the HTML table of a notebook, which says what a terminal's does."""
+        rows = [
+            {
+                "name": row.name,
+                self.metric: score_text(row.score),
+                "± folds": score_text(row.score_std),
+                "± se": score_text(row.standard_error),
+                "optimism": score_text(self.optimism(row)),
+                "weight": "" if row.weight is None else f"{row.weight:.3f}",
+                "folds": f"{row.folds_done}/{row.num_folds}" if row.num_folds else "",
+                "epochs": str(row.epochs or ""),
+                "time": duration_text(row.duration_s) if row.duration_s else "",
+            }
+            for row in self.rows
+        ]
+        shown = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+        lines = [[escape(row[name]) for name in shown] for row in rows]
+        return _html_table(map(escape, shown), lines)
+
     def _rank(self, row: BoardRow) -> tuple[bool, float]:
         if row.score is None or not math.isfinite(row.score):
             return (True, 0.0)
         return (False, -row.score if self.greater_is_better else row.score)
+
+
+def _html_table(titles: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -248,8 +248,7 @@ class PastRun:
 
     def _repr_html_(self) -> str:
         """Return the board as an HTML table."""
-        frame = self.board.to_frame().dropna(axis="columns", how="all")
-        return frame.to_html(index=False, float_format="{:.5f}".format)
+        return self.board._repr_html_()
 
 
 def _columns(metrics: EpochMetrics) -> dict[str, JsonValue]:

@@ -78,7 +78,7 @@ class ConsoleReporter:
         if is_failure or not isinstance(
             event, PreparationProgressed | RunStarted | EpochEnded | TrialEnded
         ):  # in the view
-            if isinstance(event, RunEnded):
+            if isinstance(event, RunEnded) and not self._console.is_jupyter:  # which shows that of the result
                 self._console.print(self._leaderboard(event))
             for line in event_lines(event, self._progress):
                 self._console.print(_printable(line), soft_wrap=True)

@@ -85,3 +85,15 @@ def test_table_gives_the_reason_of_an_incomplete_row() -> None:
     console = Console(file=io.StringIO(), width=120, record=True)
     console.print(Board(metric="log_loss", greater_is_better=False, rows=(row,)).table())
     assert "broken: OSError: [Errno 5] bad disk" in " ".join(console.export_text().split())
+
+
+def test_in_a_notebook_a_board_is_a_table_without_empty_columns_and_names_are_text() -> None:
+    rows = (
+        BoardRow(name="<b>", kind="experiment", score=0.25, weight=1.0, folds_done=2, num_folds=2),
+        BoardRow(name="mean", kind="ensemble", score=0.2, standard_error=0.01),
+    )
+    html = Board(metric="log_loss", greater_is_better=False, rows=rows)._repr_html_()
+    titles = "".join(f"<th>{name}</th>" for name in ("name", "log_loss", "± se", "weight", "folds"))
+    assert f"<tr>{titles}</tr>" in html
+    assert "<tr><td>mean</td><td>0.20000</td><td>0.01000</td><td></td><td></td></tr>" in html
+    assert "<td>&lt;b&gt;</td>" in html
