@@ -24,10 +24,10 @@ class KaggleScore:
     """What a person knows it by."""
     honest: float
     standard_error: float | None
-    """Of the honest score; None where it is not known."""
+    """Standard error of the honest score; None where it is not known."""
     public: float
     private: float | None
-    """None before Kaggle tells it."""
+    """Private score; None before Kaggle tells it."""
 
 
 def kaggle_scores_of(store: RunStore) -> tuple[KaggleScore, ...]:
