@@ -52,7 +52,7 @@ def best_addition_of(members: Sequence[Rows], target: Rows, metric: Metric) -> B
     arrays = [np.asarray(member[:], dtype=np.float32) for member in members]
     if metric.score_fn is LOG_LOSS.score_fn:
         return _OfLogLoss(arrays, target[:], metric)
-    if metric.score_fn is AUC.score_fn and len(target) > 2 * _SAMPLE_ROWS and len(members) > 2 * _NUM_CONFIRMED:
+    if metric.score_fn is AUC.score_fn and len(target) > _SAMPLE_ROWS and len(members) > 2 * _NUM_CONFIRMED:
         return _OfAuc(arrays, target[:], metric)
     return None
 
