@@ -19,6 +19,7 @@ from kaggle_ray.packing.timing import Timing, measure
 from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, read_installed, write_own_wheel
 from kaggle_ray.pipeline.own_code import competition_file
 from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
+from kaggle_ray.pipeline.recorded import recorded_competition
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.types import Experiment
 
@@ -83,6 +84,8 @@ def pack(
     ensemble = ensemble_of(store, record, experiments)
     models = models_of_parts(ensemble.weighted_members, experiments, refit=refit)
     check_models(store, record, models.values(), refit=refit)
+    if data is not None:
+        recorded_competition(store, record)  # what cannot be timed is refused before anything is written
     file = competition_file(store, record, competition, cache_dir=default_cache_dir())
 
     copy = copy_run(store, record, ensemble, models.values(), folder / "run")

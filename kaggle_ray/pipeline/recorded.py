@@ -49,6 +49,8 @@ class _Described:
     auxiliary_heads: tuple[JsonValue, ...] = ()
     channels: Count = 3
     mask: JsonValue = None
+    reader: JsonValue = None
+    images_per_file: Count = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,9 +71,15 @@ def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetit
 
     Raises:
         JsonShapeError: it tells of none, or of one that contradicts itself.
+        ConfigError: its images are read by a reader, of which the record tells too little.
     """
     where = f"{store.location}/run.json: content: competition"
     described = _part_of(_Described, record.content.get("competition"), where=where)
+    if described.reader is not None or described.images_per_file != 1:
+        raise ConfigError(
+            f"{store.location}: models of a competition with a reader, or several images to a file, are not taken out "
+            f"of a run yet. Predict a folder of its files: kaggle-ray predict."
+        )
     mask = None if described.mask is None else _part_of(_DescribedMask, described.mask, where=f"{where}: mask")
     return RecordedCompetition(
         heads=tuple(_head(each, where=f"{where}: heads") for each in described.heads),

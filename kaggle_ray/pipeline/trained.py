@@ -8,6 +8,7 @@ from pathlib import Path
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Device
 from kaggle_ray.data.head import Head
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.layout import Layout
 from kaggle_ray.images.transform import Transform
 from kaggle_ray.models import Model
@@ -116,6 +117,11 @@ class OpenedRun:
             for experiment_id, each in self.experiments.items()
         }
         self._settings = settings_here(self.record, MachineOptions(device=device))
+        if fused := [each.model.fuse for each in self._hyperparameters.values() if each.model.fuse != "mean"]:
+            raise ConfigError(
+                f"{self.store.location}: models that fuse several images by {fused[0]!r} are not taken out of a run "
+                f"yet. Predict a folder of its files: kaggle-ray predict."
+            )
         load_own_code(self.store, self.record, list(self._hyperparameters.values()), competition)
 
     def load(self, trial: Trial, epoch: int | None) -> LoadedTrial:

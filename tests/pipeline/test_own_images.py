@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
     assert bright.item() == pytest.approx(out_of_fold.loc[never_seen, "bright"], abs=1e-6)
     with pytest.raises(ConfigError, match=r"cannot score: load the competition"):
         loaded.heads[0].metric.score(np.array([0.0]), np.array([[0.0]]))
+
+
+def test_what_a_record_does_not_tell_enough_of_is_refused(finished: RunResult, tmp_path: Path) -> None:
+    edited = shutil.copytree(finished.run_dir, tmp_path / "toy" / "edited")
+    record = json.loads((edited / "run.json").read_text())
+    record["content"]["competition"]["reader"] = "npy"
+    (edited / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"with a reader, .* not taken out of a run yet.*kaggle-ray predict"):
+        kaggle_ray.load_model(edited, "small_resnet", 0)
 
 
 def test_an_experiment_or_a_model_that_is_not_there_is_named(finished: RunResult, tmp_path: Path) -> None:
