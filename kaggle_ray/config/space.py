@@ -53,18 +53,19 @@ class SearchSpace:
     def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
         """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
 
-        What is searched has the first of its values.
+        A key such as ``model_args.width`` replaces a value of a dictionary and leaves the others. What is searched has
+        the first of its values.
 
         Raises:
             ConfigError: an unknown or misspelt hyperparameter, a bad value, or an override that the space varies.
         """
         overrides = overrides or {}
-        check_names(overrides, where="--set")
+        check_names({name.partition(".")[0]: value for name, value in overrides.items()}, where="--set")
         varied = {*self.grid, *self.search, *(key for each in self.experiments for key in each)}
-        if fixed := sorted(varied & set(overrides)):
+        if fixed := sorted(varied & {name.partition(".")[0] for name in overrides}):
             raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
         firsts = {name: distribution.ends[0] for name, distribution in self.search.items()}
-        base = {**firsts, **self.base, **overrides}
+        base = _overridden({**firsts, **self.base}, overrides)
         check_names(base, where="base")
         check_names(self.grid, where="grid")
         for name, values in self.grid.items():
@@ -107,6 +108,34 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
             lineage = _lineage_of(hyperparameters.replace(seed=hyperparameters.training.seed + number))
             seeded += [known for known in lineage if known not in seeded]
     return tuple(seeded)
+
+
+def _overridden(base: Mapping[str, JsonValue], overrides: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return ``base`` with ``overrides``: whole values first, then those of dictionaries, by keys with dots.
+
+    Raises:
+        ConfigError: a key names a value of what is no dictionary.
+    """
+    values = {**base, **{name: value for name, value in overrides.items() if "." not in name}}
+    for name, value in overrides.items():
+        first, *keys = name.split(".")
+        if not keys:
+            continue
+        outer = _copied(values.get(first, Hyperparameters().to_dict()[first]), where=name)
+        values[first] = outer
+        for key in keys[:-1]:
+            inner = _copied(outer.get(key, {}), where=name)
+            outer[key] = inner
+            outer = inner
+        outer[keys[-1]] = value
+    return values
+
+
+def _copied(value: JsonValue, *, where: str) -> dict[str, JsonValue]:
+    """Return a dictionary of its own with what ``value`` has. Raises ConfigError where it is none."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"--set {where}: expected a dictionary before the dot, got {value!r}.")
+    return dict(value)
 
 
 def _numbered(experiments: Sequence[Mapping[str, JsonValue]]) -> list[tuple[str, Mapping[str, JsonValue]]]:

@@ -101,6 +101,12 @@ def _ensembles() -> Iterator[Named]:
     yield from _registered(COMBINERS)
 
 
+def _readers() -> Iterator[Named]:
+    from kaggle_ray.images.readers import READERS
+
+    yield from _registered(READERS, but=("path",))
+
+
 def _reporters() -> Iterator[Named]:
     from kaggle_ray.reporters.by_name import BUILT_IN, names
 
@@ -117,6 +123,7 @@ KINDS: Mapping[str, Callable[[], Iterator[Named]]] = {
     "augmentations": _augmentations,
     "constraints": _constraints,
     "ensembles": _ensembles,
+    "readers": _readers,
     "reporters": _reporters,
 }
 """A kind, as the command line calls it -> what yields all that there is of it."""

@@ -66,7 +66,8 @@ class SearchOptions(Options):
     overrides: Mapping[str, JsonValue] | None = option(
         None, unset="none", flag="--set", metavar="NAME=VALUE", repeated=True, parse=parse_overrides
     )
-    """Hyperparameters that replace those of the search space's base, such as epochs=20."""
+    """Hyperparameters that replace those of the search space's base, such as epochs=20, or one value of a dictionary,
+    such as model_args.width=8."""
     seeds: int = option(1, at_least=1)
     """Number of seeds that every experiment is run with: its own, the next one, and so on. Their mean is one member of
     the ensemble."""

@@ -148,6 +148,34 @@ def test_an_override_replaces_what_the_base_says() -> None:
     assert [hyperparameters.training.seed for hyperparameters in space.expand({"epochs": 5, "seed": 7})] == [7]
 
 
+OF_DICTIONARIES = SearchSpace(base={"model_args": {"width": 4, "blocks": [1]}}, grid={"loss_args": [{}, {"gamma": 2}]})
+
+
+def test_an_override_with_a_dot_replaces_one_value_of_a_dictionary() -> None:
+    def model_args(**overrides: JsonValue) -> JsonValue:
+        (point, _) = OF_DICTIONARIES.expand({name.replace("__", "."): value for name, value in overrides.items()})
+        return point.model.args
+
+    assert model_args(model_args__width=8) == {"width": 8, "blocks": [1]}
+    assert model_args(model_args__norm__eps=0.1) == {"width": 4, "blocks": [1], "norm": {"eps": 0.1}}
+    assert model_args(model_args__width=8, model_args={"depth": 2}) == {"depth": 2, "width": 8}
+    assert model_args(head__pooling="max") == model_args() == {"width": 4, "blocks": [1]}  # the space's own is left
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("modle_args.width", r"--set: unknown hyperparameter 'modle_args'\. Did you mean 'model_args'\?"),
+        ("lr.head", r"--set lr\.head: expected a dictionary before the dot, got 0\.001"),
+        ("model_args.width.deep", r"--set model_args\.width\.deep: expected a dictionary before the dot, got 4"),
+        ("loss_args.gamma", r"--set loss_args: the search space varies it"),
+    ],
+)
+def test_an_override_with_a_dot_of_what_is_not_there_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        OF_DICTIONARIES.expand({name: 8})
+
+
 @pytest.mark.parametrize(
     "space", [SearchSpace(grid={"lr": [1e-2]}), SearchSpace(experiments=[{"lr": 1e-2}, {"seed": 1}])]
 )
