@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kaggle_ray.cli.options import options_of
-from kaggle_ray.pipeline.options import OutputOptions
+from kaggle_ray.pipeline.options import DataOptions, OutputOptions, PredictOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,10 @@ _SHOWN = 20
     help="Rows that meet the conditions, the worst first; or scores, or histograms, of each label over all rows.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--gallery", metavar="FILE", help="Write a page with the images of the rows that meet the conditions.")
+@click.option("--limit", default=200, show_default=True, help="Most rows of the gallery, the worst first.")
+@options_of(DataOptions, "data")
+@options_of(PredictOptions, "competition")
 def evaluate(
     run: str | None,
     runs: str,
@@ -55,6 +60,10 @@ def evaluate(
     head: str | None,
     table: str,
     as_csv: bool,
+    gallery: str | None,
+    limit: int,
+    data: str | None,
+    competition: str | None,
 ) -> None:
     """Show what RUN answers for each scored row, beside the truth: a run folder, a run's id, or a competition's name.
 
@@ -67,8 +76,16 @@ def evaluate(
     from kaggle_ray.report.past_run import open_run
     from kaggle_ray.report.runs import find_run
 
-    evaluated = open_run(find_run(run, runs).location).evaluated(experiment)
+    store = find_run(run, runs)
+    evaluated = open_run(store.location).evaluated(experiment)
     selection = Selection(outcome=outcome, label=label, combination=combination, probability=probability, head=head)
+    if gallery is not None:
+        from kaggle_ray.pipeline.gallery import write_gallery
+
+        chosen = selection.of(evaluated).worst(limit)
+        place = data or str(Path("data") / store.competition_name)
+        click.echo(write_gallery(store, chosen, selection.words, data=place, out=gallery, competition=competition))
+        return
     if table == "labels":
         frame = label_scores(evaluated.labels(head))
     elif table == "histograms":

@@ -1,6 +1,7 @@
 """What one head answers for some rows, beside the truth: of classes and labels, of numbers, of masks.
 
-Shape legend: N rows, L classes or labels, K classes of a pixel that are drawn (the background is not).
+Shape legend: N rows, L classes or labels, K classes of a pixel that are drawn (the background is not), P pixels, C
+columns of a prediction.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from kaggle_ray.data.head import PlacedHead
 from kaggle_ray.decide import Decision
 from kaggle_ray.metrics.segmentation import dice_of
-from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray, StrArray, Target
+from kaggle_ray.rows import Rows, select_rows
+from kaggle_ray.types import BoolArray, ByteArray, Float64Array, FloatArray, IntArray, StrArray, Target
 
 _LEAST_PROBABILITY = 1e-15
 Column = npt.NDArray[Any]
@@ -151,6 +153,8 @@ class MaskAnswers:
     """(K,) what is drawn."""
     counts: IntArray
     """(N, K, 3) pixels of the true mask, of the answered one, and of both."""
+    pixels: Rows | None = None
+    """(N, P) the class that is answered for each pixel, read when it is asked for; None where it is not known."""
 
     @property
     def dice(self) -> Float64Array:
@@ -196,7 +200,8 @@ class MaskAnswers:
 
     def where(self, chosen: BoolArray | IntArray) -> MaskAnswers:
         """Return the answers for the chosen rows."""
-        return dataclasses.replace(self, counts=self.counts[chosen])
+        pixels = None if self.pixels is None else select_rows(self.pixels, chosen)
+        return dataclasses.replace(self, counts=self.counts[chosen], pixels=pixels)
 
 
 def answers_of(
@@ -248,3 +253,16 @@ def _joined(names: tuple[str, ...], chosen: BoolArray) -> StrArray:
         " ".join(name for name, is_chosen in zip(names, row, strict=True) if is_chosen) for row in of_sets.tolist()
     ]
     return np.array(words, dtype=np.str_)[set_of.reshape(-1)]
+
+
+def answered_pixels(values_C: FloatArray, num_classes: int, rule: Decision) -> ByteArray:
+    """Return (P,) the class that is answered for each pixel of a mask, 1 for the only one there is.
+
+    Args:
+        values_C: probabilities of one mask, of several classes one plane after the other.
+        num_classes: of a pixel; 1 where there is a foreground alone.
+        rule: decides a mask of a single class.
+    """
+    if num_classes > 1:
+        return np.asarray(values_C.reshape(num_classes, -1).argmax(axis=0), dtype=np.uint8)
+    return np.asarray(rule.apply(values_C[np.newaxis])[0] > 0.5, dtype=np.uint8)

@@ -20,15 +20,15 @@ from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import CorruptBlobError, StoreError
-from kaggle_ray.evaluation.answers import Answers, MaskAnswers, answers_of
+from kaggle_ray.evaluation.answers import Answers, MaskAnswers, answered_pixels, answers_of
 from kaggle_ray.evaluation.table import Evaluation
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.rows import Rows
+from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.store.schema import decode, encode
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Float64Array, IntArray, JsonValue, StrArray, Task
+from kaggle_ray.types import ByteArray, Float64Array, IntArray, JsonValue, StrArray, Task
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, PathPart, Sha256
 
 _FOLDER = "evaluation"
@@ -125,8 +125,6 @@ def ensemble_evaluation(store: RunStore) -> Evaluation:
         CorruptBlobError: a file is not what was kept.
     """
     saved, table = _read(store)
-    if saved.heads[0].task == "segmentation":
-        return _assembled(store, saved, {saved.heads[0].name: _mask_answers(saved, table)})
     key = f"ensembles/{saved.ensemble}/oof.npy"
     try:
         values = float_rows(np.lib.format.open_memmap(store.blobs.path(key), mode="r"))
@@ -134,7 +132,10 @@ def ensemble_evaluation(store: RunStore) -> Evaluation:
         raise CorruptBlobError(f"{store.location}/{key}: is not an array of numbers: {error}. {_AGAIN}") from error
     if len(values.shape) != 2 or len(values) != len(table):
         raise CorruptBlobError(f"{store.location}/{key}: expected {len(table)} rows, got {values.shape}. {_AGAIN}")
-    return _decided(store, saved, table, values[table[:, 0].astype(np.int64)], saved.rules)
+    in_order = select_rows(values, table[:, 0].astype(np.int64))
+    if saved.heads[0].task == "segmentation":
+        return _assembled(store, saved, {saved.heads[0].name: _mask_answers(store, saved, table, in_order)})
+    return _decided(store, saved, table, in_order, saved.rules)
 
 
 def experiment_evaluation(store: RunStore, experiment_id: str, name: str, values: Rows) -> Evaluation:
@@ -156,10 +157,7 @@ def experiment_evaluation(store: RunStore, experiment_id: str, name: str, values
 
 
 def _decided(store: RunStore, saved: SavedRows, table: Float64Array, values: Rows, rules: Rules) -> Evaluation:
-    part_of = table[:, 1].astype(np.int64)
-    of_parts = {int(part): Decision.from_json(rule) for part, rule in rules.items()}
-    if missing := set(np.unique(part_of).tolist()) - of_parts.keys():
-        raise CorruptBlobError(f"{store.location}/{_DESCRIPTION}: has no rule for the parts {sorted(missing)}.")
+    part_of, of_parts = _rules(store, table, rules)
     of_heads: dict[str, Answers] = {
         place.head.name: answers_of(place, table[:, 2:], values[:], part_of, of_parts)
         for place in place_heads([head.to_head() for head in saved.heads])
@@ -167,10 +165,29 @@ def _decided(store: RunStore, saved: SavedRows, table: Float64Array, values: Row
     return _assembled(store, saved, of_heads)
 
 
-def _mask_answers(saved: SavedRows, table: Float64Array) -> MaskAnswers:
+def _mask_answers(store: RunStore, saved: SavedRows, table: Float64Array, values: Rows) -> MaskAnswers:
     classes = saved.heads[0].classes
     drawn = classes if len(classes) == 1 else classes[1:]
-    return MaskAnswers(names=drawn, counts=table[:, 2:].astype(np.int64).reshape(len(table), len(drawn), 3))
+    part_of, of_parts = _rules(store, table, saved.rules)
+
+    def read(rows: IntArray) -> ByteArray:
+        of_rows = zip(rows.tolist(), values[rows], strict=True)
+        return np.stack([answered_pixels(said, len(classes), of_parts[int(part_of[row])]) for row, said in of_rows])
+
+    return MaskAnswers(
+        names=drawn,
+        counts=table[:, 2:].astype(np.int64).reshape(len(table), len(drawn), 3),
+        pixels=LazyRows((len(table), values.shape[1] // len(classes)), read),
+    )
+
+
+def _rules(store: RunStore, table: Float64Array, rules: Rules) -> tuple[IntArray, dict[int, Decision]]:
+    """Return (N,) the part of each row, and part -> the rule that decides its rows."""
+    part_of = table[:, 1].astype(np.int64)
+    of_parts = {int(part): Decision.from_json(rule) for part, rule in rules.items()}
+    if missing := set(np.unique(part_of).tolist()) - of_parts.keys():
+        raise CorruptBlobError(f"{store.location}/{_DESCRIPTION}: has no rule for the parts {sorted(missing)}.")
+    return part_of, of_parts
 
 
 def _assembled(store: RunStore, saved: SavedRows, of_heads: Mapping[str, Answers]) -> Evaluation:

@@ -43,6 +43,17 @@ class Selection:
         if self.probability is not None and not self.probability[0] <= self.probability[1]:
             raise ConfigError(f"probability: expected a range from low to high, got {self.probability}.")
 
+    @property
+    def words(self) -> str:
+        """What is selected, in words, such as ``false negative of haze, 0.5 to 1``."""
+        parts = [
+            (self.outcome or "").replace("_", " "),
+            "" if self.label is None else f"of {self.label}",
+            "" if self.combination is None else f"labelled {self.combination or 'with nothing'}",
+        ]
+        words = " ".join(part for part in parts if part) or "all rows"
+        return words if self.probability is None else f"{words}, {self.probability[0]:g} to {self.probability[1]:g}"
+
     def of(self, evaluation: Evaluation) -> Evaluation:
         """Return the rows that meet all conditions.
 

@@ -73,7 +73,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
             test=ensemble.apply(pool.test),
             are_masks=plan.competition.is_segmentation,
         )
-    save_evaluation(plan, store, target, chosen, alone)
+    save_evaluation(plan, store, pool, target, chosen, alone)
     emit(event)
     return chosen
 

@@ -12,6 +12,7 @@ from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble, saved_ensem
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.errors import JsonShapeError
+from kaggle_ray.report.analysis import analysis_of
 from kaggle_ray.report.board import Board, BoardRow
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.report.kaggle_scores import kaggle_scores_of
@@ -108,6 +109,7 @@ def report_of(store: RunStore) -> ReportData:
         facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
         kaggle_scores=kaggle_scores_of(store),
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
+        analysis=analysis_of(store),
     )
 
 

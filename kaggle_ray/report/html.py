@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from kaggle_ray.report.analysis import Analysis
+from kaggle_ray.report.analysis_page import analysis_figures, analysis_sections
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.confusion import confusion_table
 from kaggle_ray.report.figures import (
@@ -63,6 +65,8 @@ class ReportData:
     """Experiment name -> why it is not complete."""
     kaggle_scores: Sequence[KaggleScore] = ()
     """The submissions that Kaggle has scored."""
+    analysis: Analysis | None = None
+    """What there is to tell of the answers beyond their score; None where the run keeps no rows."""
 
 
 def render_report(data: ReportData) -> str:
@@ -70,16 +74,18 @@ def render_report(data: ReportData) -> str:
     ranked = [row.name for row in data.board.rows if row.kind == "experiment"]
     mark_of = marks(dict.fromkeys([*ranked, *data.histories, *data.experiments]))
     drawn = [name for name in mark_of if name in data.histories][:MOST_DRAWN]
-    figures = _figures(data, {name: mark_of[name] for name in drawn})
+    marks_drawn = {name: mark_of[name] for name in drawn}
+    figures = _figures(data, marks_drawn) | analysis_figures(data.analysis, data.histories, marks_drawn)
     sections = [
         _header(data),
         _tiles(data),
         _HONEST_NOTE,
         section("Leaderboard", _leaderboard(data.board, mark_of)),
         kaggle_scores_section(data.kaggle_scores),
-        _curves_section(data, {name: mark_of[name] for name in drawn}),
+        _curves_section(data, marks_drawn),
         _fold_scores_section(data),
         _confusion_section(data),
+        analysis_sections(data.analysis, data.histories),
         _failures_section(data),
         hyperparameters_section(data.experiments, mark_of),
         _facts_section(data),

@@ -17,13 +17,17 @@ _FORBID_REQUESTS = (
 
 
 def document(title: str, body: str, figures: Mapping[str, Figure]) -> str:
-    """Return the page: its figures, 1.2 MB of plotly.js that draw them, and never a request to anywhere.
+    """Return the page: its figures, 1.2 MB of plotly.js that draw them if there are any, and never a request.
 
     Args:
         title: of the browser's window, as text.
         body: HTML.
         figures: id of an element of the body -> the figure to draw in it.
     """
+    scripts = f"""
+<script type="application/json" id="figures">{_json_in_html(dict(figures))}</script>
+<script>{_asset("vendored/plotly-basic.min.js")}</script>
+<script>{_asset("page.js")}</script>"""
     return f"""\
 <!doctype html>
 <html lang="en">
@@ -38,10 +42,7 @@ def document(title: str, body: str, figures: Mapping[str, Figure]) -> str:
 <body>
 <main>
 {body}
-</main>
-<script type="application/json" id="figures">{_json_in_html(dict(figures))}</script>
-<script>{_asset("vendored/plotly-basic.min.js")}</script>
-<script>{_asset("page.js")}</script>
+</main>{scripts if figures else ""}
 </body>
 </html>
 """

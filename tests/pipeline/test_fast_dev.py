@@ -65,6 +65,7 @@ def test_every_task_goes_from_one_batch_to_a_checked_submission_and_a_report(tas
     assert result.report.exists()
     rows = result.evaluation()
     assert len(rows) == 2 * BATCH_SIZE
+    assert "Error atlas" in result.report.read_text()
     if task == "masks":
         assert rows["dice"].mean() == pytest.approx(result.score)
     if task == "regression":

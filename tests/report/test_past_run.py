@@ -11,6 +11,7 @@ import pytest
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import ConfigError, CorruptBlobError, IncompleteFoldsError, StoreError
+from kaggle_ray.report.analysis import analysis_of
 from kaggle_ray.report.comparison import compared
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.testing.toy import TINY
@@ -113,6 +114,44 @@ def test_the_command_line_prints_the_rows_that_are_asked_for(
     assert "20 of 60 rows" in capsys.readouterr().out
     main(["evaluate", run, "--table", "labels"])
     assert "precision" in capsys.readouterr().out
+
+
+def test_the_report_has_curves_members_and_an_atlas_of_errors(result: kaggle_ray.RunResult) -> None:
+    page = (result.run_dir / "report.html").read_text()
+    for title in ("Learning rate", "Labels", "Members", "Error atlas", "The worst rows, by their loss"):
+        assert title in page
+    for figure in ("rates", "roc-0", "precision-0", "reliability-0", "member-path"):
+        assert f'id="{figure}"' in page
+        assert f'"{figure}":{{"data"' in page
+    assert len(page) < 2_000_000
+    store = open_store(result.run_dir)
+    made_anew = analysis_of(store)
+    assert made_anew is not None
+    members = made_anew.kept.members
+    assert members is not None
+    assert set(members.names) == set(result.experiments["experiment"])
+    assert list(members.scores) == sorted(members.scores), "the best one first"
+    assert members.honest[0] == pytest.approx(members.scores[0])
+    assert [row[at] for at, row in enumerate(members.correlation)] == pytest.approx([1, 1])
+    worst = made_anew.kept.atlas.worst
+    assert worst[0].loss == pytest.approx(result.evaluation()["loss"].max())
+
+
+def test_a_gallery_shows_the_images_of_a_selection(
+    result: kaggle_ray.RunResult, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "wrong.html"
+    selected = result.evaluation(probability=(0.0, 0.9))
+    main(
+        ["evaluate", str(result.run_dir), "--probability", "0", "0.9", "--gallery", str(out), "--data", str(toy_data),
+         "--competition", str(result.plan.options.competition), "--limit", "3"]
+    )  # fmt: skip
+    assert capsys.readouterr().out.strip() == str(out)
+    page = out.read_text()
+    worst = selected.sort_values("loss", ascending=False, kind="stable")["id"].tolist()
+    assert page.count("data:image/jpeg;base64,") == min(3, len(selected))
+    assert all(sample_id in page for sample_id in worst[:3])
+    assert "<script" not in page
 
 
 def test_what_a_run_does_not_have_is_named(result: kaggle_ray.RunResult, tmp_path: Path) -> None:
