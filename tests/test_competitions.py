@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from kaggle_ray import SearchSpace
+from kaggle_ray.config.described import described
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.packaged import PACKAGED
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.train.content import Content
+from kaggle_ray.types import short_digest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOGS = REPOSITORY.parent / "shared" / "data" / "dogs-vs-cats-redux-kernels-edition"
@@ -52,3 +54,15 @@ def test_dogs_vs_cats_reads_the_download() -> None:
     assert samples.target[0] == 0
     assert samples.test_ids[:2].tolist() == ["1", "2"]
     assert samples.test_paths[:2] == (DOGS / "test" / "1.jpg", DOGS / "test" / "2.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    {
+        "digits": "9d34c795f735", "dogs_vs_cats": "ac0137ee6b81", "planet": "958b820ae32c", "carvana": "a0e21f7399c5",
+        "tgs_salt": "1264d46f3774", "leaf": "f9f79c49f508", "cifar10": "4d94258f678b",
+    }.items(),
+)  # fmt: skip
+def test_what_the_ids_of_past_runs_are_made_of_is_told_as_it_was(name: str, digest: str) -> None:
+    """A field that a declaration gets is ``ADDED_LATER``, or every run there is would be begun anew."""
+    assert short_digest(described(load_competition(name)[0])) == digest

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.config.described import ADDED_LATER
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.rows import Rows, blocks
@@ -60,7 +61,7 @@ class Metric:
     score_of_counts: CountsScore | None = None
     """Function from three counts of the images' pixels, those of the true mask, of the mask that is cut, and of both,
     each (N,), to (N,) the scores, where a score of masks needs no more: many rules and means are tried at once."""
-    cut_at: float = 0.5
+    cut_at: float = field(default=0.5, metadata=ADDED_LATER)
     """Value above which a pixel is of the mask that ``score_of_counts`` counts."""
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
