@@ -101,6 +101,13 @@ def _ensembles() -> Iterator[Named]:
     yield from _registered(COMBINERS)
 
 
+def _samplers() -> Iterator[Named]:
+    from kaggle_ray.train.sampling import SAMPLERS, UNIFORM
+
+    yield Named(name=UNIFORM, what="each row once in an epoch")
+    yield from _registered(SAMPLERS, but=("rows", "generator"))
+
+
 def _readers() -> Iterator[Named]:
     from kaggle_ray.images.readers import READERS
 
@@ -123,6 +130,7 @@ KINDS: Mapping[str, Callable[[], Iterator[Named]]] = {
     "augmentations": _augmentations,
     "constraints": _constraints,
     "ensembles": _ensembles,
+    "samplers": _samplers,
     "readers": _readers,
     "reporters": _reporters,
 }

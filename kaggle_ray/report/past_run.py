@@ -220,7 +220,10 @@ class PastRun:
             valid, test = self.store.predictions(result, epoch=epoch)
             chosen = valid if of == "oof" else test
             if chosen.values.dtype == np.uint8:
-                raise ConfigError(f"{self.location}: predicts masks, which are no table. kaggle-ray show draws them.")
+                raise ConfigError(
+                    f"{self.location}: {name} predicts masks, which are no table. kaggle-ray evaluate, without "
+                    f"--experiment, tells how good the ensemble's are, and draws them with --gallery."
+                )
             values = as_floats(chosen.values).astype(np.float64)
             frames.append(pd.DataFrame(values, index=pd.Index(chosen.sample_ids, name="sample_id")))
         return pd.concat(frames).sort_index() if of == "oof" else _mean(frames)

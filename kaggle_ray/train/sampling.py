@@ -144,12 +144,13 @@ def _in_proportion(shares: Float64Array, generator: np.random.Generator) -> IntA
 
 @SAMPLERS.register(WEIGHTED)
 def _weighted(rows: RowsToSample, generator: np.random.Generator) -> IntArray:
+    """Draw each row in proportion to its weight."""
     return _in_proportion(rows.weights, generator)
 
 
 @SAMPLERS.register("balanced")
 def _balanced(rows: RowsToSample, generator: np.random.Generator) -> IntArray:
-    """Draw each class of the first head that has classes equally often; a row of labels as the rarest of them."""
+    """Draw each class of the first head with classes equally often; a row of labels as the rarest of them."""
     place = next(place for place in place_heads(rows.heads) if is_of_classes(place.head))
     assert rows.target is not None, "the heads have classes"
     columns = rows.target.reshape(len(rows.target), -1)[:, place.targets].astype(np.int64)
