@@ -79,13 +79,14 @@ def _members(
 ) -> MemberAnalysis | None:
     """Return what the members are to each other, of many those with most weight, then those with the best scores.
 
-    It is None of a single one, and of masks, each score of which takes long.
+    It is None of a single one, of masks, each score of which takes long, and where all rows are one part, so that what
+    is fitted to them has no honest score.
     """
     sign = -1 if plan.competition.metric.greater_is_better else 1
     scores = {each: score for each in pool.oof if (score := alone[each].score_honest) is not None}
     by_weight = sorted(scores, key=lambda each: (-ensemble.weights.get(each, 0.0), sign * scores[each], each))
     by_weight = by_weight[:MOST_MEMBERS]
-    if plan.competition.is_segmentation or len(by_weight) < 2:
+    if plan.competition.is_segmentation or len(by_weight) < 2 or len(ensemble.by_part) < 2:
         return None
     return analyse_members(
         {each: pool.oof[each] for each in by_weight},

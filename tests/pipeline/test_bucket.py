@@ -140,10 +140,11 @@ def test_what_a_service_lacks_of_a_run_in_a_bucket_is_delivered_whole_and_once(
     with pytest.raises(DeliveryError, match="fake: ConnectionError: down"):
         deliver()
     service.fail(None)
-    told = list(read_events(open_run(in_a_bucket.location).diary))
-    assert deliver() == [f"fake: {len(told)} events delivered"]
-    assert service.taken.keys() == {envelope.event_id for envelope in told}
-    assert (deliver(), service.num_sent) == (["fake: 0 events delivered"], len(told))
+    diary = open_run(in_a_bucket.location).diary
+    num_lines = len(diary.lines())  # a run that is gone on with tells some of its events again
+    assert deliver() == [f"fake: {num_lines} events delivered"]
+    assert service.taken.keys() == {envelope.event_id for envelope in read_events(diary)}
+    assert (deliver(), service.num_sent) == (["fake: 0 events delivered"], num_lines)
 
 
 def test_a_second_driver_is_refused(in_a_bucket: RunResult, toy_data: Path) -> None:

@@ -170,7 +170,7 @@ def test_what_nobody_thought_of_does_not_keep_the_other_runs_from_the_list(
     def fail(store: RunStore) -> None:
         raise KeyError("epoch_rule")
 
-    monkeypatch.setattr("kaggle_ray.report.runs.board_of", fail)
+    monkeypatch.setattr("kaggle_ray.report.run_list.board_of", fail)
     unbroken = "".join(drawn(tmp_path / "runs").split())
     assert unbroken.count("cannotberead:KeyError:'epoch_rule'") == 2
 
