@@ -1,8 +1,8 @@
-"""Dogs vs. Cats with pretrained backbones at 224 px and up: for a GPU.
+"""Dogs vs. Cats on a GPU: four pretrained backbones at 224 px and up, and a linear probe beside them.
 
-    python run.py dogs_vs_cats --space search_spaces/dogs_vs_cats.py
+    python run.py dogs_vs_cats --data DOWNLOAD --space search_spaces/dogs_vs_cats.py
 
-The weights are downloaded by torchvision at the first use.
+The weights are downloaded by the libraries at the first use. It has not been run yet.
 """
 
 from kaggle_ray import SearchSpace
@@ -23,5 +23,13 @@ SPACE = SearchSpace(
         {"model": "efficientnet_v2_s"},
         {"model": "convnext_tiny", "lr": 1e-4},
         {"model": "convnext_tiny", "lr": 1e-4, "image_size": 288, "batch_size": 48},
+        {
+            "model": "convnext_base",
+            "freeze": "backbone",
+            "head": {"pooling": "avg"},
+            "epochs": 30,
+            "lr": 1e-3,
+            "augment": "flip",
+        },
     ],
 )

@@ -27,8 +27,12 @@ class ImageHyperparameters:
     """Side in pixels of the overlapping tiles that larger images are predicted in, for segmentation; 0 predicts
     whole. Epochs are scored so, too."""
     augment: str = "none"
-    """A recipe of ``kaggle_ray.images.augment``: none, shift, light, heavy, medium, dihedral, segmentation, or one that
-    the competition's file registers."""
+    """A recipe of ``kaggle_ray.images.augment``: none, flip, shift, light, heavy, medium, dihedral, segmentation, or
+    one that the competition's file registers."""
+    augment_copies: int = 0
+    """Augmented copies of each image that the epochs take in turn, the same in all folds; 0 draws anew in each epoch.
+    A row that a sampler draws several times in an epoch has the same copy. With ``freeze`` backbone the features of
+    each copy are computed once."""
     mixup: float = 0.0
     """Alpha of the Beta distribution that mixes pairs within a batch (Zhang et al., ICLR 2018); 0 is off."""
     cutmix: float = 0.0
@@ -38,7 +42,7 @@ class ImageHyperparameters:
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
-        for name in ("image_size", "mixup", "cutmix", "tile"):
+        for name in ("image_size", "augment_copies", "mixup", "cutmix", "tile"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         require(0.1 <= self.aspect <= 10, "aspect", "from 0.1 to 10", self.aspect)
         largest = self.image_size or math.inf

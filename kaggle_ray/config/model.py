@@ -50,7 +50,7 @@ class ModelHyperparameters:
     freeze: Freeze = "none"
     """What of the pretrained part stays as it is in all epochs. norms: statistics, scales and shifts of its batch
     norms; backbone: all of it, as it predicts, so that the head alone is trained (a linear probe). Under a ``head`` of
-    ours without a table its features are then computed once for each image and view: ``kaggle_ray.train.features``."""
+    ours its features are then computed once for each image and view: ``kaggle_ray.train.features``."""
 
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""

@@ -1,8 +1,8 @@
 """Augmentation by the name of a recipe: geometry on 8- or 16-bit pixels on the CPU, colour on the device.
 
-Our own recipes (none, shift, light, heavy) resample each image once on the CPU and jitter colours on the device; the
-others are pipelines of albumentations, which do all on the CPU. Either way what happens to a sample is a function of
-its key, and that of (seed, fold, epoch, sample id).
+Our own recipes (none, flip, shift, light, heavy) resample each image once on the CPU and jitter colours on the device;
+the others are pipelines of albumentations, which do all on the CPU. Either way what happens to a sample is a function
+of its key, and that of (seed, fold, epoch, sample id).
 
 Shape suffixes: N images of a batch, H height, W width, C channels, M of the mask, P random numbers.
 """
@@ -20,7 +20,7 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import Color, jitter_and_erase, to_float
 from kaggle_ray.images.compose import AUGMENTATIONS, compose_batch, register_augmentation
 from kaggle_ray.images.decode import Pixels
-from kaggle_ray.images.geometry import Geometry, MaskKind, crop_batch, resize_masks, resize_pixels
+from kaggle_ray.images.geometry import Geometry, MaskKind, crop_batch, mirrors, resize_masks, resize_pixels
 from kaggle_ray.images.randomness import NUM_DRAWS, Keys, draws_of, id_hashes, sample_keys
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 __all__ = [
     "NUM_DRAWS",
     "RECIPES",
+    "Keys",
     "Recipe",
     "augment_batch",
     "check_recipe",
     "draws_of",
     "id_hashes",
+    "mirrors",
     "recipe_names",
     "recolor",
     "recolors",
@@ -57,6 +59,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "none": Recipe(),
+    "flip": Recipe(geometry=Geometry(flip=True)),
     "shift": Recipe(geometry=Geometry(max_shift=0.125)),
     "light": Recipe(geometry=Geometry(flip=True, min_area=0.6)),
     "heavy": Recipe(

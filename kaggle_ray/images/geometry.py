@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from kaggle_ray.images.decode import Pixels
-from kaggle_ray.types import Float64Array, FloatArray, IntArray
+from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray
 
 MaskKind = Literal["mask", "labels"]
 """mask: a share of foreground of 0..255, which may be interpolated; labels: class numbers, which may not."""
@@ -39,7 +39,12 @@ class Geometry:
     @property
     def moves(self) -> bool:
         """Whether any pixel is ever moved, but for resizing."""
-        return self.flip or self.min_area < 1 or self.max_shift > 0
+        return self.flip or self.crops
+
+    @property
+    def crops(self) -> bool:
+        """Whether anything but the whole image is ever cut out."""
+        return self.min_area < 1 or self.max_shift > 0
 
 
 def resize_pixels(pixels_NHWC: Pixels, height: int, width: int) -> Pixels:
@@ -83,11 +88,14 @@ def crop_batch(
     """
     if not geometry.moves:
         return resize_masks(pixels_NHWC, height, width, nearest=nearest)
+    mirrored = mirrors(draws_NP) & geometry.flip
+    if not geometry.crops:
+        whole = resize_masks(pixels_NHWC, height, width, nearest=nearest)
+        return np.where(mirrored[:, None, None, None], whole[:, :, ::-1], whole)
     num, *sides, channels = pixels_NHWC.shape
     batch = np.empty((num, height, width, channels), dtype=pixels_NHWC.dtype)
     margins = [math.ceil(geometry.max_shift * side) for side in sides]
     tops, lefts, heights, widths = _boxes(draws_NP.astype(np.float64), geometry, sides, margins).T.tolist()
-    mirrored = (draws_NP[:, 4] < 0.5) & geometry.flip
     interpolation = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
     unflipped = np.empty((height, width, channels), dtype=pixels_NHWC.dtype)
     for number, (image, result) in enumerate(zip(pixels_NHWC, batch, strict=True)):
@@ -102,6 +110,11 @@ def crop_batch(
         else:
             _resize_to(crop, result, interpolation)
     return batch
+
+
+def mirrors(draws_NP: FloatArray) -> BoolArray:
+    """Return (N,) which images a geometry that mirrors does mirror."""
+    return np.asarray(draws_NP[:, 4] < 0.5)
 
 
 def _boxes(draws_NP: Float64Array, geometry: Geometry, sides: list[int], margins: list[int]) -> IntArray:

@@ -23,6 +23,7 @@ Keys = npt.NDArray[np.uint64]
 NUM_DRAWS = 16
 """Uniform numbers that our own recipes use of each sample."""
 
+_NO_FOLD = -1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -48,6 +49,11 @@ def repeated_keys(keys: Keys, repeats: IntArray) -> Keys:
     """Return (N,) other keys for samples that came before in the epoch, ``repeats`` (N,) times; of 0 the same."""
     others = _mix(keys ^ _mix(repeats.astype(np.uint64) * _GOLDEN))
     return np.where(repeats == 0, keys, others)
+
+
+def keys_of_copy(seed: int, copy: int, hashes: Keys) -> Keys:
+    """Return (N,) the samples' keys of one of several copies, 0 for the first, that all folds share."""
+    return sample_keys(seed, _NO_FOLD, copy, hashes)
 
 
 def draws_of(keys: Keys, num_draws: int = NUM_DRAWS) -> FloatArray:

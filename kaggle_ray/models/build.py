@@ -12,7 +12,7 @@ from kaggle_ray.config.model import Fuse
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
 from kaggle_ray.models.first_logits import start_small
-from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, Pooling, head_layers, parse_head
+from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, head_layers, parse_head
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.own import with_features, with_logits
@@ -37,18 +37,20 @@ def build_model(
     Weights come from torch's global random generator, or where ``pretrained`` from the library's own loading, with a
     fresh head. Where a library, or a user's network, makes the logits, the weights of that layer are scaled down
     (``kaggle_ray.models.first_logits``); heads of ours start as torch draws them. ``model_args`` of a library's model
-    may name other ``weights``: a name of the library's, or a file. Of a classifier beside a table they may name
-    ``embedding`` and ``table_width`` (features of image and table, 64 each) and ``table_dropout``; with a ``head``, the
-    image's features are those that it pools, and the rest of it stands above both. ``fuse`` is of a sample's several
-    images; where it is of their features the head is ours.
+    may name other ``weights``: a name of the library's, or a file. ``"table": false`` leaves the competition's table
+    out. Of a classifier beside a table they may name ``embedding`` and ``table_width`` (features of image and table, 64
+    each) and ``table_dropout``; with a ``head``, the image's features are those that it pools, and the rest of it
+    stands above both. ``fuse`` is of a sample's several images; where it is of their features the head is ours.
 
     Raises:
         ConfigError: the name or an argument of it is unknown, the head is none that the model takes, the weights cannot
             be had, or the model is of another task.
     """
     check_model_name(name)
-    _check_task(name, shapes)
     arguments, options = dict(model_args or {}), parse_head(head or {})
+    if not arguments.pop("table", True):
+        shapes = dataclasses.replace(shapes, num_table_columns=0)
+    _check_task(name, shapes)
     if options is not None and (shapes.num_pixel_outputs or name in TABLE_MODELS):
         raise ConfigError(f"model {name!r}: head is for classifiers of images. Leave it empty.")
     if fuse != "mean":
@@ -80,7 +82,7 @@ def _check_task(name: str, shapes: Shapes) -> None:
     if not shapes.num_pixel_outputs and segments:
         raise ConfigError(f"model {name!r} is for segmentation. Use a classifier, such as resnet18.")
     if name in TABLE_MODELS and not shapes.num_table_columns:
-        raise ConfigError(f"model {name!r} needs a table, and the competition has none.")
+        raise ConfigError(f"model {name!r} needs a table: the competition has none, or model_args leave it out.")
 
 
 def _check_fuse(name: str, shapes: Shapes, fuse: Fuse) -> None:
@@ -100,7 +102,9 @@ def _build_table_model(name: str, shapes: Shapes, arguments: dict[str, Any]) -> 
 def _build_segmenter(name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any]) -> Network:
     if name.startswith(SMP_PREFIX):
         if shapes.num_table_columns:
-            raise ConfigError(f"model {name!r} takes no table. Use unet, or leave the table out of the competition.")
+            raise ConfigError(
+                f"model {name!r} takes no table. Leave the table out by model_args {{'table': false}}, or use unet."
+            )
         build = smp_models().build
         smp: Network = build(
             name,
@@ -137,14 +141,13 @@ def _build_joined(
         head: nn.Module = nn.Linear(num_features + width, shapes.num_image_outputs)
     else:
         inner = _build_classifier(name, None, shapes.num_channels, pretrained, arguments)
-        pooling = Pooling(options.pooling)
-        num_features = pooling.num_features(inner.num_features)
-        inner = dataclasses.replace(inner, module=PooledNetwork(inner.module, pooling), fresh=(pooling,))
+        pooled = PooledNetwork(inner.module, inner.num_features, options)
+        num_features = pooled.num_features
+        inner = dataclasses.replace(inner, module=pooled, fresh=(pooled.pooling,))
         of_images = nn.Identity()
         head = head_layers(num_features + width, shapes.num_image_outputs, options)
     joined = JoinedTable(
-        inner.module, of_images, TableNorm(shapes.num_table_columns), head,
-        num_features=num_features, width=width, dropout=dropout,
+        inner.module, of_images, TableNorm(shapes.num_table_columns), head, width=width, dropout=dropout
     )  # fmt: skip
     fresh = (*inner.fresh, joined.of_table, joined.head)
     return dataclasses.replace(inner, module=joined, fresh=fresh, logits=())

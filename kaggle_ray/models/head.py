@@ -111,7 +111,7 @@ class Pooling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (N, E) for a map (N, E, H, W) or tokens (N, L, E); (N, 2 E) for avgmax."""
-        features_NEL = features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
+        features_NEL = positions_of(features)
         if self.mean_of_powers is not None:
             pooled: Tensor = self.mean_of_powers(features_NEL)
             return pooled
@@ -123,45 +123,67 @@ class Pooling(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-class PooledNetwork(nn.Module):
-    """A backbone and the pooling of its features."""
+def positions_of(features: Tensor) -> Tensor:
+    """Return (N, E, L) of a map (N, E, H, W) or of tokens (N, L, E)."""
+    return features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
 
-    def __init__(self, backbone: nn.Module, pooling: Pooling) -> None:
-        """Put ``pooling`` after ``backbone``."""
+
+class PooledNetwork(nn.Module):
+    """A backbone and the pooling of its features, in two steps of which the first has nothing fresh to learn."""
+
+    def __init__(self, backbone: nn.Module, num_features: int, options: HeadOptions) -> None:
+        """Pool the ``num_features`` that ``backbone`` has at each position."""
         super().__init__()
         self.backbone = backbone
-        self.pooling = pooling
+        self.pooling = Pooling(options.pooling)
+        self._num_of_position = num_features
+
+    @property
+    def num_features(self) -> int:
+        """E, the features that come out."""
+        return self.pooling.num_features(self._num_of_position)
+
+    def features(self, images_NCHW: Tensor) -> Tensor:
+        """Return (N, F) what is fixed as long as the backbone is: the pooled features.
+
+        Those of all positions, one channel after the other, where the pooling itself is learnt.
+        """
+        features: Tensor = self.backbone(images_NCHW)
+        if self.pooling.mean_of_powers is not None:
+            return positions_of(features).flatten(1)
+        pooled_NE: Tensor = self.pooling(features)
+        return pooled_NE
+
+    def pooled(self, features_NF: Tensor) -> Tensor:
+        """Return (N, E) of what ``features`` returned."""
+        if self.pooling.mean_of_powers is None:
+            return features_NF
+        features_NEL = features_NF.view(len(features_NF), self._num_of_position, -1)
+        pooled_NE: Tensor = self.pooling.mean_of_powers(features_NEL)
+        return pooled_NE
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, E) features."""
-        features_NE: Tensor = self.pooling(self.backbone(images_NCHW))
-        return features_NE
+        pooled_NE: Tensor = self.pooling(self.backbone(images_NCHW))
+        return pooled_NE
 
 
-class HeadedNetwork(nn.Module):
+class HeadedNetwork(PooledNetwork):
     """A backbone under our head."""
 
     def __init__(self, backbone: nn.Module, num_features: int, num_outputs: int, options: HeadOptions) -> None:
         """Make ``num_outputs`` of the ``num_features`` that ``backbone`` has at each position."""
-        super().__init__()
-        self.backbone = backbone
-        self.pooling = Pooling(options.pooling)
-        self.num_features = self.pooling.num_features(num_features)
+        super().__init__(backbone, num_features, options)
         self.head = head_layers(self.num_features, num_outputs, options)
 
-    def features(self, images_NCHW: Tensor) -> Tensor:
-        """Return (N, E) what ``head`` gets."""
-        features_NE: Tensor = self.pooling(self.backbone(images_NCHW))
-        return features_NE
-
     def logits(self, features_NE: Tensor, table_ND: Tensor | None = None) -> Tensor:
-        """Return (N, C) logits; there is no table."""
+        """Return (N, C) logits of pooled features; a table is not looked at."""
         logits: Tensor = self.head(features_NE)
         return logits
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, C) logits."""
-        return self.logits(self.features(images_NCHW))
+        return self.logits(super().forward(images_NCHW))
 
 
 def head_layers(num_features: int, num_outputs: int, options: HeadOptions) -> nn.Sequential:

@@ -11,7 +11,7 @@ from kaggle_ray.config.model import Fuse
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import normalize
 from kaggle_ray.models.fusion import make_fusion
-from kaggle_ray.models.head import HeadedNetwork
+from kaggle_ray.models.head import HeadedNetwork, PooledNetwork
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.stages import depths
@@ -41,8 +41,8 @@ class Model(nn.Module):
         """Whether ``forward`` gives the auxiliary heads' logits, too: where it is trained, not where it predicts."""
         self.fusion = None
         if fuse != "mean":
-            assert isinstance(self.network, HeadedNetwork | JoinedTable), "no other network tells its features"
-            self.fusion = make_fusion(fuse, self.network.num_features)
+            assert self.pooled is not None, "no other network tells its features"
+            self.fusion = make_fusion(fuse, self.pooled.num_features)
         self._fresh = [*network.fresh, *([self.fusion] if self.fusion else [])]
         self.register_buffer("mean", _per_channel(network.mean, shapes.num_channels, EXTRA_MEAN), persistent=False)
         self.register_buffer("std", _per_channel(network.std, shapes.num_channels, EXTRA_STD), persistent=False)
@@ -69,20 +69,18 @@ class Model(nn.Module):
         return depths(self, fresh=self.fresh_names())
 
     @property
-    def pools_pretrained_features(self) -> bool:
-        """Whether a head of ours gets features that depend on nothing but images and what is pretrained."""
-        return isinstance(self.network, HeadedNetwork) and self.network.pooling.mean_of_powers is None
+    def pooled(self) -> PooledNetwork | None:
+        """The part of the network whose features depend on nothing but images and what is pretrained.
 
-    @property
-    def backbone(self) -> nn.Module:
-        """What makes features of normalised images, where the model pools pretrained features."""
-        assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
-        return self.network.backbone
+        None where it stands under no head of ours.
+        """
+        network = self.network.network if isinstance(self.network, JoinedTable) else self.network
+        return network if isinstance(network, PooledNetwork) else None
 
     def features(self, images_NCHW: Tensor) -> Tensor:
-        """Return (N, E) what ``forward`` takes in the place of images 0..1 (N, C, H, W)."""
-        assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
-        return self.network.features(normalize(images_NCHW, self.mean, self.std))
+        """Return (N, F) what ``forward`` takes in the place of images 0..1 (N, C, H, W)."""
+        assert self.pooled is not None, "no other network tells its features"
+        return self.pooled.features(normalize(images_NCHW, self.mean, self.std))
 
     def set_scale(self, mean_C: Tensor, std_C: Tensor) -> None:
         """Normalise images with the mean and deviation of each channel, in the place of the library's.
@@ -107,12 +105,12 @@ class Model(nn.Module):
         """Return (N, C) logits, or (N, K, H, W) for segmentation; where it ``gives_auxiliary``, theirs beside them.
 
         Args:
-            images: (N, C, H, W) values 0..1, or (N, E) ``features`` of them; where a sample has several views
-                (N, V, C, H, W) or (N, V, E): the logits are the mean, or those of the features that are fused.
+            images: (N, C, H, W) values 0..1, or (N, F) ``features`` of them; where a sample has several views
+                (N, V, C, H, W) or (N, V, F): the logits are the mean, or those of the features that are fused.
             table_ND: (N, D), where the competition has a table.
         """
         if images.ndim in (3, 5) and self.fusion is not None:
-            return self._told(self._fused(images, table_ND))
+            return self._told(self._of_features(self._features_of_views(images), table_ND))
         if images.ndim in (3, 5):
             num_views = images.shape[1]
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
@@ -121,8 +119,7 @@ class Model(nn.Module):
                 return _mean_over_views(output, num_views)
             return _mean_over_views(output[0], num_views), _mean_over_views(output[1], num_views)
         if images.ndim == 2:
-            assert isinstance(self.network, HeadedNetwork), "no other network tells its features"
-            output = self.network.head(images)
+            output = self._of_features(images, table_ND)
         elif not self.uses_images:
             output = self.network(table_ND)
         elif self.shapes.num_table_columns:
@@ -131,16 +128,22 @@ class Model(nn.Module):
             output = self.network(normalize(images, self.mean, self.std))
         return self._told(output)
 
-    def _fused(self, images: Tensor, table_ND: Tensor | None) -> Tensor:
-        """Return (N, C) logits of images (N, V, C, H, W), or of their features (N, V, E)."""
+    def _features_of_views(self, images: Tensor) -> Tensor:
+        """Return (N, V, F) ``features`` of images (N, V, C, H, W), or those that are given."""
+        if images.ndim == 3:
+            return images
+        features_NVF: Tensor = self.features(images.flatten(0, 1)).unflatten(0, (-1, images.shape[1]))  # type: ignore[no-untyped-call]
+        return features_NVF
+
+    def _of_features(self, features: Tensor, table_ND: Tensor | None) -> Tensor:
+        """Return (N, C) logits of ``features`` (N, F), or of those (N, V, F) of several images, which are fused."""
         assert isinstance(self.network, HeadedNetwork | JoinedTable), "no other network tells its features"
-        assert self.fusion is not None, "the images are fused"
-        features_NVE = images
-        if images.ndim == 5:
-            flat = normalize(images.flatten(0, 1), self.mean, self.std)
-            features_NVE = self.network.features(flat).unflatten(0, (-1, images.shape[1]))  # type: ignore[no-untyped-call]
-        logits: Tensor = self.network.logits(self.fusion(features_NVE), table_ND)
-        return logits
+        assert self.pooled is not None, "no other network tells its features"
+        pooled = self.pooled.pooled(features.flatten(0, -2))
+        if features.ndim == 3:
+            assert self.fusion is not None, "the images are fused"
+            pooled = self.fusion(pooled.unflatten(0, (-1, features.shape[1])))  # type: ignore[no-untyped-call]
+        return self.network.logits(pooled, table_ND)
 
     def _told(self, output: Output) -> Output:
         """Return what is asked for of the network's output."""

@@ -68,13 +68,11 @@ class JoinedTable(nn.Module):
         norm: TableNorm,
         head: nn.Module,
         *,
-        num_features: int,
         width: int,
         dropout: float,
     ) -> None:
-        """Join what ``of_images`` makes of the ``num_features`` of ``network`` with ``width`` features of the table."""
+        """Join what ``of_images`` makes of the features of ``network`` with ``width`` features of the table."""
         super().__init__()
-        self.num_features = num_features
         self.network = network
         self.of_images = of_images
         self.norm = norm
@@ -83,17 +81,12 @@ class JoinedTable(nn.Module):
 
     def forward(self, images_NCHW: Tensor, table_ND: Tensor) -> Tensor:
         """Return (N, num_outputs) logits."""
-        return self.logits(self.features(images_NCHW), table_ND)
-
-    def features(self, images_NCHW: Tensor) -> Tensor:
-        """Return (N, E) what is joined with the table."""
-        features_NE: Tensor = self.of_images(self.network(images_NCHW))
-        return features_NE
+        return self.logits(self.network(images_NCHW), table_ND)
 
     def logits(self, features_NE: Tensor, table_ND: Tensor | None) -> Tensor:
-        """Return (N, num_outputs) logits of features and table."""
+        """Return (N, num_outputs) logits of what the image network returned, and of the table."""
         assert table_ND is not None, "the competition has a table"
-        joined = torch.cat([features_NE, self.of_table(self.norm(table_ND))], dim=1)
+        joined = torch.cat([self.of_images(features_NE), self.of_table(self.norm(table_ND))], dim=1)
         logits: Tensor = self.head(joined)
         return logits
 

@@ -58,6 +58,10 @@ class RunProgress:
     """Trials that this session has heard of, the ones that ended before it among them."""
     num_epochs_trained: int = 0
     """Really trained in this session, those of a second attempt too."""
+    seconds_of_epochs: float = 0.0
+    """Sum of what these took."""
+    first_epoch_at: float | None = None
+    """When the first of them ended, in seconds since the Unix epoch."""
     started_at: float | None = None
     """Seconds since the Unix epoch; None before the first event."""
     now: float = 0.0
@@ -105,6 +109,8 @@ class RunProgress:
                 with self._changed(trial) as of_trial:
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = metrics.epoch, metrics, envelope.time
                 self.num_epochs_trained += 1
+                self.seconds_of_epochs += metrics.duration_s
+                self.first_epoch_at = self.first_epoch_at or envelope.time
             case TrialEnded(trial=trial):
                 self.settle(event)
                 self.trials[trial].last_event_at = envelope.time
@@ -191,9 +197,8 @@ class RunProgress:
     @property
     def eta_s(self) -> float | None:
         """Seconds left at this session's pace; None before its first epoch."""
-        if not self.num_epochs_trained:
-            return None
-        return self.num_epochs_left * self.elapsed_s / self.num_epochs_trained
+        pace = self._seconds_per_epoch
+        return None if pace is None else self.num_epochs_left * pace
 
     @property
     def ends_at(self) -> float | None:
@@ -220,6 +225,20 @@ class RunProgress:
             return BestScore(score=score, of=f"{self.name_of(trial)}, fold {trial.fold} alone")
         return None
 
+    @property
+    def _seconds_per_epoch(self) -> float | None:
+        """Wall seconds that all trials together take for an epoch; None before the first.
+
+        They are those from the first epoch's end on: what came before, such as the features of a frozen backbone,
+        comes once. They are no less than an epoch's own seconds allow in so many slots: the first epochs of several
+        trials end at nearly the same time.
+        """
+        if self.first_epoch_at is None:
+            return None
+        num_at_once = max(1, min(self.num_slots, len(self.running) + self.num_waiting))
+        at_least = self.seconds_of_epochs / self.num_epochs_trained / num_at_once
+        return max(at_least, (self.now - self.first_epoch_at) / max(1, self.num_epochs_trained - 1))
+
     def _start(self, event: RunStarted, time: float) -> None:
         self.metric, self.greater_is_better = event.metric, event.greater_is_better
         self.num_folds, self.num_ended_before = event.num_folds, len(event.ended)
@@ -228,6 +247,7 @@ class RunProgress:
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
         self.stopped_by, self.error, self.has_ended = None, "", False
+        self.num_epochs_trained, self.seconds_of_epochs, self.first_epoch_at = 0, 0.0, None
         self._sum_up()
         for ended in event.ended:
             self.settle(ended)

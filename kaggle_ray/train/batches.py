@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, sample_keys, to_float
+from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, to_float
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table, mix_targets
-from kaggle_ray.images.randomness import repeated_keys
+from kaggle_ray.images.randomness import Keys, keys_of_copy, repeated_keys, sample_keys
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
@@ -55,7 +55,7 @@ class Batch:
     """(M,) positions of the rows that were read: ``rows``, then partners that they are mixed with and that are not
     among them."""
     pixels: Pixels | FloatArray
-    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, E) features of them."""
+    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, F) features of them."""
     target: npt.NDArray[np.generic]
     """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
     auxiliary: npt.NDArray[np.generic] | None
@@ -91,7 +91,7 @@ class EpochBatches(Dataset[Batch]):
     ) -> None:
         """Draw the epoch's order; with no use for images none is read.
 
-        Where images are trained on as they are, batches are made of their ``features``, if there are any.
+        Batches are made of the images' ``features``, if there are any, and the epoch's augmentation leaves them known.
 
         Raises:
             ConfigError: a batch has fewer rows than there are processes and pieces, a table would be cut, or the
@@ -108,7 +108,7 @@ class EpochBatches(Dataset[Batch]):
         self._rows = rows_of_steps(data, sampler, self._seeds, num_steps)
         self._repeats = None if sampler == UNIFORM else repeats_of(self._rows)
         self._weights = None if sampler == WEIGHTED else data.weights  # which say how often a row is drawn
-        self._keys = sample_keys(*self._seeds, data.id_hashes)
+        self._keys = _keys_of_augmentation(hyperparameters, data, epoch)
         self._seed = derive_seed("steps", *self._seeds) >> 1
         self._first_piece = rank * hyperparameters.training.accumulate
         self._num_pieces = world_size * hyperparameters.training.accumulate
@@ -119,8 +119,9 @@ class EpochBatches(Dataset[Batch]):
             )
         check_mix(hyperparameters.images.cutmix, has_table=data.inputs.table is not None)
         self._mixes = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
-        takes_features = features is not None and hyperparameters.images.augment == "none" and not self._mixes
-        self._features = features.of(data.inputs.images, self._sides) if features and takes_features else None
+        self._features = (
+            features.of_epoch(data.inputs.images, self._sides, hyperparameters.images, self._keys) if features else None
+        )
 
     def __len__(self) -> int:
         """Return the number of this process's pieces."""
@@ -135,12 +136,12 @@ class EpochBatches(Dataset[Batch]):
         read_rows = in_step[positions]
         views = self._data.inputs.views(read_rows)
         keys = self._keys[views]
-        if self._repeats is not None:
+        if self._repeats is not None and not self._hyperparameters.images.augment_copies:  # a copy stays as it is
             keys = repeated_keys(keys, self._repeats[step][positions].repeat(self._data.inputs.num_views))
         pixels: Pixels | FloatArray
         masks: Pixels | None = None
         if self._features is not None:
-            pixels = self._features[views]
+            pixels = self._features.read(views, keys)
         elif self._uses_images:
             masks = None if self._data.masks is None else self._data.masks.read(read_rows)
             pixels, masks = augment_batch(
@@ -191,6 +192,14 @@ class EpochBatches(Dataset[Batch]):
         return positions, mix.part(own, place[partners])
 
 
+def _keys_of_augmentation(hyperparameters: Hyperparameters, data: FitData, epoch: int) -> Keys:
+    """Return (N * V,) what the augmentation of an epoch's images is a function of."""
+    seed, num_copies = hyperparameters.training.seed, hyperparameters.images.augment_copies
+    if num_copies:
+        return keys_of_copy(seed, (epoch - 1) % num_copies, data.id_hashes)
+    return sample_keys(seed, data.fold, epoch, data.id_hashes)
+
+
 def num_steps_of(data: FitData, batch_size: int) -> int:
     """Return the optimizer steps of an epoch."""
     return -(-data.num_per_epoch // batch_size)
@@ -238,8 +247,8 @@ class Finisher:
         images = to_device(batch.pixels, self._device)
         if batch.pixels.ndim == 4:
             images = to_float(images)
-        if recolors(self._recipe):
-            images = recolor(images, to_device(draws_of(batch.keys), self._device), self._recipe)
+            if recolors(self._recipe):
+                images = recolor(images, to_device(draws_of(batch.keys), self._device), self._recipe)
         is_soft = batch.mix is not None or batch.teacher is not None or batch.pseudolabels is not None
         targets_of = self._outputs.soft_targets if is_soft else self._outputs.targets
         targets = targets_of(to_device(batch.target, self._device))

@@ -54,10 +54,17 @@ class Predictor:
         inner = model_of(model)
         self.features = (
             FrozenFeatures(inner, settings, default_cache_dir())
-            if hyperparameters.model.frozen == "backbone" and inner.pools_pretrained_features
+            if hyperparameters.model.frozen == "backbone" and inner.pooled is not None
             else None
         )
         """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""
+
+    def prepare(self, inputs: Inputs) -> None:
+        """Compute the features that predictions of ``inputs`` take, where there are any, as far as others do not."""
+        if self.features is not None:
+            images = self._hyperparameters.images
+            views = self._hyperparameters.predict.views(images)
+            self.features.prepare((inputs.images, images.sides(view.height), view) for view in views)
 
     def outputs(self, inputs: Inputs, rows: IntArray, *, view: View) -> Iterator[tuple[IntArray, Output]]:
         """Yield batches of ``rows`` and what the model says of them: logits, of auxiliary heads as well if it has any.

@@ -130,6 +130,8 @@ class _Attempted:
             notice=self._runner.notice,
         )
         self._adopt(fit)
+        for inputs in (data.fit.inputs, data.test):
+            fit.predictor.prepare(inputs)
         with closing(fit.epochs()) as epochs:
             for metrics in epochs:
                 self._history.append(metrics)

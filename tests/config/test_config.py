@@ -80,6 +80,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("constraint_args", 3.0, "expected a dictionary, got 3.0"),
     ("l1", -1e-4, "expected at least 0, got -0.0001"),
     ("augment", 1, "expected str, got 1"),
+    ("augment_copies", -1, "expected at least 0, got -1"),
     ("aspect", 0.0, "expected from 0.1 to 10, got 0.0"),
     ("cutmix", -1.0, "expected at least 0, got -1.0"),
     ("tile", -1, "expected at least 0, got -1"),

@@ -16,6 +16,7 @@ from kaggle_ray.images.augment import (
     check_recipe,
     draws_of,
     id_hashes,
+    mirrors,
     recipe_names,
     recolor,
     resize_masks,
@@ -32,7 +33,7 @@ from kaggle_ray.types import BoolArray, FloatArray
 SIZE = 32
 IDS = ["cat.1", "cat.2", "dog.1", "dog.2", "7", "öl"]
 NAMES = recipe_names()
-RANDOM_NAMES = [name for name in NAMES if name != "none"]
+RANDOM_NAMES = [name for name in NAMES if name not in ("none", "flip")]
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def augmented(
 def test_no_augmentation_is_the_image_itself(pixels: Pixels) -> None:
     images = augmented(pixels, [4, 1], "none", sides=(SIZE, SIZE))
     assert np.array_equal(images, (pixels[[4, 1]] / np.float32(255)).astype(np.float32))
+
+
+def test_a_flip_is_the_image_or_its_mirror_image(pixels: Pixels) -> None:
+    keys = keys_of()
+    images, masks = augment_batch(pixels, pixels[..., :1], keys, "flip", 16, 16)
+    shrunk = resize_pixels(pixels, 16, 16)
+    mirrored = mirrors(draws_of(keys))
+    assert 0 < mirrored.sum() < 6
+    assert np.array_equal(images[~mirrored], shrunk[~mirrored])
+    assert np.array_equal(images[mirrored], shrunk[mirrored, :, ::-1])
+    assert masks is not None
+    assert np.array_equal(masks[..., 0], images[..., 0])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -164,6 +164,16 @@ def test_the_head_of_a_table_stands_above_image_and_table() -> None:
         build_model("resnet18", shapes, head=FULL, model_args={"embedding": 8})
 
 
+def test_a_table_that_is_left_out_is_not_looked_at() -> None:
+    shapes, without = Shapes(num_outputs=5, num_table_columns=2), {"table": False}
+    model = build_model("resnet18", shapes, head=FULL, model_args=without).eval()
+    table, features_NF = torch.rand(3, 2), model.features(images())
+    assert torch.equal(model(images(), table + 1), model(images(), table))
+    assert torch.equal(model(features_NF, table), model(images(), table))
+    with pytest.raises(ConfigError, match="needs a table: the competition has none"):
+        build_model("table_mlp", shapes, model_args=without)
+
+
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [

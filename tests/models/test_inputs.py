@@ -79,7 +79,7 @@ def test_image_and_table_both_get_gradients() -> None:
 
 
 def test_a_model_of_the_table_needs_one() -> None:
-    with pytest.raises(ConfigError, match="'table_linear' needs a table, and the competition has none"):
+    with pytest.raises(ConfigError, match="'table_linear' needs a table: the competition has none"):
         build_model("table_linear", Shapes(num_outputs=1))
 
 

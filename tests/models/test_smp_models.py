@@ -75,8 +75,9 @@ def test_what_smp_does_not_know_is_named(name: str, model_args: dict[str, Any], 
 def test_smps_models_segment_and_take_no_table() -> None:
     with pytest.raises(ConfigError, match=r"model 'smp/unet' is for segmentation\. Use a classifier"):
         check_model("smp/unet", Shapes(num_outputs=1))
-    with pytest.raises(ConfigError, match=r"model 'smp/unet' takes no table\. Use unet, or leave the table out"):
+    with pytest.raises(ConfigError, match=r"model 'smp/unet' takes no table\. Leave the table out by model_args"):
         check_model("smp/unet", Shapes(num_outputs=1, num_table_columns=2, segments=True))
+    check_model("smp/unet", Shapes(num_outputs=1, num_table_columns=2, segments=True), model_args={"table": False})
 
 
 def test_only_a_timm_encoder_tells_its_size() -> None:

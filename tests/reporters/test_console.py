@@ -52,8 +52,8 @@ def trial(experiment_id: str, fold: int = 0) -> Trial:
     return Trial(experiment_id=experiment_id, fold=fold)
 
 
-def epoch(which: Trial, number: int, *, time: float, score: float = 0.5) -> Envelope:
-    metrics = EpochMetrics(epoch=number, train_loss=0.25, valid_loss=0.375, score=score, lr=0.1, duration_s=1.0)
+def epoch(which: Trial, number: int, *, time: float, score: float = 0.5, duration_s: float = 1.0) -> Envelope:
+    metrics = EpochMetrics(epoch=number, train_loss=0.25, valid_loss=0.375, score=score, lr=0.1, duration_s=duration_s)
     return at(time, EpochEnded(trial=which, metrics=metrics))
 
 
@@ -133,8 +133,8 @@ def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
     ]
     _, *lines = shown(story, terminal=False).splitlines()
     assert lines == [
-        "[0/4] resnet-a fold 0  epoch 2/4  train 0.2500  valid 0.3750  log_loss 0.50000  eta 9:00",
-        "[0/4] vit-b fold 0  epoch 2/6  train 0.2500  valid 0.3750  log_loss 0.50000  eta 7:20",
+        "[0/4] resnet-a fold 0  epoch 2/4  train 0.2500  valid 0.3750  log_loss 0.50000  eta 12:00",
+        "[0/4] vit-b fold 0  epoch 2/6  train 0.2500  valid 0.3750  log_loss 0.50000  eta 8:00",
     ]
 
 
@@ -226,7 +226,10 @@ def test_live_view_counts_epochs_and_estimates_the_time_left_from_this_session()
 
 
 def test_epochs_of_before_count_as_done_but_not_as_pace() -> None:
-    story = [started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET, 1)]), epoch(trial(RESNET), 1, time=10.0)]
+    story = [
+        started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET, 1)]),
+        epoch(trial(RESNET), 1, time=15.0, duration_s=10.0),
+    ]
     drawn = live(story)
     assert "17/20" in drawn
     assert "eta 0:30" in drawn
@@ -234,15 +237,29 @@ def test_epochs_of_before_count_as_done_but_not_as_pace() -> None:
 
 
 def test_trial_resumed_in_the_middle_counts_only_what_it_trained_here() -> None:
-    story = [started(num_folds=1), epoch(trial(VIT), 5, time=10.0)]
+    story = [started(num_folds=1, num_slots=1), epoch(trial(VIT), 5, time=10.0, duration_s=9.0)]
     drawn = live(story)
     assert "5/10" in drawn
-    assert "eta 0:50" in drawn
+    assert "eta 0:45" in drawn
+
+
+def test_what_comes_once_before_the_first_epoch_is_no_part_of_the_time_left() -> None:
+    story = [started(num_folds=1), epoch(trial(RESNET), 1, time=600.0), epoch(trial(VIT), 1, time=600.1)]
+    assert "eta 0:04" in live(story), "8 epochs of a second, two at once"
+    slow_to_begin = [*story, epoch(trial(RESNET), 2, time=606.0)]
+    assert "eta 0:21" in live(slow_to_begin), "two epochs have ended within six seconds of the first"
+
+
+def test_an_earlier_session_is_no_part_of_the_pace() -> None:
+    progress = RunProgress()
+    for event in [started(num_folds=1), epoch(trial(RESNET), 1, time=1.0), started(num_folds=1)]:
+        progress.update(event)
+    assert progress.eta_s is None
 
 
 def test_failed_trial_is_not_waited_for() -> None:
     progress = RunProgress()
-    for event in [started(num_folds=1), epoch(trial(RESNET), 1, time=2.0)]:
+    for event in [started(num_folds=1, num_slots=1), epoch(trial(RESNET), 1, time=2.0, duration_s=2.0)]:
         progress.update(event)
     assert progress.eta_s == pytest.approx(18.0)
     progress.update(finished(trial(RESNET), status="failed", error="x", time=2.0))
@@ -250,7 +267,7 @@ def test_failed_trial_is_not_waited_for() -> None:
 
 
 def test_a_pruned_trial_is_told_with_its_reason_counted_and_not_waited_for() -> None:
-    story = [started(num_folds=1), epoch(trial(RESNET), 1, time=2.0)]
+    story = [started(num_folds=1), epoch(trial(RESNET), 1, time=2.0, duration_s=2.0)]
     story.append(finished(trial(RESNET), status="pruned", reason="worse than all", time=2.0))
     assert "resnet-a fold 0  pruned  1 epoch  worse than all" in shown(story, terminal=False)
     drawn = live(story)

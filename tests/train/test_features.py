@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
@@ -17,12 +18,13 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
-from kaggle_ray.models import Model, Shapes, build_model
-from kaggle_ray.models.head import HeadedNetwork
+from kaggle_ray.models import Shapes, build_model
+from kaggle_ray.models.head import HeadedNetwork, PooledNetwork
+from kaggle_ray.train.batches import EpochBatches, load
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import FloatArray, JsonValue
 
 SETTINGS = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 KIND = Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS)
@@ -43,22 +45,28 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def num_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the images that go through a backbone."""
     counted: list[int] = []
-    own = HeadedNetwork.features
+    own_features, own_forward = PooledNetwork.features, PooledNetwork.forward
 
-    def features(network: HeadedNetwork, images_NCHW: Tensor) -> Tensor:
+    def features(network: PooledNetwork, images_NCHW: Tensor) -> Tensor:
         counted.append(len(images_NCHW))
-        return own(network, images_NCHW)
+        return own_features(network, images_NCHW)
 
-    monkeypatch.setattr(HeadedNetwork, "features", features)
+    def forward(network: PooledNetwork, images_NCHW: Tensor) -> Tensor:
+        counted.append(len(images_NCHW))
+        return own_forward(network, images_NCHW)
+
+    monkeypatch.setattr(PooledNetwork, "features", features)
+    monkeypatch.setattr(PooledNetwork, "forward", forward)
     return counted
 
 
-def data_of(num_views: int = 1) -> FitData:
+def data_of(num_views: int = 1, num_columns: int = 0) -> FitData:
     num_rows, generator = 40, np.random.default_rng(0)
     pixels = generator.integers(0, 256, (num_rows * num_views, 12, 12, 3), dtype=np.uint8)
     rows = np.arange(num_rows)
+    table = generator.normal(size=(num_rows, num_columns)).astype(np.float32) if num_columns else None
     return FitData(
-        inputs=Inputs(images=Images.of_array(pixels), num_views=num_views), target=rows % 3,
+        inputs=Inputs(images=Images.of_array(pixels), num_views=num_views, table=table), target=np.minimum(rows % 5, 2),
         heads=(KIND,), metric=LOG_LOSS, train_rows=rows[:30], valid_rows=rows[30:], fold=0,
         id_hashes=id_hashes([str(number) for number in range(len(pixels))]),
     )  # fmt: skip
@@ -79,15 +87,31 @@ def fitted(data: FitData, **values: JsonValue) -> Fit:
     return fit
 
 
-@pytest.mark.parametrize("num_views", [1, 2])
+@pytest.mark.parametrize(
+    ("values", "num_views", "num_columns"),
+    [
+        ({}, 1, 0),
+        ({}, 2, 3),
+        ({"head": {"pooling": "gem", "hidden": [5]}}, 1, 0),
+        ({"head": {"pooling": "gem", "hidden": [5]}}, 2, 3),
+        ({"fuse": "attention"}, 2, 0),
+        ({"fuse": "max", "head": {"pooling": "gem"}}, 2, 3),
+        ({"augment": "flip", "sampler": "balanced"}, 1, 0),
+        ({"augment": "heavy", "augment_copies": 2, "sampler": "balanced"}, 2, 0),
+    ],
+)
 def test_kept_features_train_the_head_that_images_would(
-    num_views: int, num_passes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = data_of(num_views)
-    kept = fitted(data)
+    values: dict[str, JsonValue], num_views: int, num_columns: int, num_passes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    data = data_of(num_views, num_columns)
+    kept = fitted(data, **values)
+    num_passes.clear()
+    list(Fit(data, Hyperparameters(**{**PROBE, **values}), SETTINGS, initial_weights=kept.weights).epochs())
+    assert num_passes == [], "all that an epoch needs was kept"
     with monkeypatch.context() as patched:
-        patched.setattr(Model, "pools_pretrained_features", property(lambda model: False))
-        plain = fitted(data)
+        patched.setattr("kaggle_ray.train.predict.FrozenFeatures", lambda *arguments: None)
+        plain = fitted(data, **values)
     for name, tensor in kept.weights.items():
         assert torch.allclose(tensor, plain.weights[name], atol=1e-5), name
     of_kept, of_plain = ([(e.train_loss, e.valid_loss) for e in fit.state.history] for fit in (kept, plain))
@@ -118,7 +142,46 @@ def test_features_are_computed_once_for_each_image_and_view(num_passes: list[int
     assert passes_of(data) == 2 * 40, "of another backbone"
 
 
-@pytest.mark.parametrize("values", [{"augment": "light"}, {"mixup": 0.4}, {"head": {"pooling": "gem"}}])
+def test_augmented_copies_come_in_turn_and_are_those_of_every_fold() -> None:
+    data, hyperparameters = data_of(), Hyperparameters(**{**PROBE, "augment": "heavy", "augment_copies": 2})
+    folds = [dataclasses.replace(data, fold=fold, train_rows=np.arange(40)) for fold in (0, 1)]
+
+    def images_of(fold: int, epoch: int) -> FloatArray:
+        batches = list(load(EpochBatches(folds[fold], hyperparameters, epoch, uses_images=True), SETTINGS))
+        order = np.argsort(np.concatenate([batch.rows for batch in batches]))
+        return np.concatenate([batch.pixels for batch in batches])[order]
+
+    assert np.array_equal(images_of(0, 1), images_of(0, 3))
+    assert np.array_equal(images_of(0, 1), images_of(1, 1))
+    assert not np.array_equal(images_of(0, 1), images_of(0, 2))
+
+
+def test_poolings_of_one_backbone_keep_their_own_features() -> None:
+    data = data_of()
+    of_poolings = [fitted(data, head={"pooling": pooling}).weights for pooling in ("avg", "max")]
+    averaged, largest = (weights["module.network.head.0.weight"] for weights in of_poolings)
+    assert not torch.equal(averaged, largest)
+
+
+def test_processes_compute_different_parts_of_what_both_need(num_passes: list[int], cache_dir: Path) -> None:
+    data = data_of()
+    weights = start(Hyperparameters(**PROBE), data)
+    mine, others = (Fit(data, Hyperparameters(**PROBE), SETTINGS, initial_weights=weights).predictor for _ in range(2))
+    num_passes.clear()
+    mine.prepare(data.inputs)
+    assert sum(num_passes) == 2 * 40, "as they lie, and mirrored"
+    for entry in cache_dir.glob("features/*/features.npy"):
+        entry.unlink()
+    first, _ = sorted(cache_dir.glob("features/*.lock"))
+    num_passes.clear()
+    with FileLock(first):  # another process computes these
+        others.prepare(data.inputs)
+    assert sum(num_passes) == 40
+    others.prepare(data.inputs)
+    assert sum(num_passes) == 2 * 40
+
+
+@pytest.mark.parametrize("values", [{"augment": "light"}, {"mixup": 0.4}, {"augment": "dihedral", "augment_copies": 1}])
 def test_images_that_are_varied_are_looked_at_anew_and_the_backbone_stands_still(
     values: dict[str, JsonValue], num_passes: list[int]
 ) -> None:
