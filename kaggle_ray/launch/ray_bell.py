@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -51,19 +51,31 @@ def beside_this_process(actor: type) -> Any:
 
 @contextmanager
 def bell_of_driver() -> Iterator[Any]:
-    """Yield a bell for the slots; where the driver is interrupted within, it rings, and checkpoints are waited for."""
+    """Yield a bell for the slots; where the driver is interrupted within, it rings, and checkpoints are waited for.
+
+    Slots of a driver that ends by an exception are ended. Whoever goes on in a Ray of his own, as in a notebook, still
+    holds the traceback, and with it Tune and its slots: what they take of the cluster nobody else would ever get.
+    """
     bell: Any = beside_this_process(_Bell)
     try:
         yield bell
-    except KeyboardInterrupt:
-        slots = ray.get(bell.ring.remote(), timeout=_SAVE_S)
-        saving = [slot.save_and_end.remote() for slot in slots]
-        _, missing = ray.wait(saving, num_returns=len(saving), timeout=_SAVE_S) if saving else ([], [])
-        if missing:
-            logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
+    except BaseException as error:
+        with suppress(RayError):  # the session itself may be what has ended
+            slots = ray.get(bell.ring.remote(), timeout=_SAVE_S)
+            if isinstance(error, KeyboardInterrupt):
+                _wait_for_checkpoints(slots)
+            for slot in slots:
+                ray.kill(slot)
         raise
     finally:
         ray.kill(bell)  # Tune keeps a handle of it, by which it would live as long as a Ray of the user's own
+
+
+def _wait_for_checkpoints(slots: Sequence[Any]) -> None:
+    saving = [slot.save_and_end.remote() for slot in slots]
+    _, missing = ray.wait(saving, num_returns=len(saving), timeout=_SAVE_S) if saving else ([], [])
+    if missing:
+        logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
 
 
 def heed(bell: Any, end: Callable[[], None]) -> None:
