@@ -132,6 +132,16 @@ class SourceScheduler(FIFOScheduler):  # type: ignore[misc]
         """Ask ``bridge``."""
         super().__init__()
         self._bridge = bridge
+        self._controller: Any = None
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Take note of Tune's controller, which is told to nobody else."""
+        self._controller = tune_controller
+
+    def end(self) -> None:
+        """Let Tune end the trials' processes and give back its placement groups, as it does by itself at its end."""
+        if self._controller is not None:
+            self._controller.cleanup()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Pass on what the trial tells, and return what becomes of it."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,6 @@ class RayTuneLauncher:
                 dashboard=self._dashboard,
             ) as session,
             sigterm_raises(),
-            bell_of_driver() as bell,
         ):
             if session.dashboard:
                 emit(session.dashboard)
@@ -92,21 +91,41 @@ class RayTuneLauncher:
             os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(_CLEANUP_S)
             if session.is_cluster and self._most_at_once is not None:
                 source = BoundedSource(source, num_slots=self._most_at_once)
-            slot, store = _slot(context, bell, session), open_run(context.location)
+            store = open_run(context.location)
             bridge = SourceBridge(source, store, emit, name_of=TrialNames(store.experiments))
+            scheduler = SourceScheduler(bridge)
             loggers = result_loggers() if self._results_folder else []
             name, kept_in = session_name(context.location), self._results_folder or Path(folder)
-            _make_tuner(slot, bridge, name=name, folder=kept_in, loggers=loggers).fit()
+            with _given_back(scheduler, session), bell_of_driver() as bell:
+                slot = _slot(context, bell, session)
+                _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
+
+
+@contextmanager
+def _given_back(scheduler: SourceScheduler, session: RaySession) -> Iterator[None]:
+    """Give back what Tune has reserved of a Ray that goes on, where it is interrupted: nobody else would get it."""
+    try:
+        yield
+    except BaseException:
+        if session.is_cluster:
+            scheduler.end()
+        raise
 
 
 def _make_tuner(
-    slot: Any, bridge: SourceBridge, *, name: str, folder: Path, loggers: Sequence[tune.Callback]
+    slot: Any,
+    bridge: SourceBridge,
+    scheduler: SourceScheduler,
+    *,
+    name: str,
+    folder: Path,
+    loggers: Sequence[tune.Callback],
 ) -> tune.Tuner:
     return tune.Tuner(
         slot,
         tune_config=tune.TuneConfig(
             search_alg=bridge,
-            scheduler=SourceScheduler(bridge),
+            scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_name_of,
