@@ -70,7 +70,7 @@ def test_a_run_that_is_asked_to_end_twice_goes_on_from_that_very_step(
 ) -> None:
     expected = undisturbed(*LOCALLY)
     run = command_of("run", *LOCALLY)
-    for number, reason, code, num_steps in ((signal.SIGTERM, "sigterm", 143, 200), (signal.SIGINT, "ctrl-c", 130, 600)):
+    for number, reason, code, num_steps in ((signal.SIGTERM, "sigterm", 143, 150), (signal.SIGINT, "ctrl-c", 130, 330)):
         process = run.start()
         assert wait_for(lambda enough=num_steps: len(run.steps()) > enough)  # type: ignore[misc]
         process.send_signal(number)
