@@ -59,22 +59,22 @@ def _print_plan(options: RunOptions, console: Console) -> None:
     from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.pipeline.plan_table import plan_table
     from kaggle_ray.pipeline.prepare import rehearse
-    from kaggle_ray.train.estimate import seconds_per_trial
+    from kaggle_ray.train.estimate import Estimate, estimate
 
     plan = make_plan(options)
     rehearse(plan)
-    seconds = {
-        experiment.experiment_id: seconds_per_trial(
+    estimates = {
+        experiment.experiment_id: estimate(
             plan.competition,
             plan.samples,
             parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
             plan.settings,
         )
         if experiment.weights_of is None
-        else 0.0
+        else Estimate()
         for experiment in plan.examples
     }
-    console.print(plan_table(plan, seconds))
+    console.print(plan_table(plan, estimates))
 
 
 def _command_words() -> list[str]:

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.reporters.texts import duration_text, plain
 
+if TYPE_CHECKING:  # torch is not imported for a table
+    from kaggle_ray.train.estimate import Estimate
 
-def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
+
+def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     """Return the experiments of ``plan`` with the time that their trials are expected to take.
 
     Args:
         plan: what would run.
-        seconds_per_trial: experiment id -> estimated seconds of one trial.
+        estimates: experiment id -> its estimated times.
     """
     num_folds = plan.folds.num_folds
-    seconds_of = [seconds_per_trial[experiment.experiment_id] for experiment in plan.examples]
+    seconds_of = [estimates[experiment.experiment_id].trial_s for experiment in plan.examples]
     if plan.search is not None:  # what it draws takes as long as the ends do on average
         seconds_of = [math.fsum(seconds_of) / len(seconds_of)] * plan.search.num_experiments
-    total = estimated_seconds(seconds_of, num_folds, plan.num_slots)
+    features_of = {looked_at: s for each in estimates.values() for looked_at, s in each.features_s.items()}
+    features_s = math.fsum(features_of.values())
+    total = estimated_seconds(seconds_of, num_folds, plan.num_slots) + features_s / plan.num_slots
     table = Table(
         title=plain(f"{plan.competition.name}: {plan.num_experiments} experiments x {num_folds} folds"),
         caption=plain(
             f"{_how_searched(plan)}"
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
-            f"about {duration_text(total)} in all. Run folder: {plan.location}"
+            f"about {duration_text(total)} in all{_of_features(features_s)}. Run folder: {plan.location}"
         ),
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
         table.add_column(name, overflow="fold", justify="left" if name in ("experiment", "id") else "right")
     for experiment in plan.examples:
-        seconds = seconds_per_trial[experiment.experiment_id]
+        seconds = estimates[experiment.experiment_id].trial_s
         table.add_row(
             plain(experiment.name),
             experiment.experiment_id,
@@ -44,6 +50,13 @@ def plan_table(plan: RunPlan, seconds_per_trial: Mapping[str, float]) -> Table:
             duration_text(seconds * num_folds),
         )
     return table
+
+
+def _of_features(seconds: float) -> str:
+    """Return what the features of frozen backbones have of the whole time; nothing where there are none."""
+    if not seconds:
+        return ""
+    return f", of which frozen backbones take {duration_text(seconds)} of one slot, unless the cache has their features"
 
 
 def _how_searched(plan: RunPlan) -> str:

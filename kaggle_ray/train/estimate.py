@@ -1,9 +1,13 @@
-"""Estimates how long a trial takes by training a few steps on made-up pixels."""
+"""Estimates how long an experiment takes by training a few steps on made-up pixels."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -12,19 +16,31 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images
+from kaggle_ray.train.features import copies_trained_on, views_trained_on
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 
 _NUM_BATCHES = 4
 
 
-def seconds_per_trial(
-    competition: Competition, samples: Samples, hyperparameters: Hyperparameters, settings: Settings
-) -> float:
-    """Return the estimated seconds of one trial over all training rows, from the second of two short epochs.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """How long an experiment's trials are expected to take."""
 
-    An epoch of training and scoring takes as long per image as the measured one; decoding, start-up and the prediction
-    of the test set come on top.
+    trial_s: float = 0.0
+    """Seconds of one trial, once the features are there that it shares with others."""
+    features_s: Mapping[str, float] = field(default_factory=dict)
+    """Each set of a frozen backbone's features -> the seconds in which it is computed: once for all trials of this
+    experiment, and of those that name the same set."""
+
+
+def estimate(
+    competition: Competition, samples: Samples, hyperparameters: Hyperparameters, settings: Settings
+) -> Estimate:
+    """Return the estimated times of an experiment over all rows, from two short epochs on noise; nothing is kept.
+
+    An epoch of training and scoring takes as long per image as the second of them; decoding, start-up and the
+    prediction of the test set come on top. Frozen features take as long per image and view as those of the noise.
     """
     data = made_up_data(competition, samples, hyperparameters)
     short = hyperparameters.replace(
@@ -38,14 +54,36 @@ def seconds_per_trial(
         swa_epochs=0,
         schedule="constant",
         schedule_args={},
+        augment_copies=min(1, hyperparameters.images.augment_copies),  # the second epoch takes what the first computed
     )
-    epochs = Fit(data, short, dataclasses.replace(settings, world_size=1)).epochs()
-    next(epochs)
-    started = time.perf_counter()
-    next(epochs)
-    num_rows = len(data.train_rows) + len(data.valid_rows)
-    per_image = (time.perf_counter() - started) / num_rows
-    return per_image * len(samples.train_ids) * hyperparameters.training.epochs
+    with TemporaryDirectory() as cache_dir:
+        fit = Fit(data, short, dataclasses.replace(settings, world_size=1), cache_dir=Path(cache_dir))
+        started = time.perf_counter()
+        fit.predictor.prepare(data.inputs)
+        num_prepared = data.inputs.images.shape[0] * len(short.predict.views(short.images))
+        per_feature = (time.perf_counter() - started) / num_prepared
+        epochs = fit.epochs()
+        next(epochs)
+        started = time.perf_counter()
+        next(epochs)
+        per_image = (time.perf_counter() - started) / (len(data.train_rows) + len(data.valid_rows))
+    features = _features_of(hyperparameters, samples) if fit.predictor.features is not None else {}
+    return Estimate(
+        trial_s=per_image * len(samples.train_ids) * hyperparameters.training.epochs,
+        features_s={looked_at: per_feature * num_images for looked_at, num_images in features.items()},
+    )
+
+
+def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str, int]:
+    """Return each set of features that a probe takes, named by model and view -> how many images it is computed of."""
+    images, model = hyperparameters.images, hyperparameters.model
+    num_train, num_test = (len(ids) * samples.num_views for ids in (samples.train_ids, samples.test_ids))
+    trained_on = views_trained_on(images, hyperparameters.size_at(1)) or ()
+    num_of: dict[object, int] = dict.fromkeys(trained_on, num_train)
+    num_of |= {f"copy {number} by {images.augment}": num_train for number in range(copies_trained_on(images))}
+    num_of |= dict.fromkeys(hyperparameters.predict.views(images), num_train + num_test)
+    backbone = f"{model.name} {dict(model.args)} {model.head.get('pooling')} {images.image_size} x {images.aspect}"
+    return {f"{backbone}: {looked_at}": num_images for looked_at, num_images in num_of.items()}
 
 
 def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:

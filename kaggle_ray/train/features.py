@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from kaggle_ray.errors import NoRoomError
 from kaggle_ray.images.augment import (
     RECIPES,
     Keys,
+    Recipe,
     augment_batch,
     draws_of,
     mirrors,
@@ -60,7 +61,7 @@ ReadImages = Callable[[IntArray], Tensor]
 """Returns (n, C, H, W) values 0..1 of rows (n,)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class EpochFeatures:
     """The features that an epoch is trained on, by the positions of the images."""
 
@@ -74,6 +75,25 @@ class EpochFeatures:
         if self.mirrored is None:
             return np.asarray(self.plain[rows])
         return np.where(mirrors(draws_of(keys))[:, None], self.mirrored[rows], self.plain[rows])
+
+
+def views_trained_on(given: ImageHyperparameters, height: int) -> tuple[View, ...] | None:
+    """Return the views, of which an epoch takes one of each image, the plain one first; None where there are others."""
+    recipe = _kept_recipe(given)
+    if recipe is None or recipe.geometry.crops or recolors(given.augment):
+        return None
+    plain = View(height=height)
+    return (plain, replace(plain, is_mirrored=True)) if recipe.geometry.flip else (plain,)
+
+
+def copies_trained_on(given: ImageHyperparameters) -> int:
+    """Return how many augmented copies of each image epochs take in turn; 0 where they take views, or images anew."""
+    return 0 if _kept_recipe(given) is None or views_trained_on(given, 1) else given.augment_copies
+
+
+def _kept_recipe(given: ImageHyperparameters) -> Recipe | None:
+    """Return a recipe of our own: what others do may change without changing its name, and mixing is drawn anew."""
+    return None if given.mixup or given.cutmix else RECIPES.get(given.augment)
 
 
 class FrozenFeatures:
@@ -111,16 +131,10 @@ class FrozenFeatures:
             given: how they are varied.
             keys: (N,) what the epoch's augmentation is a function of.
         """
-        recipe = RECIPES.get(given.augment)
-        if recipe is None or given.mixup or given.cutmix:  # what is not our own may change without changing its name
-            return None
-        if not recipe.geometry.crops and not recolors(given.augment):
-            plain_NF = self.of(images, sides)
-            if not recipe.geometry.flip:
-                return EpochFeatures(plain=plain_NF)
-            mirrored_NF = self.of(images, sides, View(height=sides[0], is_mirrored=True))
-            return EpochFeatures(plain=plain_NF, mirrored=mirrored_NF)
-        if not given.augment_copies:
+        views = views_trained_on(given, sides[0])
+        if views is not None:
+            return EpochFeatures(*(self.of(images, sides, view) for view in views))
+        if not copies_trained_on(given):
             return None
 
         def augmented(rows: IntArray) -> Tensor:
@@ -128,7 +142,7 @@ class FrozenFeatures:
             images_NCHW = to_float(self._to_device(pixels))
             return recolor(images_NCHW, self._to_device(draws_of(keys[rows])), given.augment)
 
-        looked_at = f"{recipe!r} {hashlib.sha256(keys.tobytes()).hexdigest()}"
+        looked_at = f"{RECIPES[given.augment]!r} {hashlib.sha256(keys.tobytes()).hexdigest()}"
         copies_NF = self._kept(images, sides, looked_at, augmented)
         assert copies_NF is not None, "it was waited for"
         return EpochFeatures(plain=copies_NF)

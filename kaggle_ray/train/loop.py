@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ class Fit:
         at_epoch_end: Callable[[Fit, int], None] = lambda fit, epoch: None,
         warn: Warn = log_warning,
         notice: Notice | None = None,
+        cache_dir: Path | None = None,
     ) -> None:
         """Make the model and all that trains it; nothing is trained before ``epochs`` is iterated.
 
@@ -81,6 +83,7 @@ class Fit:
                 not hold the fit itself: both would stay in memory, a GPU's too, until garbage is collected.
             warn: called with what goes wrong and is no error, on rank 0.
             notice: by which another thread asks the fit to end; signals are noticed in the main thread without it.
+            cache_dir: where the features of a frozen backbone are kept; None is the cache of this machine.
 
         Raises:
             ConfigError: the initial weights are those of another architecture.
@@ -105,6 +108,7 @@ class Fit:
             settings,
             mask_size=data.mask_size,
             ranks=ranks,
+            cache_dir=cache_dir,
         )
         """Predicts with the last weights, their average, or those of the chosen epoch."""
         # Rows that are not trained on are measured by the plain loss of the task, whatever is minimised: no smoothing,

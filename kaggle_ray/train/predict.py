@@ -6,6 +6,7 @@ Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,8 +43,12 @@ class Predictor:
         *,
         mask_size: tuple[int, int] | None,
         ranks: Ranks = ALONE,
+        cache_dir: Path | None = None,
     ) -> None:
-        """Predict masks at ``mask_size``, height and width in pixels."""
+        """Predict masks at ``mask_size``, height and width in pixels; keep features in ``cache_dir``.
+
+        None keeps them in the cache of this machine.
+        """
         self.model = model
         self._outputs = outputs
         self._hyperparameters = hyperparameters
@@ -53,7 +58,7 @@ class Predictor:
         self._ranks = ranks
         inner = model_of(model)
         self.features = (
-            FrozenFeatures(inner, settings, default_cache_dir())
+            FrozenFeatures(inner, settings, cache_dir or default_cache_dir())
             if hyperparameters.model.frozen == "backbone" and inner.pooled is not None
             else None
         )

@@ -22,6 +22,7 @@ from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.train.estimate import Estimate
 from kaggle_ray.typed_json import from_json
 
 SPACE = SearchSpace(
@@ -203,7 +204,8 @@ def test_a_fast_dev_run_tries_the_ends_of_what_is_searched(options: dict[str, An
 def test_the_plan_tells_what_is_drawn_and_how_many_trials_that_makes(options: dict[str, Any]) -> None:
     plan = plan_of(options)
     console = Console(width=200, record=True, file=StringIO())
-    console.print(plan_table(plan, {each.experiment_id: 2.0 for each in plan.examples}))
+    shared = Estimate(trial_s=2.0, features_s={"the same features": 60.0})
+    console.print(plan_table(plan, {each.experiment_id: shared for each in plan.examples}))
     text = " ".join(console.export_text().split())
     assert "5 experiments x 2 folds" in text
     assert (
@@ -211,6 +213,7 @@ def test_the_plan_tells_what_is_drawn_and_how_many_trials_that_makes(options: di
         in text
     )
     assert "10 trials" in text
+    assert "of which frozen backbones take 1:00 of one slot, unless the cache has their features" in text
 
 
 def test_what_a_search_proposes_may_race_and_a_resume_ends_the_same(options: dict[str, Any], tmp_path: Path) -> None:
