@@ -70,6 +70,17 @@ last = past.history().groupby(["experiment", "fold"]).tail(1)
 px.bar(last, x="fold", y="score", color="experiment", barmode="group")
 
 # %% [markdown]
+# ## The hardest photographs
+# Each was masked by a model that never saw its car. Red is where the true mask says car.
+
+# %%
+worst = past.evaluation().nsmallest(3, "dice")
+worst
+
+# %%
+px.imshow(np.stack([outlined(name) for name in worst["id"]]), facet_col=0)
+
+# %% [markdown]
 # ## The submission
 # Masks are decided at full size, and written as run lengths that were checked and read back.
 

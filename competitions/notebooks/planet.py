@@ -59,20 +59,14 @@ result.ensemble.decision
 
 # %% [markdown]
 # ## Errors by tag
-# Recall at a threshold of a fifth, which is about what F2 wants, beside how rare the tag is.
+# What each tag's answers are worth, by models and thresholds that never saw the chip, beside how rare the tag is.
 
 # %%
-oof = past.predictions()
-answers = oof > 0.2
-truth = tags.loc[oof.index, oof.columns].astype(bool)
-by_tag = pd.DataFrame(
-    {
-        "chips": truth.sum(),
-        "recall": (answers & truth).sum() / truth.sum(),
-        "precision": (answers & truth).sum() / answers.sum(),
-    }
-)
-px.scatter(by_tag.reset_index(names="tag"), x="chips", y="recall", text="tag", log_x=True)
+by_tag = past.label_scores()
+px.scatter(by_tag, x="rows", y="recall", text="label", log_x=True)
+
+# %%
+past.evaluation(outcome="wrong").nlargest(5, "loss")
 
 # %% [markdown]
 # ## The submission
