@@ -116,6 +116,11 @@ def remove_rows(store: RunStore) -> None:
     store.blobs.delete(_FOLDER)
 
 
+def keeps_rows(store: RunStore) -> bool:
+    """Return whether a run keeps its scored rows: one of an earlier version, or without an honest score, does not."""
+    return store.blobs.written_at(_DESCRIPTION) is not None
+
+
 def ensemble_evaluation(store: RunStore) -> Evaluation:
     """Return the scored rows as the chosen ensemble answers them: each by weights and a rule that never saw it.
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from kaggle_ray.errors import StoreError
 from kaggle_ray.evaluation.answers import LabelAnswers
 from kaggle_ray.evaluation.curves import LabelCurves, Reliability, label_curves, reliability_of
 from kaggle_ray.evaluation.members import MemberAnalysis
-from kaggle_ray.evaluation.saved import ensemble_evaluation
+from kaggle_ray.evaluation.saved import ensemble_evaluation, keeps_rows
 from kaggle_ray.evaluation.scores import label_scores
 from kaggle_ray.report.cards import Card
 from kaggle_ray.store.run import RunStore
@@ -88,11 +87,14 @@ def save_analysis(store: RunStore, kept: KeptAnalysis) -> None:
 
 
 def analysis_of(store: RunStore) -> Analysis | None:
-    """Return what there is to tell of a run's answers, None where it keeps no rows."""
-    try:
-        evaluation = ensemble_evaluation(store)
-    except StoreError:  # of an earlier version, or none whose answers are honest: the board says so
+    """Return what there is to tell of a run's answers, None where it keeps no rows.
+
+    Raises:
+        CorruptBlobError: the rows are not what was kept.
+    """
+    if not keeps_rows(store):
         return None
+    evaluation = ensemble_evaluation(store)
     of_heads: Mapping[str, LabelAnswers] = {
         name: answers for name, answers in evaluation.of_heads.items() if isinstance(answers, LabelAnswers)
     }

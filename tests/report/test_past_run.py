@@ -97,7 +97,10 @@ def test_the_evaluation_table_gives_the_honest_score_and_is_there_without_the_co
     (copied / "evaluation" / "rows.npy").write_bytes(b"other")
     with pytest.raises(CorruptBlobError, match=r"rows\.npy: is not what .*rows\.json was written with"):
         past.evaluation()
+    with pytest.raises(CorruptBlobError, match=r"rows\.npy"):
+        analysis_of(open_store(copied))
     shutil.rmtree(copied / "evaluation")
+    assert analysis_of(open_store(copied)) is None
     with pytest.raises(StoreError, match="keeps no rows to be looked at"):
         past.evaluation()
 
