@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kaggle_ray.models.summary import ModelSummary
     from kaggle_ray.types import JsonValue
 
+_FUSED = 2
+"""Images of an id that a fused model is summed up for, where no competition says how many there are."""
+
 
 @click.command()
 @click.argument("competition", required=False, shell_complete=complete_competition)
@@ -103,6 +106,7 @@ def _summary(name: str, named: str | None, overrides: Mapping[str, JsonValue]) -
     competition: Competition | None = None if named is None else load_competition(named)[0]
     heads = () if competition is None or competition.resolve is not None else competition.heads
     hyperparameters = Hyperparameters(**{"image_size": 0, **overrides, "model": name})
+    fuse, num_views = hyperparameters.model.fuse, 1 if competition is None else competition.images_per_file
     size = hyperparameters.images.image_size or input_size(name, hyperparameters.model.args)
     return summarise(
         name,
@@ -110,10 +114,12 @@ def _summary(name: str, named: str | None, overrides: Mapping[str, JsonValue]) -
             name,
             num_outputs=sum(head.num_outputs for head in heads) or 1,
             num_channels=3 if competition is None else competition.channels,
+            num_views=num_views if fuse == "mean" else max(num_views, _FUSED),
         ),
         sides=hyperparameters.images.sides(size),
         model_args=hyperparameters.model.args,
         head=hyperparameters.model.head,
+        fuse=fuse,
     )
 
 
@@ -121,10 +127,11 @@ def _table(summary: ModelSummary) -> Table:
     from rich.table import Table
 
     channels, height, width = summary.input
+    images = "an image" if summary.num_views == 1 else f"{summary.num_views} images"
     flops = "unknown" if summary.flops is None else f"{summary.flops / 1e9:.3f} GFLOPs"
     table = Table(
-        title=f"{summary.name}: {summary.num_parameters:,} parameters, {flops} for an image of {channels} x {height} x "
-        f"{width}",
+        title=f"{summary.name}: {summary.num_parameters:,} parameters, {flops} for {images} of {channels} x "
+        f"{height} x {width}",
         caption="A multiplication and an addition are two operations. A layer counts with all that is in it.",
     )
     for header in ("layer", "kind", "output", "parameters", "GFLOPs"):

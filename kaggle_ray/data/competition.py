@@ -155,6 +155,12 @@ class Competition:
             raise ConfigError(
                 f"{self.name}: cells of kind {cells!r} need one head of task {' or '.join(fitting[cells])}."
             )
+        numbers = [head.name for head in self.heads if head.task == "regression"]
+        if cells == "probabilities" and numbers:
+            raise ConfigError(
+                f"{self.name}: head {numbers[0]!r} predicts numbers, and cells of kind 'probabilities' are from 0 to "
+                f"1. Set SubmissionFormat(cells='numbers')."
+            )
         if cells == "tags":
             _check_tags(self.classes, self.submission, where=self.name)
         if self.is_segmentation and cells != "rle":

@@ -6,7 +6,7 @@ import csv
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -127,8 +127,10 @@ def absent_images_named() -> Iterator[None]:
         _ABSENT_NAMED.reset(token)
 
 
-def list_images(folder: Path) -> dict[str, Path]:
+def list_images(folder: Path, *, suffixes: Collection[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """Return stem -> path of the images directly in ``folder``, sorted by stem.
+
+    Files for a ``reader`` of the competition's have other ``suffixes``, such as ``(".npy",)`` or ``(".wav", ".ogg")``.
 
     >>> from pathlib import Path
     >>> from kaggle_ray import list_images
@@ -146,14 +148,19 @@ def list_images(folder: Path) -> dict[str, Path]:
         if _ABSENT_NAMED.get():
             return {}
         raise DataError(f"{folder}: no such folder. Is the competition's download complete?")
-    paths = [path for path in folder.iterdir() if _is_image(path)]
-    check_unique([_composed(path.stem) for path in paths], where=str(folder))
-    return {_composed(path.stem): path for path in sorted(paths, key=lambda path: path.stem)}
+    stems = ((_stem(path.name, suffixes), path) for path in folder.iterdir())
+    found = sorted((stem, path) for stem, path in stems if stem is not None)
+    check_unique([stem for stem, _ in found], where=str(folder))
+    return dict(found)
 
 
-def _is_image(path: Path) -> bool:
-    """Return whether a name is an image's; macOS puts ``._dog.jpg`` beside ``dog.jpg``, which holds no pixels."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def _stem(name: str, suffixes: Collection[str]) -> str | None:
+    """Return a file's name without the longest of ``suffixes`` that it ends in; None where it ends in none.
+
+    macOS puts ``._dog.jpg`` beside ``dog.jpg``, which holds no pixels.
+    """
+    ends = [suffix for suffix in suffixes if name.lower().endswith(suffix.lower())]
+    return _composed(name[: -max(map(len, ends))]) if ends and not name.startswith(".") else None
 
 
 def _composed(text: str) -> str:
@@ -162,7 +169,13 @@ def _composed(text: str) -> str:
 
 
 def join_images(
-    ids: Sequence[str], folder: Path, *, table: Path, name: str = "{}", shared: bool = False
+    ids: Sequence[str],
+    folder: Path,
+    *,
+    table: Path,
+    name: str = "{}",
+    shared: bool = False,
+    suffixes: Collection[str] = IMAGE_SUFFIXES,
 ) -> tuple[Path, ...]:
     """Return the image of each id, in the ids' order.
 
@@ -181,25 +194,38 @@ def join_images(
         table: where the ids are from, for messages.
         name: an image's name without its ending, where {} is the id without its ending, such as ``{}_mask``.
         shared: whether the folder may hold images of other tables, too.
+        suffixes: endings of the images' names, of files for a ``reader`` of the competition's, such as ``(".wav",)``.
 
     Raises:
         DataError: an id is there twice, has no image, or an image has no id.
     """
     check_unique(ids, where=str(table))
-    images = list_images(folder)
-    stems = [_composed(name.format(_without_ending(sample_id))) for sample_id in ids]
+    images = list_images(folder, suffixes=suffixes)
+    stems = [_composed(name.format(_without_ending(sample_id, suffixes))) for sample_id in ids]
     missing = [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]
     if missing and not _ABSENT_NAMED.get():
-        raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.")
+        others = _others(folder, images, suffixes)
+        raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.{others}")
     if not shared and (extra := sorted(set(images) - set(stems))):
         raise DataError(f"{folder}: {len(extra)} images have no row in {table}: {_few(extra)}.")
     return tuple(images.get(stem, folder / stem) for stem in stems)
 
 
-def _without_ending(sample_id: str) -> str:
+def _without_ending(sample_id: str, suffixes: Collection[str]) -> str:
     """Return an id without the ending of an image's name, where it has one."""
-    stem, dot, ending = sample_id.rpartition(".")
-    return stem if f"{dot}{ending}".lower() in IMAGE_SUFFIXES else sample_id
+    stem = _stem(sample_id, suffixes)
+    return sample_id if stem is None else stem
+
+
+def _others(folder: Path, images: Mapping[str, Path], suffixes: Collection[str]) -> str:
+    """Return what a folder without any image holds instead, as a hint; empty where it has images, or nothing."""
+    if images or not (paths := [path for path in folder.glob("*.*") if not path.name.startswith(".")]):
+        return ""
+    ends = sorted({"".join(path.suffixes[-2 if path.suffix.lower() == ".gz" else -1 :]).lower() for path in paths})
+    return (
+        f" There are files that end in {_few(ends)}, and none in {_few(sorted(suffixes))}: for those of a reader say "
+        f"suffixes=({ends[0]!r},)."
+    )
 
 
 def encode_tags(texts: Sequence[str], classes: Sequence[str], *, ids: Sequence[str], where: str) -> IntArray:

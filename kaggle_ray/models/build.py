@@ -87,7 +87,8 @@ def _check_task(name: str, shapes: Shapes) -> None:
 
 def _check_fuse(name: str, shapes: Shapes, fuse: Fuse) -> None:
     if shapes.num_pixel_outputs or name in TABLE_MODELS:
-        raise ConfigError(f"model {name!r}: fuse {fuse!r} is for classifiers of images. Leave it at mean.")
+        what = "masks are the mean of the images' logits" if shapes.num_pixel_outputs else "a table is no image"
+        raise ConfigError(f"model {name!r}: fuse {fuse!r} is for classifiers of images: {what}. Leave it at mean.")
     if shapes.num_views == 1:
         raise ConfigError(f"fuse {fuse!r}: expected several images of an id, there is one. Leave it at mean.")
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kaggle_ray.config.model import Fuse
 from kaggle_ray.models.check import built_without_values
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import on_meta
@@ -34,27 +35,29 @@ class LayerSummary:
     """Shape of what it makes of one image, without the batch; None where that is no single tensor, or not known."""
     num_parameters: int
     flops: int
-    """Operations of one image, as ``ModelSummary.flops`` counts them."""
+    """Operations, as ``ModelSummary.flops`` counts them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSummary:
-    """A network as it takes one image."""
+    """A network as it takes one image, or those of an id that it fuses."""
 
     name: str
     input: tuple[int, int, int]
     """Channels, height and width in pixels."""
+    num_views: int
+    """Images of an id that are fused; 1 where each is taken by itself."""
     num_parameters: int
     flops: int | None
-    """Floating-point operations of a forward pass, an addition and a multiplication counting as two; None where they
-    are not known without computing."""
+    """Floating-point operations of a forward pass of an image, or of all that are fused, an addition and a
+    multiplication counting as two; None where they are not known without computing."""
     layers: tuple[LayerSummary, ...]
 
 
-def shapes_for(name: str, *, num_outputs: int, num_channels: int) -> Shapes:
+def shapes_for(name: str, *, num_outputs: int, num_channels: int, num_views: int = 1) -> Shapes:
     """Return what a model of ``name`` takes and gives, where nothing but that is known."""
     segments = name in SEGMENTERS or name.startswith(SMP_PREFIX)
-    return Shapes(num_outputs=num_outputs, num_channels=num_channels, segments=segments)
+    return Shapes(num_outputs=num_outputs, num_channels=num_channels, num_views=num_views, segments=segments)
 
 
 def summarise(
@@ -64,20 +67,28 @@ def summarise(
     sides: tuple[int, int],
     model_args: Mapping[str, JsonValue] | None = None,
     head: Mapping[str, JsonValue] | None = None,
+    fuse: Fuse = "mean",
 ) -> ModelSummary:
     """Return what a model of ``name`` consists of, for images of ``sides``, height and width in pixels.
+
+    Several images of an id that are fused count together.
 
     Raises:
         ConfigError: there is no such model, or it cannot be built so.
     """
-    model = built_without_values(name, shapes, model_args=model_args, head=head)
+    model = built_without_values(name, shapes, model_args=model_args, head=head, fuse=fuse)
+    named = [(f"network.{name}", name, module) for name, module in model.network.named_modules() if name]
+    if model.fusion is not None:
+        named.append(("fusion", "fusion", model.fusion))
     listed = {
-        layer: module
-        for layer, module in model.network.named_modules()
-        if layer and layer.count(".") < _DEPTH and any(True for _ in module.parameters())
+        layer: (path, module)
+        for path, layer, module in named
+        if layer.count(".") < _DEPTH and any(True for _ in module.parameters())
     }
     outputs: dict[str, tuple[int, ...]] = {}
-    hooks = [module.register_forward_hook(partial(_keep_shape, outputs, layer)) for layer, module in listed.items()]
+    hooks = [
+        module.register_forward_hook(partial(_keep_shape, outputs, layer)) for layer, (_, module) in listed.items()
+    ]
     try:
         flops = _count_flops(model, sides)
     finally:
@@ -89,13 +100,14 @@ def summarise(
             kind=type(module).__name__,
             output=outputs.get(layer),
             num_parameters=_num_parameters(module),
-            flops=flops.get(f"Model.network.{layer}", 0),
+            flops=flops.get(f"Model.{path}", 0),
         )
-        for layer, module in listed.items()
+        for layer, (path, module) in listed.items()
     )
     return ModelSummary(
         name=name,
         input=(shapes.num_channels, *sides),
+        num_views=1 if model.fusion is None else shapes.num_views,
         num_parameters=_num_parameters(model),
         flops=flops.get("Global"),
         layers=layers,
@@ -103,9 +115,10 @@ def summarise(
 
 
 def _count_flops(model: Model, sides: tuple[int, int]) -> dict[str, int]:
-    """Return module -> operations of a forward pass of one image; empty where shapes depend on values."""
+    """Return module -> operations of a forward pass of an id; empty where shapes depend on values."""
     shapes = model.shapes
-    inputs = [torch.empty(1, shapes.num_channels, *sides, device="meta")]
+    views = () if model.fusion is None else (shapes.num_views,)
+    inputs = [torch.empty(1, *views, shapes.num_channels, *sides, device="meta")]
     if shapes.num_table_columns:
         inputs.append(torch.empty(1, shapes.num_table_columns, device="meta"))
     with FlopCounterMode(display=False) as counter, contextlib.suppress(NotImplementedError):

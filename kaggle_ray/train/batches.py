@@ -136,6 +136,8 @@ class EpochBatches(Dataset[Batch]):
         read_rows = in_step[positions]
         views = self._data.inputs.views(read_rows)
         keys = self._keys[views]
+        if self._data.masks is not None:  # one mask is moved along with all images of its sample, which so move alike
+            keys = keys[:: self._data.inputs.num_views].repeat(self._data.inputs.num_views)
         if self._repeats is not None and not self._hyperparameters.images.augment_copies:  # a copy stays as it is
             keys = repeated_keys(keys, self._repeats[step][positions].repeat(self._data.inputs.num_views))
         pixels: Pixels | FloatArray
@@ -143,11 +145,7 @@ class EpochBatches(Dataset[Batch]):
         if self._features is not None:
             pixels = self._features.read(views, keys)
         elif self._uses_images:
-            masks = None if self._data.masks is None else self._data.masks.read(read_rows)
-            pixels, masks = augment_batch(
-                self._data.inputs.read(read_rows), masks, keys, self._hyperparameters.images.augment, *self._sides,
-                mask_kind=self._mask_kind,
-            )  # fmt: skip
+            pixels, masks = self._augmented(read_rows, keys)
         else:
             pixels = np.zeros((len(views), 1, 1, self._data.inputs.images.shape[3]), dtype=np.uint8)
         target = masks if self._data.segments else self._data.target[read_rows]
@@ -168,6 +166,17 @@ class EpochBatches(Dataset[Batch]):
             seed=self._seed + self._number_of(step, own.start),
             mix=mix,
         )
+
+    def _augmented(self, rows: IntArray, keys: Keys) -> tuple[Pixels, Pixels | None]:
+        """Return (M * V, H, W, C) images of rows, and (M, H, W, 1) their masks, moved along with them."""
+        num_views, masks = self._data.inputs.num_views, None
+        if self._data.masks is not None:
+            masks = self._data.masks.read(rows).repeat(num_views, axis=0)
+        pixels, masks = augment_batch(
+            self._data.inputs.read(rows), masks, keys, self._hyperparameters.images.augment, *self._sides,
+            mask_kind=self._mask_kind,
+        )  # fmt: skip
+        return pixels, None if masks is None else masks[::num_views]
 
     def _own(self, piece: int, num_in_step: int) -> slice:
         """Return the positions of a piece among those of all ranks, which are nearly equal and never empty."""

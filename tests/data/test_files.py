@@ -84,3 +84,14 @@ def test_the_files_that_macos_puts_beside_images_are_no_images(tmp_path: Path) -
     for name in ("a.png", "._a.png", ".hidden.jpg"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path).values()] == ["a.png"]
+
+
+def test_files_of_a_reader_are_joined_by_the_endings_that_they_have(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.NII.GZ", "notes.txt"):
+        (tmp_path / name).touch()
+    joined = join_images(["b", "a.nii.gz"], tmp_path, table=Path("train.csv"), suffixes=(".nii", ".nii.gz"))
+    assert [path.name for path in joined] == ["b.NII.GZ", "a.nii.gz"]
+    with pytest.raises(
+        DataError, match=r"2 ids have no image .* end in \.nii\.gz, \.txt, .* suffixes=\('\.nii\.gz',\)"
+    ):
+        join_images(["a", "b"], tmp_path, table=Path("train.csv"))

@@ -60,3 +60,9 @@ def test_a_name_with_a_space_is_fine_where_each_label_has_a_column() -> None:
 def test_an_empty_separator_is_an_error() -> None:
     with pytest.raises(ConfigError, match="expected a separator of tags, got an empty one"):
         tags("")
+
+
+def test_numbers_are_not_declared_as_probabilities() -> None:
+    price = SubmissionFormat(id_column="id", columns=("light",))
+    with pytest.raises(ConfigError, match=r"head 'target' predicts numbers.* Set SubmissionFormat\(cells='numbers'\)"):
+        dataclasses.replace(toy_of("regression"), submission=price)

@@ -5,6 +5,7 @@ import pytest
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Shapes
 from kaggle_ray.models.summary import shapes_for, summarise
+from kaggle_ray.types import JsonValue
 
 
 def test_a_network_is_summed_up_without_computing_it() -> None:
@@ -23,6 +24,18 @@ def test_models_of_ours_are_summed_up_too(name: str) -> None:
     assert found.input == (4, 32, 48)
     assert found.num_parameters > 0
     assert found.flops
+
+
+def test_images_that_are_fused_count_together() -> None:
+    args: dict[str, JsonValue] = {"width": 4, "blocks": [1]}
+    one = summarise("small_resnet", Shapes(num_outputs=1), sides=(32, 32), model_args=args, head={"pooling": "avg"})
+    found = summarise("small_resnet", Shapes(num_outputs=1, num_views=5), sides=(32, 32), model_args=args, fuse="lstm")
+    assert (found.num_views, one.num_views) == (5, 1)
+    assert found.layers[-1].name == "fusion"
+    assert found.num_parameters == one.num_parameters + found.layers[-1].num_parameters > one.num_parameters
+    assert found.flops
+    assert one.flops
+    assert found.flops > 4.9 * one.flops
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:

@@ -15,6 +15,7 @@ from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS, metric_by_name
 from kaggle_ray.models import Shapes, build_model
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.losses.auxiliary import AuxiliaryOutputs, split_by_head
@@ -147,6 +148,22 @@ def test_a_class_is_predicted_and_a_mask_learnt_beside_it() -> None:
     *_, last = fit.epochs()
     assert last.metrics["square.dice"] > 0.6
     assert fit.predictor.values(data.inputs, data.valid_rows).shape == (8, 1)
+
+
+def test_a_mask_is_moved_along_with_all_images_of_its_id() -> None:
+    data = fold(auxiliary=(MASKS,))
+    assert data.masks is not None
+    masks = data.masks.read(ROWS)
+    images = Images.of_array(masks.repeat(3, axis=3).repeat(2, axis=0))
+    twice = dataclasses.replace(
+        data, inputs=Inputs(images=images, num_views=2), id_hashes=np.arange(2 * NUM, dtype=np.uint64)
+    )
+    batches = EpochBatches(twice, Hyperparameters(**SEGMENTER, augment="light"), 1, uses_images=True)
+    for batch in (batches[0], batches[1]):
+        pixels, moved = batch.pixels.reshape(-1, 2, SIDE, SIDE, 3), batch.auxiliary
+        assert moved is not None
+        assert all(np.array_equal(pixels[:, view, ..., :1], moved) for view in (0, 1))
+        assert not np.array_equal(moved, masks[batch.rows])
 
 
 def test_a_model_of_whole_images_has_no_auxiliary_masks() -> None:
