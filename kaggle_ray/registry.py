@@ -154,6 +154,11 @@ def of_others(names: Collection[str]) -> dict[str, Any]:
     }
 
 
+def registered_names(kind: str) -> set[str]:
+    """Return the names that this process knows of one ``kind``, such as model; none where nothing has asked for it."""
+    return {name for registry in _REGISTRIES if registry.kind == kind for name in registry.names()}
+
+
 @contextmanager
 def registrations_undone() -> Iterator[None]:
     """Forget at the end what was registered meanwhile: for tests. What is built in stays."""

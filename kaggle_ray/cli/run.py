@@ -55,26 +55,14 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
 
 
 def _print_plan(options: RunOptions, console: Console) -> None:
-    from kaggle_ray.config import parse_hyperparameters
+    from kaggle_ray.pipeline.estimated import estimates_of
     from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.pipeline.plan_table import plan_table
     from kaggle_ray.pipeline.prepare import rehearse
-    from kaggle_ray.train.estimate import Estimate, estimate
 
     plan = make_plan(options)
     rehearse(plan)
-    estimates = {
-        experiment.experiment_id: estimate(
-            plan.competition,
-            plan.samples,
-            parse_hyperparameters(experiment.hyperparameters, where=experiment.name),
-            plan.settings,
-        )
-        if experiment.weights_of is None
-        else Estimate()
-        for experiment in plan.examples
-    }
-    console.print(plan_table(plan, estimates))
+    console.print(plan_table(plan, estimates_of(plan)))
 
 
 def _command_words() -> list[str]:

@@ -15,6 +15,8 @@ Fuse = Literal["mean", "max", "attention", "lstm", "transformer"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights."""
+LIBRARIES_OF_MODELS = "timm's models are named timm/<name>, those of segmentation-models-pytorch smp/<name>."
+"""Where there are more models than those that an error lists."""
 _FOREIGN_KEYS = ("checkpoint_path", "file", "hf_hub_id", "url")
 """Arguments of timm's, and keys of what it calls a ``pretrained_cfg``, that name weights which are not its own."""
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
 
+MORE_OPTIMIZERS = "More of them, timm's, need the extra: pip install 'kaggle-ray[timm]'."
+"""Where there are more optimizers than those that an error lists."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerHyperparameters:

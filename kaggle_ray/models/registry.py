@@ -9,6 +9,7 @@ from types import ModuleType
 
 from torch import nn
 
+from kaggle_ray.config.model import LIBRARIES_OF_MODELS
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models import timm_models, torchvision_models
 from kaggle_ray.registry import Registry
@@ -68,10 +69,7 @@ def check_model_name(name: str) -> None:
     else:
         known = [*MODELS.names(), *SEGMENTERS, *torchvision_models.model_names()]
         if name not in known:
-            raise ConfigError(
-                f"unknown model {name!r}{suggest(name, known)} timm's models are named {timm_models.PREFIX}<name>, "
-                f"those of segmentation-models-pytorch {SMP_PREFIX}<name>."
-            )
+            raise ConfigError(f"unknown model {name!r}{suggest(name, known)} {LIBRARIES_OF_MODELS}")
 
 
 def input_size(name: str, model_args: Mapping[str, JsonValue] | None = None) -> int:

@@ -32,6 +32,7 @@ from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
+from kaggle_ray.pipeline.known_names import check_known
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
@@ -165,6 +166,16 @@ def make_plan(options: RunOptions) -> RunPlan:
     """
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
+    options = _in_this_process(options) if options.fast_dev else options
+    joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
+    machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)
+    started = None
+    if options.run_id is not None:
+        started = open_run(place_of(options.runs, declared.name, _checked_run_id(options.run_id)))
+    record = started.record() if started else None
+    settings = settings_of(options, machine, record)
+    hyperparameter_sets, search = what_is_tried(options, declared, settings, record)
+    check_known(hyperparameter_sets, default_cache_dir())
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
     staged = stage_data(data, cache_dir=default_cache_dir())
@@ -173,15 +184,6 @@ def make_plan(options: RunOptions) -> RunPlan:
     if options.folds is not None:
         competition, samples = with_folds_of(competition, samples, options.folds)
     competition = with_metrics(competition, options.metrics or ())
-    options = _in_this_process(options) if options.fast_dev else options
-    joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
-    machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)
-    started = None
-    if options.run_id is not None:
-        started = open_run(place_of(options.runs, competition.name, _checked_run_id(options.run_id)))
-    record = started.record() if started else None
-    settings = settings_of(options, machine, record)
-    hyperparameter_sets, search = what_is_tried(options, competition, settings, record)
     split = only_ids = None
     if options.fast_dev:
         split = split_rows(competition, samples, None, find=False)

@@ -49,10 +49,10 @@ def _git(checkout: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def package_versions() -> dict[str, str]:
-    """Return the installed versions of the packages that decide what a run computes."""
+def package_versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Return the installed versions of ``packages``, by default of those that decide what a run computes."""
     versions: dict[str, str] = {}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -28,6 +28,7 @@ from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from kaggle_ray.config import OptimizerHyperparameters
+from kaggle_ray.config.optimizer import MORE_OPTIMIZERS
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.registry import Registry
@@ -153,13 +154,20 @@ def timm_optimizers() -> dict[str, str]:
     return described
 
 
+def names_of_timm() -> list[str]:
+    """Return the names of all of timm's optimizers, also of those that are refused for a reason of their own."""
+    if find_spec("timm") is None:
+        return []
+    from timm.optim import list_optimizers
+
+    names: list[str] = list_optimizers()
+    return names
+
+
 def _of_timm(name: str) -> Builder:
     """Return timm's class with the defaults that timm's factory gives it. Raises ConfigError where it has none."""
     if find_spec("timm") is None:
-        raise ConfigError(
-            f"unknown optimizer {name!r}{suggest(name, OPTIMIZERS.names())} More of them, timm's, need the extra: "
-            f"pip install 'kaggle-ray[timm]'."
-        )
+        raise ConfigError(f"unknown optimizer {name!r}{suggest(name, OPTIMIZERS.names())} {MORE_OPTIMIZERS}")
     known = timm_optimizers()
     if _is_not_saved(name):
         raise ConfigError(f"optimizer {name!r}: a checkpoint cannot hold what it keeps. Take another one.")

@@ -16,7 +16,7 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.folds import folds_of
 from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
-from kaggle_ray.errors import ConfigError, FoldsError, NothingToSubmitError, TrialError
+from kaggle_ray.errors import ConfigError, FoldsError, TrialError
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
@@ -135,7 +135,7 @@ def test_a_trial_that_fails_is_an_error_even_where_others_do_not(tmp_path: Path)
 
 
 def test_an_unknown_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NothingToSubmitError, match=r"unknown model 'resnet19'\. Did you mean"):
+    with pytest.raises(ConfigError, match=r"unknown model 'resnet19'\. Did you mean"):
         run_fast(write_toy("regression", tmp_path), tmp_path, overrides={"model": "resnet19", "model_args": {}})
 
 

@@ -1,0 +1,39 @@
+"""How long the trials of a plan are expected to take: each kind of trial is timed once."""
+
+from __future__ import annotations
+
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.train.estimate import Estimate, estimate
+from kaggle_ray.types import JsonValue
+
+_TAKE_NO_TIME: dict[str, JsonValue] = {
+    name: value
+    for name, value in Hyperparameters().to_dict().items()
+    if name
+    in ("lr", "weight_decay", "momentum", "beta2", "layer_decay", "warmup", "label_smoothing", "seed", "temperature",
+        "distill_weight", "trust_weights")
+}  # fmt: skip
+"""Hyperparameters whose value does not change how long a step takes -> their default."""
+
+
+def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
+    """Return experiment id -> the estimated times of its trials; none where it predicts with another's weights.
+
+    Experiments that differ in what takes no time, such as ``lr``, are timed once: a space of thousands takes no longer
+    than its networks and sizes do.
+    """
+    timed: list[tuple[Hyperparameters, Estimate]] = []
+    estimates: dict[str, Estimate] = {}
+    for experiment in plan.examples:
+        if experiment.weights_of is not None:
+            estimates[experiment.experiment_id] = Estimate()
+            continue
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        timed_as = hyperparameters.replace(**_TAKE_NO_TIME)
+        known = next((found for alike, found in timed if alike == timed_as), None)
+        if known is None:
+            known = estimate(plan.competition, plan.samples, timed_as, plan.settings)
+            timed.append((timed_as, known))
+        estimates[experiment.experiment_id] = known
+    return estimates
