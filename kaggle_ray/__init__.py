@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kaggle_ray.api import board as board
+    from kaggle_ray.api import ensemble_runs as ensemble_runs
+    from kaggle_ray.api import import_predictions as import_predictions
     from kaggle_ray.api import predict as predict
     from kaggle_ray.api import pull as pull
     from kaggle_ray.api import push as push
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "board": "kaggle_ray.api",
+    "ensemble_runs": "kaggle_ray.api",
+    "import_predictions": "kaggle_ray.api",
     "pull": "kaggle_ray.api",
     "push": "kaggle_ray.api",
     "predict": "kaggle_ray.api",

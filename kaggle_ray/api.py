@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kaggle_ray.combine import AUTO
 from kaggle_ray.config.loading import check_not_loading
 from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
+from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
 from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs
+from kaggle_ray.report.runs import find_run
 from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.share import pull as pulling
 from kaggle_ray.share import push as pushing
+from kaggle_ray.share.sources import imported_at, runs_at
 from kaggle_ray.store.opening import open_run
 
 if TYPE_CHECKING:
@@ -122,6 +127,94 @@ def pull(
     ]
 
 
+def import_predictions(
+    test: str | Path,
+    oof: str | Path | None = None,
+    *,
+    data: str | Path,
+    run: str | None = None,
+    folds: str | Path | None = None,
+    name: str | None = None,
+    user: str = "",
+    share: float | None = None,
+    competition: str | Path | None = None,
+    runs: str | Path = "runs",
+) -> ImportedPlace:
+    """Take in predictions that were made elsewhere, for the ensembles of a run.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> past = kaggle_ray.open_run(kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[]).run_dir)
+    >>> past.predictions().to_csv("oof.csv")  # as a team mate would
+    >>> past.predictions(of="test").to_csv("test.csv")
+    >>> imported = kaggle_ray.import_predictions("test.csv", "oof.csv", data="data/digits", name="bob")
+    >>> imported.record.folds
+    'other'
+    >>> made = kaggle_ray.ensemble_runs(past.location, imported.location, data="data/digits", admit_unproven=True)
+    >>> made.score_honest is None, sorted(member.standing for member in made.members)
+    (True, ['proven', 'unproven, other folds'])
+
+    Args:
+        test: csv file with a row for each test row.
+        oof: csv file with a row for each row that the run scores, predicted by a model that never saw it.
+        data: folder or URI of the competition's files.
+        run: folder of a run of your own, its id, or its competition's name; None: the latest one.
+        folds: csv file of the folds that ``oof`` was predicted under; None: its column ``fold``, or unknown ones.
+        name: what to call the predictions; None: a digest of the files.
+        user: whose they are.
+        share: of the submission, between 0 and 1, where there is no ``oof`` to choose a weight by.
+        competition: whose code reads the files, where the run's own is not known to be yours.
+        runs: folder of the run folders.
+
+    Raises:
+        KaggleRayError: what, where, and the next step; what is wrong with a file is named.
+    """
+    return import_files(
+        find_run(run, runs), oof, test, data=data, runs=runs, folds=folds, name=name, user=user, share=share,
+        competition=competition,
+    )  # fmt: skip
+
+
+def ensemble_runs(
+    run: str | Path,
+    *others: str | Path,
+    data: str | Path,
+    out: str | Path = "team",
+    competition: str | Path | None = None,
+    method: str = AUTO,
+    admit_unproven: bool = False,
+) -> TeamEnsemble:
+    """Ensemble what of a run is complete, alone or with other runs and imported predictions; write the submission.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> made = kaggle_ray.ensemble_runs(result.run_dir, data="data/digits", method="mean")
+    >>> [member.weight for member in made.members]
+    [1.0]
+
+    Args:
+        run: folder of a run of your own, whose folds count, or its URI; nothing of it changes.
+        others: each a run, a folder of runs or of pulled ones, a place where runs are shared, or imported predictions.
+        data: folder or URI of the competition's files.
+        out: folder that ensemble and submission are written to.
+        competition: whose code reads the files, where the run's own is not known to be yours.
+        method: a combiner's name, or ``auto``.
+        admit_unproven: take what is unproven, such as all that was imported; there is no honest score then.
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    imported, places = imported_at(*map(str, others))
+    of_others, unread = runs_at(*places)
+    for error in unread:
+        logger.warning("left out: %s", error)
+    return ensemble_of_runs(
+        open_run(run), of_others, data=data, out=out, imported=imported, competition=competition, method=method,
+        admit_unproven=admit_unproven,
+    )  # fmt: skip
+
+
 def board(*places: str | Path, where: Sequence[str] = (), sort: str | None = None) -> pd.DataFrame:
     """Compare the experiments of runs: a row for each, with its scores, whose it is, and its hyperparameters.
 
@@ -142,7 +235,6 @@ def board(*places: str | Path, where: Sequence[str] = (), sort: str | None = Non
     import pandas as pd
 
     from kaggle_ray.report.comparison import chosen, compared
-    from kaggle_ray.share.sources import runs_at
 
     found, unread = runs_at(*map(str, places))
     rows, unreadable = compared((each.user, each.store) for each in found)

@@ -82,22 +82,31 @@ def delete(run: str, shared: str | None, user: str | None, yes: bool) -> None:
 @RUN
 @click.argument("others", nargs=-1, metavar="[OTHER...]")
 @options_of(PredictOptions, "data", "competition")
-@options_of(OutputOptions, "ensemble")
+@options_of(OutputOptions, "ensemble", "admit_unproven")
 @click.option("--out", default="team", show_default=True, help="Folder that ensemble and submission are written to.")
-def ensemble(run: str, others: tuple[str, ...], data: str, competition: str | None, ensemble: str, out: str) -> None:
+def ensemble(
+    run: str,
+    others: tuple[str, ...],
+    data: str,
+    competition: str | None,
+    ensemble: str,
+    admit_unproven: bool,
+    out: str,
+) -> None:
     """Ensemble what of RUN is complete, while it goes on, too, alone or with OTHER runs; write the submission.
 
     RUN is one of your own, and the others have the same folds, such as pulled ones. OTHER is a run, a folder of runs or
-    of pulled ones, or a place where runs are shared.
+    of pulled ones, a place where runs are shared, or predictions that kaggle-ray import has taken in.
     """
     from rich.console import Console
 
     from kaggle_ray.pipeline.team import ensemble_of_runs
-    from kaggle_ray.share.sources import runs_at
+    from kaggle_ray.share.sources import imported_at, runs_at
     from kaggle_ray.store.opening import open_run
     from kaggle_ray.untrusted import printable
 
-    of_others, errors = runs_at(*others)
+    imported, places = imported_at(*others)
+    of_others, errors = runs_at(*places)
     for error in errors:
         click.echo(printable(f"left out: {error}"), err=True)
     found = ensemble_of_runs(
@@ -105,8 +114,10 @@ def ensemble(run: str, others: tuple[str, ...], data: str, competition: str | No
         of_others,
         data=data,
         out=out,
+        imported=imported,
         competition=competition,
         method=ensemble,
+        admit_unproven=admit_unproven,
     )
     Console().print(found.table())
     click.echo(printable(found.submission))

@@ -98,6 +98,7 @@ def select(
     *,
     unproven: Collection[str] = (),
     forward: bool = False,
+    elaborate: tuple[str, ...] | None = None,
     with_error: bool = True,
 ) -> Ensemble:
     """Return the ensemble of ``members``; the order of the mapping does not matter.
@@ -110,6 +111,7 @@ def select(
         method: name of the combiner, or ``auto``.
         unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
         forward: whether folds follow each other in time.
+        elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
 
     Raises:
@@ -120,12 +122,18 @@ def select(
     if not members:
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
-    return select_from(
-        Fits(members, target, fold_of, metric, forward=forward), method, unproven=unproven, with_error=with_error
-    )
+    fits = Fits(members, target, fold_of, metric, forward=forward)
+    return select_from(fits, method, unproven=unproven, elaborate=elaborate, with_error=with_error)
 
 
-def select_from(fits: Fits, method: str, *, unproven: Collection[str] = (), with_error: bool = True) -> Ensemble:
+def select_from(
+    fits: Fits,
+    method: str,
+    *,
+    unproven: Collection[str] = (),
+    elaborate: tuple[str, ...] | None = None,
+    with_error: bool = True,
+) -> Ensemble:
     """Return the ensemble of a pool by one method; what combiners have learnt of the pool before is not learnt again.
 
     Whether its score is honest is decided here, and nowhere else: one that is not is not in what is returned.
@@ -134,12 +142,15 @@ def select_from(fits: Fits, method: str, *, unproven: Collection[str] = (), with
         fits: the pool.
         method: name of the combiner, or ``auto``, where it is chosen anew for each part of the rows, by the others.
         unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
+        elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
     """
-    learn = partial(choose, fits, candidates(fits)) if method == AUTO else partial(fits.blend, method)
+    learn = partial(fits.blend, method)
+    if method == AUTO:
+        learn = partial(choose, fits, candidates(fits) if elaborate is None else elaborate)
     nested = nested_score(fits, learn, with_error=with_error)
     why_no_score = _why_no_score(nested, unproven)
     is_honest = why_no_score is None

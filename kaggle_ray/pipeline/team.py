@@ -12,23 +12,22 @@ from rich.table import Table
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
+from kaggle_ray.combine.shares import with_shares
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.staging import stage_data
-from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.ensembling import described
 from kaggle_ray.pipeline.own_code import competition_of
 from kaggle_ray.pipeline.split import Split, split_rows
-from kaggle_ray.pool.gather import Pool, gather
-from kaggle_ray.pool.members import Member
+from kaggle_ray.pipeline.team_pool import LOW_CAPACITY, Standing, TeamPool, in_order, joined
 from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.share.sources import OwnedRun
+from kaggle_ray.store.imported import Imported
 from kaggle_ray.store.opening import open_run
-from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.submit import Submitter
 from kaggle_ray.types import Location
@@ -47,6 +46,8 @@ class TeamMember:
     """Honest score of the member by itself."""
     weight: float
     """Weight in the ensemble; 0 where it was not taken."""
+    standing: Standing
+    """What is known of it: whether its models had not seen the rows that they predict."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,18 +56,23 @@ class TeamEnsemble:
 
     submission: Location
     score_honest: float | None
+    why_no_score: str | None
+    """Why there is no honest score, in one line; None where there is one."""
     members: tuple[TeamMember, ...]
     """Members, those with most weight first."""
 
     def table(self) -> Table:
         """Return the members with their weights, and the ensemble's honest score above them."""
-        table = Table(box=box.SIMPLE_HEAD, title=f"honest score {known_score(self.score_honest)}", padding=(0, 1, 0, 0))
-        for title in ("experiment", "user", "run"):
+        title = f"honest score {known_score(self.score_honest)}"
+        if self.why_no_score is not None:
+            title = f"no honest score: {self.why_no_score}"
+        table = Table(box=box.SIMPLE_HEAD, title=plain(title), padding=(0, 1, 0, 0))
+        for title in ("experiment", "user", "run", "standing"):
             table.add_column(title, overflow="fold")
         for title in ("score", "weight"):
             table.add_column(title, justify="right", no_wrap=True)
         for each in self.members:
-            texts = (each.name, each.user, each.run_id, score_text(each.score), f"{each.weight:.3f}")
+            texts = (each.name, each.user, each.run_id, each.standing, score_text(each.score), f"{each.weight:.3f}")
             table.add_row(*map(plain, texts))
         return table
 
@@ -77,10 +83,12 @@ def ensemble_of_runs(
     *,
     data: str | Path,
     out: str | Path,
+    imported: Sequence[Imported] = (),
     competition: str | Path | None = None,
     method: str = AUTO,
+    admit_unproven: bool = False,
 ) -> TeamEnsemble:
-    """Ensemble the complete experiments of runs under the same folds, and write the checked submission.
+    """Ensemble the complete experiments of runs under the same folds, and what was imported; write the submission.
 
     The order of the runs does not matter. Of an experiment that several have run, the same on the same content, one
     is taken.
@@ -90,10 +98,14 @@ def ensemble_of_runs(
         others: the other runs.
         data: folder or URI of the competition's files.
         out: folder that ensemble and submission are written to.
+        imported: predictions that were made elsewhere.
         competition: as for ``predict``: whose code reads the files, where the run's own is not known to be one's own.
-        method: name of the combiner, or ``auto``.
+        method: name of the combiner, or ``auto``; with predictions under other folds one of ``LOW_CAPACITY``.
+        admit_unproven: take members whose models had, or may have had, a say of the scored rows; the ensemble then has
+            no honest score. Needed for all that is imported.
 
     Raises:
+        ConfigError: what is imported is not admitted, or the combiner is not one that may learn of it.
         FoldsError: a run has other folds, or the files are not those that the run was begun with.
         LeakError: a model saw a row that it predicts, or a row is not predicted exactly once.
         CorruptBlobError: a stored file is not the one that was committed.
@@ -102,23 +114,25 @@ def ensemble_of_runs(
     record = store.known_record()
     declared = competition_of(store, record, competition, cache_dir=default_cache_dir())
     COMBINERS.check(method)
-    runs = _in_order([OwnedRun(user="", store=store), *others], record)
+    runs = in_order([OwnedRun(user="", store=store), *others], record)
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(str(data), cache_dir=default_cache_dir())
     opened, split = opened_as_begun(store, declared, staged.folder)
-    pool, owners = _joined(runs, opened, split)
+    team = joined(runs, imported, opened, split, admit_unproven=admit_unproven)
+    team.check_method(method)
     target, _ = open_target(opened, split.samples, default_cache_dir())
-    ensemble, scores = _selected(pool, opened, split, target, method)
+    ensemble, scores = _selected(team, opened, split, target, method)
     members = [
         TeamMember(
             member_id=member_id,
-            name=pool.members[member_id].name,
-            user=owner.user,
-            run_id=owner.store.run_id,
-            score=scores[member_id],
+            name=team.pool.members[member_id].name,
+            user=origin.user,
+            run_id=origin.run_id,
+            score=scores.get(member_id),
             weight=ensemble.weights.get(member_id, 0.0),
+            standing=origin.standing,
         )
-        for member_id, owner in owners.items()
+        for member_id, origin in team.origins.items()
     ]
     members.sort(key=lambda member: (-member.weight, member.member_id))
     saved = open_run(out)
@@ -127,36 +141,22 @@ def ensemble_of_runs(
         {
             **described(ensemble),
             "folds_digest": split.folds.digest,
-            "members": [{**pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
+            "members": [{**team.pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
         },
         oof=ensemble.oof,
-        test=ensemble.apply(pool.test),
+        test=ensemble.apply(team.pool.test),
         are_masks=opened.is_segmentation,
     )
     submitter = Submitter(
         competition=opened, test_ids=split.samples.test_ids, data_dir=staged.folder, only_ids=None, store=saved
     )
-    submission = submitter.submit_ensemble(ensemble, pool, split.folds, target)
-    return TeamEnsemble(submission=submission, score_honest=ensemble.score_honest, members=tuple(members))
-
-
-def _in_order(runs: Sequence[OwnedRun], record: RunRecord) -> list[OwnedRun]:
-    """Return each run once, in one order. Raise FoldsError where one has other folds."""
-    by_place = {run.store.location: run for run in reversed(runs)}
-    for run in by_place.values():
-        other = run.store.known_record()
-        if (other.competition, other.metric) != (record.competition, record.metric):
-            raise ConfigError(
-                f"{run.store.location}: expected a run of {record.competition} with {record.metric}, got "
-                f"{other.competition} with {other.metric}."
-            )
-        if other.folds_digest != record.folds_digest:
-            raise FoldsError(
-                f"{run.store.location}: expected predictions under fold plan {record.folds_digest}, got "
-                f"{other.folds_digest}: its models have seen rows that yours are scored on. Agree on "
-                f"the files and the folds, and run it again."
-            )
-    return sorted(by_place.values(), key=lambda run: (run.user, run.store.run_id, run.store.location))
+    submission = submitter.submit_ensemble(ensemble, team.pool, split.folds, target)
+    return TeamEnsemble(
+        submission=submission,
+        score_honest=ensemble.score_honest,
+        why_no_score=ensemble.why_no_score,
+        members=tuple(members),
+    )
 
 
 def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> tuple[Competition, Split]:
@@ -169,35 +169,16 @@ def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> t
     return competition, split_rows(competition, samples, store, find=False)
 
 
-def _joined(runs: Sequence[OwnedRun], competition: Competition, split: Split) -> tuple[Pool, dict[str, OwnedRun]]:
-    """Return the members of all runs as one pool, and member id -> the first run that has it."""
-    oof, test, members = dict[str, Rows](), dict[str, Rows](), dict[str, Member]()
-    owners: dict[str, OwnedRun] = {}
-    for run in runs:
-        pool = gather(
-            run.store,
-            split.folds,
-            run.store.experiments(),
-            split.samples.test_ids,
-            greater_is_better=competition.metric.greater_is_better,
-        )
-        for member_id in pool.oof:
-            if member_id not in owners:
-                owners[member_id], members[member_id] = run, pool.members[member_id]
-                oof[member_id], test[member_id] = pool.oof[member_id], pool.test[member_id]
-    scored_ids = split.folds.sample_ids[split.folds.scored_rows()]
-    joined = Pool(scored_ids=scored_ids, test_ids=split.samples.test_ids, oof=oof, test=test, members=members)
-    return joined, owners
-
-
 def _selected(
-    pool: Pool, competition: Competition, split: Split, target: Rows, method: str
+    team: TeamPool, competition: Competition, split: Split, target: Rows, method: str
 ) -> tuple[Ensemble, dict[str, float | None]]:
     """Return the ensemble, and member id -> its own honest score."""
-    folds, rows = split.folds, split.folds.scored_rows()
+    pool, folds, rows = team.pool, split.folds, split.folds.scored_rows()
     of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
-
-    select_of = partial(select, target=of_rows, fold_of=fold_of, metric=competition.metric, forward=folds.forward)
-    ensemble = select_of(pool.oof, method=method)
+    select_of = partial(
+        select, target=of_rows, fold_of=fold_of, metric=competition.metric, unproven=pool.unproven,
+        forward=folds.forward,
+    )  # fmt: skip
+    ensemble = select_of(pool.oof, method=method, elaborate=LOW_CAPACITY[1:] if team.has_other_folds else None)
     alone = {each: select_of({each: values}, method="mean", with_error=False) for each, values in pool.oof.items()}
-    return ensemble, {each: ensemble.score_honest for each, ensemble in alone.items()}
+    return with_shares(ensemble, team.shares), {each: ensemble.score_honest for each, ensemble in alone.items()}

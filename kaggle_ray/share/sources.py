@@ -1,4 +1,7 @@
-"""The runs at a place, and whose they are: a run, a folder of runs, of pulled ones, or what a team shares."""
+"""The runs at a place, and whose they are: a run, a folder of runs, of pulled ones, or what a team shares.
+
+Predictions that were imported are found by their own place alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from kaggle_ray.errors import ConfigError, KaggleRayError
 from kaggle_ray.share.corner import corners
 from kaggle_ray.share.pull import origin_of
 from kaggle_ray.share.view import open_shared
+from kaggle_ray.store.imported import Imported, open_imported
 from kaggle_ray.store.opening import list_runs, open_blobs, open_run, place_of
 from kaggle_ray.store.run import RunStore
 
@@ -33,6 +37,17 @@ def runs_at(*places: str) -> tuple[list[OwnedRun], list[str]]:
     at = [_runs_at(place) for place in places]
     found = {each.store.location: each for of_place, _ in at for each in of_place}
     return list(found.values()), [error for _, errors in at for error in errors]
+
+
+def imported_at(*places: str) -> tuple[list[Imported], list[str]]:
+    """Return the predictions that were imported to places, and the places of something else.
+
+    Raises:
+        CorruptBlobError: predictions are not the ones that were imported.
+    """
+    found = [(place, open_imported(place)) for place in dict.fromkeys(places)]
+    imported = [each for _, each in found if each is not None]
+    return imported, [place for place, each in found if each is None]
 
 
 def _runs_at(place: str) -> tuple[list[OwnedRun], list[str]]:
