@@ -14,7 +14,8 @@ from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking
 from kaggle_ray.combine.choice import candidates, choose
 from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
 from kaggle_ray.combine.fits import Blend, Fits
-from kaggle_ray.combine.nested import NestedScore, nested_score
+from kaggle_ray.combine.kept import Kept
+from kaggle_ray.combine.nested import Learn, NestedScore, nested_score
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
@@ -22,8 +23,8 @@ from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import IntArray
 
 __all__ = [
-    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "convex", "greedy", "means", "per_label", "ranks", "select",
-    "select_from", "stacking",
+    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "convex", "greedy", "means", "per_label", "ranks",
+    "select", "select_from", "stacking",
 ]  # fmt: skip
 
 BUILT_IN = ("mean", "greedy")
@@ -100,6 +101,7 @@ def select(
     forward: bool = False,
     elaborate: tuple[str, ...] | None = None,
     with_error: bool = True,
+    kept: Kept | None = None,
 ) -> Ensemble:
     """Return the ensemble of ``members``; the order of the mapping does not matter.
 
@@ -113,6 +115,7 @@ def select(
         forward: whether folds follow each other in time.
         elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
+        kept: what was learnt of pools before, which is asked first, and keeps what is learnt now.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
@@ -123,7 +126,7 @@ def select(
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
     fits = Fits(members, target, fold_of, metric, forward=forward)
-    return select_from(fits, method, unproven=unproven, elaborate=elaborate, with_error=with_error)
+    return select_from(fits, method, unproven=unproven, elaborate=elaborate, with_error=with_error, kept=kept)
 
 
 def select_from(
@@ -133,6 +136,7 @@ def select_from(
     unproven: Collection[str] = (),
     elaborate: tuple[str, ...] | None = None,
     with_error: bool = True,
+    kept: Kept | None = None,
 ) -> Ensemble:
     """Return the ensemble of a pool by one method; what combiners have learnt of the pool before is not learnt again.
 
@@ -144,14 +148,19 @@ def select_from(
         unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
         elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
+        kept: what was learnt of pools before, which is asked first, and keeps what is learnt now.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
     """
-    learn = partial(fits.blend, method)
+    learn: Learn = partial(fits.blend, method)
     if method == AUTO:
-        learn = partial(choose, fits, candidates(fits) if elaborate is None else elaborate)
-    nested = nested_score(fits, learn, with_error=with_error)
+        elaborate = candidates(fits) if elaborate is None else elaborate
+        learn = partial(choose, fits, elaborate)
+    if kept is None:
+        nested = nested_score(fits, learn, with_error=with_error)
+    else:
+        nested = kept.nested(fits, [method, list(elaborate or ())], learn, with_error=with_error)
     why_no_score = _why_no_score(nested, unproven)
     is_honest = why_no_score is None
     return Ensemble(

@@ -89,15 +89,38 @@ def nested_score(fits: Fits, learn: Learn, *, with_error: bool = True) -> Nested
     final = learn(everything)
     scorer = over_folds(fits.metric, fits.fold_of)
     errors = jackknife(fits.metric, fits.target, crossed.answers, fits.fold_of) if with_error else None
-    return NestedScore(
-        honest=scorer.score(fits.target, crossed.answers) if errors is None else errors.score,
-        standard_error=None if errors is None else errors.standard_error,
-        in_sample=scorer.score(fits.target, final.answers(fits.members)),
-        greater_is_better=fits.metric.greater_is_better,
-        oof=crossed.oof,
+    return nested_of(
+        fits,
         final=final,
-        part_of=crossed.part_of,
         by_part=crossed.by_part,
+        honest=scorer.score(fits.target, crossed.answers) if errors is None else errors.score,
+        in_sample=scorer.score(fits.target, final.answers(fits.members)),
+        standard_error=None if errors is None else errors.standard_error,
+    )
+
+
+def nested_of(
+    fits: Fits,
+    *,
+    final: Blend,
+    by_part: Mapping[int, Blend],
+    honest: float,
+    in_sample: float,
+    standard_error: float | None,
+) -> NestedScore:
+    """Return the nested score of what was learnt of a pool: without its parts, and of all rows."""
+    positions = np.arange(len(fits.fold_of))
+    part_of = parts_of(fits.fold_of, fits.target, forward=fits.forward)
+    blended = {part: blend.fitted.predict(fits.members) for part, blend in by_part.items()}
+    return NestedScore(
+        honest=honest,
+        in_sample=in_sample,
+        standard_error=standard_error,
+        greater_is_better=fits.metric.greater_is_better,
+        oof=_from_its_part(blended, part_of, positions),
+        final=final,
+        part_of=part_of,
+        by_part=by_part,
     )
 
 

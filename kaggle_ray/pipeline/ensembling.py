@@ -6,8 +6,9 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, select, select_from
+from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, Kept, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
+from kaggle_ray.config.sources import source_digests
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.evaluating import save_evaluation
 from kaggle_ray.pipeline.plan import RunPlan
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: str, emit: Emit) -> Ensemble:
     """Save the ensembles of our own combiners, of those that were asked for before, and of ``method``; return the last.
 
+    What was learnt of the same predictions before, by the same code, is not learnt again.
+
     Args:
         plan: of the run.
         store: its store.
@@ -36,10 +39,12 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
     rows = plan.folds.scored_rows()
     target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
 
+    kept = Kept(store.learnt(), code=dict(source_digests(plan.competition_file)))
+
     def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
         return select(
             members, target, fold_of, metric, method,
-            unproven=pool.unproven, forward=plan.folds.forward, with_error=False,
+            unproven=pool.unproven, forward=plan.folds.forward, with_error=False, kept=kept,
         )  # fmt: skip
 
     of_all_members = {**pool.oof, **pool.of_seeds}
@@ -56,7 +61,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
     }
     fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward)
     for name in dict.fromkeys([*BUILT_IN, *_saved(store), method]):
-        ensemble = select_from(fits, name, unproven=pool.unproven)
+        ensemble = select_from(fits, name, unproven=pool.unproven, kept=kept)
         full_size = full_size_score(plan.competition, plan.samples, plan.folds, ensemble) if name == method else None
         if name == method:
             chosen, event = ensemble, _event(ensemble, pool, full_size)
@@ -73,6 +78,7 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
             test=ensemble.apply(pool.test),
             are_masks=plan.competition.is_segmentation,
         )
+    store.save_learnt(kept.to_json())
     save_evaluation(plan, store, pool, target, chosen, alone)
     emit(event)
     return chosen

@@ -11,16 +11,17 @@ from rich import box
 from rich.table import Table
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
+from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, Kept, select
 from kaggle_ray.combine.shares import with_shares
+from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.opening import open_competition
+from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.ensembling import described
-from kaggle_ray.pipeline.own_code import competition_of
+from kaggle_ray.pipeline.own_code import competition_file
 from kaggle_ray.pipeline.split import Split, split_rows
 from kaggle_ray.pipeline.team_pool import LOW_CAPACITY, Standing, TeamPool, in_order, joined
 from kaggle_ray.reporters.texts import known_score, plain, score_text
@@ -91,7 +92,7 @@ def ensemble_of_runs(
     """Ensemble the complete experiments of runs under the same folds, and what was imported; write the submission.
 
     The order of the runs does not matter. Of an experiment that several have run, the same on the same content, one
-    is taken.
+    is taken. What was learnt of the same members before, with the same ``out``, is not learnt again.
 
     Args:
         store: a run of one's own, whose folds and competition count; nothing of it changes.
@@ -112,7 +113,8 @@ def ensemble_of_runs(
         NothingToSubmitError: no experiment is complete.
     """
     record = store.known_record()
-    declared = competition_of(store, record, competition, cache_dir=default_cache_dir())
+    file = competition_file(store, record, competition, cache_dir=default_cache_dir())
+    declared, _ = load_competition(file)
     COMBINERS.check(method)
     runs = in_order([OwnedRun(user="", store=store), *others], record)
     # What is staged stays in the cache for as long as this is held.
@@ -121,7 +123,10 @@ def ensemble_of_runs(
     team = joined(runs, imported, opened, split, admit_unproven=admit_unproven)
     team.check_method(method)
     target, _ = open_target(opened, split.samples, default_cache_dir())
-    ensemble, scores = _selected(team, opened, split, target, method)
+    saved = open_run(out)
+    kept = Kept(saved.learnt(), code=dict(source_digests(file)))
+    ensemble, scores = _selected(team, opened, split, target, method, kept)
+    saved.save_learnt(kept.to_json())
     members = [
         TeamMember(
             member_id=member_id,
@@ -135,7 +140,6 @@ def ensemble_of_runs(
         for member_id, origin in team.origins.items()
     ]
     members.sort(key=lambda member: (-member.weight, member.member_id))
-    saved = open_run(out)
     saved.save_ensemble(
         method,
         {
@@ -170,14 +174,14 @@ def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> t
 
 
 def _selected(
-    team: TeamPool, competition: Competition, split: Split, target: Rows, method: str
+    team: TeamPool, competition: Competition, split: Split, target: Rows, method: str, kept: Kept
 ) -> tuple[Ensemble, dict[str, float | None]]:
     """Return the ensemble, and member id -> its own honest score."""
     pool, folds, rows = team.pool, split.folds, split.folds.scored_rows()
     of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
     select_of = partial(
         select, target=of_rows, fold_of=fold_of, metric=competition.metric, unproven=pool.unproven,
-        forward=folds.forward,
+        forward=folds.forward, kept=kept,
     )  # fmt: skip
     ensemble = select_of(pool.oof, method=method, elaborate=LOW_CAPACITY[1:] if team.has_other_folds else None)
     alone = {each: select_of({each: values}, method="mean", with_error=False) for each, values in pool.oof.items()}

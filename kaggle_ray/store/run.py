@@ -5,6 +5,7 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,9 +35,12 @@ READING_FILE = "reading.json"
 EVENTS_FILE = "events.jsonl"
 EVENTS_FOLDER = "events"
 """Events of a run that lies where nothing can be appended to a file."""
+LEARNT_FILE = "ensembles/learnt.json"
 REPORT_FILE = "report.html"
 FAST_DEV = "fast-dev"
 """How the ids begin of runs that only show whether everything works."""
+
+logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 _DIGEST = "sha256"
@@ -243,6 +247,19 @@ class RunStore(TrialStore):
     def remove_ensemble(self, name: str) -> None:
         """Remove a saved ensemble: it is derived from predictions, which stay."""
         self.blobs.delete(f"ensembles/{name}")
+
+    def save_learnt(self, learnt: Mapping[str, JsonValue]) -> None:
+        """Save what was learnt of the run's predictions, by what it was learnt from, to be learnt once."""
+        self.blobs.put(LEARNT_FILE, encode({"learnt": dict(learnt)}))
+
+    def learnt(self) -> dict[str, JsonValue]:
+        """Return what ``save_learnt`` kept; nothing where that cannot be read, since it is derived."""
+        try:
+            value = self._json(LEARNT_FILE, max_bytes=MAX_LIST_BYTES) or {}
+            return dict(from_json(dict[str, JsonValue], value.get("learnt", {}), where=self._at(LEARNT_FILE)))
+        except StoreError as error:
+            logger.warning("%s: is made anew: %s", self._at(LEARNT_FILE), error)
+            return {}
 
     def save_submission(self, name: str, draft: Path, description: Mapping[str, JsonValue]) -> Location:
         """Save a copy of a submission's file, and what it was made of; return where the copy is."""

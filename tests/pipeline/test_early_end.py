@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from kaggle_ray.combine import kept
 from kaggle_ray.errors import NothingToSubmitError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -44,6 +45,20 @@ def options(
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
     """The submission of a run that nothing stops; with it, all that is slow at first is imported."""
     return execute(options(tmp_path_factory.mktemp("undisturbed"), toy_data)).submission
+
+
+def test_a_rerun_learns_no_ensemble_again(
+    undisturbed: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*of: object, **others: object) -> NoReturn:
+        raise AssertionError("nothing has changed")
+
+    before = undisturbed.read_bytes()
+    monkeypatch.setattr(kept, "nested_score", refuse)
+    again = execute(options(undisturbed.parents[3], toy_data))
+    assert again.submission.read_bytes() == before
+    assert again.ensemble is not None
+    assert again.ensemble.score_honest is not None
 
 
 def test_without_any_time_the_baseline_is_the_submission(tmp_path: Path, toy_data: Path) -> None:
