@@ -147,10 +147,11 @@ def import_predictions(
     >>> past = kaggle_ray.open_run(kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[]).run_dir)
     >>> past.predictions().to_csv("oof.csv")  # as a team mate would
     >>> past.predictions(of="test").to_csv("test.csv")
-    >>> imported = kaggle_ray.import_predictions("test.csv", "oof.csv", data="data/digits", name="bob")
-    >>> imported.record.folds
+    >>> mate = kaggle_ray.import_predictions("test.csv", "oof.csv", data="data/digits", run=past.location, name="bob")
+    >>> mate.record.folds
     'other'
-    >>> made = kaggle_ray.ensemble_runs(past.location, imported.location, data="data/digits", admit_unproven=True)
+    >>> places = past.location, mate.location
+    >>> made = kaggle_ray.ensemble_runs(*places, data="data/digits", out="blend", admit_unproven=True)
     >>> made.score_honest is None, sorted(member.standing for member in made.members)
     (True, ['proven', 'unproven, other folds'])
 
@@ -189,7 +190,7 @@ def ensemble_runs(
     >>> import kaggle_ray
     >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
     >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
-    >>> made = kaggle_ray.ensemble_runs(result.run_dir, data="data/digits", method="mean")
+    >>> made = kaggle_ray.ensemble_runs(result.run_dir, data="data/digits", out="blend", method="mean")
     >>> [member.weight for member in made.members]
     [1.0]
 
