@@ -5,7 +5,7 @@ import inspect
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kaggle_ray
@@ -35,6 +35,7 @@ def test_flat_values_go_to_their_parts_and_come_back() -> None:
     assert Hyperparameters(**values) == hyperparameters
 
 
+@settings(deadline=None)  # the first example waits for other work of the machine
 @given(lr=st.floats(1e-6, 1), epochs=st.integers(1, 99))
 def test_what_is_replaced_is_checked_and_nothing_else_changes(lr: float, epochs: int) -> None:
     before = Hyperparameters(tta="hflip")

@@ -47,9 +47,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Pat
     return execute(options(tmp_path_factory.mktemp("undisturbed"), toy_data)).submission
 
 
-def test_a_rerun_learns_no_ensemble_again(
-    undisturbed: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rerun_learns_no_ensemble_again(undisturbed: Path, toy_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*of: object, **others: object) -> NoReturn:
         raise AssertionError("nothing has changed")
 
