@@ -151,7 +151,9 @@ def import_predictions(
     >>> mate.record.folds
     'other'
     >>> places = past.location, mate.location
-    >>> made = kaggle_ray.ensemble_runs(*places, data="data/digits", out="blend", admit_unproven=True)
+    >>> made = kaggle_ray.ensemble_runs(
+    ...     *places, data="data/digits", out="blend", method="mean", admit_unproven=True
+    ... )
     >>> made.score_honest is None, sorted(member.standing for member in made.members)
     (True, ['proven', 'unproven, other folds'])
 
