@@ -37,7 +37,8 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_ray() -> Iterator[None]:
     """A Ray of two slots that all of a module's runs join: to start one takes longer than such a run."""
     from kaggle_ray.config.settings import Settings
+    from kaggle_ray.launch.placement import RayPlacement
     from kaggle_ray.launch.ray_session import ray_session
 
-    with ray_session(Settings(device="cpu", threads_per_trial=1, dtype="float32"), num_slots=2):
+    with ray_session(Settings(device="cpu", threads_per_trial=1, dtype="float32"), RayPlacement(num_slots=2)):
         yield

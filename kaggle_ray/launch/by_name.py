@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.placement import RayPlacement
 
 LauncherName = Literal["local", "ray"]
 
 
-def make_launcher(
-    chosen: LauncherName | Launcher,
-    *,
-    num_slots: int,
-    most_at_once: int | None = None,
-    gpus_per_trial: float = 1.0,
-    address: str | None = None,
-    dashboard: bool = False,
-    results_folder: Path | None = None,
-) -> Launcher:
-    """Return a launcher, one of the user's own as it is.
-
-    Ray is imported for ``ray`` alone, which runs up to ``num_slots`` trials at once on this machine; on the cluster of
-    ``address`` or RAY_ADDRESS as many as there is room for, up to ``most_at_once`` where it is given. One on a GPU
-    takes ``gpus_per_trial`` of it. A Ray of this machine alone has Ray's ``dashboard`` where asked for. Tune's own
-    record of the run is kept in ``results_folder`` where that is given.
+def make_launcher(chosen: LauncherName | Launcher, placement: RayPlacement) -> Launcher:
+    """Return a launcher, one of the user's own as it is; for ``ray`` alone Ray is imported, and ``placement`` used.
 
     Raises:
         ConfigError: Ray is not installed.
@@ -44,14 +30,7 @@ def make_launcher(
             "--launcher ray needs the extra: pip install 'kaggle-ray[ray]'. Or: --launcher local."
         ) from error
 
-    return RayTuneLauncher(
-        num_slots=num_slots,
-        most_at_once=most_at_once,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
-        dashboard=dashboard,
-        results_folder=results_folder,
-    )
+    return RayTuneLauncher(placement)
 
 
 def launcher_name(chosen: LauncherName | Launcher) -> str:

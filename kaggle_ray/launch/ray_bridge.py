@@ -143,6 +143,14 @@ class SourceScheduler(FIFOScheduler):  # type: ignore[misc]
         if self._controller is not None:
             self._controller.cleanup()
 
+    def starting(self) -> list[Any]:
+        """Return the actors whose process is not there yet; Tune itself gives none of them up."""
+        if self._controller is None:
+            return []
+        begun = self._controller._started_actors
+        there = self._controller._actor_manager._live_actors_to_ray_actors_resources
+        return [actor for tracked, (actor, _) in there.items() if tracked not in begun]
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Pass on what the trial tells, and return what becomes of it."""
         goes_on = self._bridge.goes_on(trial.trial_id, result[MESSAGE])

@@ -22,6 +22,7 @@ from ray._private.worker import get_dashboard_url
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_address import cluster_address
 from kaggle_ray.launch.ray_nodes import check_nodes
 from kaggle_ray.launch.ray_resources import (
@@ -85,31 +86,24 @@ class RaySession:
 
 
 @contextmanager
-def ray_session(
-    settings: Settings,
-    *,
-    num_slots: int,
-    gpus_per_trial: float = 1.0,
-    address: str | None = None,
-    dashboard: bool = False,
-) -> Iterator[RaySession]:
+def ray_session(settings: Settings, placement: RayPlacement) -> Iterator[RaySession]:
     """Be connected to Ray within the context.
 
-    A session that this process has begun itself is joined, and left as it is; so is a cluster that ``address`` or else
-    RAY_ADDRESS names (see ``cluster_address``). Otherwise one of ``num_slots`` slots is started on this machine, where
-    nobody else reaches it, and ended afterwards; with Ray's dashboard where asked for.
+    A session that this process has begun itself is joined, and left as it is; so is a cluster that the
+    placement's address or else RAY_ADDRESS names. Otherwise one is started on this machine, where nobody else reaches
+    it, and ended afterwards.
 
     Raises:
         ConfigError: no such cluster answers, it differs in its versions, no node has room for a trial, or packages for
             the dashboard are missing.
     """
     os.environ.update(_ENVIRONMENT)
-    needed = process_resources(settings, gpus_per_trial=gpus_per_trial)
+    needed = process_resources(settings, gpus_per_trial=placement.gpus_per_trial)
     if ray.is_initialized():
         yield _joined(needed, settings.world_size, where="this process's Ray")
         return
     with sigterm_kept():  # Ray's own would end this process without a word
-        cluster = cluster_address(address)
+        cluster = cluster_address(placement.address)
         if cluster is not None:
             ray.init(address=cluster, **_QUIET)
     if cluster is not None:
@@ -123,8 +117,9 @@ def ray_session(
     with _on_loopback(), _short_folder() as folder:
         try:
             with sigterm_kept():
-                _start(needed, num_slots * settings.world_size, folder, dashboard=dashboard)
-            yield RaySession(num_slots=num_slots, needed=needed, is_cluster=False, dashboard=_dashboard())
+                num_processes = placement.num_slots * settings.world_size
+                _start(needed, num_processes, folder, dashboard=placement.dashboard)
+            yield RaySession(num_slots=placement.num_slots, needed=needed, is_cluster=False, dashboard=_dashboard())
         finally:
             ray.shutdown()
 

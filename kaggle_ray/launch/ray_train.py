@@ -29,9 +29,11 @@ from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.ray_bell import beside_this_process, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
+from kaggle_ray.launch.ray_group_start import GroupStartLimit
+from kaggle_ray.launch.ray_groups import remove_orphaned_groups
 from kaggle_ray.launch.ray_last_words import LastWords
-from kaggle_ray.launch.ray_orphans import remove_orphaned_groups
 from kaggle_ray.launch.ray_results import columns_of
+from kaggle_ray.launch.ray_start_limit import start_limit_s
 from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import reason_of
@@ -136,7 +138,7 @@ def _make_trainer(context: TrialContext, exchange: Any, folder: str) -> TorchTra
             storage_path=folder,  # nothing is kept there: checkpoints are in the run's store
             # The group serves many trials: how often one may be begun again is counted by the exchange.
             failure_config=train.FailureConfig(max_failures=-1),
-            callbacks=[LastWords(exchange)],
+            callbacks=[LastWords(exchange), GroupStartLimit(start_limit_s())],
         ),
     )
 

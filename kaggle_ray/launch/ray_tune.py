@@ -20,10 +20,12 @@ from ray._raylet import setproctitle  # type: ignore[attr-defined]
 from ray.tune.experiment import Trial as TuneTrial
 
 from kaggle_ray.launch.launcher import Launcher
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_bell import bell_of_driver, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
 from kaggle_ray.launch.ray_session import RaySession, ray_session
+from kaggle_ray.launch.ray_start_limit import SlotStartLimit, start_limit_s
 from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.trial_names import TrialNames
 from kaggle_ray.launch.watchdog import Watchdog
@@ -44,41 +46,15 @@ _CLEANUP_S = 15
 class RayTuneLauncher:
     """Several slots, each an actor with the cores, or the GPU, of one trial."""
 
-    def __init__(
-        self,
-        *,
-        num_slots: int,
-        most_at_once: int | None = None,
-        gpus_per_trial: float = 1.0,
-        address: str | None = None,
-        dashboard: bool = False,
-        results_folder: Path | None = None,
-    ) -> None:
-        """Start ``num_slots`` slots on this machine, or join a cluster; see ``ray_session`` for the address.
-
-        On a cluster as many trials run as there is room for, but no more than ``most_at_once`` where it is given. A
-        trial on a GPU takes ``gpus_per_trial`` of it; one of several processes takes a whole one for each.
-        A Ray of this machine alone has Ray's ``dashboard`` where asked for. Tune's own record is kept in
-        ``results_folder`` where that is given, in a folder of this session.
-        """
-        self._num_slots = num_slots
-        self._most_at_once = most_at_once
-        self._gpus_per_trial = gpus_per_trial
-        self._address = address
-        self._dashboard = dashboard
-        self._results_folder = results_folder
+    def __init__(self, placement: RayPlacement) -> None:
+        """Run trials where ``placement`` says."""
+        self._placement = placement
 
     def run(self, source: TrialSource, context: TrialContext, emit: Emit) -> None:
         """Run the source's trials on Ray, several at once."""
         with (
             tempfile.TemporaryDirectory(prefix="kaggle_ray_tune_") as folder,
-            ray_session(
-                context.settings,
-                num_slots=self._num_slots,
-                gpus_per_trial=self._gpus_per_trial,
-                address=self._address,
-                dashboard=self._dashboard,
-            ) as session,
+            ray_session(context.settings, self._placement) as session,
             sigterm_raises(),
         ):
             if session.dashboard:
@@ -89,13 +65,14 @@ class RayTuneLauncher:
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * session.num_slots)
             # A slot that is to end, and hangs, is killed after this time, by default 600 s: what it holds is wanted.
             os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(_CLEANUP_S)
-            if session.is_cluster and self._most_at_once is not None:
-                source = BoundedSource(source, num_slots=self._most_at_once)
+            if session.is_cluster and self._placement.most_at_once is not None:
+                source = BoundedSource(source, num_slots=self._placement.most_at_once)
             store = open_run(context.location)
             bridge = SourceBridge(source, store, emit, name_of=TrialNames(store.experiments))
             scheduler = SourceScheduler(bridge)
-            loggers = result_loggers() if self._results_folder else []
-            name, kept_in = session_name(context.location), self._results_folder or Path(folder)
+            results_folder = self._placement.results_folder
+            loggers = result_loggers() if results_folder else []
+            name, kept_in = session_name(context.location), results_folder or Path(folder)
             with _given_back(scheduler, session), bell_of_driver() as bell:
                 slot = _slot(context, bell, session)
                 _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
@@ -137,7 +114,7 @@ def _make_tuner(
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the bridge knows which deaths count
-            callbacks=[CallbackRelay(bridge), *loggers],
+            callbacks=[CallbackRelay(bridge), SlotStartLimit(scheduler.starting, start_limit_s()), *loggers],
         ),
     )
 

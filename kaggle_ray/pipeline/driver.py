@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import Ensemble
@@ -166,15 +165,7 @@ def _train(
         for open_images in (open_train, open_test, open_masks)
         if (images := open_images(plan.competition, plan.samples, sides, cache_dir)) is not None
     ]
-    make_launcher(
-        plan.options.launcher,
-        num_slots=plan.num_slots,
-        most_at_once=plan.options.num_slots,
-        gpus_per_trial=plan.options.gpus_per_trial,
-        address=plan.options.address,
-        dashboard=plan.options.dashboard,
-        results_folder=Path(plan.options.tune_results) if plan.options.tune_results else None,
-    ).run(source, context, emit)
+    make_launcher(plan.options.launcher, plan.ray_placement()).run(source, context, emit)
     return sum(images.num_decoded for images in opened)
 
 

@@ -28,6 +28,7 @@ from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -115,6 +116,18 @@ class RunPlan:
             only_ids=self.only_ids,
             metrics=tuple(self.options.metrics or ()),
             cache_variables=cache_variables(),
+        )
+
+    def ray_placement(self) -> RayPlacement:
+        """Return where Ray runs the run's trials, and how many at once."""
+        options = self.options
+        return RayPlacement(
+            num_slots=self.num_slots,
+            most_at_once=options.num_slots,
+            gpus_per_trial=options.gpus_per_trial,
+            address=options.address,
+            dashboard=options.dashboard,
+            results_folder=Path(options.tune_results) if options.tune_results else None,
         )
 
     def submitter(self, store: RunStore) -> Submitter:

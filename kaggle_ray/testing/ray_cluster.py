@@ -37,7 +37,7 @@ class ToyCluster:
         self._cluster = Cluster()
         self._nodes: list[Node] = []
         """Nodes that work, the eldest first."""
-        self._head = self._start(num_cpus=0, include_dashboard=False)
+        self._head = self._start(num_cpus=0, include_dashboard=False, env_vars=self._environment)
         for _ in range(num_nodes):
             self.add_node()
 

@@ -53,6 +53,7 @@ class Work:
 
 def ours(work: Work) -> None:
     """Run trials by the launcher of Ray, as a run does."""
+    from kaggle_ray.launch.placement import RayPlacement
     from kaggle_ray.launch.ray_tune import RayTuneLauncher
 
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,11 @@ def ours(work: Work) -> None:
             Path(folder), experiments=work.experiments, seconds=work.seconds, slots=work.slots,
             processes=work.processes,
         )  # fmt: skip
-        tell(launched(RayTuneLauncher(num_slots=work.slots), plan, lambda event: None, num_folds=work.folds))
+        tell(
+            launched(
+                RayTuneLauncher(RayPlacement(num_slots=work.slots)), plan, lambda event: None, num_folds=work.folds
+            )
+        )
 
 
 def nesting(work: Work) -> None:

@@ -25,6 +25,7 @@ from fake_work import launched, sleeping_plan, spread
 from record import Measured, record_options
 from rich.table import Table
 
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_tune import RayTuneLauncher
 from kaggle_ray.reporters.events import EpochEnded, Event
 from kaggle_ray.testing.ray_cluster import toy_cluster
@@ -46,7 +47,7 @@ def drive() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         plan = sleeping_plan(Path(folder), experiments=100, seconds=EPOCH_S, epochs=EPOCHS_OF_A_TRIAL, slots=NUM_NODES)
-        launched(RayTuneLauncher(num_slots=NUM_NODES), plan, tell, num_folds=5)
+        launched(RayTuneLauncher(RayPlacement(num_slots=NUM_NODES)), plan, tell, num_folds=5)
 
 
 @dataclass

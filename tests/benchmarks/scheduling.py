@@ -20,6 +20,7 @@ from record import Measured, record_options
 from rich.console import Console
 from rich.table import Table
 
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_tune import RayTuneLauncher
 from kaggle_ray.pipeline.announce import run_started
 from kaggle_ray.reporters import FanOut
@@ -40,7 +41,7 @@ def run_alone(num_trials: int, slots: int) -> None:
             run_id=plan.run_id,
         )
         reporters.emit(run_started(plan, plan.experiments, (), command=None))
-        tell(launched(RayTuneLauncher(num_slots=slots), plan, reporters.emit, num_folds=NUM_FOLDS))
+        tell(launched(RayTuneLauncher(RayPlacement(num_slots=slots)), plan, reporters.emit, num_folds=NUM_FOLDS))
         reporters.close()
 
 

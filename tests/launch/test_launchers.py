@@ -12,6 +12,7 @@ import pytest
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local import LocalLauncher
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
 from kaggle_ray.testing.crash import descendants
 from kaggle_ray.testing.launcher_contract import (
@@ -43,7 +44,7 @@ def most_at_once(run: LauncherRun) -> int:
 
 @pytest.fixture(scope="module")
 def ray_launcher() -> Launcher:
-    return make_launcher("ray", num_slots=2)
+    return make_launcher("ray", RayPlacement(num_slots=2))
 
 
 @pytest.mark.slow
@@ -114,7 +115,7 @@ def test_the_ray_launcher_runs_one_at_a_time_where_the_source_waits(
 @pytest.mark.ray
 @pytest.mark.usefixtures("shared_ray")
 def test_the_ray_launcher_stops_what_the_source_stops_and_keeps_its_process(toy_data: Path, tmp_path: Path) -> None:
-    launcher = make_launcher("ray", num_slots=1, most_at_once=1)
+    launcher = make_launcher("ray", RayPlacement(num_slots=1, most_at_once=1))
     run = check_pruning(launcher, LocalLauncher(), data=toy_data, runs=tmp_path)
     process_ids = {result.process_id for result in run.results if result.status == "committed"}
     assert len(process_ids) == 1, "those before and after what was stopped ran in the same process"
@@ -144,7 +145,7 @@ def test_a_trial_whose_process_dies_is_begun_again_and_where_it_always_dies_it_h
             for actor in actors:
                 os.kill(actor, signal.SIGKILL)
 
-    run = launch(make_launcher("ray", num_slots=1, most_at_once=1), plan, on_event=kill)
+    run = launch(make_launcher("ray", RayPlacement(num_slots=1, most_at_once=1)), plan, on_event=kill)
     assert num_begun == {once: 2, always: NUM_DEATHS_IN_A_ROW, **dict.fromkeys(others, 1)}
     results = {result.trial: result for result in run.results}
     assert {trial: result.status for trial, result in results.items()} == {

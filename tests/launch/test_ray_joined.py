@@ -13,6 +13,7 @@ import pytest
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.by_name import make_launcher
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_session import ray_session
 from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted
 from kaggle_ray.testing.launcher_contract import GOOD, launch, toy_plan
@@ -41,7 +42,7 @@ def test_a_dashboard_whose_packages_are_missing_is_refused_by_the_name_of_its_ex
         pytest.raises(
             ConfigError, match=r"--dashboard needs the extra: pip install 'kaggle-ray\[dashboard\]' \(No mod"
         ),
-        ray_session(ONE_CPU, num_slots=1, dashboard=True),
+        ray_session(ONE_CPU, RayPlacement(num_slots=1, dashboard=True)),
     ):
         pass
     assert not ray.is_initialized()
@@ -51,7 +52,7 @@ def test_a_cluster_of_another_python_is_named(cluster: ToyCluster, monkeypatch: 
     monkeypatch.setattr("platform.python_version", lambda: "3.99.1")
     with (
         pytest.raises(ConfigError, match=rf"{cluster.address}.*runs Python .*this process Python 3\.99\.1"),
-        ray_session(ONE_CPU, num_slots=1, address=cluster.address),
+        ray_session(ONE_CPU, RayPlacement(num_slots=1, address=cluster.address)),
     ):
         pass
 
@@ -62,7 +63,7 @@ def test_resources_that_no_node_has_are_named_at_once(cluster: ToyCluster) -> No
     two_gpus = Settings(device="cuda", threads_per_trial=1, dtype="float32", world_size=2)
     with (
         pytest.raises(ConfigError, match=r"needs 2 processes of 1 CPU and 1 GPU each, and there is .*1 node of 2 CPU"),
-        ray_session(two_gpus, num_slots=1, address=cluster.address),
+        ray_session(two_gpus, RayPlacement(num_slots=1, address=cluster.address)),
     ):
         pass
     assert not ray.is_initialized()
@@ -98,7 +99,7 @@ def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is(
             most = max(most, len(running))
 
         plan = toy_plan(data=toy_data, runs=tmp_path, experiments=GOOD[:2])
-        run = launch(make_launcher("ray", num_slots=2, most_at_once=1), plan, on_event=count)
+        run = launch(make_launcher("ray", RayPlacement(num_slots=2, most_at_once=1)), plan, on_event=count)
         assert [result.status for result in run.results] == ["committed"] * plan.num_trials
         assert most == 1, "there is room for two, and the user wants one"
         assert ray.is_initialized()
@@ -113,7 +114,7 @@ def test_a_node_of_another_environment_is_named_before_a_trial_meets_it(cluster:
     cluster.add_node({"PYTHONPATH": str(tmp_path)})
     with (
         pytest.raises(ConfigError, match=r"torch is 1\.0, here .*uv sync --frozen"),
-        ray_session(ONE_CPU, num_slots=1, address=cluster.address),
+        ray_session(ONE_CPU, RayPlacement(num_slots=1, address=cluster.address)),
     ):
         pass
 

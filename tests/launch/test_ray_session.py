@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_session import RaySession, ray_session
 from kaggle_ray.testing.crash import descendants
 
@@ -29,7 +30,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RaySession]:
         patch.setenv("RAY_TMPDIR", str(long))
         variable = os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
         others = set(descendants(os.getpid()))
-        with ray_session(HALF_A_GPU, num_slots=2, gpus_per_trial=0.5, dashboard=True) as session:
+        with ray_session(HALF_A_GPU, RayPlacement(num_slots=2, gpus_per_trial=0.5, dashboard=True)) as session:
             yield session
         assert set(descendants(os.getpid())) <= others, "no process of Ray is left"
         assert os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") == variable

@@ -13,6 +13,7 @@ import pytest
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local import LocalLauncher
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
 from kaggle_ray.pipeline.prepare import prepare
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("shared
 NUM_EPOCHS = 6
 BASE: dict[str, JsonValue] = {**TINY, "model": "plain", "model_args": {}, "epochs": NUM_EPOCHS, "augment": "heavy"}
 DIVERGING: dict[str, JsonValue] = {**BASE, "lr": 1e30, "optimizer": "sgd"}
-WITHIN_S = 30.0
+WITHIN_S = 120.0
 EXPERIMENTS = [{**BASE, "lr": 1e-2}, DIVERGING, {**BASE, "lr": 1e-3}]
 
 
@@ -47,7 +48,7 @@ def plan_of(runs: Path, data: Path, *, checkpoint_every_s: float = 0.0) -> RunPl
 
 @pytest.fixture
 def launcher() -> Launcher:
-    return make_launcher("ray", num_slots=1)
+    return make_launcher("ray", RayPlacement(num_slots=1))
 
 
 def workers() -> list[int]:
@@ -79,6 +80,52 @@ def gone(processes: Callable[[], list[int]]) -> bool:
     while processes() and time.monotonic() < ends:
         time.sleep(0.1)
     return not processes()
+
+
+def hanging_actor() -> type:
+    """Return an actor that hangs as it starts, of which Ray itself waits without limit."""
+
+    class Hanging:
+        def __init__(self, told: Path) -> None:
+            told.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    return Hanging
+
+
+def test_workers_that_hang_as_their_group_starts_are_killed_and_the_start_has_failed_by_name(tmp_path: Path) -> None:
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Controller:
+        def start_group(self, worker: type, told: Path) -> None:
+            from kaggle_ray.launch.ray_group_start import GroupStartLimit
+
+            group = ray.util.placement_group([{"CPU": 1}])
+            with GroupStartLimit(3).on_worker_group_start():
+                ray.get(group.ready())
+                started = ray.remote(num_cpus=1)(worker).options(placement_group=group).remote(told)
+                ray.get(started.__ray_ready__.remote())
+
+    told, controller = tmp_path / "worker", Controller.remote()  # type: ignore[attr-defined]
+    with pytest.raises(ray.exceptions.RayTaskError, match="StartupFailedError: workers did not start within 3 s"):
+        ray.get(controller.start_group.remote(hanging_actor(), told), timeout=WITHIN_S)
+    assert gone(lambda: [pid for pid in descendants(os.getpid()) if told.exists() and told.read_text() == str(pid)])
+    ray.kill(controller)
+
+
+def test_a_slot_that_hangs_as_it_starts_is_killed(tmp_path: Path) -> None:
+    import ray
+
+    from kaggle_ray.launch.ray_start_limit import SlotStartLimit
+
+    slot = ray.remote(num_cpus=1)(hanging_actor()).remote(tmp_path / "slot")
+    limit, ready = SlotStartLimit(lambda: [slot], 3), slot.__ray_ready__.remote()
+    ends = time.monotonic() + WITHIN_S
+    while not ray.wait([ready], timeout=0.1)[0] and time.monotonic() < ends:
+        limit.on_step_begin(0, [])
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(ready, timeout=1)
 
 
 def test_two_workers_save_their_step_where_they_are_to_end_live_on_from_trial_to_trial_and_are_replaced_where_killed(

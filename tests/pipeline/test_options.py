@@ -17,6 +17,7 @@ from kaggle_ray.cli import commands
 from kaggle_ray.cli.options import made
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.by_name import make_launcher
+from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.declare import Options, option, options_of, takes
 from kaggle_ray.pipeline.options import RunOptions, default_launcher
 
@@ -173,4 +174,4 @@ def test_without_ray_the_default_is_to_run_trials_in_this_process(monkeypatch: p
     assert default_launcher() == "local"
     monkeypatch.setitem(sys.modules, "kaggle_ray.launch.ray_tune", None)
     with pytest.raises(ConfigError, match=r"--launcher ray needs the extra: pip install 'kaggle-ray\[ray\]'"):
-        make_launcher("ray", num_slots=1)
+        make_launcher("ray", RayPlacement(num_slots=1))
