@@ -24,9 +24,14 @@ SPACE = SearchSpace(
         "tta": "hflip",
     },
     experiments=[
-        {"model": "smp/unet", "model_args": {"encoder": "resnet34"}},
-        {"model": "smp/unet", "model_args": {"encoder": "resnet34"}, "image_size": 1024, "batch_size": 4},
-        {"model": "smp/unetplusplus", "model_args": {"encoder": "efficientnet-b4"}, "batch_size": 4},
-        {"model": "smp/fpn", "model_args": {"encoder": "mit_b2"}},
+        {"model": "smp/unet", "model_args": {"encoder": "resnet34", "table": False}},
+        {
+            "model": "smp/unet",
+            "model_args": {"encoder": "resnet34", "table": False},
+            "image_size": 1024,
+            "batch_size": 4,
+        },
+        {"model": "smp/unetplusplus", "model_args": {"encoder": "efficientnet-b4", "table": False}, "batch_size": 4},
+        {"model": "smp/fpn", "model_args": {"encoder": "mit_b2", "table": False}},
     ],
 )
