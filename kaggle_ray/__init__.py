@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
     from kaggle_ray.data.table import read_numbers as read_numbers
+    from kaggle_ray.decide import register_decision as register_decision
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
     from kaggle_ray.images.readers import MelSpectrogram as MelSpectrogram
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from kaggle_ray.report.past_run import PastRun as PastRun
     from kaggle_ray.report.past_run import open_run as open_run
     from kaggle_ray.reporters import Reporter as Reporter
+    from kaggle_ray.reporters.by_name import register_reporter as register_reporter
+    from kaggle_ray.schedule.searchers import register_searcher as register_searcher
     from kaggle_ray.schedule.source import Continue as Continue
     from kaggle_ray.schedule.source import Done as Done
     from kaggle_ray.schedule.source import ListSource as ListSource
@@ -115,6 +118,9 @@ _HOME = {
     "WeightedMean": "kaggle_ray.combine.combiner",
     "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",
+    "register_decision": "kaggle_ray.decide",
+    "register_reporter": "kaggle_ray.reporters.by_name",
+    "register_searcher": "kaggle_ray.schedule.searchers",
     "register_augmentation": "kaggle_ray.images.compose",
     "MelSpectrogram": "kaggle_ray.images.readers",
     "VolumeSlices": "kaggle_ray.images.readers",

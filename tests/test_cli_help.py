@@ -10,7 +10,6 @@ import click
 import pytest
 
 from kaggle_ray.cli import commands
-from kaggle_ray.config.search import Sampler
 from kaggle_ray.config.settings import Device, Dtype
 from kaggle_ray.launch.by_name import LauncherName
 from kaggle_ray.pipeline.declare import options_of
@@ -68,7 +67,6 @@ def test_the_names_that_an_option_takes_are_those_of_its_type() -> None:
         "dtype": set(get_args(Dtype)),
         "launcher": set(get_args(LauncherName)),
         "policy": set(get_args(PolicyName)),
-        "search": set(get_args(Sampler)),
     }
 
 

@@ -20,8 +20,8 @@ from kaggle_ray.untrusted import printable
 def names(kind: str, pattern: str, competition: str | None) -> None:
     """List what there is of KIND by name, a line for each: all, or what PATTERN is a part of, such as res or res*18.
 
-    KIND is models, losses, optimizers, schedules, metrics, augmentations, constraints, ensembles, samplers, readers or
-    reporters.
+    KIND is models, losses, optimizers, schedules, metrics, augmentations, constraints, ensembles, decisions,
+    samplers, searchers, readers or reporters.
     """
     from kaggle_ray.pipeline.names import names_of
 

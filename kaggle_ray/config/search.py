@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from kaggle_ray.config.distributions import Choice, Distribution
 from kaggle_ray.config.hyperparameters import Hyperparameters, parse_hyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue, canonical_json
-
-Sampler = Literal["tpe", "gp", "sobol", "random"]
-SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 Draw = Mapping[str, JsonValue]
 """A value for each dimension of a search."""
@@ -29,7 +25,8 @@ class Search:
     """Complete hyperparameters, one or several of them; each draw is put into one, which is drawn too."""
     distributions: Mapping[str, Distribution]
     """Hyperparameter -> what its values are drawn from."""
-    sampler: Sampler
+    sampler: str
+    """Name of the searcher that draws: one of ours, or one that the competition's file registers."""
     num_experiments: int
     """How many experiments are proposed in all; fewer where there are not so many."""
     round_size: int

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from kaggle_ray.decide import default_score
+from kaggle_ray.decide import DECISIONS, default_score
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, metric_by_name
 from kaggle_ray.types import FloatArray, IntArray, Target, Task
@@ -62,6 +62,7 @@ class Head:
             raise ConfigError(
                 f"head {self.name!r}: expected classes of different names, got {', '.join(self.classes)}."
             )
+        DECISIONS.check(self.metric.decision)
         # Of several classes the most probable one of each pixel is the answer, whatever the metric.
         of_pixels = ("none", "mask") if len(self.classes) == 1 else ("none",)
         if self.task == "segmentation" and self.metric.decision not in of_pixels:

@@ -2,5 +2,16 @@
 
 from kaggle_ray.decide.decision import Decision, decided, default_decision, default_score
 from kaggle_ray.decide.fit import fit_decision
+from kaggle_ray.decide.own import BUILT_IN, DECISIONS, Rule, register_decision
 
-__all__ = ["Decision", "decided", "default_decision", "default_score", "fit_decision"]
+__all__ = [
+    "BUILT_IN",
+    "DECISIONS",
+    "Decision",
+    "Rule",
+    "decided",
+    "default_decision",
+    "default_score",
+    "fit_decision",
+    "register_decision",
+]

@@ -12,29 +12,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kaggle_ray.decide.expected_f import best_sets
+from kaggle_ray.decide.own import BUILT_IN, DECISIONS
 from kaggle_ray.errors import JsonShapeError
-from kaggle_ray.metrics import CountsScore, DecisionKind, Metric, with_parts
+from kaggle_ray.metrics import CountsScore, Metric, with_parts
 from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray, JsonValue, Target
-
-_PARAMETERS: Mapping[DecisionKind, tuple[str, ...]] = {
-    "none": (),
-    "label_thresholds": ("thresholds",),
-    "expected_f": ("beta",),
-    "mask": ("threshold", "min_pixels"),
-    "cutpoints": ("cuts",),
-    "by_head": ("heads",),
-    "argmax": (),
-    "round": (),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
     """A rule that makes answers of predictions, a function of one row at a time."""
 
-    kind: DecisionKind
+    kind: str
+    """One of ours, or one that the competition's file registers."""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     """none: empty; label_thresholds: ``thresholds``, one a label; expected_f: ``beta`` of the F-beta whose expectation
     a row's labels maximise; mask: ``threshold``, and ``min_pixels`` below which a
@@ -76,6 +67,8 @@ class Decision:
                 raise JsonShapeError(f"decision by_head: expected rules for {values.shape[1]} columns, got {ends}.")
             answers = [rule.apply(values[:, end - num : end]) for (num, rule), end in zip(rules, ends, strict=True)]
             return np.concatenate(answers, axis=1)
+        if self.kind not in BUILT_IN:
+            return DECISIONS[self.kind].answers(values, self.parameters)
         return np.asarray(values, dtype=np.float32)
 
     @property
@@ -97,7 +90,8 @@ class Decision:
         """Return (C,) whether the answers of a column are whole numbers."""
         if self.kind == "by_head":
             return np.concatenate([rule.whole_columns(num) for num, rule in self.of_heads()])
-        return np.full(num_columns, self.kind != "none")
+        is_whole = self.kind != "none" if self.kind in BUILT_IN else DECISIONS[self.kind].whole_numbers
+        return np.full(num_columns, is_whole)
 
     def enlarged(self, times: float) -> Decision:
         """Return the same rule for masks of ``times`` as many pixels."""
@@ -115,7 +109,7 @@ class Decision:
         """Return the decision that ``to_json`` described."""
         parameters = {name: item for name, item in value.items() if name != "kind"}
         decision = from_json(Decision, {"kind": value.get("kind"), "parameters": parameters}, where="decision")
-        if missing := [name for name in _PARAMETERS[decision.kind] if name not in parameters]:
+        if missing := [name for name in BUILT_IN.get(decision.kind, ()) if name not in parameters]:
             raise JsonShapeError(f"decision {decision.kind}: {missing} is missing.")
         return decision
 
@@ -147,7 +141,9 @@ def default_decision(metric: Metric, num_columns: int) -> Decision:
         return Decision(kind="mask", parameters={"threshold": metric.default_threshold, "min_pixels": 0})
     if metric.decision == "cutpoints":
         return Decision(kind="round" if num_columns == 1 else "argmax")
-    return Decision(kind=metric.decision)
+    if metric.decision in BUILT_IN:
+        return Decision(kind=metric.decision)
+    return Decision(kind=metric.decision, parameters=DECISIONS[metric.decision].unfitted(num_columns))
 
 
 def _is_most_probable(values_NC: FloatArray | Float64Array) -> BoolArray:

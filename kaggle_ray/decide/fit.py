@@ -9,6 +9,7 @@ from kaggle_ray.decide.cutpoints import fit_cutpoints
 from kaggle_ray.decide.decision import Decision, default_decision
 from kaggle_ray.decide.labels import fit_labels
 from kaggle_ray.decide.masks import fit_mask
+from kaggle_ray.decide.own import BUILT_IN, DECISIONS
 from kaggle_ray.metrics import Metric, own_target
 from kaggle_ray.rows import Rows
 
@@ -33,4 +34,8 @@ def fit_decision(metric: Metric, target: Rows, values: Rows) -> Decision:
         return Decision(kind="mask", parameters=fit_mask(metric, target, values))
     if metric.decision == "cutpoints" and values.shape[1] == 1:
         return Decision(kind="cutpoints", parameters={"cuts": fit_cutpoints(metric, target[:], values[:])})
+    if metric.decision not in BUILT_IN:
+        return Decision(
+            kind=metric.decision, parameters=DECISIONS[metric.decision].fitted(metric, target[:], values[:])
+        )
     return default_decision(metric, values.shape[1])

@@ -6,7 +6,6 @@ from kaggle_ray.metrics.agreement import BALANCED_ACCURACY, KAPPA, MCC, map_at_k
 from kaggle_ray.metrics.classification import ACCURACY, AUC, LOG_LOSS, confusion_matrix
 from kaggle_ray.metrics.metric import (
     CountsScore,
-    DecisionKind,
     Metric,
     MetricPart,
     Values,
@@ -68,7 +67,6 @@ __all__ = [
     "RMSLE",
     "SPEARMAN",
     "CountsScore",
-    "DecisionKind",
     "Jackknifed",
     "Metric",
     "MetricPart",
@@ -96,7 +94,7 @@ METRICS: Registry[Metric] = Registry("metric")
 
 
 def register_metric(
-    name: str, *, greater_is_better: bool, decision: DecisionKind = "none", mean_over_rows: bool = False
+    name: str, *, greater_is_better: bool, decision: str = "none", mean_over_rows: bool = False
 ) -> Callable[[ScoreFunction], ScoreFunction]:
     """Register a function ``(target, values) -> float`` as the metric ``name``, for ``metric_by_name`` and for a head.
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,6 @@ Values = npt.NDArray[Any]
 """Float64, but those of masks float32."""
 
 CountsScore = Callable[[IntArray, IntArray, IntArray], Float64Array]
-
-DecisionKind = Literal["none", "label_thresholds", "expected_f", "mask", "cutpoints", "argmax", "round", "by_head"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +43,13 @@ class Metric:
     score_fn: Callable[[Target, Values], float]
     """Scores target (N,) or (N, T) and values (N, C) in float64; those of masks stay float32."""
     greater_is_better: bool
-    decision: DecisionKind = "none"
+    decision: str = "none"
     """What kind of rule turns values into the answer that is scored and submitted. ``none``: the values are the answer,
     as with probabilities and ranks. Fitted: ``label_thresholds``, ``mask`` (answers of 0 and 1; ``score_fn`` cuts at
     0.5, so that it scores undecided values as well) and ``cutpoints`` (the grades 0, 1, ...). Where a metric with
     ``beta`` asks for thresholds, ``expected_f`` may take their place: the set of labels that is worth most. Not fitted:
-    ``argmax`` (the most probable class is 1, the others 0) and ``round`` (whole numbers; see ``rounded``)."""
+    ``argmax`` (the most probable class is 1, the others 0) and ``round`` (whole numbers; see ``rounded``). Others are
+    registered by ``register_decision``."""
     pooled: bool = True
     """True: all rows are scored at once. False: each fold is scored, and the mean over the folds is the score."""
     default_threshold: float = 0.5

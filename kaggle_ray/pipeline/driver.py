@@ -9,6 +9,7 @@ from functools import partial
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import Ensemble
+from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
@@ -28,7 +29,7 @@ from kaggle_ray.pipeline.summing_up import summing_up
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, save_report_of
 from kaggle_ray.reporters import Emit, FanOut, Reporter
-from kaggle_ray.reporters.by_name import CONSOLE
+from kaggle_ray.reporters.by_name import CONSOLE, is_known
 from kaggle_ray.reporters.events import BaselineScored, RefitEnded, RunEnded
 from kaggle_ray.reporters.settings import secrets_hidden
 from kaggle_ray.schedule.source import DeadlineSource, TrialSource
@@ -63,7 +64,10 @@ def execute(
     """
     chosen = options.reporters or ()
     own = [each for each in chosen if not isinstance(each, str)]
-    services = Services(each for each in chosen if isinstance(each, str) and each != CONSOLE)
+    named = [each for each in chosen if isinstance(each, str) and each != CONSOLE]
+    if not all(map(is_known, named)):
+        load_competition(options.competition)  # whose file may register them
+    services = Services(named)
     with secrets_hidden(), announcing([*own, *reporters]) as fan_out:
         return _execute(options, fan_out, services, command)
 

@@ -108,6 +108,19 @@ def _samplers() -> Iterator[Named]:
     yield from _registered(SAMPLERS, but=("rows", "generator"))
 
 
+def _searchers() -> Iterator[Named]:
+    from kaggle_ray.schedule.searchers import SEARCHERS
+
+    yield from _registered(SEARCHERS, but=("of",))
+
+
+def _decisions() -> Iterator[Named]:
+    from kaggle_ray.decide import BUILT_IN, DECISIONS
+
+    yield from (Named(name=name, what=f"fits {', '.join(BUILT_IN[name]) or 'nothing'}") for name in BUILT_IN)
+    yield from (Named(name=name, what=own.what) for name, own in DECISIONS.items())
+
+
 def _readers() -> Iterator[Named]:
     from kaggle_ray.images.readers import READERS
 
@@ -131,6 +144,8 @@ KINDS: Mapping[str, Callable[[], Iterator[Named]]] = {
     "constraints": _constraints,
     "ensembles": _ensembles,
     "samplers": _samplers,
+    "searchers": _searchers,
+    "decisions": _decisions,
     "readers": _readers,
     "reporters": _reporters,
 }

@@ -98,15 +98,11 @@ def parse_reporters(given: Sequence[Reporter | str] | str) -> tuple[Reporter | s
     """Return reporters and the names of some, as they are; one name alone is one, too.
 
     Raises:
-        ConfigError: there is no reporter of a name, or it is named twice.
+        ConfigError: a reporter is named twice.
     """
     chosen = (given,) if isinstance(given, str) else tuple(given)
     names = [each for each in chosen if isinstance(each, str)]
-    if names:
-        from kaggle_ray.reporters.by_name import check_name
-
-        for name in names:
-            check_name(name)
-            if names.count(name) > 1:
-                raise ConfigError(f"--reporter {name}: is named twice.")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--reporter {name}: is named twice.")
     return chosen

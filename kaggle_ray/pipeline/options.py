@@ -23,7 +23,6 @@ from kaggle_ray.pipeline.option_values import (
 
 if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
-    from kaggle_ray.config.search import Sampler
     from kaggle_ray.config.settings import Device, Dtype
     from kaggle_ray.data.competition import Competition
     from kaggle_ray.launch.by_name import LauncherName
@@ -71,11 +70,9 @@ class SearchOptions(Options):
     seeds: int = option(1, at_least=1)
     """Number of seeds that every experiment is run with: its own, the next one, and so on. Their mean is one member of
     the ensemble."""
-    search: Sampler | None = option(
-        None, unset="tpe, where the space has a search", choices=("tpe", "gp", "sobol", "random")
-    )
-    """Sampler that proposes experiments where the space says what to draw values from: tpe and gp are Optuna's and
-    learn from the scores, sobol fills the space evenly, random draws."""
+    search: str | None = option(None, unset="tpe, where the space has a search", metavar="NAME")
+    """Searcher that proposes experiments where the space says what to draw values from: tpe and gp are Optuna's and
+    learn from the scores, sobol fills the space evenly, random draws; or one that the competition's file registers."""
     num_experiments: int | None = option(None, unset="20, where the space has a search", at_least=1)
     """Number of experiments that the search proposes in all."""
     round_size: int | None = option(None, unset="a fifth of them, and at least 4", at_least=1)

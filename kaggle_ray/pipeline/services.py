@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.errors import DeliveryError
 from kaggle_ray.pipeline.killed import tell_if_killed
 from kaggle_ray.pipeline.option_values import parse_reporters
+from kaggle_ray.pipeline.own_code import competition_of
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.backlog import Cursor, deliver_backlog
-from kaggle_ray.reporters.by_name import make_sink, settings_for
+from kaggle_ray.reporters.by_name import is_known, make_sink, settings_for
 from kaggle_ray.reporters.delivery import Delivery, words_of
 from kaggle_ray.reporters.jsonl import DiaryHistory
 from kaggle_ray.reporters.settings import secrets_in
@@ -103,8 +105,14 @@ class Services:
 
 
 def deliver_to(names: Sequence[str], store: RunStore, *, again: bool = False) -> Iterator[str]:
-    """Deliver what the services of these ``names`` lack of a run, see ``Services.deliver``; yield a line on each."""
-    return Services(each for each in parse_reporters(names) if isinstance(each, str)).deliver(store, again=again)
+    """Deliver what the services of these ``names`` lack of a run, see ``Services.deliver``; yield a line on each.
+
+    Those that the competition's file registers are known once it is loaded: where it is the user's own.
+    """
+    parsed = [each for each in parse_reporters(names) if isinstance(each, str)]
+    if not all(map(is_known, parsed)):
+        competition_of(store, store.known_record(), None, cache_dir=default_cache_dir())
+    return Services(parsed).deliver(store, again=again)
 
 
 def _cursor_of(store: RunStore, service: str) -> Cursor:

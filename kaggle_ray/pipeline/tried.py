@@ -12,7 +12,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.experiments import at_own_sizes
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
-from kaggle_ray.schedule.samplers import check_sampler
+from kaggle_ray.schedule.searchers import check_searcher
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.types import JsonValue
 
@@ -87,7 +87,7 @@ def _search(space: SearchSpace, options: RunOptions) -> Search:
         round_size=options.round_size or max(_SMALLEST_ROUND, -(-num_experiments // _NUM_ROUNDS)),
         seed=points[0].training.seed,
     )
-    check_sampler(search.sampler)
+    check_searcher(search.sampler)
     return search
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.registry import Registry
 from kaggle_ray.reporters.settings import check_tables, settings_of
 from kaggle_ray.reporters.sink import MakeSink, ReadArtifact, Sink
 
@@ -39,15 +40,35 @@ BUILT_IN: dict[str, BuiltIn] = {
 }
 """Name -> the reporter."""
 
+REPORTERS: Registry[MakeSink] = Registry("reporter", reserved=[CONSOLE, *BUILT_IN])
+"""Those that a competition's file registers."""
+
+
+def register_reporter(name: str) -> Callable[[MakeSink], MakeSink]:
+    """Register what makes the sink of a service under ``name``, for ``--reporter``, in a competition's file.
+
+    ``make_sink(settings, read_artifact)`` is given what the user has set of the reporter, and returns a ``Sink``, which
+    may block and may raise. ``kaggle_ray.testing.sink_contract`` checks it; docs/reporters.md has an example.
+
+    Raises:
+        ConfigError: the name is built in, or another reporter has it.
+    """
+    return REPORTERS.register(name)
+
 
 def names() -> list[str]:
     """Return the names of all reporters that are there, sorted."""
-    return sorted({CONSOLE, *BUILT_IN, *_of_others()})
+    return sorted({CONSOLE, *BUILT_IN, *REPORTERS, *_of_others()})
+
+
+def is_known(name: str) -> bool:
+    """Return whether there is a reporter of this name, so far: the file of a competition may register others."""
+    return name in (CONSOLE, *BUILT_IN, *REPORTERS) or name in _of_others()
 
 
 def check_name(name: str) -> None:
     """Raise ConfigError, with the nearest name, where there is no reporter of this name."""
-    if name != CONSOLE and name not in BUILT_IN and name not in _of_others():
+    if not is_known(name):
         raise ConfigError(f"--reporter: there is no {name!r}{suggest(name, names())}")
 
 
@@ -74,6 +95,8 @@ def make_sink(name: str, settings: Mapping[str, str], read_artifact: ReadArtifac
 def _maker_of(name: str) -> MakeSink:
     if name == CONSOLE:
         raise ConfigError("--reporter console: is no service that something could be delivered to.")
+    if name in REPORTERS:
+        return REPORTERS[name]
     if name not in BUILT_IN:
         maker: MakeSink = _of_others()[name].load()
         return maker

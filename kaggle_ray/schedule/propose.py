@@ -11,9 +11,10 @@ import numpy as np
 
 from kaggle_ray.config import Hyperparameters, Search
 from kaggle_ray.config.search import Draw
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.schedule.effects import fold_adjusted
-from kaggle_ray.schedule.samplers import DRAWS, Round, Told, check_sampler, random_draws
+from kaggle_ray.schedule.searchers import SEARCHERS, Round, Told, check_searcher, random_draws
 from kaggle_ray.types import Experiment
 
 _MAX_DRAWS_PER_EXPERIMENT = 3
@@ -87,9 +88,9 @@ class SearchProposer:
         """Propose experiments that ``make_experiment`` makes of hyperparameters; scores are of the metric's direction.
 
         Raises:
-            ConfigError: the sampler's package is not installed.
+            ConfigError: there is no such searcher, or its package is not installed.
         """
-        check_sampler(search.sampler)
+        check_searcher(search.sampler)
         self._search = search
         self._make_experiment = make_experiment
         self._sign = -1.0 if greater_is_better else 1.0
@@ -114,7 +115,8 @@ class SearchProposer:
 
     def _draws(self, of: Round) -> Iterator[Draw]:
         """Yield the sampler's draws, then random ones: a sampler that is sure of itself repeats itself."""
-        yield from islice(DRAWS[self._search.sampler](of), _MAX_DRAWS_PER_EXPERIMENT * of.size)
+        with users_code(f"searcher {self._search.sampler!r}"):
+            yield from islice(SEARCHERS[self._search.sampler](of), _MAX_DRAWS_PER_EXPERIMENT * of.size)
         yield from islice(random_draws(of), _MAX_RANDOM_DRAWS)
 
     def _round(self, number: int, history: Sequence[Scored], size: int) -> Round:

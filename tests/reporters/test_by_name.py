@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.registry import registrations_undone
 from kaggle_ray.reporters import by_name
-from kaggle_ray.reporters.by_name import BuiltIn, check_name, make_sink, settings_for
+from kaggle_ray.reporters.by_name import BuiltIn, check_name, make_sink, register_reporter, settings_for
 from kaggle_ray.reporters.settings import secrets_hidden, secrets_in
 from kaggle_ray.testing.fake_service import FakeService
 
@@ -41,6 +42,15 @@ def test_a_reporter_of_another_package_is_found_by_its_entry_point_and_gets_its_
     monkeypatch.setenv("KAGGLE_RAY_FAKE_SERVER", "in the environment")
     monkeypatch.setenv("KAGGLE_RAY_FAKE_PASSWORD", "hunter2")
     assert made("fake").settings == {"server": "in the environment", "password": "hunter2"}
+
+
+def test_a_reporter_that_is_registered_is_found_like_the_others() -> None:
+    service = FakeService()
+    with registrations_undone():
+        register_reporter("mine")(service.make_sink)
+        assert made("mine") is service.make_sink({}, lambda key: None)
+        with pytest.raises(ConfigError, match="built in"):
+            register_reporter("mail")(service.make_sink)
 
 
 def test_an_unknown_reporter_is_refused_with_the_nearest_name() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from kaggle_ray import SearchSpace, choice, int_uniform, log_uniform, uniform
 from kaggle_ray.config import Hyperparameters, Search
-from kaggle_ray.config.search import SAMPLERS, Sampler
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.schedule.propose import GivenExperiments, Scored, SearchProposer
+from kaggle_ray.schedule.searchers import SEARCHERS
 from kaggle_ray.types import Experiment, short_digest
 
 SPACE = SearchSpace(
@@ -34,7 +34,7 @@ def experiment_of(hyperparameters: Hyperparameters) -> Experiment:
     return Experiment(experiment_id=short_digest(values), name="", hyperparameters=values)
 
 
-def search_of(space: SearchSpace = SPACE, *, sampler: Sampler = "random", **named: Any) -> Search:
+def search_of(space: SearchSpace = SPACE, *, sampler: str = "random", **named: Any) -> Search:
     defaults: dict[str, Any] = {"num_experiments": 24, "round_size": 6, "seed": 0}
     points = tuple(point.to_dict() for point in space.expand())
     return Search(points=points, distributions=space.search, sampler=sampler, **{**defaults, **named})
@@ -70,19 +70,19 @@ def test_given_experiments_are_all_proposed_in_the_first_round_and_never_again()
     assert proposer.propose(1, [Scored(experiment=each, scores={0: 1.0}) for each in experiments]) == ()
 
 
-OF_ALL = [pytest.param(each, marks=[pytest.mark.slow] if each == "gp" else []) for each in SAMPLERS]
+OF_ALL = [pytest.param(each, marks=[pytest.mark.slow] if each == "gp" else []) for each in SEARCHERS]
 """A Gaussian process takes seconds to propose a point, where others take milliseconds."""
 
 
 @pytest.mark.parametrize("sampler", OF_ALL)
-def test_a_search_proposes_as_many_as_it_is_asked_for_and_none_twice(sampler: Sampler) -> None:
+def test_a_search_proposes_as_many_as_it_is_asked_for_and_none_twice(sampler: str) -> None:
     history = searched(search_of(sampler=sampler, num_experiments=10, round_size=4), loss_of)
     assert len(history) == 10
     assert len(set(ids([each.experiment for each in history]))) == 10
 
 
 @pytest.mark.parametrize("sampler", OF_ALL)
-def test_the_same_history_gives_the_same_proposals_and_another_seed_gives_others(sampler: Sampler) -> None:
+def test_the_same_history_gives_the_same_proposals_and_another_seed_gives_others(sampler: str) -> None:
     history = searched(search_of(num_experiments=6), loss_of)
     # each is of a proposer that knows of no earlier round
     again = [proposer_of(search_of(sampler=sampler, round_size=2)).propose(3, history) for _ in range(2)]
@@ -95,7 +95,7 @@ def test_the_same_history_gives_the_same_proposals_and_another_seed_gives_others
     ("sampler", "num_experiments", "num_seeds"), [("tpe", 36, 3), pytest.param("gp", 18, 2, marks=pytest.mark.slow)]
 )
 def test_a_sampler_that_learns_finds_better_points_than_chance(
-    sampler: Sampler, num_experiments: int, num_seeds: int
+    sampler: str, num_experiments: int, num_seeds: int
 ) -> None:
     best = {
         name: np.mean(
@@ -145,7 +145,7 @@ def test_what_failed_or_was_stopped_without_a_score_is_told_as_the_worst() -> No
 
 
 @pytest.mark.parametrize("sampler", OF_ALL)
-def test_a_space_with_few_points_is_proposed_whole_and_then_no_more(sampler: Sampler) -> None:
+def test_a_space_with_few_points_is_proposed_whole_and_then_no_more(sampler: str) -> None:
     space = SearchSpace(search={"augment": choice(["none", "light", "heavy"]), "epochs": int_uniform(1, 2)})
     history = searched(search_of(space, sampler=sampler, num_experiments=24, round_size=4), lambda _: 1.0)
     assert len(history) == 6

@@ -1,4 +1,4 @@
-"""Samplers: each yields one draw after another, told what the draws of before came to.
+"""Searchers by name: each yields one draw after another, told what the draws of before came to.
 
 Optuna's are asked in a study that is made anew for each round and is told the whole history: nothing lives on between
 rounds but what is in the store.
@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kaggle_ray.config.distributions import Choice, Distribution, FloatRange
-from kaggle_ray.config.search import Draw, Sampler
+from kaggle_ray.config.search import Draw
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
 
 if TYPE_CHECKING:
     import optuna
+
+
+_OPTUNAS = ("tpe", "gp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +36,7 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """What a sampler knows when a round begins."""
+    """What a searcher knows when a round begins."""
 
     dimensions: Mapping[str, Distribution]
     told: Sequence[Told]
@@ -56,7 +59,38 @@ class Round:
 Draws = Callable[[Round], Iterator[Draw]]
 """Yields as many draws as are asked for, repeated ones among them."""
 
+SEARCHERS: Registry[Draws] = Registry("searcher")
+"""Ours, by what ``--search`` calls them, and those that a competition's file registers."""
 
+
+def register_searcher(name: str) -> Callable[[Draws], Draws]:
+    """Register a generator function that yields draws under ``name``, for ``--search``.
+
+    It is called anew for each round with a ``Round``, knows nothing but that, and yields a value for each dimension.
+    In the competition's file, a search around the best draw so far:
+
+    >>> import numpy as np
+    >>> from kaggle_ray import register_searcher
+    >>> @register_searcher("nearby")
+    ... def nearby(of):
+    ...     generator = np.random.default_rng(of.own_seed)
+    ...     best = min(of.told, key=lambda told: told.loss, default=None)
+    ...     while True:
+    ...         draw = {name: each.at(generator.random()) for name, each in of.dimensions.items()}
+    ...         if best is not None:  # all but one value stay
+    ...             changed = list(draw)[generator.integers(len(draw))]
+    ...             draw = {**best.draw, changed: draw[changed]}
+    ...         yield draw
+    >>> from kaggle_ray.testing.searcher_contract import check_searcher
+    >>> check_searcher(nearby)
+
+    Raises:
+        ConfigError: the name is built in, or another searcher has it.
+    """
+    return SEARCHERS.register(name)
+
+
+@SEARCHERS.register("random")
 def random_draws(of: Round) -> Iterator[Draw]:
     """Yield independent draws."""
     random = np.random.default_rng(of.own_seed)
@@ -64,6 +98,7 @@ def random_draws(of: Round) -> Iterator[Draw]:
         yield _draw_at(random.random(len(of.dimensions)), of.dimensions)
 
 
+@SEARCHERS.register("sobol")
 def sobol_draws(of: Round) -> Iterator[Draw]:
     """Yield the points of one scrambled Sobol sequence, which fills the space evenly; each round goes on with it."""
     from scipy.stats import qmc
@@ -75,7 +110,7 @@ def sobol_draws(of: Round) -> Iterator[Draw]:
         yield _draw_at(sequence.random(1)[0], of.dimensions)
 
 
-def optuna_draws(name: Sampler, of: Round) -> Iterator[Draw]:
+def optuna_draws(name: str, of: Round) -> Iterator[Draw]:
     """Yield what one of Optuna's samplers asks for, each knowing of those before it that they are being tried.
 
     Raises:
@@ -93,17 +128,22 @@ def optuna_draws(name: Sampler, of: Round) -> Iterator[Draw]:
         yield {dim: _from_optuna(of.dimensions[dim], params[dim]) for dim in distributions}
 
 
-DRAWS: Mapping[Sampler, Draws] = {
-    "random": random_draws,
-    "sobol": sobol_draws,
-    "tpe": partial(optuna_draws, "tpe"),
-    "gp": partial(optuna_draws, "gp"),
-}
+@SEARCHERS.register("tpe")
+def tpe_draws(of: Round) -> Iterator[Draw]:
+    """Yield what is likelier among the good draws than among the others; the extra search."""
+    yield from optuna_draws("tpe", of)
 
 
-def check_sampler(name: Sampler) -> None:
-    """Raise ConfigError where a sampler's package is not installed."""
-    if name in ("tpe", "gp"):
+@SEARCHERS.register("gp")
+def gp_draws(of: Round) -> Iterator[Draw]:
+    """Yield what a Gaussian process expects to improve most; the extra search."""
+    yield from optuna_draws("gp", of)
+
+
+def check_searcher(name: str) -> None:
+    """Raise ConfigError where there is no such searcher, or its package is not installed."""
+    SEARCHERS.check(name)
+    if name in _OPTUNAS:
         _import_optuna(name)
 
 
