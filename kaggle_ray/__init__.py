@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from kaggle_ray.decide import register_decision as register_decision
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
+    from kaggle_ray.images.decoded import DecodedImages as DecodedImages
     from kaggle_ray.images.readers import MelSpectrogram as MelSpectrogram
     from kaggle_ray.images.readers import VolumeSlices as VolumeSlices
     from kaggle_ray.images.readers import register_reader as register_reader
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from kaggle_ray.metrics import rounded as rounded
     from kaggle_ray.models import register_model as register_model
     from kaggle_ray.pipeline.own_images import predict_proba as predict_proba
+    from kaggle_ray.pipeline.parts import assign_folds as assign_folds
     from kaggle_ray.pipeline.result import RunResult as RunResult
     from kaggle_ray.pipeline.trained import TrainedModel as TrainedModel
     from kaggle_ray.pipeline.trained import load_model as load_model
@@ -133,6 +135,8 @@ _HOME = {
     "PastRun": "kaggle_ray.report.past_run",
     "open_run": "kaggle_ray.report.past_run",
     "Reporter": "kaggle_ray.reporters",
+    "DecodedImages": "kaggle_ray.images.decoded",
+    "assign_folds": "kaggle_ray.pipeline.parts",
     "RunResult": "kaggle_ray.pipeline.result",
     "TrainedModel": "kaggle_ray.pipeline.trained",
     "load_model": "kaggle_ray.pipeline.trained",

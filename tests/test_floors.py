@@ -179,7 +179,7 @@ def test_reporters_know_events_and_nothing_else() -> None:
         for _, name in imports(path)
         if name.startswith("kaggle_ray.")
     }
-    assert known <= {"reporters", "progress", "typed_json", "types", "untrusted", "errors"}
+    assert known <= {"reporters", "registry", "progress", "typed_json", "types", "untrusted", "errors"}
 
 
 def test_ray_is_imported_only_in_the_ray_launchers() -> None:

@@ -54,9 +54,20 @@ class ModelHyperparameters:
     norms; backbone: all of it, as it predicts, so that the head alone is trained (a linear probe). Under a ``head`` of
     ours its features are then computed once for each image and view: ``kaggle_ray.train.features``."""
 
+    freeze_stages: int = 0
+    """First stages of the pretrained part that stay as they are in all epochs, batch norms included: the first one is
+    the first convolution, and a block of timm's networks is a stage."""
+    freeze_names: str = ""
+    """Parameters of the pretrained part that stay as they are in all epochs: patterns of their names, blanks between,
+    such as ``layer1.* conv1.*``; ``kaggle-ray show --model`` lists the names that layers have."""
+    gradient_checkpointing: bool = False
+    """Compute what lies between a network's blocks anew in the backward pass, for less memory and more time, where its
+    library can: timm's networks. Batch norms then count each batch twice."""
+
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
+        require(self.freeze_stages >= 0, "freeze_stages", "at least 0", self.freeze_stages)
         require(self.freeze_epochs >= 0, "freeze_epochs", "at least 0", self.freeze_epochs)
         require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
 

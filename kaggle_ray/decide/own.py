@@ -93,7 +93,7 @@ class OwnDecision:
 
 
 DECISIONS: Registry[OwnDecision] = Registry("decision", reserved=tuple(BUILT_IN))
-"""Those that a competition's file registers."""
+"""Decisions that a competition's file registers."""
 
 
 def register_decision(name: str, *, whole_numbers: bool = False) -> Callable[[Callable[[], Rule]], Callable[[], Rule]]:

@@ -26,8 +26,11 @@ def check_model(
     fuse: Fuse = "mean",
     pretrained: bool = False,
     sides: Collection[tuple[int, int]] = (),
+    freeze_stages: int = 0,
+    freeze_names: Sequence[str] = (),
+    gradient_checkpointing: bool = False,
 ) -> None:
-    """Raise ConfigError where a model cannot be built so, or takes no images of these heights and widths.
+    """Raise ConfigError where a model cannot be built so, frozen so, or takes no images of these heights and widths.
 
     Shapes are found without memory or computing. Pretrained weights are loaded for once, so that a download happens, or
     fails, before any trial starts.
@@ -36,6 +39,9 @@ def check_model(
     if "weights" in arguments and not pretrained and not is_own(name):
         raise ConfigError(f"model {name!r}: model_args name weights, and pretrained is false. Set it to true.")
     model = built_without_values(name, shapes, model_args=arguments, head=head, fuse=fuse)
+    model.standing_names(num_stages=freeze_stages, patterns=freeze_names)
+    if gradient_checkpointing:
+        model.checkpoint_gradients()
     for height, width in sorted(sides) if model.uses_images else ():
         _check_side(name, model, height, width)
     if pretrained:

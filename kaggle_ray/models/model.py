@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,49 @@ class Model(nn.Module):
     def depths(self) -> dict[str, int]:
         """Return the name of each parameter -> how many stages it lies below the head, 0 for what is fresh."""
         return depths(self, fresh=self.fresh_names())
+
+    def standing_names(self, *, num_stages: int, patterns: Sequence[str]) -> frozenset[str]:
+        """Return the names of the parameters of the first stages, and of those with a name of one of ``patterns``.
+
+        What is fresh is none of them. A pattern is of names as ``summarise`` lists them, or with what stands before.
+
+        Raises:
+            ConfigError: there are not so many stages, or a pattern is of no pretrained parameter.
+        """
+        fresh, depths_of = self.fresh_names(), self.depths()
+        stages = {name: depth for name, depth in depths_of.items() if name not in fresh}
+        deepest = max(stages.values(), default=0)
+        if num_stages > deepest:
+            raise ConfigError(f"freeze_stages: expected at most {deepest}, stages of the network, got {num_stages}.")
+        standing = {name for name, depth in stages.items() if depth > deepest - num_stages}
+        for pattern in patterns:
+            of_pattern = {
+                name
+                for name in stages
+                if fnmatchcase(name, pattern) or fnmatchcase(name.removeprefix("network."), pattern)
+            }
+            if not of_pattern:
+                some = ", ".join(name.removeprefix("network.") for name in list(stages)[:4])
+                raise ConfigError(f"freeze_names: {pattern!r} is of no pretrained parameter; the first are {some}.")
+            standing |= of_pattern
+        return frozenset(standing)
+
+    def checkpoint_gradients(self) -> None:
+        """Compute what lies between blocks anew in the backward pass.
+
+        Raises:
+            ConfigError: the network's library cannot.
+        """
+        able = [module for module in self.modules() if hasattr(module, "set_grad_checkpointing")]
+        if not able:
+            raise ConfigError(
+                "gradient_checkpointing: this network has none. Take one of timm's, such as timm/resnet50, or split "
+                "batches by accumulate."
+            )
+        try:
+            able[0].set_grad_checkpointing(True)  # type: ignore[operator]
+        except AssertionError as error:
+            raise ConfigError(f"gradient_checkpointing: timm says: {error}.") from error
 
     @property
     def pooled(self) -> PooledNetwork | None:

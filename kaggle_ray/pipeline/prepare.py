@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
@@ -104,7 +104,7 @@ def check_models(plan: RunPlan) -> None:
         heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
         sides = sorted(hyperparameters.images.sides(height) for height in heights)
         model = hyperparameters.model
-        asked = (model.name, model.args, model.head, model.fuse, model.pretrained, sides)
+        asked = (replace(model, init_from={}, freeze_epochs=0, freeze="none"), sides)
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
             check_model(
                 model.name,
@@ -112,6 +112,9 @@ def check_models(plan: RunPlan) -> None:
                 head=model.head,
                 fuse=model.fuse,
                 pretrained=model.pretrained,
+                freeze_stages=model.freeze_stages,
+                freeze_names=model.freeze_names.split(),
+                gradient_checkpointing=model.gradient_checkpointing,
                 sides=sides,
                 shapes=shapes,
             )

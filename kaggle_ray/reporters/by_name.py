@@ -41,14 +41,30 @@ BUILT_IN: dict[str, BuiltIn] = {
 """Name -> the reporter."""
 
 REPORTERS: Registry[MakeSink] = Registry("reporter", reserved=[CONSOLE, *BUILT_IN])
-"""Those that a competition's file registers."""
+"""Reporters that a competition's file registers."""
 
 
 def register_reporter(name: str) -> Callable[[MakeSink], MakeSink]:
     """Register what makes the sink of a service under ``name``, for ``--reporter``, in a competition's file.
 
     ``make_sink(settings, read_artifact)`` is given what the user has set of the reporter, and returns a ``Sink``, which
-    may block and may raise. ``kaggle_ray.testing.sink_contract`` checks it; docs/reporters.md has an example.
+    may block and may raise. ``kaggle_ray.testing.sink_contract`` checks it.
+
+    >>> from kaggle_ray import register_reporter
+    >>> class Chat:
+    ...     name = "mychat"
+    ...
+    ...     def recall(self, envelopes):
+    ...         '''These were delivered by earlier processes.'''
+    ...
+    ...     def send(self, envelopes):
+    ...         '''Post what is worth it.'''
+    ...
+    ...     def close(self):
+    ...         '''Nothing is left open.'''
+    >>> @register_reporter("mychat")
+    ... def make_sink(settings, read_artifact):
+    ...     return Chat()
 
     Raises:
         ConfigError: the name is built in, or another reporter has it.

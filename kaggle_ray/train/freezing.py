@@ -35,6 +35,9 @@ class Freezing:
             if isinstance(module, nn.modules.batchnorm._NormBase)
             and any(id(parameter) in of_backbone for parameter in module.parameters(recurse=False))
         ]
+        standing = model.standing_names(num_stages=given.freeze_stages, patterns=given.freeze_names.split())
+        self._standing = {id(parameter) for name, parameter in named if name in standing and starts_from_weights}
+        """Parameters of the first stages, and those that are named, which stand still for good."""
         self._of_norms = {id(parameter) for norm in self._norms for parameter in norm.parameters(recurse=False)}
 
     def is_frozen(self, epoch: int) -> bool:
@@ -59,10 +62,13 @@ class Freezing:
         self._model.train(self._for_good != "backbone")
         for module in self._model.fresh_modules():
             module.train()
-        if self.is_frozen(epoch) or self._for_good == "norms":
-            for norm in self._norms:
+        for norm in self._norms:
+            is_standing = any(id(parameter) in self._standing for parameter in norm.parameters(recurse=False))
+            if self.is_frozen(epoch) or self._for_good == "norms" or is_standing:
                 norm.eval()
         return changes
 
     def _stands_still(self, parameter: nn.Parameter, epoch: int) -> bool:
+        if id(parameter) in self._standing:
+            return True
         return self.is_frozen(epoch) or (self._for_good == "norms" and id(parameter) in self._of_norms)

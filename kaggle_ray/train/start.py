@@ -26,7 +26,7 @@ def make_model(
     """Return the experiment's model on the device, its convolutions laid out channels last.
 
     Raises:
-        ConfigError: the initial weights are those of another architecture.
+        ConfigError: the initial weights are those of another architecture, or gradients cannot be checkpointed.
     """
     model = build_model(
         given.name,
@@ -36,6 +36,8 @@ def make_model(
         head=given.head,
         fuse=given.fuse,
     )
+    if given.gradient_checkpointing:
+        model.checkpoint_gradients()
     if data.scale is not None:
         model.set_scale(torch.from_numpy(data.scale.mean), torch.from_numpy(data.scale.std))
     if data.inputs.table is not None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.optim import make_optimizer
@@ -145,3 +146,43 @@ def test_without_weights_to_start_from_nothing_is_frozen(values: dict[str, JsonV
     freezing.start_epoch(1)
     assert freezing.is_frozen(1) is is_frozen
     assert all(parameter.requires_grad for parameter in model.parameters()) is not is_frozen
+
+
+def test_first_stages_and_named_parameters_stand_still_for_good() -> None:
+    model = small()
+    given = Hyperparameters(pretrained=True, freeze_stages=1, freeze_names="stages.0.norm* stages.1.conv1.weight")
+    freezing = Freezing(model, given.model)
+    made = make_optimizer(model, Hyperparameters(lr=1e-2, weight_decay=0.5).optimizer)
+    before = copy.deepcopy(model.state_dict())
+    freezing.start_epoch(1)
+    train_epoch(model, made)
+    names = {name.removeprefix("network.").rpartition(".")[0] for name in changed(model, before)}
+    assert names == {
+        "stages.0.conv1", "stages.0.conv2", "stages.1.conv2", "stages.1.norm1", "stages.1.norm2",
+        "stages.1.shortcut.1", "stages.1.shortcut.2", "head",
+    }  # fmt: skip
+
+
+def test_stages_and_names_that_a_network_lacks_are_refused() -> None:
+    with pytest.raises(ConfigError, match="expected at most 3, stages of the network, got 4"):
+        small().standing_names(num_stages=4, patterns=())
+    with pytest.raises(ConfigError, match="'layer1' is of no pretrained parameter; the first are stem"):
+        small().standing_names(num_stages=0, patterns=["stem.*", "layer1"])
+
+
+def test_gradients_from_checkpoints_are_the_same_and_refused_where_the_library_has_none() -> None:
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = build_model("timm/vit_tiny_patch16_224", PLAIN, model_args={"img_size": 32, "depth": 2})
+    images = torch.rand(2, 3, 32, 32)
+    gradients = []
+    for _ in range(2):
+        model.zero_grad()
+        model(images).square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        model.checkpoint_gradients()
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert plain is not None
+        torch.testing.assert_close(checkpointed, plain)
+    with pytest.raises(ConfigError, match="gradient_checkpointing: this network has none"):
+        small().checkpoint_gradients()
