@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+"""Variables that say who is asking: secret."""
 _NUM_TRIES = 8
 """Times that a request is made which S3 answers with 503 or not at all: with botocore's pauses, about a minute."""
 _RENEW = "Renew them and run the same command again; nothing committed is lost"
@@ -37,6 +39,17 @@ _REASONS = {
     "ServiceUnavailable": _OVERLOADED,
 }
 """S3's code of an error -> what it means, and the next step."""
+
+
+def credentials() -> dict[str, str]:
+    """Return the credentials that the environment names: see ``adopt_credentials``."""
+    return {name: os.environ[name] for name in CREDENTIALS if os.environ.get(name)}
+
+
+def adopt_credentials(given: Mapping[str, str]) -> None:
+    """Set credentials that another process was given, where this one's environment has none: they belong together."""
+    if not credentials():
+        os.environ.update(given)
 
 
 def s3_client() -> S3Client:

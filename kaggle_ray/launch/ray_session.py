@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,7 +19,7 @@ from ray._private.utils import get_dashboard_dependency_error
 from ray._private.worker import get_dashboard_url
 
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, ServiceError
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_address import cluster_address
 from kaggle_ray.launch.ray_nodes import check_nodes
@@ -33,6 +31,7 @@ from kaggle_ray.launch.ray_resources import (
     process_resources,
     room_for,
 )
+from kaggle_ray.launch.ray_secrets import check_asks_for_token, make_private_token
 from kaggle_ray.reporters.events import DashboardServed
 from kaggle_ray.train.preemption import sigterm_kept
 
@@ -59,6 +58,10 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """Variables of Ray and Tune that are set before either starts."""
+
+_NICENESS = ("RAY_worker_niceness", "0")
+"""How much workers stand back behind all else, beyond the command itself, where the user does not say so: Ray's 15 lets
+a busy machine starve the trials, which are all that the run is for. A run that is to stand back is started by nice."""
 
 _NUM_STARTS = 3
 """How often Ray is started where it is not there within 30 s, which it has written into its code: a busy machine takes
@@ -94,10 +97,12 @@ def ray_session(settings: Settings, placement: RayPlacement) -> Iterator[RaySess
     it, and ended afterwards.
 
     Raises:
-        ConfigError: no such cluster answers, it differs in its versions, no node has room for a trial, or packages for
-            the dashboard are missing.
+        ConfigError: no such cluster answers, it differs in its versions, no node has room for a trial, packages for
+            the dashboard are missing, or RAY_AUTH_MODE=disabled would let others in.
+        ServiceError: Ray does not start.
     """
     os.environ.update(_ENVIRONMENT)
+    os.environ.setdefault(*_NICENESS)
     needed = process_resources(settings, gpus_per_trial=placement.gpus_per_trial)
     if ray.is_initialized():
         yield _joined(needed, settings.world_size, where="this process's Ray")
@@ -140,6 +145,8 @@ def _start(needed: Resources, num_processes: int, folder: str | None, *, dashboa
     if dashboard and (missing := get_dashboard_dependency_error()):
         raise ConfigError(f"--dashboard needs the extra: pip install 'kaggle-ray[dashboard]' ({missing}).")
     machine = room_for(needed, num_processes)
+    check_asks_for_token()
+    make_private_token()
     for num_left in reversed(range(_NUM_STARTS)):
         try:
             ray.init(
@@ -154,10 +161,14 @@ def _start(needed: Resources, num_processes: int, folder: str | None, *, dashboa
             break
         except Exception as error:  # Ray's own is of no narrower type
             ray.shutdown()
-            if not num_left or "timed out during startup" not in str(error):
+            if "timed out during startup" not in str(error):
                 raise
+            if not num_left:
+                raise ServiceError(
+                    f"Ray was not there within 30 s, {_NUM_STARTS} times: this machine is too busy for it. Run the "
+                    f"same command again when it is less so, or one trial after the other: --launcher local."
+                ) from error
             logger.warning("Ray was not there within 30 s and is started again: this machine is busy")
-    _protect_token()
 
 
 @contextmanager
@@ -191,10 +202,3 @@ def _short_folder() -> Iterator[str | None]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # its processes may be at their last words
-
-
-def _protect_token() -> None:
-    """Let nobody else read the token by which this user's Ray is told what to do: Ray writes it as any file."""
-    token = Path.home() / ".ray" / "auth_token"
-    if token.is_file() and stat.S_IMODE(token.stat().st_mode) & 0o077:
-        token.chmod(0o600)

@@ -24,6 +24,7 @@ from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_bell import bell_of_driver, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
+from kaggle_ray.launch.ray_secrets import credentials_unlogged
 from kaggle_ray.launch.ray_session import RaySession, ray_session
 from kaggle_ray.launch.ray_start_limit import SlotStartLimit, start_limit_s
 from kaggle_ray.launch.reach import check_reach
@@ -73,7 +74,7 @@ class RayTuneLauncher:
             results_folder = self._placement.results_folder
             loggers = result_loggers() if results_folder else []
             name, kept_in = session_name(context.location), results_folder or Path(folder)
-            with _given_back(scheduler, session), bell_of_driver() as bell:
+            with _given_back(scheduler, session), credentials_unlogged(), bell_of_driver() as bell:
                 slot = _slot(context, bell, session)
                 _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
 

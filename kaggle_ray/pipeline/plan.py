@@ -37,6 +37,7 @@ from kaggle_ray.pipeline.known_names import check_known
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
+from kaggle_ray.s3 import credentials
 from kaggle_ray.store.opening import open_run, place_of
 from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import FAST_DEV, RunStore
@@ -116,6 +117,7 @@ class RunPlan:
             only_ids=self.only_ids,
             metrics=tuple(self.options.metrics or ()),
             cache_variables=cache_variables(),
+            credentials=credentials(),
         )
 
     def ray_placement(self) -> RayPlacement:

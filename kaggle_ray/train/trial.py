@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 
 from kaggle_ray.cache.folder import adopt_variables
 from kaggle_ray.errors import UnusableCheckpointError
+from kaggle_ray.s3 import adopt_credentials
 from kaggle_ray.store.attempt import KeptFiles
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints, restoring
@@ -35,6 +36,7 @@ class TrialRunner:
     def __init__(self, context: TrialContext) -> None:
         """Nothing is loaded before the first trial."""
         adopt_variables(context.cache_variables)
+        adopt_credentials(context.credentials)
         self.context = context
         self.store = open_run(context.location)
         self.data = RunData(context, self.store)

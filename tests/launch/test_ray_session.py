@@ -59,6 +59,12 @@ def test_it_is_of_processes_of_its_own_that_listen_on_loopback_alone(session: Ra
         assert token.stat().st_mode & 0o077 == 0, "it is this user's alone"
 
 
+def test_its_workers_stand_back_no_further_than_the_run_itself(session: RaySession) -> None:
+    import ray
+
+    assert ray.get(ray.remote(lambda: os.nice(0)).options(num_cpus=0).remote()) == os.nice(0)
+
+
 def _status(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
