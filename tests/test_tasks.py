@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kaggle_ray
-from kaggle_ray.errors import DataError, SubmissionError
+from kaggle_ray.errors import ConfigError, DataError, SubmissionError
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.submitted import read_cells
@@ -194,17 +194,19 @@ def _first_loss(result: RunResult) -> float:
 
 
 def test_unreadable_files_are_left_out_and_listed_where_the_user_asks_for_it(tmp_path: Path) -> None:
-    run_toy("regression", tmp_path)
+    run_toy("regression", tmp_path, run_id="whole")
     for name in ("a003", "b064"):
         (tmp_path / f"data/images/{name}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"cannot be decoded.*--skip-unreadable"):
-        run_toy("regression", tmp_path, run_id="strict")
-    result = run_toy("regression", tmp_path, run_id="lenient", skip_unreadable=True)
+        run_toy("regression", tmp_path, run_id="mine")
+    with pytest.raises(ConfigError, match=r"run whole has results .* 2 files .*: images/a003\.png, images/b064\.png\."):
+        run_toy("regression", tmp_path, run_id="whole", skip_unreadable=True)
+    result = run_toy("regression", tmp_path, run_id="mine", skip_unreadable=True)
     left_out = json.loads((result.run_dir / "unreadable.json").read_text())["files"]
     assert sorted(left_out) == ["images/a003.png", "images/b064.png"]
     assert "a003" not in result.pool.scored_ids.tolist()
     assert len(read_cells(result.submission).ids) == NUM_TEST
-    again = run_toy("regression", tmp_path, run_id="lenient")
+    again = run_toy("regression", tmp_path, run_id="mine")
     assert again.num_epochs_trained == 0
 
 

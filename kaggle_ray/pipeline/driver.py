@@ -75,7 +75,7 @@ def execute(
 def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: Sequence[str] | None) -> RunResult:
     started = time.monotonic()
     plan = make_plan(options)
-    if plan.is_fast_dev:
+    if plan.begins_anew:
         open_run(plan.location).start_anew()
     target, num_decoded = check_plan(plan)
     with (

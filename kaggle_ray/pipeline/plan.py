@@ -24,7 +24,6 @@ from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.datasets import unreadable_of
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
@@ -34,6 +33,7 @@ from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
 from kaggle_ray.pipeline.known_names import check_known
+from kaggle_ray.pipeline.left_out import left_out
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
@@ -63,6 +63,8 @@ class RunPlan:
     """Where the files are on this machine."""
     unreadable: Mapping[str, str]
     """Files that are left out, relative to ``data_dir`` -> why."""
+    begins_anew: bool
+    """Whether what its folder has is removed first: of an earlier fast-dev run, or of a try that met such files."""
     near_duplicates: NearDuplicates
     """The near-duplicates that the folds were made with."""
     num_decoded: int
@@ -206,8 +208,11 @@ def make_plan(options: RunOptions) -> RunPlan:
         only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
         samples = samples.with_ids(only_ids)
     competition = as_read(competition, samples, default_cache_dir())
-    unreadable = _unreadable(options, competition, samples, data_dir, started)
-    samples = without_unreadable(competition, samples, [data_dir / name for name in unreadable], default_cache_dir())
+    unread = left_out(competition, samples, data_dir, started, skip=options.skip_unreadable)
+    samples = without_unreadable(
+        competition, samples, [data_dir / name for name in unread.reasons], default_cache_dir()
+    )
+    started = None if unread.begins_anew else started
     if split is None:
         split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
         check_split(competition, split, hyperparameter_sets)
@@ -228,7 +233,8 @@ def make_plan(options: RunOptions) -> RunPlan:
         competition_file=competition_file,
         data=data,
         staged=staged,
-        unreadable=unreadable,
+        unreadable=unread.reasons,
+        begins_anew=options.fast_dev or unread.begins_anew,
         near_duplicates=split.near_duplicates,
         num_decoded=split.num_decoded,
         samples=split.samples,
@@ -273,15 +279,3 @@ def _checked_run_id(run_id: str) -> str:
     if run_id.startswith(FAST_DEV):
         raise ConfigError(f"--run-id {run_id!r}: such names are those of --fast-dev runs, which are not resumed.")
     return run_id
-
-
-def _unreadable(
-    options: RunOptions, competition: Competition, samples: Samples, data_dir: Path, started: RunStore | None
-) -> Mapping[str, str]:
-    """Return the files to leave out and why: those that the run was started without, else those that are found now."""
-    if started is not None and started.record() is not None:
-        return started.unreadable()
-    if not options.skip_unreadable:
-        return {}
-    found = unreadable_of(competition, samples, default_cache_dir())
-    return {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}

@@ -178,7 +178,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     if asdict(record.code) != facts["code"]:
         text = f"run {plan.run_id} was started with another version of the code (see run.json)"
         warnings.append(RunWarned(topic="other_code", text=text))
-    if plan.unreadable:
+    if plan.unreadable or plan.options.skip_unreadable:
         store.save_unreadable(plan.unreadable)
     if plan.near_duplicates.groups:
         store.save_near_duplicates(plan.near_duplicates.to_json())

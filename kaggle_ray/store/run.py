@@ -145,6 +145,10 @@ class RunStore(TrialStore):
         """Return file -> reason of what the run leaves out; empty where nothing was looked for."""
         return self._files(UNREADABLE_FILE)
 
+    def has_looked_for_unreadable(self) -> bool:
+        """Return whether the run was begun with a list of what it leaves out, be it empty."""
+        return self._json(UNREADABLE_FILE, max_bytes=MAX_LIST_BYTES) is not None
+
     def save_near_duplicates(self, description: Mapping[str, JsonValue]) -> None:
         """Save the near-duplicates that the folds were made with; the first list stays."""
         self.blobs.put_if_absent(NEAR_DUPLICATES_FILE, encode(description))

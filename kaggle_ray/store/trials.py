@@ -64,6 +64,10 @@ class TrialStore:
         self._results[trial] = result
         return result
 
+    def has_results(self) -> bool:
+        """Return whether any trial is over."""
+        return any(key.endswith("/result.json") for key in self.blobs.list("trials/"))
+
     def results(self, trials: Iterable[Trial]) -> dict[Trial, TrialResult]:
         """Return how those of ``trials`` ended that are over; what the last summary tells is not read again.
 
