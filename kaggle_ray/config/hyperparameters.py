@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaggle_ray.config.field_help import field_help
 from kaggle_ray.config.images import ImageHyperparameters
 from kaggle_ray.config.loss import LossHyperparameters
 from kaggle_ray.config.model import ModelHyperparameters
@@ -180,4 +181,13 @@ def parse_hyperparameters(values: Mapping[str, JsonValue] | Hyperparameters, *, 
         raise ConfigError(f"{where}: {error}") from None
 
 
+def _documented(text: str) -> str:
+    """Return a docstring with what is said of each flat value after its first paragraph."""
+    summary, _, rest = inspect.cleandoc(text).partition("\n\n")
+    told = {flat: field_help(part).get(name, "") for part in _PARTS for flat, name in flat_names(part).items()}
+    described = "\n".join(f"    {flat}: {words}" for flat, words in told.items())
+    return f"{summary}\n\nArgs:\n{described}\n\n{rest}"
+
+
+Hyperparameters.__doc__ = _documented(Hyperparameters.__doc__ or "")
 Hyperparameters.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS
 def check_applicable(
     hyperparameters: Hyperparameters, heads: Sequence[Head], *, auxiliary_heads: Sequence[Head] = (), has_table: bool
 ) -> None:
-    """Raise ConfigError for a hyperparameter that is set and has nothing to act on.
+    """Raise ConfigError for a hyperparameter that is set and has nothing to act on, or cannot go with another one.
 
     What a hyperparameter's own help says of when it plays no part, such as ``freeze_epochs`` without pretrained
     weights, is no error: experiments of a grid may share it.
@@ -57,6 +57,13 @@ def check_applicable(
         raise ConfigError(
             f"hyperparameter 'label_smoothing': expected 0 for the loss lovasz, got {loss.label_smoothing:g}: "
             f"it rounds every target to the likelier class."
+        )
+    least = 4 * hyperparameters.training.accumulate - 1  # batches are evened out: from this on none has a part of one
+    if model.head.get("batch_norm") and hyperparameters.training.batch_size < least:
+        raise ConfigError(
+            f"hyperparameter 'batch_size': expected at least {least} with a head of batch_norm and accumulate "
+            f"{hyperparameters.training.accumulate}, got {hyperparameters.training.batch_size}: a single sample has no "
+            f"variance to normalise by."
         )
     is_ours = any(model.name in known for known in (MODELS, SEGMENTERS, TABLE_MODELS))
     if model.args.get("weights") is not None and not model.pretrained and not is_ours:

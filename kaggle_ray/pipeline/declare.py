@@ -12,16 +12,14 @@ and ``help`` look for them.
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar, cast
 
+from kaggle_ray.config.field_help import field_help
 from kaggle_ray.deprecation import Renamed, accept_renamed
 from kaggle_ray.errors import ConfigError, suggest
 
@@ -136,7 +134,7 @@ class Option:
 def options_of(group: type[Options]) -> tuple[Option, ...]:
     """Return the options of ``group`` and of the groups that it is composed of, in the order of declaration."""
     groups = [base for base in reversed(group.__mro__) if issubclass(base, Options)]
-    helps = {name: text for base in groups for name, text in _helps(base.__module__, base.__name__).items()}
+    helps = {name: text for base in groups for name, text in field_help(base).items()}
     return tuple(_option(each, helps.get(each.name, "")) for each in fields(group))
 
 
@@ -161,19 +159,6 @@ def _option(declared: Field[Any], text: str) -> Option:
         is_positional=not declared.kw_only,
         **how,
     )
-
-
-@functools.cache
-def _helps(module: str, group: str) -> Mapping[str, str]:
-    """Return the docstrings under the fields of a group, without those of its bases."""
-    body = ast.parse(inspect.getsource(sys.modules[module])).body
-    (declared,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == group)
-    return {
-        before.target.id: " ".join(after.value.value.split())
-        for before, after in pairwise(declared.body)
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name)
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
-    }
 
 
 def takes(group: Callable[P, T]) -> Callable[[Callable[[T], R]], Callable[P, R]]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +21,12 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue, canonical_json
 
 FLOAT_FIELDS = sorted(name for name, default in Hyperparameters().to_dict().items() if isinstance(default, float))
+
+
+def test_help_tells_of_each_hyperparameter() -> None:
+    told = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(Hyperparameters) or "", re.MULTILINE))
+    assert [name for name in HYPERPARAMETER_NAMES if not told.get(name, "").endswith(".")] == []
+    assert told["lr"].startswith("Peak learning rate")
 
 
 # Types and ranges ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ def check(heads: tuple[Head, ...], *, has_table: bool = False, **values: JsonVal
         (
             (KIND,), False, {"model": "timm/resnet18", "model_args": {"weights": "mine.pth"}}, "Set pretrained to true",
         ),
+        ((KIND,), False, {"head": {"batch_norm": True}, "batch_size": 2}, "'batch_size': expected at least 3 with"),
+        ((KIND,), False, {"head": {"batch_norm": True}, "batch_size": 6, "accumulate": 2}, "expected at least 7"),
     ],
 )  # fmt: skip
 def test_what_could_change_nothing_is_refused_by_name(
@@ -56,6 +58,7 @@ def test_what_could_change_nothing_is_refused_by_name(
         ((MASKS,), True, {"tile": 64, "label_smoothing": 0.1, "mixup": 0.4}),
         ((KIND,), False, {"pretrained": True, "model_args": {"weights": "mine.pth"}}),
         ((KIND,), False, {"model": "small_resnet", "model_args": {"weights": "of my own model"}}),
+        ((KIND,), False, {"head": {"batch_norm": True}, "batch_size": 3}),
     ],
 )
 def test_what_has_something_to_act_on_is_taken(
