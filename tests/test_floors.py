@@ -34,7 +34,7 @@ FLOORS: list[set[str]] = [
     {"rows", "registry", "typed_json", "progress", "s3"},
     {"types"},
     {"untrusted", "uri"},
-    {"errors", "deprecation", "cpus"},
+    {"errors", "deprecation", "cpus", "field_help"},
 ]
 """From the top. A room imports from itself and from the floors below its own, never from a neighbour."""
 

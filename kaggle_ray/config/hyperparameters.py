@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kaggle_ray.config.field_help import field_help
 from kaggle_ray.config.images import ImageHyperparameters
 from kaggle_ray.config.loss import LossHyperparameters
 from kaggle_ray.config.model import ModelHyperparameters
@@ -17,6 +16,7 @@ from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import ScheduleHyperparameters
 from kaggle_ray.config.training import TrainingHyperparameters
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.field_help import field_help
 from kaggle_ray.types import JsonValue
 
 _PARTS = (

@@ -19,9 +19,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar, cast
 
-from kaggle_ray.config.field_help import field_help
 from kaggle_ray.deprecation import Renamed, accept_renamed
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.field_help import field_help
 
 P = ParamSpec("P")
 T = TypeVar("T")

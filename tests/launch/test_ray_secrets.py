@@ -15,7 +15,6 @@ from ray.tune.execution import class_cache
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError, ServiceError
-from kaggle_ray.launch import ray_session as sessions
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_secrets import check_asks_for_token, credentials_unlogged
 from kaggle_ray.launch.ray_session import ray_session
@@ -59,8 +58,8 @@ def test_a_ray_that_does_not_start_in_time_is_an_error_that_says_what_to_do(monk
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(sessions.ray, "init", init)
-    monkeypatch.setattr(sessions, "make_private_token", lambda: None)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("kaggle_ray.launch.ray_session.make_private_token", lambda: None)
     settings = Settings(device="cpu", threads_per_trial=1, dtype="float32")
     one = RayPlacement(num_slots=1)
     with pytest.raises(ServiceError, match=r"3 times: .*--launcher local"), ray_session(settings, one):
