@@ -23,6 +23,7 @@ from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_bell import bell_of_driver, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
+from kaggle_ray.launch.ray_head import head_watched
 from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
 from kaggle_ray.launch.ray_secrets import credentials_unlogged
 from kaggle_ray.launch.ray_session import RaySession, ray_session
@@ -74,7 +75,8 @@ class RayTuneLauncher:
             results_folder = self._placement.results_folder
             loggers = result_loggers() if results_folder else []
             name, kept_in = session_name(context.location), results_folder or Path(folder)
-            with _given_back(scheduler, session), credentials_unlogged(), bell_of_driver() as bell:
+            head = ray.get_runtime_context().gcs_address
+            with _given_back(scheduler, session), credentials_unlogged(), head_watched(head), bell_of_driver() as bell:
                 slot = _slot(context, bell, session)
                 _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
 

@@ -36,4 +36,4 @@ class TrialContext:
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Those of S3 that the user named, for processes that know of none: see ``adopt_credentials``."""
+    """Credentials of S3 that the user named, for processes that know of none: see ``adopt_credentials``."""

@@ -71,9 +71,7 @@ def test_a_ray_that_does_not_start_in_time_is_an_error_that_says_what_to_do(monk
 def test_the_token_is_never_readable_by_others(tmp_path: Path) -> None:
     watched = (
         "import os, pathlib\n"
-        "from ray._private.authentication import authentication_token_setup as setup\n"
-        "from kaggle_ray.launch.placement import RayPlacement
-from kaggle_ray.launch.ray_secrets import make_private_token\n"
+        "from kaggle_ray.launch.ray_secrets import make_private_token\n"
         "make_private_token()\n"
         "print(oct((pathlib.Path.home() / '.ray/auth_token').stat().st_mode & 0o777), oct(os.umask(0)))\n"
     )
