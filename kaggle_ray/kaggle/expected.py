@@ -102,6 +102,7 @@ def expected_score(
     widened = np.sqrt(num_units / (num_units - 1))
     of_oof, of_public = draws(1.0), draws(num_public / num_rows)
     differences = ((of_public - of_public.mean()) - (of_oof - of_oof.mean())) * widened
+    # The public score's own difference is as one draw more: these quantiles hold that one with a chance of level.
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     return ExpectedScore(
         score=score,

@@ -28,6 +28,20 @@ def test_the_interval_has_the_noise_of_both_scores() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(1.645 * np.hypot(0.05, 0.1), rel=0.1)
 
 
+def test_an_interval_of_few_draws_holds_as_many_public_scores_as_one_of_many() -> None:
+    rng = np.random.default_rng(0)
+
+    def holds(seed: int) -> bool:
+        rows, public = rng.normal(size=200), rng.normal(size=100)
+        found = expected_score(
+            lambda chosen: float(rows[chosen].mean()), score=float(rows.mean()), num_rows=200, num_public=100,
+            num_draws=39, seed=seed,
+        )  # fmt: skip
+        return found.holds(float(public.mean()))
+
+    assert np.mean([holds(seed) for seed in range(800)]) == pytest.approx(0.9, abs=0.02)  # 0.85 by plain quantiles
+
+
 def test_rows_that_belong_together_tell_less() -> None:
     values, groups = np.repeat(np.random.default_rng(0).normal(size=50), 8), np.repeat(np.arange(50), 8).astype(str)
     alone, together = (
