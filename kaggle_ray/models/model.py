@@ -160,8 +160,8 @@ class Model(nn.Module):
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)
             output: Output = self(images.flatten(0, 1), repeated)
             if isinstance(output, Tensor):
-                return _mean_over_views(output, num_views)
-            return _mean_over_views(output[0], num_views), _mean_over_views(output[1], num_views)
+                return mean_over_views(output, num_views)
+            return mean_over_views(output[0], num_views), mean_over_views(output[1], num_views)
         if images.ndim == 2:
             output = self._of_features(images, table_ND)
         elif not self.uses_images:
@@ -212,7 +212,8 @@ def main_logits(output: Output) -> Tensor:
     return output if isinstance(output, Tensor) else output[0]
 
 
-def _mean_over_views(logits: Tensor, num_views: int) -> Tensor:
+def mean_over_views(logits: Tensor, num_views: int) -> Tensor:
+    """Return (N, ...) the mean of each sample's ``num_views`` logits (N * V, ...), which follow each other."""
     of_views: Tensor = logits.unflatten(0, (-1, num_views))  # type: ignore[no-untyped-call]
     return of_views.mean(dim=1)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,9 +16,18 @@ from kaggle_ray.store.run import FOLDS_FILE, READING_FILE, RUN_FILE, UNREADABLE_
 from kaggle_ray.store.schema import encode, result_to_json
 from kaggle_ray.types import Trial
 
+GraphsOf = Callable[[Trial, int | None], Mapping[str, bytes]]
+"""Returns the graphs of a trial's model at the end of an epoch, None being the last, by the names of their files."""
+
 
 def copy_run(
-    store: RunStore, record: RunRecord, ensemble: SavedEnsemble, models: Iterable[Models], folder: Path
+    store: RunStore,
+    record: RunRecord,
+    ensemble: SavedEnsemble,
+    models: Iterable[Models],
+    folder: Path,
+    *,
+    graphs_of: GraphsOf | None = None,
 ) -> RunStore:
     """Write a run that predicts as ``store`` does below ``folder``, and return it; no predictions are in it.
 
@@ -29,6 +39,7 @@ def copy_run(
         ensemble: that was submitted.
         models: that it is made of.
         folder: becomes that of a run of the same name.
+        graphs_of: returns the ONNX graphs to put beside a model's weights; None puts none.
 
     Raises:
         WeightsGoneError: a model's weights were not kept.
@@ -48,7 +59,7 @@ def copy_run(
     for trial, epoch in (model for of_part in models for model in of_part):
         epochs_of.setdefault(trial, set()).add(epoch)
     for trial, epochs in epochs_of.items():
-        _copy_trial(store, copy, trial, epochs)
+        _copy_trial(store, copy, trial, epochs, graphs_of)
     key = f"ensembles/{ensemble.method}/ensemble.json"
     blobs.put(key, kept.chunks(key))
     public = replace(record, code=replace(record.code, diff=None))
@@ -56,16 +67,22 @@ def copy_run(
     return copy
 
 
-def _copy_trial(store: RunStore, copy: RunStore, trial: Trial, epochs: Iterable[int | None]) -> None:
-    """Copy weights and manifest of a trial, whose result then names no other files."""
+def _copy_trial(
+    store: RunStore, copy: RunStore, trial: Trial, epochs: Iterable[int | None], graphs_of: GraphsOf | None
+) -> None:
+    """Copy weights and manifest of a trial, whose result then names these, the graphs, and no other files."""
     result = store.result(trial)
     assert result is not None, "it was checked"
+    graphs: dict[str, str] = {}
     names = {MANIFEST_FILE, *(kept_file(WEIGHTS_FILE, epoch) for epoch in epochs)}
     for epoch in epochs:
         copy.blobs.put(
             attempt_key(trial, result.attempt_id, kept_file(WEIGHTS_FILE, epoch)), store.weights(result, epoch=epoch)
         )
+        for name, graph in (graphs_of(trial, epoch) if graphs_of else {}).items():
+            copy.blobs.put(attempt_key(trial, result.attempt_id, kept_file(name, epoch)), graph)
+            graphs[kept_file(name, epoch)] = hashlib.sha256(graph).hexdigest()
     manifest = attempt_key(trial, result.attempt_id, MANIFEST_FILE)
     copy.blobs.put(manifest, store.blobs.chunks(manifest))
-    left = replace(result, blobs={name: digest for name, digest in result.blobs.items() if name in names})
+    left = replace(result, blobs={name: digest for name, digest in result.blobs.items() if name in names} | graphs)
     copy.blobs.put(result_key(trial), encode(result_to_json(left)))

@@ -62,19 +62,21 @@ import torch
 
 import kaggle_ray
 
+device = "cuda" if torch.cuda.is_available() else "cpu"
 submission = kaggle_ray.predict(
     PACKAGE / "run" / "$competition" / "$run_id",
     data=DATA,
     competition=PACKAGE / "competition" / "$file",
     out=OUT,
-    device="cuda" if torch.cuda.is_available() else "cpu",
+    device=device,
     refit=$refit,
+    onnx=$onnx and device == "cpu",  # graphs, which are faster there than torch
 )
 print(f"{submission}: by kaggle_ray of {Path(kaggle_ray.__file__).parent}")
 ''')
 
 
-def script_of(*, competition: str, run_id: str, file: str, dataset: str, slug: str, refit: bool) -> str:
+def script_of(*, competition: str, run_id: str, file: str, dataset: str, slug: str, refit: bool, onnx: bool) -> str:
     """Return the script that predicts with a package.
 
     Args:
@@ -84,9 +86,10 @@ def script_of(*, competition: str, run_id: str, file: str, dataset: str, slug: s
         dataset: name that the package has on Kaggle.
         slug: name that the competition has on Kaggle.
         refit: whether the models of all rows predict.
+        onnx: whether ONNX graphs predict where there is no GPU.
     """
     return _SCRIPT.substitute(
-        competition=competition, run_id=run_id, file=file, dataset=dataset, slug=slug, refit=refit
+        competition=competition, run_id=run_id, file=file, dataset=dataset, slug=slug, refit=refit, onnx=onnx
     )
 
 

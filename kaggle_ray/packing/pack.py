@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
@@ -14,6 +15,7 @@ from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.opening import load_competition, open_to_predict
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.packing.copying import copy_run
+from kaggle_ray.packing.graphs import GraphExporter
 from kaggle_ray.packing.notebook import notebook_of, script_of
 from kaggle_ray.packing.timing import Timing, measure
 from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, read_installed, write_own_wheel
@@ -39,6 +41,10 @@ class Packed:
     """Why the wheels of what the notebook lacks are not in the folder; None where they are."""
     timing: Timing | None
     """Time of the test rows on this machine; None where no data were named."""
+    torch_timing: Timing | None
+    """The same without graphs."""
+    exporter: GraphExporter | None
+    """What became of the ONNX graphs; None where none were asked for."""
     num_rows: int | None
     """Test rows that the time is of."""
 
@@ -50,6 +56,7 @@ def pack(
     competition: str | Path | None = None,
     data: str | Path | None = None,
     refit: bool = False,
+    onnx: bool = False,
     slug: str | None = None,
     installed: Path | None = None,
     python: str | None = None,
@@ -65,6 +72,7 @@ def pack(
         data: the competition's files, of whose test rows a few are predicted for the estimate of time; None: no
             estimate.
         refit: pack the models of all rows, of a run with ``refit``, instead of those of the folds.
+        onnx: pack ONNX graphs of the models, too, which predict where there is no GPU.
         slug: name of the competition on Kaggle; None: that of the run's, with dashes.
         installed: file with what ``pip freeze`` prints in the notebook; None: ``wheels.ASSUMED``.
         python: version of the notebook's Python; None: this one's.
@@ -88,11 +96,12 @@ def pack(
         recorded_competition(store, record)  # what cannot be timed is refused before anything is written
     file = competition_file(store, record, competition, cache_dir=default_cache_dir())
 
-    copy = copy_run(store, record, ensemble, models.values(), folder / "run")
+    exporter = GraphExporter(run, file) if onnx else None
+    copy = copy_run(store, record, ensemble, models.values(), folder / "run", graphs_of=exporter)
+    uses_graphs = exporter is not None and exporter.num_exported > 0
     packed_file = _write_sources(file, folder / "competition")
-    needs, why_no_wheels = _write_wheels(
-        _extras(experiments[part.experiment_id] for part in models), folder, installed=installed, python=python
-    )
+    extras = _extras(experiments[part.experiment_id] for part in models) | ({"onnxruntime"} if uses_graphs else set())
+    needs, why_no_wheels = _write_wheels(extras, folder, installed=installed, python=python)
     script = script_of(
         competition=record.competition,
         run_id=record.run_id,
@@ -100,13 +109,17 @@ def pack(
         dataset=folder.name,
         slug=slug or record.competition.replace("_", "-"),
         refit=refit,
+        onnx=uses_graphs,
     )
     (folder / "inference.py").write_text(script)
     (folder / "inference.ipynb").write_text(notebook_of(script))
-    timing = None
+    timing = torch_timing = None
     if data is not None:
         _, samples = open_to_predict(load_competition(file)[0], Path(data))
-        timing = measure(Path(copy.location), samples, competition=file, refit=refit, device=device)
+        time_of = partial(measure, Path(copy.location), samples, competition=file, refit=refit)
+        timing = torch_timing = time_of(device="cpu" if uses_graphs else device)
+        if uses_graphs:
+            timing = time_of(device="cpu", onnx=True)
         num_rows = num_rows or len(samples.test_ids)
     return Packed(
         folder=folder,
@@ -115,6 +128,8 @@ def pack(
         needed=needs,
         why_no_wheels=why_no_wheels,
         timing=timing,
+        torch_timing=torch_timing,
+        exporter=exporter,
         num_rows=num_rows,
     )
 

@@ -36,7 +36,9 @@ class Timing:
         return self.start_s + self.per_row_s * num_rows
 
 
-def measure(run: Path, samples: Samples, *, competition: Path, refit: bool, device: Device | None) -> Timing:
+def measure(
+    run: Path, samples: Samples, *, competition: Path, refit: bool, device: Device | None, onnx: bool = False
+) -> Timing:
     """Return the time that the models of a package take for test rows, some of which are predicted.
 
     Args:
@@ -45,6 +47,7 @@ def measure(run: Path, samples: Samples, *, competition: Path, refit: bool, devi
         competition: the competition's file, for models that it registers.
         refit: whether the models of all rows predict.
         device: that is predicted on; None: the run's.
+        onnx: whether the package's graphs predict.
     """
     paths = list(samples.test_paths)
     paths = (paths * -(-_NUM_MEASURED // len(paths)))[:_NUM_MEASURED]  # where there are few, some of them again
@@ -58,6 +61,7 @@ def measure(run: Path, samples: Samples, *, competition: Path, refit: bool, devi
             refit=refit,
             competition=competition,
             device=device,
+            onnx=onnx,
             batch_size=_NUM_MEASURED,
         )
         return time.perf_counter() - started

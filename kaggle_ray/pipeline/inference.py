@@ -26,7 +26,7 @@ from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import PredictOptions
 from kaggle_ray.pipeline.own_code import competition_of
-from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts, settings_here
+from kaggle_ray.pipeline.predicting import check_graphs, check_models, ensemble_of, models_of_parts, settings_here
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
@@ -65,6 +65,9 @@ def predict_new(options: PredictOptions) -> Path:
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
     models = models_of_parts(ensemble.weighted_members, experiments, refit=options.refit)
     check_models(store, record, models.values(), refit=options.refit)
+    threads = settings.threads_per_trial if options.onnx else 0
+    if options.onnx:
+        check_graphs(store, models.values(), settings)
     from kaggle_ray.train.reload import TestRows
 
     rows = TestRows(competition, samples, settings, default_cache_dir())
@@ -72,7 +75,9 @@ def predict_new(options: PredictOptions) -> Path:
         predictions = {
             member.member_id: mean_of(
                 [
-                    _predict_part(store, models[part], experiments[part.experiment_id], rows, Path(folder))
+                    _predict_part(
+                        store, models[part], experiments[part.experiment_id], rows, Path(folder), threads=threads
+                    )
                     for part in member.parts
                 ]
             )
@@ -131,15 +136,23 @@ def _predict_part(
     experiment: Experiment,
     rows: TestRows,
     folder: Path,
+    *,
+    threads: int,
 ) -> Rows:
-    """Return (T, C) the mean over a part's models, which are on the disk one after the other."""
+    """Return (T, C) the mean over a part's models, which are on the disk one after the other.
+
+    ``threads`` compute ONNX graphs, where models have them; 0 asks the models themselves.
+    """
+    from kaggle_ray.train.graphs import kept_graphs
+
     hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
     found: list[Rows] = []
     for trial, epoch in models:
         result = store.result(trial)
         assert result is not None, "it was checked"
         logger.info("%s predicts", trial)
-        blocks = rows.predict(hyperparameters, store.weights(result, epoch=epoch), where=str(trial))
+        graphs = kept_graphs(store, result, epoch, num_threads=threads) if threads else None
+        blocks = rows.predict(hyperparameters, store.weights(result, epoch=epoch), network=graphs, where=str(trial))
         file = folder / f"{len(list(folder.iterdir()))}.npy"
         found.append(float_rows(_saved(file, blocks, num_rows=rows.num_rows)))
     return mean_of(found)

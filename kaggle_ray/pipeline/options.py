@@ -234,5 +234,7 @@ class PredictOptions(MachineOptions):
     """File that the submission is written to; it is replaced. One that ends in .gz or .zip is packed so."""
     refit: bool = option(False)
     """Predict by the models of all rows, of a run with --refit, instead of those of the folds."""
+    onnx: bool = option(False)
+    """Predict on the CPU by the ONNX graphs of a package; models that it has none of predict as ever."""
     skip_unreadable: bool = option(False)
     """Take an even grey image in place of each test image that does not decode."""

@@ -19,7 +19,7 @@ from kaggle_ray.errors import DataError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.images.transform import Image, Transform, views_of_image
-from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
+from kaggle_ray.pipeline.predicting import check_graphs, check_models, ensemble_of, models_of_parts
 from kaggle_ray.pipeline.recorded import RecordedCompetition
 from kaggle_ray.pipeline.trained import LoadedTrial, OpenedRun
 from kaggle_ray.pool.gather import mean_of
@@ -44,6 +44,7 @@ def predict_proba(
     refit: bool = False,
     competition: str | Path | None = None,
     device: Device | None = None,
+    onnx: bool = False,
     batch_size: int = 64,
 ) -> dict[str, FloatArray]:
     """Return what a run's ensemble, or one of its experiments, predicts of your own images, before any decision.
@@ -68,18 +69,21 @@ def predict_proba(
         competition: the competition's name or file, where a model is registered there and you have not run it on this
             machine.
         device: ``cpu`` or ``cuda``; None: the run's.
+        onnx: predict on the CPU by the ONNX graphs of a package; models that it has none of predict as ever.
         batch_size: number of samples that are decoded at once.
 
     Raises:
         KaggleRayError: what, where, and the next step.
     """
-    opened = OpenedRun(run, competition=competition, device=device)
+    opened = OpenedRun(run, competition=competition, device=device, by_graphs=onnx)
     if not len(images):
         raise DataError("no images: expected a file or an array for each sample.")
     numbers = _numbers(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
     members, combine = _ensemble(opened) if experiment is None else _alone(opened, experiment)
     models = models_of_parts(members, opened.experiments, refit=refit)
     check_models(opened.store, opened.record, models.values(), refit=refit)
+    if onnx:
+        check_graphs(opened.store, models.values(), opened.settings)
     with unprepared_after():
         loaded = {part: [opened.load(*model) for model in of_part] for part, of_part in models.items()}
         blocks = [_predicted(batch, members, combine, loaded) for batch in _batches(images, numbers, batch_size)]

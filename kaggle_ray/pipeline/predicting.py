@@ -86,6 +86,22 @@ def check_models(store: RunStore, record: RunRecord, models: Iterable[Models], *
         )
 
 
+def check_graphs(store: RunStore, models: Iterable[Models], settings: Settings) -> None:
+    """Look whether there are ONNX graphs to predict by, on the CPU.
+
+    Raises:
+        ConfigError: the models predict on a GPU.
+        StoreError: none of the models has a graph.
+    """
+    if settings.device != "cpu":
+        raise ConfigError("ONNX graphs predict on the CPU: add --device cpu, or leave --onnx out.")
+    of_trials = ((store.result(trial), epoch) for of_part in models for trial, epoch in of_part)
+    if not any(result is not None and store.has_graphs(result, epoch=epoch) for result, epoch in of_trials):
+        raise StoreError(
+            f"{store.location}: has no ONNX graphs. A package has them: kaggle-ray package RUN OUT --onnx."
+        )
+
+
 def settings_here(record: RunRecord, options: MachineOptions) -> Settings:
     """Return the run's settings in one process, or where another device is named this machine's defaults of it.
 

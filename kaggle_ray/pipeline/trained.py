@@ -17,6 +17,7 @@ from kaggle_ray.pipeline.predicting import check_models, settings_here
 from kaggle_ray.pipeline.recorded import load_own_code, recorded_competition
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.train.graphs import kept_graphs
 from kaggle_ray.train.inputs import shapes_of_heads
 from kaggle_ray.train.predict import Predictor, model_of
 from kaggle_ray.train.process import unprepared_after
@@ -106,8 +107,13 @@ class LoadedTrial:
 class OpenedRun:
     """A run whose models are loaded; its folder is only read, and none of its competition's files is."""
 
-    def __init__(self, run: str | Path, *, competition: str | Path | None, device: Device | None) -> None:
-        """Read what the run records; ``competition`` and ``device`` are as of ``load_model``."""
+    def __init__(
+        self, run: str | Path, *, competition: str | Path | None, device: Device | None, by_graphs: bool = False
+    ) -> None:
+        """Read what the run records; ``competition`` and ``device`` are as of ``load_model``.
+
+        ``by_graphs`` lets ONNX graphs predict, where models have them.
+        """
         self.store = open_run(run)
         self.record = self.store.known_record()
         self.asked = recorded_competition(self.store, self.record)
@@ -116,7 +122,8 @@ class OpenedRun:
             experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name)
             for experiment_id, each in self.experiments.items()
         }
-        self._settings = settings_here(self.record, MachineOptions(device=device))
+        self.settings = settings_here(self.record, MachineOptions(device=device))
+        self._by_graphs = by_graphs
         if fused := [each.model.fuse for each in self._hyperparameters.values() if each.model.fuse != "mean"]:
             raise ConfigError(
                 f"{self.store.location}: models that fuse several images by {fused[0]!r} are not taken out of a run "
@@ -141,10 +148,13 @@ class OpenedRun:
             num_table_columns=len(asked.table_columns),
         )
         predictor = predictor_of(
-            asked.heads, shapes, self._settings, hyperparameters, self.store.weights(result, epoch=epoch),
+            asked.heads, shapes, self.settings, hyperparameters, self.store.weights(result, epoch=epoch),
             mask_size=asked.mask_size, where=str(trial),
         )  # fmt: skip
-        predictor.features = None  # each image is looked at once: what a backbone makes of it is not kept
+        predictor.ask(predictor.model)  # of each image once: what a backbone makes of it is not kept
+        threads = self.settings.threads_per_trial
+        if self._by_graphs and (graphs := kept_graphs(self.store, result, epoch, num_threads=threads)) is not None:
+            predictor.ask(graphs)
         images = hyperparameters.images
         height, width = images.decoded_sides
         layout = Layout(height=height, width=width, channels=asked.num_channels, image_reading=asked.reading)

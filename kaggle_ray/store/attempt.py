@@ -22,6 +22,8 @@ from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_chu
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
 TEST_FILE = "test.npy"
+GRAPH_ENDING = ".onnx"
+"""Ending of the files of a model's graphs, which a package has beside its weights."""
 
 Part = Literal["valid", "test"]
 """Part of a trial's predictions: of its fold's own rows, or of the test rows."""

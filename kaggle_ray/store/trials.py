@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, WeightsGoneError
 from kaggle_ray.store.attempt import (
+    GRAPH_ENDING,
     MANIFEST_FILE,
     WEIGHTS_FILE,
     Attempt,
@@ -175,6 +177,20 @@ class TrialStore:
                 f"{self._at(RUN_FILE)} again: the trial is repeated."
             )
         return self._verified(result, name)
+
+    def has_graphs(self, result: TrialResult, *, epoch: int | None = None) -> bool:
+        """Return whether a package keeps graphs of a committed trial's model; ``epoch`` as for ``predictions``."""
+        return any(
+            name == kept_file(PurePosixPath(name).name, epoch) for name in result.blobs if name.endswith(GRAPH_ENDING)
+        )
+
+    def graph(self, result: TrialResult, name: str, *, epoch: int | None = None) -> bytes:
+        """Return a graph of a committed trial's model by the name of its file; ``epoch`` as for ``predictions``.
+
+        Raises:
+            CorruptBlobError: it is missing, or is not the one that was packed.
+        """
+        return self._verified(result, kept_file(name, epoch))
 
     def remove_losing_attempts(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""

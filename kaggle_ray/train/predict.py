@@ -5,7 +5,7 @@ Shape suffixes: N samples, C columns of the prediction, K outputs per pixel, H a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,9 @@ from kaggle_ray.train.process import autocast
 from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
+Network = Callable[[Tensor, Tensor | None], Output]
+"""Returns logits of images 0..1 and a table, as ``Model.forward`` does."""
+
 
 class Predictor:
     """A model with all that it takes to predict rows: the same in every epoch and for the test set."""
@@ -50,6 +53,7 @@ class Predictor:
         None keeps them in the cache of this machine.
         """
         self.model = model
+        self._network: Network = model
         self._outputs = outputs
         self._hyperparameters = hyperparameters
         self._settings = settings
@@ -63,6 +67,10 @@ class Predictor:
             else None
         )
         """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""
+
+    def ask(self, network: Network) -> None:
+        """Ask ``network`` in the model's place, of images themselves: features of a frozen backbone are not kept."""
+        self._network, self.features = network, None
 
     def prepare(self, inputs: Inputs) -> None:
         """Compute the features that predictions of ``inputs`` take, where there are any, as far as others do not."""
@@ -147,10 +155,9 @@ class Predictor:
     def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Output:
         tile = self._hyperparameters.images.tile
         if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
-            output: Output = self.model(images_NCHW, table_ND)
-            return output
+            return self._network(images_NCHW, table_ND)
         return predict_tiled(
-            lambda tiles: main_logits(self.model(tiles, table_ND)).float(), images_NCHW, tile, tile // 4
+            lambda tiles: main_logits(self._network(tiles, table_ND)).float(), images_NCHW, tile, tile // 4
         )
 
 

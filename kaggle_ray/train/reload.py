@@ -20,7 +20,7 @@ from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.train.fold_data import shapes_of, test_inputs
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
-from kaggle_ray.train.predict import Predictor
+from kaggle_ray.train.predict import Network, Predictor
 from kaggle_ray.train.process import derive_seed, prepare_process
 from kaggle_ray.train.start import load_weights
 from kaggle_ray.types import StoredValues
@@ -44,7 +44,9 @@ class TestRows:
         """T."""
         return len(self._samples.test_ids)
 
-    def predict(self, hyperparameters: Hyperparameters, weights: bytes, *, where: str) -> Iterator[StoredValues]:
+    def predict(
+        self, hyperparameters: Hyperparameters, weights: bytes, *, network: Network | None = None, where: str
+    ) -> Iterator[StoredValues]:
         """Yield (n, C) blocks of predictions of all test rows, in their order, as ``Predictor.value_blocks`` does.
 
         With the settings of the run on the same rows they are, on the CPU, the bytes that the run predicted.
@@ -52,6 +54,7 @@ class TestRows:
         Args:
             hyperparameters: of the experiment.
             weights: the weights file of one of its trials.
+            network: computes what the trial's model would; None: the model itself.
             where: names the trial, for messages.
 
         Raises:
@@ -59,6 +62,8 @@ class TestRows:
             DataError: they are those of a model for other images, tables or classes.
         """
         predictor = reloaded(self._competition, self._samples, self._settings, hyperparameters, weights, where=where)
+        if network is not None:
+            predictor.ask(network)
         inputs = self._inputs(hyperparameters)
         return predictor.value_blocks(inputs, np.arange(self.num_rows))
 

@@ -10,11 +10,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import kaggle_ray
 from kaggle_ray.cli import main
-from kaggle_ray.errors import ConfigError, WeightsGoneError
+from kaggle_ray.errors import ConfigError, CorruptBlobError, StoreError, WeightsGoneError
 from kaggle_ray.packing.pack import pack
 from kaggle_ray.packing.wheels import needed, read_installed
 from kaggle_ray.pipeline.result import RunResult
@@ -112,6 +113,33 @@ def test_what_is_packed_is_the_script_its_notebook_and_no_uncommitted_code(
     assert not [name for name in names if "__pycache__" in name]
     with pytest.raises(ConfigError, match="is not empty"):
         pack(finished.run_dir, tmp_path / "toy-weights", competition=finished.plan.competition_file)
+
+
+def test_graphs_of_a_package_predict_as_its_models_do(
+    finished: RunResult, toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    own, packed = finished.plan.competition_file, tmp_path / "packed"
+    monkeypatch.syspath_prepend(own.parent)
+    monkeypatch.setattr("kaggle_ray.packing.wheels.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    main(["package", str(finished.run_dir), str(packed), "--competition", str(own), "--data", str(toy_data), "--onnx"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("ONNX graphs of 2 of 2 models: their logits differ from torch's by at most ")
+    assert any(line.startswith("by the graphs a row takes ") for line in lines)
+    assert "onnxruntime" in (packed / "requirements.txt").read_text()
+    assert 'onnx=True and device == "cpu"' in (packed / "inference.py").read_text()
+    (run,) = (packed / "run" / "toy").iterdir()
+    predicted = kaggle_ray.predict(run, data=toy_data, competition=own, out=tmp_path / "by_graphs.csv", onnx=True)
+    ours, torchs = (pd.read_csv(file, index_col="id") for file in (predicted, finished.submission))
+    pd.testing.assert_frame_equal(ours, torchs, atol=1e-4, rtol=0)
+
+    graph = next(run.rglob("*.onnx"))
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(CorruptBlobError, match=r"\.onnx: expected sha256"):
+        kaggle_ray.predict(run, data=toy_data, competition=own, out=tmp_path / "damaged.csv", onnx=True)
+    with pytest.raises(StoreError, match=r"has no ONNX graphs.*--onnx"):
+        kaggle_ray.predict(finished.run_dir, data=toy_data, competition=own, out=tmp_path / "none.csv", onnx=True)
 
 
 def installed(folder: Path, *lines: str) -> Path:
