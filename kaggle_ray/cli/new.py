@@ -47,7 +47,7 @@ def new(
 
     What the files leave open is asked: the options are the answers. Download the files with Kaggle's own command line.
     """
-    from kaggle_ray.scaffold.conclude import Answers
+    from kaggle_ray.scaffold.answers import Answers
     from kaggle_ray.scaffold.new import new_competition
 
     answers = Answers(

@@ -13,6 +13,9 @@ from kaggle_ray.errors import DataError
 
 _MAX_DEPTH = 5
 _SAMPLE = "sample"
+_UNREAD = frozenset(
+    {".zip", ".7z", ".tar", ".gz", ".tgz", ".rar", ".parquet", ".feather", ".json", ".jsonl", ".tsv", ".xlsx", ".pkl"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,9 @@ class Download:
     """Path -> a CSV file whose name says that it is a sample of a submission."""
     images: Mapping[str, frozenset[str]]
     """Path of a folder -> the names of the images directly in it, without their endings."""
+
+    unread: tuple[str, ...] = ()
+    """Archives, and tables that are no CSV files."""
 
     def folders_with(self, ids: Sequence[str]) -> list[str]:
         """Return the folders that have an image of every id."""
@@ -43,6 +49,8 @@ def look_into(folder: Path) -> Download:
         raise DataError(f"{folder}: no such folder. Name that of the competition's files with --data.")
     tables: dict[str, pd.DataFrame] = {}
     images: dict[str, set[str]] = {}
+    unread: list[str] = []
+    num_without_ending = 0
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if len(relative.parts) > _MAX_DEPTH or not path.is_file():
@@ -51,14 +59,23 @@ def look_into(folder: Path) -> Download:
             images.setdefault(relative.parent.as_posix(), set()).add(path.stem)
         elif path.suffix.lower() == ".csv":
             tables[relative.as_posix()] = read_table(path, columns=[])
+        elif path.suffix.lower() in _UNREAD:
+            unread.append(relative.as_posix())
+        else:
+            num_without_ending += not path.suffix
     if not images:
-        raise DataError(f"{folder}: has no images. Unpack the archives of the download first.")
+        without = (
+            f" {num_without_ending} files have no ending: images need one, such as .jpg." if num_without_ending else ""
+        )
+        packed = f" There are {', '.join(unread[:5])}." if unread else ""
+        raise DataError(f"{folder}: has no images. Unpack the archives of the download first.{packed}{without}")
     is_sample = {name: _SAMPLE in Path(name).name.lower() for name in tables}
     return Download(
         folder=folder,
         tables={name: table for name, table in tables.items() if not is_sample[name]},
         samples={name: table for name, table in tables.items() if is_sample[name]},
         images={name: frozenset(stems) for name, stems in images.items()},
+        unread=tuple(unread),
     )
 
 

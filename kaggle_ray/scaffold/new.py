@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.scaffold.conclude import Answers, Conclusion, conclude
+from kaggle_ray.scaffold.answers import Answers
+from kaggle_ray.scaffold.conclude import Conclusion, conclude
 from kaggle_ray.scaffold.files import Download, look_into
 from kaggle_ray.scaffold.write import competition_text, name_of, space_text
 
@@ -63,7 +64,7 @@ def new_competition(slug: str, data: Path, *, answers: Answers | None = None, in
 
 def _ids_clash(download: Download, found: Conclusion) -> bool:
     """Return whether a training image has the id of one to predict."""
-    test_ids = set(download.samples[found.sample_file].iloc[:, 0])
+    test_ids = set({**download.tables, **download.samples}[found.sample_file].iloc[:, 0])
     if found.label_file is not None:
         return bool(test_ids & set(download.tables[found.label_file][found.id_column]))
     return found.label_kind == "names" and bool(test_ids & download.images[found.train_folder])

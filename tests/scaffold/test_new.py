@@ -13,7 +13,7 @@ import pytest
 from kaggle_ray.cli import main
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.errors import ConfigError, DataError
-from kaggle_ray.scaffold.conclude import Answers, UnclearError
+from kaggle_ray.scaffold.answers import Answers, UnclearError
 from kaggle_ray.scaffold.new import new_competition
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -114,6 +114,30 @@ def grades(root: Path) -> None:
     table(root / "sample_submission.csv", "id_code,diagnosis", ["x,0"])
 
 
+def labelled(root: Path, header: str, labels: list[str], sample: str) -> None:
+    """Write a training image and a row of train.csv for each label, and one test image."""
+    images(root / "train", [f"t{number}.jpg" for number in range(len(labels))])
+    images(root / "test", ["x.jpg"])
+    table(root / "train.csv", header, [f"t{number},{label}" for number, label in enumerate(labels)])
+    table(root / "sample_submission.csv", "id,label", [f"x,{sample}"])
+
+
+def tags_that_are_numbers(root: Path) -> None:
+    labelled(root, "id,Target", ["5 0", "16", "0", "5 16", "0 5 16"], "0")
+
+
+def amounts_with_an_empty_sample(root: Path) -> None:
+    labelled(root, "id,weight", [f"{number + 0.25}" for number in range(6)], "")
+
+
+def one_or_two(root: Path) -> None:
+    labelled(root, "id,has_cactus", ["1", "2", "1", "2"], "1")
+
+
+def names_of_two_words(root: Path) -> None:
+    labelled(root, "id,species", ["sugar maple", "red oak", "black ash"], "red oak")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Right:
     """What has to be concluded."""
@@ -176,6 +200,22 @@ LAYOUTS: dict[Layout, Right] = {
     grades: Right(
         task="regression", classes=(), cells="numbers", train_folder="train", test_folder="test", labels="train.csv",
         id_column="id_code", num_train=10, num_test=1, answers=Answers(task="regression", metric="quadratic_kappa"),
+    ),
+    tags_that_are_numbers: Right(
+        task="multilabel", classes=("0", "16", "5"), cells="tags", train_folder="train", test_folder="test",
+        labels="train.csv", id_column="id", num_train=5, num_test=1,
+    ),
+    amounts_with_an_empty_sample: Right(
+        task="regression", classes=(), cells="numbers", train_folder="train", test_folder="test", labels="train.csv",
+        id_column="id", num_train=6, num_test=1,
+    ),
+    one_or_two: Right(
+        task="binary", classes=("1", "2"), cells="label", train_folder="train", test_folder="test", labels="train.csv",
+        id_column="id", num_train=4, num_test=1, answers=Answers(positive="2", metric="accuracy"),
+    ),
+    names_of_two_words: Right(
+        task="multiclass", classes=("black ash", "red oak", "sugar maple"), cells="label", train_folder="train",
+        test_folder="test", labels="train.csv", id_column="id", num_train=3, num_test=1,
     ),
 }  # fmt: skip
 
@@ -263,9 +303,69 @@ def test_what_is_not_certain_of_the_layouts_that_are_here_is_asked(folder: str, 
     assert not (tmp_path / "competitions").exists()
 
 
+def marked_tags(root: Path) -> None:
+    labelled(root, "id,tags", ["cloud|road", "road", "cloud"], "road")
+
+
+def pairs_of_words(root: Path) -> None:
+    names = [f"{color} {kind}" for color in ("red", "black", "white") for kind in ("cat", "dog", "fox")]
+    labelled(root, "id,animal", names, "red cat")
+
+
+def boxes(root: Path) -> None:
+    labelled(root, "id,PredictionString", ["1.0 0 0 50 50", "0.5 3 4 9 9"], "1.0 0 0 50 50")
+
+
+def points(root: Path) -> None:
+    labelled(root, "id,where", ["3 7 3 9", "5 5", "8 1"], "1 1")
+
+
+def no_label(root: Path) -> None:
+    labelled(root, "id,breed", ["pug", "", "boxer"], "pug")
+
+
+def numbers_for_names(root: Path) -> None:
+    labelled(root, "id,breed", ["pug", "boxer", "beagle"], "0")
+
+
+def masks_beside_images(root: Path) -> None:
+    for part in ("images", "masks"):
+        images(root / "train" / part, ["a.png", "b.png"])
+    images(root / "test", ["x.png"])
+    table(root / "sample_submission.csv", "id,label", ["x,0.5"])
+
+
+def columns_of_others(root: Path) -> None:
+    labelled(root, "id,breed", ["pug", "boxer", "beagle"], "")
+    table(root / "sample_submission.csv", "id,pug,boxer,poodle", ["x,0.3,0.3,0.4"])
+
+
+def packed_and_parquet(root: Path) -> None:
+    images(root / "test", ["x.jpg"])
+    images(root / "train", ["a.jpg", "b.jpg"])
+    (root / "labels.parquet").write_bytes(b"PAR1")
+    (root / "extra.zip").write_bytes(b"PK")
+    table(root / "sample_submission.csv", "id,label", ["x,0.5"])
+
+
+def paths_in_the_table(root: Path) -> None:
+    labelled(root, "id,breed", ["pug", "boxer"], "pug")
+    table(root / "train.csv", "file,breed", ["train/t0.jpg,pug", "train/t1.jpg,boxer"])
+
+
 QUESTIONS: Mapping[Layout, str] = {
     names: "of which is it the probability.* --positive dog",
     grades: "names of classes, or amounts.* --task multiclass or --task regression",
+    marked_tags: r"labels such as 'cloud\|road' have '\|' in them: names, or several tags",
+    pairs_of_words: "labels such as 'red cat' are of as many words each",
+    boxes: "boxes, which no competition here predicts",
+    points: "rows of numbers: boxes, points or run lengths",
+    no_label: "1 of 3 images have an empty label",
+    numbers_for_names: "the labels are 3 names, .* and the sample's cells numbers, such as '0'",
+    masks_beside_images: "train/images, train/masks: have images of the same names: masks",
+    columns_of_others: "Columns that are no label: poodle; labels without a column: beagle",
+    packed_and_parquet: r"Not looked into: extra\.zip, labels\.parquet\. Unpack archives, and save tables as CSV",
+    paths_in_the_table: "no table names the training images",
 }
 
 
@@ -311,6 +411,29 @@ def test_the_command_says_what_it_concluded_and_overwrites_nothing(
     with pytest.raises(SystemExit, match="1"):
         main(["new", "my-pets", "--data", "data"])
     assert "is there already" in capsys.readouterr().err
+
+
+def test_answers_are_taken_or_refused_and_never_passed_over(tmp_path: Path) -> None:
+    marked_tags(tmp_path / "tags")
+    (tmp_path / "tags" / "sample_submission.csv").rename(tmp_path / "tags" / "format.csv")
+    with pytest.raises(UnclearError, match=r"--sample absent: expected a sample submission; there are: format\.csv"):
+        new_competition("pets", tmp_path / "tags", answers=Answers(sample="absent"), into=tmp_path)
+    names_of_two_words(tmp_path / "names")
+    with pytest.raises(UnclearError, match="--task regression: labels and sample tell multiclass"):
+        new_competition("pets", tmp_path / "names", answers=Answers(task="regression"), into=tmp_path)
+    answers = Answers(sample="format.csv", task="multiclass")
+    done = new_competition("pets", tmp_path / "tags", answers=answers, into=tmp_path)
+    assert done.conclusion.classes == ("cloud", "cloud|road", "road")
+
+
+def test_images_without_an_ending_are_told(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "abc").write_bytes(b"")
+    (tmp_path / "test.zip").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"There are test\.zip\. 1 files have no ending: images need one, such as \.jpg"
+    ):
+        new_competition("pets", tmp_path, into=tmp_path)
 
 
 def test_a_slug_that_is_no_name_of_a_module_becomes_one(tmp_path: Path) -> None:
