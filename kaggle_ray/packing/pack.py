@@ -42,7 +42,7 @@ class Packed:
     timing: Timing | None
     """Time of the test rows on this machine; None where no data were named."""
     torch_timing: Timing | None
-    """The same without graphs."""
+    """Time of them by torch, without graphs; None where no data were named."""
     exporter: GraphExporter | None
     """What became of the ONNX graphs; None where none were asked for."""
     num_rows: int | None
