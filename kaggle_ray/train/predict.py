@@ -30,8 +30,8 @@ from kaggle_ray.train.process import autocast
 from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
-Network = Callable[[Tensor, Tensor | None], Output]
-"""Returns logits of images 0..1 and a table, as ``Model.forward`` does."""
+Forward = Callable[[Tensor, Tensor | None], Output]
+"""Computes logits of images 0..1 and a table, as ``Model.forward`` does."""
 
 
 class Predictor:
@@ -53,7 +53,7 @@ class Predictor:
         None keeps them in the cache of this machine.
         """
         self.model = model
-        self._network: Network = model
+        self._network: Forward = model
         self._outputs = outputs
         self._hyperparameters = hyperparameters
         self._settings = settings
@@ -68,7 +68,7 @@ class Predictor:
         )
         """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""
 
-    def ask(self, network: Network) -> None:
+    def ask(self, network: Forward) -> None:
         """Ask ``network`` in the model's place, of images themselves: features of a frozen backbone are not kept."""
         self._network, self.features = network, None
 

@@ -20,7 +20,7 @@ from kaggle_ray.models import Model, Shapes, build_model
 from kaggle_ray.train.fold_data import shapes_of, test_inputs
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
-from kaggle_ray.train.predict import Network, Predictor
+from kaggle_ray.train.predict import Forward, Predictor
 from kaggle_ray.train.process import derive_seed, prepare_process
 from kaggle_ray.train.start import load_weights
 from kaggle_ray.types import StoredValues
@@ -45,7 +45,7 @@ class TestRows:
         return len(self._samples.test_ids)
 
     def predict(
-        self, hyperparameters: Hyperparameters, weights: bytes, *, network: Network | None = None, where: str
+        self, hyperparameters: Hyperparameters, weights: bytes, *, network: Forward | None = None, where: str
     ) -> Iterator[StoredValues]:
         """Yield (n, C) blocks of predictions of all test rows, in their order, as ``Predictor.value_blocks`` does.
 
