@@ -103,7 +103,7 @@ def expected_score(
     of_oof, of_public = draws(1.0), draws(num_public / num_rows)
     differences = ((of_public - of_public.mean()) - (of_oof - of_oof.mean())) * widened
     # The public score's own difference is as one draw more: these quantiles hold that one with a chance of level.
-    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2], method="weibull")
     return ExpectedScore(
         score=score,
         low=float(score + low),

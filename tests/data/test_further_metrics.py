@@ -17,7 +17,8 @@ AGE = Head(task="regression", metric=RMSE, name="age")
 
 def names(*heads: Head, asked: list[str]) -> list[list[str]]:
     columns = tuple(head.name for head in heads)
-    competition = replace(COMPETITION, heads=heads, submission=SubmissionFormat(id_column="id", columns=columns))
+    submission = SubmissionFormat(id_column="id", columns=columns, cells="numbers")
+    competition = replace(COMPETITION, heads=heads, submission=submission)
     measured = with_metrics(competition, asked)
     assert measured == competition
     return [[metric.name for metric in head.further_metrics] for head in measured.heads]

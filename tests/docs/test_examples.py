@@ -22,7 +22,7 @@ from kaggle_ray.cli import commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
-SLOW: frozenset[str] = frozenset()
+SLOW = frozenset({"docs/tutorials/competitions.md"})
 """Pages whose examples take more than a few seconds."""
 OF_OTHERS = {"--help", "--record"}
 """Options of click, and of the scripts in tests/benchmarks."""

@@ -165,7 +165,7 @@ def test_a_run_json_of_before_there_was_a_search_is_read_as_one_without(options:
         ({"space": None, "search": None}, "--num-experiments 5: the space has nothing to draw values from"),
         ({"seeds": 2}, "--seeds 2: the space is searched"),
         ({"source": kaggle_ray.ListSource}, "a source of your own or a space that is searched, got both"),
-        ({"search": "tpee"}, "--search: there is no 'tpee'. Did you mean 'tpe'?"),
+        ({"search": "tpee"}, "unknown searcher 'tpee'. Did you mean 'tpe'?"),
         ({"overrides": {"lr": 1.0}}, "--set lr: the search space varies it"),
         ({"num_experiments": 0}, "--num-experiments 0: expected at least 1"),
     ],
