@@ -47,7 +47,7 @@ def head_watched(address: str, *, every_s: float = 5.0, num_tries: int = 3) -> I
 def _listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except OSError:
         return False
     return True

@@ -39,7 +39,7 @@ SPACE = SearchSpace(
 """
 MOST_SECONDS_BETWEEN = 4.0
 DRAIN_SECONDS = 3
-HANG_SECONDS = 15
+HANG_SECONDS = 10
 
 
 class Disturbance:
@@ -47,9 +47,7 @@ class Disturbance:
 
     def __init__(self, cluster: ToyCluster, *, num_workers: int, num_faults: int, seed: int) -> None:
         """Draw ``num_faults`` faults, of each kind as many as of any other, to trials of ``num_workers`` each."""
-        kinds = [self.lose_node, self.drain_node, self.kill_driver]
-        # Ray Train waits without limit for a worker that hangs while its group starts, and nothing tells when it has.
-        kinds += [self.stop_worker if num_workers == 1 else self.kill_slot, self.kill_worker]
+        kinds = [self.lose_node, self.drain_node, self.kill_driver, self.stop_worker, self.kill_worker]
         self._cluster = cluster
         self._num_workers = num_workers
         self._random = random.Random(seed)
@@ -76,19 +74,14 @@ class Disturbance:
             self._due, self._size_then = None, size
 
     def kill_worker(self, driver: subprocess.Popen[bytes]) -> None:
-        """Kill a process that works at trials."""
+        """Kill a process that works at trials, or drives the workers of one."""
         with suppress(IndexError, ProcessLookupError):  # it has just ended by itself
-            os.kill(self._random.choice(self._cluster.workers()), signal.SIGKILL)
+            os.kill(self._random.choice(self._cluster.workers() + self._cluster.slots()), signal.SIGKILL)
 
     def stop_worker(self, driver: subprocess.Popen[bytes]) -> None:
-        """Stop a process that works at trials, as if it hung."""
+        """Stop a process that works at trials, or starts to, as if it hung."""
         with suppress(IndexError, ProcessLookupError):
             os.kill(self._random.choice(self._cluster.workers()), signal.SIGSTOP)
-
-    def kill_slot(self, driver: subprocess.Popen[bytes]) -> None:
-        """Kill the process that drives the workers of a trial."""
-        with suppress(IndexError, ProcessLookupError):
-            os.kill(self._random.choice(self._cluster.slots()), signal.SIGKILL)
 
     def lose_node(self, driver: subprocess.Popen[bytes]) -> None:
         """Kill a node; where a trial would not fit on those that are left, others join them first."""
@@ -161,7 +154,7 @@ def test_runs_end_with_the_same_bytes_whatever_happens_to_their_workers_nodes_an
     assert undisturbed is not None
     while cluster.num_nodes < NUM_NODES:  # those that an earlier test has lost
         cluster.add_node()
-    environment = {"RAY_ADDRESS": cluster.address, "TMPDIR": str(tmp_path)}
+    environment = {"RAY_ADDRESS": cluster.address, "TMPDIR": str(tmp_path), VARIABLE: str(HANG_SECONDS)}
     num_faults = (NUM_FAULTS + num_workers - 1) // 2
     disturbance = Disturbance(cluster, num_workers=num_workers, num_faults=num_faults, seed=0)
     number = 0
