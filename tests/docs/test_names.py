@@ -29,6 +29,8 @@ SOURCE = r"(?:\w[\w-]*/)+[\w-]+\.(?:py|md|ya?ml|toml|sh)|[A-Z]+\.md"
 PATH = re.compile(rf"(?<![\w/.<{{*-])(?:{SOURCE}|(?:{'|'.join(FOLDERS)})/[\w/-]+)\b")
 PLACEHOLDER = re.compile(r"(^|/)(x|mine|own|[A-Z]+)\.py$|^[A-Z]+/")
 """Files that a reader is to write, and folders of theirs."""
+WRITTEN = re.compile(r"^# ([\w./-]+\.py)$", re.MULTILINE)
+"""Files that a page's own blocks are."""
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]*)?\)")
 NAME = re.compile(r"`(kaggle_ray(?:\.\w+)+)")
 
@@ -55,7 +57,7 @@ def texts() -> list[tuple[str, str, Path]]:
 def paths_in(text: str) -> set[str]:
     """Return what looks like a path of the repository: in one of its folders, or with the ending of a source."""
     found = {match.group() for match in PATH.finditer(URL.sub("", text))}
-    return {path for path in found if not PLACEHOLDER.search(path)}
+    return {path for path in found if not PLACEHOLDER.search(path)} - set(WRITTEN.findall(text))
 
 
 def exists(path: str, folder: Path) -> bool:
