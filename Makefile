@@ -1,5 +1,5 @@
 # make demo: from nothing to a submission and a report.   make test: from nothing to green.
-.PHONY: demo test test-slow chaos bench-loaders setup lint clean
+.PHONY: demo test test-slow test-crashes test-ray chaos bench-loaders setup lint clean
 .DEFAULT_GOAL := help
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -18,8 +18,13 @@ demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a
 test: lint  ## ruff, mypy --strict, the import floors, the tests
 	$(TWO_AT_ONCE) -m "not slow" --dist loadfile
 
-test-slow: setup  ## crashes, kills and Ray: minutes
+test-slow: setup  ## crashes, kills and Ray: half an hour. Those of Ray mostly wait, so that the others run beside them
+	$(MAKE) --jobs 2 test-crashes test-ray
+
+test-crashes: setup
 	$(TWO_AT_ONCE) -m "slow and not ray"
+
+test-ray: setup
 	$(PYTHON) -m pytest -q -m "slow and ray"
 
 chaos: setup  ## 200 kills wherever a run is, 30 faults of a cluster of three nodes: minutes
