@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -127,19 +127,7 @@ def ensemble_of_runs(
     kept = Kept(saved.learnt(), code=dict(source_digests(file)))
     ensemble, scores = _selected(team, opened, split, target, method, kept)
     saved.save_learnt(kept.to_json())
-    members = [
-        TeamMember(
-            member_id=member_id,
-            name=team.pool.members[member_id].name,
-            user=origin.user,
-            run_id=origin.run_id,
-            score=scores.get(member_id),
-            weight=ensemble.weights.get(member_id, 0.0),
-            standing=origin.standing,
-        )
-        for member_id, origin in team.origins.items()
-    ]
-    members.sort(key=lambda member: (-member.weight, member.member_id))
+    members = _members(team, ensemble, scores)
     saved.save_ensemble(
         method,
         {
@@ -159,7 +147,7 @@ def ensemble_of_runs(
         submission=submission,
         score_honest=ensemble.score_honest,
         why_no_score=ensemble.why_no_score,
-        members=tuple(members),
+        members=members,
     )
 
 
@@ -171,6 +159,23 @@ def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> t
         competition, samples, [data_dir / name for name in store.unreadable()], default_cache_dir()
     )
     return competition, split_rows(competition, samples, store, find=False)
+
+
+def _members(team: TeamPool, ensemble: Ensemble, scores: Mapping[str, float | None]) -> tuple[TeamMember, ...]:
+    """Return what each member is worth, those with most weight first."""
+    members = [
+        TeamMember(
+            member_id=member_id,
+            name=team.pool.members[member_id].name,
+            user=origin.user,
+            run_id=origin.run_id,
+            score=scores.get(member_id),
+            weight=ensemble.weights.get(member_id, 0.0),
+            standing=origin.standing,
+        )
+        for member_id, origin in team.origins.items()
+    ]
+    return tuple(sorted(members, key=lambda member: (-member.weight, member.member_id)))
 
 
 def _selected(

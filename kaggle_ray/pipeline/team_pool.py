@@ -65,8 +65,10 @@ class TeamPool:
             raise ConfigError(
                 f"--ensemble {method}: with predictions under other folds expected {', '.join((AUTO, *LOW_CAPACITY))}."
             )
-        if self.shares and method == "rank":
-            raise ConfigError("--ensemble rank: its ranks and predictions of test rows alone are on different scales.")
+        if self.shares and method in _NOT_ON_A_SCALE:
+            raise ConfigError(
+                f"--ensemble {method}: its ranks and predictions of test rows alone are on different scales."
+            )
 
 
 def in_order(runs: Sequence[OwnedRun], record: RunRecord) -> list[OwnedRun]:
