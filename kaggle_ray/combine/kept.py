@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from kaggle_ray.types import JsonValue, canonical_json
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOMS = ("combine", "decide", "metrics")
 """Rooms whose code says what is learnt of given rows."""
+_LIBRARIES = ("numpy", "scipy", "scikit-learn")
+"""Packages that compute it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,8 +121,8 @@ class Kept:
 
 @cache
 def _own_code() -> str:
-    """Return a digest of the package's code that learns and scores, and of numpy's version, which computes."""
-    digest = hashlib.sha256(np.__version__.encode())
+    """Return a digest of the package's code that learns and scores, and of the versions of what computes."""
+    digest = hashlib.sha256(" ".join(map(version, _LIBRARIES)).encode())
     for path in sorted(path for room in _ROOMS for path in (_PACKAGE / room).rglob("*.py")):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(path.read_bytes())
