@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
+from kaggle_ray.config.described import ADDED_LATER
 from kaggle_ray.decide import DECISIONS, default_score
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, metric_by_name
 from kaggle_ray.types import FloatArray, IntArray, Target, Task
+
+Scale = Literal["linear", "log", "log1p"]
+"""What a number is taken for by the loss: itself, its logarithm, or the logarithm of 1 more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +41,10 @@ class Head:
     """Share of the loss that is trained on, relative to the other heads."""
     score_weight: float = 1.0
     """Share of the competition's score, relative to the other heads."""
+    scale: Scale = field(default="linear", metadata=ADDED_LATER)
+    """What the loss of a number is computed on: the number itself, its ``log`` (of numbers above 0), or its ``log1p`` (of
+    0 and above), brought to mean 0 and deviation 1 over the rows that a fold trains on. Predictions, and so scores,
+    ensembles and the submission, are in the unit of the files, whatever the scale."""
     metrics: tuple[str | Metric, ...] = field(default=(), compare=False)
     """Metrics beside the head's own, by name or as they are: measured in each epoch, to be looked at. Nothing is chosen
     by them, so that they are no part of what an experiment's id is made of."""
@@ -75,6 +83,7 @@ class Head:
                 f"head {self.name!r}: expected a loss_weight above 0 and a score_weight of at least 0, "
                 f"got {self.loss_weight} and {self.score_weight}."
             )
+        self._check_scale()
         self._check_further_metrics()
 
     @property
@@ -96,6 +105,12 @@ class Head:
     def num_target_columns(self) -> int:
         """Columns of the target, where it stands beside those of other heads."""
         return len(self.classes) if self.task == "multilabel" else 1
+
+    def _check_scale(self) -> None:
+        if self.scale not in get_args(Scale):
+            raise ConfigError(f"head {self.name!r}: unknown scale {self.scale!r}{suggest(self.scale, get_args(Scale))}")
+        if self.scale != "linear" and self.task != "regression":
+            raise ConfigError(f"head {self.name!r}: a scale is for numbers, got {self.scale!r} of a {self.task} task.")
 
     def _check_further_metrics(self) -> None:
         """Raise ConfigError where one is unknown, comes twice, or does not score perfect answers of the task."""

@@ -118,6 +118,7 @@ def check_numbers(head: Head, columns: Float64Array, ids: StrArray, where: str) 
             f"{np.count_nonzero(wrong.any(axis=1))} of {len(ids)} samples are like that."
         )
     if head.task == "regression":
+        _check_scale(head, columns, ids, where)
         _check_rounding(head, columns, where)
 
 
@@ -128,6 +129,20 @@ def _highest(head: Head) -> int | None:
     if head.task in ("binary", "multilabel"):
         return 1
     return _MOST_GRADES if head.task == "regression" and head.metric.decision == "cutpoints" else None
+
+
+def _check_scale(head: Head, columns: Float64Array, ids: StrArray, where: str) -> None:
+    """Raise DataError for the first sample whose number the head's scale has no logarithm of."""
+    has_none = {"linear": np.zeros_like(columns, dtype=np.bool_), "log": columns <= 0, "log1p": columns < 0}[head.scale]
+    if has_none.any():
+        row = int(np.flatnonzero(has_none.any(axis=1))[0])
+        expected = "a number above 0" if head.scale == "log" else "a number of at least 0"
+        instead = " Numbers of 0 have scale='log1p'." if head.scale == "log" and not (columns < 0).any() else ""
+        raise DataError(
+            f"{where}: sample {str(ids[row])!r} has the number {columns[row, 0]:g}, expected {expected}, as head "
+            f"{head.name!r} has scale={head.scale!r}. {np.count_nonzero(has_none.any(axis=1))} of {len(ids)} samples "
+            f"are like that.{instead}"
+        )
 
 
 def _check_rounding(head: Head, columns: Float64Array, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.data.head import Head
+from kaggle_ray.data.head import Head, Scale
 from kaggle_ray.data.reading import ImageReading, Reading
 from kaggle_ray.errors import ConfigError, JsonShapeError
 from kaggle_ray.metrics import Metric
@@ -58,6 +58,7 @@ class _DescribedHead:
     name: str = "target"
     task: Task
     classes: tuple[str, ...] = ()
+    scale: Scale = "linear"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,9 @@ def _head(value: JsonValue, *, where: str) -> Head:
     described = _part_of(_DescribedHead, value, where=where)
     unknown = Metric(name="unknown", score_fn=_refuse, greater_is_better=True)
     try:
-        return Head(name=described.name, task=described.task, classes=described.classes, metric=unknown)
+        return Head(
+            name=described.name, task=described.task, classes=described.classes, scale=described.scale, metric=unknown
+        )
     except ConfigError as error:
         raise JsonShapeError(f"{where}: {error}") from error
 

@@ -126,3 +126,10 @@ def test_labels_are_each_named_above_a_threshold_whatever_else_a_metric_is_for()
 def test_further_metrics_that_say_nothing_of_a_head_are_named(metrics: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         Head(task="multiclass", classes=("a", "b", "c"), metric=LOG_LOSS, metrics=metrics)
+
+
+def test_only_a_number_has_a_scale_and_an_unknown_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"head 'target': unknown scale 'log1'\. Did you mean 'log1p'\?"):
+        Head(task="regression", metric=RMSE, scale="log1")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"head 'target': a scale is for numbers, got 'log' of a binary task"):
+        Head(task="binary", classes=("a", "b"), metric=LOG_LOSS, scale="log")

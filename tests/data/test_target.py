@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import FoldScheme, make_folds
-from kaggle_ray.data.head import Head
+from kaggle_ray.data.head import Head, Scale
 from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
@@ -199,3 +200,18 @@ def test_a_class_with_fewer_rows_than_folds_is_told_whatever_the_type_of_its_num
     samples = samples_of(ids, canonical_target((BINARY,), given, ids, where="pets"), test_ids=np.array(["t"]))
     with pytest.raises(FoldsError, match="class 'dog': expected at least 5 scored rows, one for each fold, got 2"):
         make_folds(FoldScheme(), samples, heads=(BINARY,))
+
+
+@pytest.mark.parametrize(
+    ("scale", "given", "message"),
+    [
+        ("log", [3.0, 0.0, 2.0, 0.0], r"'b' has the number 0, expected a number above 0, as head 'price' has "
+         r"scale='log'\. 2 of 4 samples are like that\. Numbers of 0 have scale='log1p'\."),
+        ("log", [3.0, 1.0, -2.0, 0.0], r"'c' has the number -2, expected a number above 0.*2 of 4 samples .* that\.$"),
+        ("log1p", [3.0, 0.0, 2.0, -0.5], r"'d' has the number -0\.5, expected a number of at least 0.*1 of 4"),
+    ],
+)  # fmt: skip
+def test_a_number_that_its_scale_has_no_logarithm_of_is_refused(scale: Scale, given: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        canonical(replace(PRICE, scale=scale), given)
+    canonical(replace(PRICE, scale=scale), np.maximum(given, 0.1))

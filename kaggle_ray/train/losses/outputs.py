@@ -17,6 +17,7 @@ from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.rows import Rows
 from kaggle_ray.train.losses.class_weights import count_classes, is_softmax
 from kaggle_ray.train.losses.registry import SampleLoss, make_losses
+from kaggle_ray.train.losses.scales import scaled, unscaled
 from kaggle_ray.types import Float64Array, IntArray, Target
 
 
@@ -84,13 +85,15 @@ class Outputs:
         self._smoothing = label_smoothing
         num_outputs = self._placed[-1].outputs.stop
         self.mean = torch.zeros(num_outputs)
-        """(C,) means of regression targets; 0 for other columns."""
+        """(C,) means of regression targets on their head's scale; 0 for other columns."""
         self.std = torch.ones(num_outputs)
-        """(C,) standard deviations of regression targets; 1 for other columns, and where all targets are the same."""
+        """(C,) standard deviations of the same; 1 for other columns, and where all targets are the same."""
         columns = target.reshape(len(target), -1)
         for place in self._placed:
             if place.head.task == "regression":
-                of_head = columns[:, place.targets].astype(np.float64)
+                of_head = scaled(
+                    torch.from_numpy(columns[:, place.targets].astype(np.float64)), place.head.scale
+                ).numpy()
                 self.mean[place.outputs] = float(of_head.mean())
                 self.std[place.outputs] = _scale_or_one(of_head)
 
@@ -119,7 +122,7 @@ class Outputs:
             return _smoothed(one_hot, self._smoothing, place.head.num_outputs)
         if place.head.task == "regression":
             mean, std = self._scale_of(place, of_head.device)
-            return (of_head.float() - mean) / std
+            return (scaled(of_head.float(), place.head.scale) - mean) / std
         return _smoothed(of_head.float(), self._smoothing, 2)
 
     def targets_of_values(self, values_NC: Tensor) -> Tensor:
@@ -131,7 +134,8 @@ class Outputs:
         for place in self._placed:
             if place.head.task == "regression":
                 mean, std = self._scale_of(place, targets_NC.device)
-                targets_NC[:, place.outputs] = (targets_NC[:, place.outputs] - mean) / std
+                of_head = scaled(targets_NC[:, place.outputs], place.head.scale)
+                targets_NC[:, place.outputs] = (of_head - mean) / std
         return targets_NC
 
     def sample_losses(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
@@ -160,7 +164,7 @@ class Outputs:
             return torch.softmax(of_head, dim=1)
         if place.head.task == "regression":
             mean, std = self._scale_of(place, of_head.device)
-            return of_head * std + mean
+            return unscaled(of_head * std + mean, place.head.scale)
         return torch.sigmoid(of_head)
 
     def _scale_of(self, place: PlacedHead, device: torch.device) -> tuple[Tensor, Tensor]:
