@@ -290,8 +290,17 @@ def as_ids(ids: Sequence[str]) -> StrArray:
     >>> from kaggle_ray import as_ids
     >>> as_ids(["a", "b"]).tolist()
     ['a', 'b']
+
+    Raises:
+        DataError: an id is no text: 0012 that was read as a number is 12.
     """
-    return np.array(list(ids), dtype=np.str_)
+    listed = list(ids)
+    if others := [each for each in listed if not isinstance(each, str)]:
+        raise DataError(
+            f"ids: expected texts, got {others[0]!r} ({type(others[0]).__name__}). Read the table by read_table, or by "
+            f"pandas with dtype=str: 0012 that is read as a number becomes 12."
+        )
+    return np.array(listed, dtype=np.str_)
 
 
 def _few(ids: Sequence[str]) -> str:

@@ -32,10 +32,12 @@ Facts = TypeVar("Facts")
 Levels = Sequence[Sequence[int]]
 """Values that occur, ascending, each with the number of pixels that have it."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the same content comes to have other facts."""
 _MAX_LEVELS = 256
 _PNG = b"\x89PNG"
+_OF_SEVERAL_FRAMES = ("GIF", "PNG", "TIFF", "WEBP")
+"""Formats of an image and others after it; further frames of a camera's JPEG file are its previews."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,8 @@ class ImageFacts:
     """Highest value of any channel; of 8 bits, and of what a reader gives, that of all bits, whatever there is."""
     nearly_highest: int
     """Value that one in a thousand exceeds."""
+    unread: str = ""
+    """What the file holds beside the pixels that are read of it; empty where there is nothing."""
 
     def sides(self, *, as_stored: bool) -> tuple[int, int]:
         """Return height and width in pixels, as stored or as shown."""
@@ -125,6 +129,11 @@ def _seal_of(fact: str) -> str:
     return hashlib.sha256(fact.encode()).hexdigest()[:16]
 
 
+def measured_image(path: Path, channels: int) -> ImageFacts | None:
+    """Return the facts of an image, which nothing remembers; None where it cannot be measured."""
+    return _or_none(partial(_measure_image, channels), path)
+
+
 def _or_none(measure: Callable[[Path], Facts], path: Path) -> Facts | None:
     try:
         return measure(path)
@@ -137,8 +146,9 @@ def _measure_image(channels: int, path: Path) -> ImageFacts:
     try:
         with decoding(path, content), Image.open(io.BytesIO(content)) as image:
             kind, (width, height), orientation = image.format, image.size, orientation_of(image)
+            unread = _unread(image, channels)
     except DataError:  # TIFF files of many bands are OpenCV's alone
-        kind, width, height, orientation = None, 0, 0, 1
+        kind, width, height, orientation, unread = None, 0, 0, 1, ""
     is_deep = content.startswith(_PNG) and content[24] == 16
     if kind is None or kind == "TIFF" or is_deep:
         pixels = decoded(path, content, cv2.IMREAD_UNCHANGED)
@@ -151,11 +161,23 @@ def _measure_image(channels: int, path: Path) -> ImageFacts:
             )
             return ImageFacts(
                 height=height, width=width, orientation=orientation, bits=16,
-                lowest=lowest, highest=highest, nearly_highest=nearly,
+                lowest=lowest, highest=highest, nearly_highest=nearly, unread=unread,
             )  # fmt: skip
     return ImageFacts(
-        height=height, width=width, orientation=orientation, bits=8, lowest=0, highest=255, nearly_highest=255
-    )
+        height=height, width=width, orientation=orientation, bits=8, lowest=0, highest=255, nearly_highest=255,
+        unread=unread,
+    )  # fmt: skip
+
+
+def _unread(image: Image.Image, channels: int) -> str:
+    """Return what is not read of an image of grey or of red, green and blue; see ``ImageFacts``."""
+    if image.format in _OF_SEVERAL_FRAMES and getattr(image, "n_frames", 1) > 1:
+        return "further frames"
+    if channels in (1, 3) and image.has_transparency_data:
+        opacity = np.asarray(image.convert("RGBA"))[..., 3]
+        if opacity.min() < 255:
+            return "an alpha channel that is not opaque"
+    return ""
 
 
 def _measure_read(reader: NamedReader, path: Path) -> ImageFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +80,8 @@ def _decide(competition: Competition, samples: Samples, facts: _Facts) -> Readin
     if images is None:
         as_stored = photographs_lie_as_stored(samples, facts.train, facts.masks, remarks)
         images = replace(_decide_images(facts.train, facts.test, remarks), as_stored=as_stored)
+    for named, of_files in (("to train on", facts.train), ("to predict", facts.test)):
+        remarks += not_read_whole(images, ((path.name, each) for path, each in of_files.items()), which=named)
     if masks is None:
         masks = MaskReading()
         if facts.masks and len(competition.mask_head.classes) == 1:
@@ -119,15 +121,27 @@ def _decide_images(
             f"{brightest.name} has {deep[brightest].highest}, so that {white} is read as white. Should that be an "
             f"error of the file, declare the competition's reading=Reading(images=ImageReading(bits=16, white=...))"
         )
-    outside = [
-        path for path, facts in test.items() if facts.bits == 16 and (facts.lowest < black or facts.highest > white)
-    ]
-    if outside:
-        remarks.append(
-            f"{len(outside)} images to predict have values outside of {black} to {white}, the range of those to train "
-            f"on, such as {outside[0].name}: they are cut there"
-        )
     return ImageReading(bits=16, black=black, white=white)
+
+
+def not_read_whole(
+    images: ImageReading, facts: Iterable[tuple[str, ImageFacts]], *, which: str = "to predict"
+) -> list[str]:
+    """Return a line each on what of images does not reach a model: values that are cut, and what is left out.
+
+    Args:
+        images: how they are read.
+        facts: name and facts of each.
+        which: images they are, such as ``to train on``.
+    """
+    named_by: dict[str, list[str]] = {}
+    for name, each in facts:
+        if each.bits == 16 and (each.lowest < images.black or each.highest > images.white):
+            what = f"values outside of {images.black} to {images.white}, the range of those to train on"
+            named_by.setdefault(f"{what}, such as {{}}: they are cut there", []).append(name)
+        if each.unread:
+            named_by.setdefault(f"{each.unread}, such as {{}}: it is not read", []).append(name)
+    return [f"{len(names)} images {which} have {text.format(names[0])}" for text, names in named_by.items()]
 
 
 def _range_of(facts: Mapping[Path, ImageFacts]) -> tuple[int, int]:

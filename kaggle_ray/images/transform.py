@@ -5,6 +5,7 @@ Shape legend: V views of a sample, H and W pixels, C channels.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaggle_ray.data.reading import ImageReading
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.color import to_float
 from kaggle_ray.images.decode import Pixels, fit_pixels
+from kaggle_ray.images.facts import ImageFacts, measured_image
 from kaggle_ray.images.geometry import resize_pixels
 from kaggle_ray.images.layout import Layout
+from kaggle_ray.images.reading import not_read_whole
+
+logger = logging.getLogger(__name__)
 
 OneImage: TypeAlias = str | Path | Pixels
 """A file, or the pixels (H, W, C) of an image, red first, or (H, W) of a grey one: uint8 or uint16."""
@@ -42,9 +48,23 @@ class Transform:
             DataError: a file does not decode, or an array is no image of these channels.
         """
         views = views_of_image(image)
-        pixels_VHWC = resize_pixels(np.stack([self.pixels(view) for view in views]), *self.sides)
+        pixels = [self.pixels(view) for view in views]
+        if len(depths := {each.dtype for each in pixels}) > 1:
+            raise DataError(f"images: expected all of one depth, got {' and '.join(sorted(map(str, depths)))}.")
+        pixels_VHWC = resize_pixels(np.stack(pixels), *self.sides)
+        self._warn_of(views)
         images_VCHW = to_float(torch.from_numpy(pixels_VHWC))
         return images_VCHW[0] if len(views) == 1 else images_VCHW
+
+    def _warn_of(self, views: Sequence[OneImage]) -> None:
+        """Tell what of the images is not read, once for each."""
+        reading = self.layout.image_reading or ImageReading()
+        names = ["an array" if isinstance(view, np.ndarray) else str(view) for view in views]
+        facts = [facts_of(view, self.layout.channels) for view in views]
+        for remark in not_read_whole(
+            reading, [(name, each) for name, each in zip(names, facts, strict=True) if each is not None]
+        ):
+            logger.warning("%s", remark)
 
     def pixels(self, image: OneImage) -> Pixels:
         """Return (H, W, C) the pixels of an image at the size that the run decoded to.
@@ -58,6 +78,20 @@ class Transform:
                 image_reading=self.layout.image_reading,
             )  # fmt: skip
         return self.layout.decode(Path(image))
+
+
+def facts_of(image: OneImage, channels: int) -> ImageFacts | None:
+    """Return what a file or an array holds; None where that cannot be told, as who decodes it says."""
+    if not isinstance(image, np.ndarray):
+        return measured_image(Path(image), channels)
+    if image.ndim not in (2, 3) or not image.size or image.dtype not in (np.uint8, np.uint16):
+        return None
+    is_deep = image.dtype == np.uint16
+    lowest, highest = (int(image.min()), int(image.max())) if is_deep else (0, 255)
+    return ImageFacts(
+        height=image.shape[0], width=image.shape[1], orientation=1, bits=16 if is_deep else 8, lowest=lowest,
+        highest=highest, nearly_highest=highest,
+    )  # fmt: skip
 
 
 def views_of_image(image: Image) -> Sequence[OneImage]:

@@ -5,8 +5,12 @@ Shape suffixes: N samples, D columns of the table, E features.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from kaggle_ray.data.table import MOST_DEVIATIONS
+from kaggle_ray.types import BoolArray, FloatArray
 
 
 class TableNorm(nn.Module):
@@ -36,11 +40,24 @@ class TableNorm(nn.Module):
         self.std = (squares / num_known).sqrt()
         self.std[self.std < 1e-12] = 1.0
 
+    def cuts(self, table_ND: Tensor) -> Tensor:
+        """Return (N, D) which values ``forward`` cuts."""
+        return ((table_ND - self.mean) / self.std).abs() > MOST_DEVIATIONS
+
     def forward(self, table_ND: Tensor) -> Tensor:
         """Return (N, 2 D) features."""
         is_missing = table_ND.isnan()
         scaled = torch.nan_to_num((table_ND - self.mean) / self.std)
-        return torch.cat([scaled.clamp(-10, 10), is_missing.float()], dim=1)
+        return torch.cat([scaled.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS), is_missing.float()], dim=1)
+
+
+def cut_cells(model: nn.Module, values_ND: FloatArray) -> BoolArray:
+    """Return (N, D) which numbers of a table a model cuts, as too far from those that it was trained on."""
+    table_ND = torch.from_numpy(values_ND)
+    is_cut = np.zeros(values_ND.shape, dtype=np.bool_)
+    for norm in (module for module in model.modules() if isinstance(module, TableNorm)):
+        is_cut |= norm.cuts(table_ND.to(norm.mean.device)).cpu().numpy()
+    return is_cut
 
 
 class NormedTable(nn.Module):

@@ -17,11 +17,14 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.opening import open_to_predict
-from kaggle_ray.data.reading import Reading
+from kaggle_ray.data.reading import ImageReading, Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import stage_data
+from kaggle_ray.data.table import remarks_on_cut, remarks_on_missing
 from kaggle_ray.errors import DataError, StoreError
+from kaggle_ray.images.facts import image_facts
 from kaggle_ray.images.readers import reader_of
+from kaggle_ray.images.reading import not_read_whole
 from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import PredictOptions
@@ -36,7 +39,7 @@ from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.packed import copy_submission
 from kaggle_ray.submission.submit import checked_draft
-from kaggle_ray.types import Experiment, StoredValues, Trial
+from kaggle_ray.types import BoolArray, Experiment, StoredValues, Trial
 
 if TYPE_CHECKING:
     from kaggle_ray.train.reload import TestRows
@@ -83,6 +86,7 @@ def predict_new(options: PredictOptions) -> Path:
             )
             for member in ensemble.weighted_members
         }
+        _warn_of_table(samples, rows.cut_cells)
         blended = ensemble.combine().predict(predictions)
         decision = ensemble.decide(competition.metric, competition.num_columns)
         with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
@@ -106,6 +110,12 @@ def _open(
     _check_same("classes", record.classes_of_heads, classes, data_dir)
     _check_same("columns of the table", record.table_columns, columns, data_dir)
     test_files = samples.test_files
+    if competition.reader is None:
+        facts = image_facts(test_files, channels=competition.channels, cache_dir=default_cache_dir())
+        for remark in not_read_whole(
+            reading.images or ImageReading(), ((path.name, each) for path, each in facts.items())
+        ):
+            logger.warning("%s", remark)
     bad_in_run = {data_dir / name for name in store.unreadable()}
     suspects = test_files if skip_unreadable else tuple(path for path in test_files if path in bad_in_run)
     unreadable = unreadable_files(
@@ -115,6 +125,17 @@ def _open(
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
         logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
     return competition, without_unreadable(competition, samples, unreadable, default_cache_dir())
+
+
+def _warn_of_table(samples: Samples, cut_cells: BoolArray | None) -> None:
+    """Tell what of the rows' table the models have not seen the like of, and take for something else."""
+    train, test, names = samples.train_table, samples.test_table, samples.test_ids.tolist()
+    if test is None:
+        return
+    remarks = [] if cut_cells is None else remarks_on_cut(test.columns, test.values, cut_cells, names)
+    remarks += [] if train is None else remarks_on_missing(train, test, names)
+    for remark in remarks:
+        logger.warning("%s", remark)
 
 
 def _check_same(what: str, of_run: object, of_data: object, data_dir: Path) -> None:

@@ -19,6 +19,7 @@ from kaggle_ray.errors import DataError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.images.transform import Image, Transform, views_of_image
+from kaggle_ray.pipeline.own_inputs import check_listed, numbers_of, warn_of_altered
 from kaggle_ray.pipeline.predicting import check_graphs, check_models, ensemble_of, models_of_parts
 from kaggle_ray.pipeline.recorded import RecordedCompetition
 from kaggle_ray.pipeline.trained import LoadedTrial, OpenedRun
@@ -76,9 +77,8 @@ def predict_proba(
         KaggleRayError: what, where, and the next step.
     """
     opened = OpenedRun(run, competition=competition, device=device, by_graphs=onnx)
-    if not len(images):
-        raise DataError("no images: expected a file or an array for each sample.")
-    numbers = _numbers(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
+    check_listed(images, batch_size, num_channels=opened.asked.num_channels)
+    numbers = numbers_of(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
     members, combine = _ensemble(opened) if experiment is None else _alone(opened, experiment)
     models = models_of_parts(members, opened.experiments, refit=refit)
     check_models(opened.store, opened.record, models.values(), refit=refit)
@@ -86,6 +86,7 @@ def predict_proba(
         check_graphs(opened.store, models.values(), opened.settings)
     with unprepared_after():
         loaded = {part: [opened.load(*model) for model in of_part] for part, of_part in models.items()}
+        warn_of_altered(images, numbers, opened.asked, [each.predictor for of in loaded.values() for each in of])
         blocks = [_predicted(batch, members, combine, loaded) for batch in _batches(images, numbers, batch_size)]
     return _by_head(np.concatenate(blocks), opened.asked)
 
@@ -143,33 +144,6 @@ def _predicted(
 
     of_members = {member.member_id: mean_of([values_of(part) for part in member.parts]) for member in members}
     return np.asarray(combine.predict(of_members)[:], dtype=np.float32)
-
-
-def _numbers(table: pd.DataFrame | None, columns: Sequence[str], *, num_rows: int, where: str) -> FloatArray | None:
-    """Return (N, D) the columns of a person's table that the run had; None where it had none.
-
-    Raises:
-        DataError: it is missing, has other rows or lacks a column, or there is one and the run had none.
-    """
-    if not columns and table is None:
-        return None
-    if table is None:
-        named = ", ".join(columns[:5]) + (", ..." if len(columns) > 5 else "")
-        raise DataError(
-            f"{where}: its models take a table beside each image: {len(columns)} columns, {named}. Pass it as table=, "
-            f"a DataFrame with a row for each image."
-        )
-    if not columns:
-        raise DataError(f"{where}: its models take no table. Leave table= out.")
-    if len(table) != num_rows:
-        raise DataError(f"table: expected a row for each of {num_rows} images, got {len(table)}.")
-    if missing := [column for column in columns if column not in table.columns]:
-        raise DataError(f"table: {len(missing)} columns of the run are missing, such as {missing[0]!r}.")
-    try:
-        values = table[list(columns)].to_numpy(dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"table: expected numbers, NaN where one is missing: {error}.") from error
-    return values
 
 
 def _by_head(values_NC: FloatArray, asked: RecordedCompetition) -> dict[str, FloatArray]:

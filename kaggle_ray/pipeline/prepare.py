@@ -10,7 +10,8 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.baseline import check_directions
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.given_folds import torn_groups
-from kaggle_ray.data.table import idle_columns
+from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.table import beyond_training, idle_columns, remarks_on_cut, remarks_on_missing
 from kaggle_ray.errors import DataError, NothingToSubmitError
 from kaggle_ray.images.datasets import open_target, unreadable_of
 from kaggle_ray.pipeline.earlier_runs import earlier_run
@@ -194,6 +195,16 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     return store, [*warnings, *_warnings_of_data(plan)]
 
 
+def _warnings_of_rows_to_predict(samples: Samples) -> Iterator[RunWarned]:
+    train, test, names = samples.train_table, samples.test_table, samples.test_ids.tolist()
+    if train is None or test is None:
+        return
+    remarks = remarks_on_cut(test.columns, test.values, beyond_training(train, test), names)
+    remarks += remarks_on_missing(train, test, names)
+    if remarks:
+        yield RunWarned(topic="table_to_predict", text="; ".join(remarks))
+
+
 def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.unreadable:
         names = ", ".join(list(plan.unreadable)[:5])
@@ -202,6 +213,7 @@ def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
         text = f"the table's columns {', '.join(idle[:5])} are empty, or the same in every training row"
         yield RunWarned(topic="idle_columns", text=text)
+    yield from _warnings_of_rows_to_predict(plan.samples)
     if plan.reading.remarks:
         text = f"{'; '.join(plan.reading.remarks)} (see reading.json, and kaggle-ray show)"
         yield RunWarned(topic="reading", text=text)

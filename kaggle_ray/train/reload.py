@@ -17,13 +17,14 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import CorruptBlobError, DataError
 from kaggle_ray.models import Model, Shapes, build_model
+from kaggle_ray.models.table import cut_cells
 from kaggle_ray.train.fold_data import shapes_of, test_inputs
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
 from kaggle_ray.train.predict import Forward, Predictor
 from kaggle_ray.train.process import derive_seed, prepare_process
 from kaggle_ray.train.start import load_weights
-from kaggle_ray.types import StoredValues
+from kaggle_ray.types import BoolArray, StoredValues
 
 
 class TestRows:
@@ -38,6 +39,9 @@ class TestRows:
         self._settings = settings
         self._cache_dir = cache_dir
         self._opened: dict[tuple[int, int], Inputs] = {}
+        table = samples.test_table
+        self.cut_cells: BoolArray | None = None if table is None else np.zeros(table.values.shape, dtype=np.bool_)
+        """(T, D) numbers of the table that any of the models cuts, of those that have predicted."""
 
     @property
     def num_rows(self) -> int:
@@ -62,6 +66,8 @@ class TestRows:
             DataError: they are those of a model for other images, tables or classes.
         """
         predictor = reloaded(self._competition, self._samples, self._settings, hyperparameters, weights, where=where)
+        if self.cut_cells is not None and self._samples.test_table is not None:
+            self.cut_cells |= cut_cells(predictor.model, self._samples.test_table.values)
         if network is not None:
             predictor.ask(network)
         inputs = self._inputs(hyperparameters)

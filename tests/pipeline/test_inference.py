@@ -130,6 +130,32 @@ def test_new_rows_need_no_training_images(finished: RunResult, toy_data: Path, t
     assert out.read_bytes() == Path(finished.submission).read_bytes()
 
 
+def test_numbers_of_new_rows_that_are_cut_or_only_there_missing_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, new = tmp_path / "data", tmp_path / "new"
+    result = kaggle_ray.run(
+        written_toy(tmp_path, "table"), overrides={"epochs": 1}, data=data, runs=tmp_path / "runs", launcher="local",
+        reporters=[], device="cpu",
+    )  # fmt: skip
+    shutil.copytree(data, new)
+    lines = (new / "test.csv").read_text().splitlines()
+    for row, column, cell in ((2, 2, "1e9"), (3, 2, "nan")):
+        cells = lines[row].split(",")
+        cells[column] = cell
+        lines[row] = ",".join(cells)
+    (new / "test.csv").write_text("\n".join(lines) + "\n")
+    caplog.clear()
+    kaggle_ray.predict(result.run_dir, data=new, out=tmp_path / "new.csv")
+    ids = [line.split(",")[0] for line in lines]
+    cut, missing = caplog.messages
+    assert cut.endswith(f"are cut there: striped of {ids[2]} (1e+09)")
+    assert missing.endswith(f"no model has learnt what that means: {ids[3]}")
+    caplog.clear()
+    kaggle_ray.predict(result.run_dir, data=data, out=tmp_path / "same.csv")
+    assert not caplog.messages
+
+
 def test_what_new_rows_do_need_is_named(finished: RunResult, toy_data: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     shutil.copytree(toy_data, new)

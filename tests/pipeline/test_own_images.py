@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneErr
 from kaggle_ray.images.transform import Image
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.tasks import ToyTask, toy_of
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue, Trial
 
@@ -33,6 +36,12 @@ class Flat(torch.nn.Sequential):
     def __init__(self, num_outputs: int) -> None:
         super().__init__(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, num_outputs))
 """
+
+
+def written_toy(folder: Path, task: ToyTask) -> Path:
+    file = folder / f"toy_{task}.py"
+    file.write_text(f"from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of({task!r})\n")
+    return file
 
 
 def run(file: Path, folder: Path, data: Path, **values: JsonValue) -> RunResult:
@@ -120,6 +129,8 @@ def test_an_experiment_or_a_model_that_is_not_there_is_named(finished: RunResult
         ([np.zeros((8, 8, 3), dtype=np.uint8), [np.zeros((8, 8, 3), dtype=np.uint8)] * 2], "as many for each sample"),
         ([Path("absent.png")], "absent.png"),
         ([[]], "a sample of no images"),
+        ("one.png", "a list of files or arrays, got a single one"),
+        (np.zeros((8, 8, 3), dtype=np.uint8), "a list of files or arrays, got a single one"),
     ],
 )
 def test_what_is_no_image_of_the_run_s_kind_is_refused(finished: RunResult, images: list[Image], message: str) -> None:
@@ -127,15 +138,79 @@ def test_what_is_no_image_of_the_run_s_kind_is_refused(finished: RunResult, imag
         kaggle_ray.predict_proba(finished.run_dir, images)
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, True, 2.0])
+def test_a_batch_of_no_images_is_refused(finished: RunResult, batch_size: int) -> None:
+    with pytest.raises(ConfigError, match=r"batch_size: expected an integer of at least 1, got"):
+        kaggle_ray.predict_proba(finished.run_dir, [Path("any.png")], batch_size=batch_size)
+
+
+def test_what_of_an_image_no_model_sees_is_told_once(
+    finished: RunResult, toy_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_out, opaque = np.full((2, 8, 8, 4), 255, dtype=np.uint8)
+    cut_out[2:5, 2:5, 3] = 0
+    files = [tmp_path / f"{name}.png" for name in ("cut_out", "again", "opaque")]
+    for file, pixels in zip(files, (cut_out, cut_out, opaque), strict=True):
+        assert cv2.imwrite(str(file), pixels)
+    kaggle_ray.predict_proba(finished.run_dir, [*files, toy_data / "test" / "b000.png"])
+    told = "2 images to predict have an alpha channel that is not opaque, such as cut_out.png: it is not read"
+    assert caplog.messages == [told]
+    caplog.clear()
+    transform = kaggle_ray.load_model(finished.run_dir, "small_resnet", 0).transform
+    transform(files[2])
+    assert not caplog.messages
+    transform(files[0])
+    assert len(caplog.messages) == 1
+
+
+def test_values_of_16_bits_beyond_those_that_were_trained_on_are_named_and_depths_are_not_mixed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, data = written_toy(tmp_path, "regression"), tmp_path / "data"
+    prepare = toy_of("regression").prepare
+    assert prepare is not None
+    data.mkdir()
+    prepare(data)
+    for image in (data / "images").iterdir():
+        assert cv2.imwrite(str(image), np.asarray(cv2.imread(str(image)), dtype=np.uint16) * 16)
+    result = run(file, tmp_path / "runs", data)
+    dark: Any = np.zeros((8, 8, 3), dtype=np.uint16)
+    bright = dark.copy()
+    bright[0, 0] = 65535
+    caplog.clear()
+    kaggle_ray.predict_proba(result.run_dir, [dark, bright])
+    (told,) = caplog.messages
+    assert told.startswith("1 images to predict have values outside of 0 to 4095, the range of those to train on")
+    assert "such as images[1]: they are cut there" in told
+    new = shutil.copytree(data, tmp_path / "new")
+    first = sorted((new / "images").iterdir())[-1]
+    assert cv2.imwrite(str(first), bright)
+    caplog.clear()
+    kaggle_ray.predict(result.run_dir, data=new, out=tmp_path / "new.csv")
+    assert [message for message in caplog.messages if f"such as {first.name}: they are cut there" in message]
+    transform = kaggle_ray.load_model(result.run_dir, "small_resnet", 0).transform
+    unknown = replace(transform, layout=replace(transform.layout, image_reading=None))
+    with pytest.raises(DataError, match=r"expected all of one depth, got uint16 and uint8"):
+        unknown([dark, dark.astype(np.uint8)])
+
+
+WRONG_CELLS: dict[object, str] = {
+    "wide": r"expected a number, or NaN, got 'wide'",
+    float("inf"): r"expected a finite float32, got inf",
+    1e300: r"expected a finite float32, got 1e\+300",
+    pd.Timestamp("2026-11-27"): r"expected a number, or NaN, got Timestamp",
+}
+
+
 def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
-    finished: RunResult, tmp_path: Path
+    finished: RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image, table = np.zeros((8, 8, 3), dtype=np.uint8), pd.DataFrame({"width": [1.0]})
     with pytest.raises(DataError, match=r"its models take no table"):
         kaggle_ray.predict_proba(finished.run_dir, [image], table=table)
-    file = tmp_path / "toy_table.py"
-    file.write_text("from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of('table')\n")
-    result = run(file, tmp_path / "runs", tmp_path / "data", model="table_linear", model_args={})
+    result = run(
+        written_toy(tmp_path, "table"), tmp_path / "runs", tmp_path / "data", model="table_linear", model_args={}
+    )
     columns = result.plan.samples.test_table.columns if result.plan.samples.test_table else ()
     with pytest.raises(DataError, match=rf"take a table beside each image: {len(columns)} columns, {columns[0]}"):
         kaggle_ray.predict_proba(result.run_dir, [image])
@@ -145,6 +220,22 @@ def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
         kaggle_ray.predict_proba(result.run_dir, [image, image], table=table)
     numbers = pd.DataFrame({column: [0.5] for column in columns})
     assert kaggle_ray.predict_proba(result.run_dir, [image], table=numbers)["target"].shape == (1, 2)
+    for cells, message in WRONG_CELLS.items():
+        with pytest.raises(DataError, match=rf"table: row 2, column '{columns[0]}': {message}"):
+            kaggle_ray.predict_proba(
+                result.run_dir, [image, image], table=pd.DataFrame({column: [0.5, cells] for column in columns})
+            )
+    with pytest.raises(DataError, match=f"columns of the run are there twice, such as '{columns[0]}'"):
+        kaggle_ray.predict_proba(result.run_dir, [image], table=pd.concat([numbers, numbers], axis=1))
+    caplog.clear()
+    texts = numbers.astype(str)
+    of_text = kaggle_ray.predict_proba(result.run_dir, [image], table=texts)["target"]
+    assert np.array_equal(of_text, kaggle_ray.predict_proba(result.run_dir, [image], table=numbers)["target"])
+    assert not caplog.messages
+    far = pd.DataFrame({column: [0.5, 1e9 if column == columns[1] else 0.5] for column in columns})
+    kaggle_ray.predict_proba(result.run_dir, [image, image], table=far)
+    (told,) = caplog.messages
+    assert told.endswith(f"are cut there: {columns[1]} of row 2 (1e+09)")
 
 
 def test_a_model_of_the_competition_s_own_is_loaded_from_the_file_that_is_named(
