@@ -42,8 +42,8 @@ class Head:
     score_weight: float = 1.0
     """Share of the competition's score, relative to the other heads."""
     scale: Scale = field(default="linear", metadata=ADDED_LATER)
-    """What the loss of a number is computed on: the number itself, its ``log`` (of numbers above 0), or its ``log1p`` (of
-    0 and above), brought to mean 0 and deviation 1 over the rows that a fold trains on. Predictions, and so scores,
+    """What the loss of a number is computed on: the number itself, its ``log`` (of numbers above 0), or its ``log1p``
+    (of 0 and above), brought to mean 0 and deviation 1 over the rows that a fold trains on. Predictions, and so scores,
     ensembles and the submission, are in the unit of the files, whatever the scale."""
     metrics: tuple[str | Metric, ...] = field(default=(), compare=False)
     """Metrics beside the head's own, by name or as they are: measured in each epoch, to be looked at. Nothing is chosen
