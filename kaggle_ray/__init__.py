@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kaggle_ray.data.submission_format import SubmissionFormat as SubmissionFormat
     from kaggle_ray.data.table import Table as Table
     from kaggle_ray.data.table import read_numbers as read_numbers
+    from kaggle_ray.data.votes import vote_shares as vote_shares
     from kaggle_ray.decide import register_decision as register_decision
     from kaggle_ray.errors import KaggleRayError as KaggleRayError
     from kaggle_ray.images.compose import register_augmentation as register_augmentation
@@ -120,6 +121,7 @@ _HOME = {
     "WeightedMean": "kaggle_ray.combine.combiner",
     "register_combiner": "kaggle_ray.combine.combiner",
     "KaggleRayError": "kaggle_ray.errors",
+    "vote_shares": "kaggle_ray.data.votes",
     "register_decision": "kaggle_ray.decide",
     "register_reporter": "kaggle_ray.reporters.by_name",
     "register_searcher": "kaggle_ray.schedule.searchers",

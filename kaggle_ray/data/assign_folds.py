@@ -61,7 +61,7 @@ def stratified_by(heads: Sequence[Head], target: Target) -> Target:
     """
     classes = class_columns(heads, target)
     if classes is not None:
-        return classes if target.ndim == 2 else classes[:, 0]
+        return classes if len(heads) > 1 or heads[0].task == "multilabel" else classes[:, 0]
     return (target if target.ndim == 1 else target[:, 0]).astype(np.float64)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kaggle_ray.data.head import Head, is_of_classes, place_heads
-from kaggle_ray.data.target import check_numbers, number_columns
+from kaggle_ray.data.target import check_numbers, number_columns, shares_of
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.types import BoolArray, Float64Array, StrArray, Target
 
@@ -68,6 +68,7 @@ def canonical_auxiliary(
         if not known.any():
             raise DataError(f"{where}: the auxiliary head {place.head.name!r} is known of none of {len(ids)} rows.")
         check_numbers(place.head, of_head[known], ids[known], where)
+        of_head[known] = shares_of(place.head, of_head[known])
     return columns
 
 

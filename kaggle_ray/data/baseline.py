@@ -32,7 +32,7 @@ def constant_predictions(heads: Sequence[Head], target: Rows, num_rows: int) -> 
 def perfect_predictions(head: Head, target: Target) -> FloatArray:
     """Return (N, C) what a model would say that knows the ``target`` (N,) or (N, T) of its one head."""
     columns = target.reshape(len(target), -1)
-    if head.task == "multiclass":
+    if head.task == "multiclass" and not head.soft:
         return np.asarray(columns == np.arange(head.num_outputs), dtype=np.float32)
     if head.task == "segmentation" and head.num_outputs > 1:
         columns = np.concatenate([columns == number for number in range(head.num_outputs)], axis=1)
@@ -89,12 +89,13 @@ def _first(target: Rows) -> str:
 
 def target_of(place: PlacedHead, target: Rows) -> Rows:
     """Return the target of one head: (N,) where it has one column, class numbers as integers."""
-    if len(target.shape) == 1 or place.head.task == "segmentation":
+    is_alone = place.head.has_columns and target.shape[1:] == (place.head.num_target_columns,)
+    if len(target.shape) == 1 or place.head.task == "segmentation" or is_alone:
         return target
     columns: Target = target[:][:, place.targets]
-    if place.head.task != "regression":
+    if place.head.task != "regression" and not place.head.soft:
         columns = columns.astype(np.int64)
-    return columns if place.head.task == "multilabel" else columns[:, 0]
+    return columns if place.head.has_columns else columns[:, 0]
 
 
 def _constant(head: Head, target: Rows, num_rows: int) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from kaggle_ray.config.described import ADDED_LATER
 from kaggle_ray.decide import DECISIONS, default_score
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
-from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, metric_by_name
+from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, likeliest, metric_by_name, of_shares
 from kaggle_ray.types import FloatArray, IntArray, Target, Task
 
 Scale = Literal["linear", "log", "log1p"]
@@ -45,6 +45,10 @@ class Head:
     """What the loss of a number is computed on: the number itself, its ``log`` (of numbers above 0), or its ``log1p``
     (of 0 and above), brought to mean 0 and deviation 1 over the rows that a fold trains on. Predictions, and so scores,
     ensembles and the submission, are in the unit of the files, whatever the scale."""
+    soft: bool = field(default=False, metadata=ADDED_LATER)
+    """Whether the truth of a row is a share for each class rather than a class: the probabilities of a table, or the
+    votes of several annotators (``vote_shares``). The loss is the cross-entropy with the shares; the metric is of the
+    shares where it knows of any, as log loss does, and else of the likeliest class, by which folds are stratified."""
     metrics: tuple[str | Metric, ...] = field(default=(), compare=False)
     """Metrics beside the head's own, by name or as they are: measured in each epoch, to be looked at. Nothing is chosen
     by them, so that they are no part of what an experiment's id is made of."""
@@ -84,6 +88,12 @@ class Head:
                 f"got {self.loss_weight} and {self.score_weight}."
             )
         self._check_scale()
+        if self.soft and not is_of_classes(self):
+            raise ConfigError(
+                f"head {self.name!r}: soft targets are shares of classes, got those of a {self.task} task."
+            )
+        if self.soft:
+            object.__setattr__(self, "metric", of_shares(self.metric, self.task))
         self._check_further_metrics()
 
     @property
@@ -91,10 +101,11 @@ class Head:
         """The ``metrics``, as they score this head's task: labels are named above a threshold each, not one of all."""
         given = (metric_by_name(metric) if isinstance(metric, str) else metric for metric in self.metrics)
         of_labels = self.task == "multilabel"
-        return tuple(
+        found = (
             replace(metric, decision="label_thresholds") if of_labels and metric.decision == "argmax" else metric
             for metric in given
         )
+        return tuple(of_shares(metric, self.task) if self.soft else metric for metric in found)
 
     @property
     def num_outputs(self) -> int:
@@ -104,7 +115,12 @@ class Head:
     @property
     def num_target_columns(self) -> int:
         """Columns of the target, where it stands beside those of other heads."""
-        return len(self.classes) if self.task == "multilabel" else 1
+        return len(self.classes) if self.has_columns else 1
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether its target, where it stands alone, is (N, T) rather than (N,)."""
+        return self.task == "multilabel" or (self.task == "multiclass" and self.soft)
 
     def _check_scale(self) -> None:
         if self.scale not in get_args(Scale):
@@ -141,7 +157,8 @@ class Head:
         if self.task == "segmentation":  # the pixels of a single image
             classes = np.arange(len(one_hot), dtype=np.uint8)[np.newaxis]
             return classes, classes.astype(np.float32) if len(self.classes) == 1 else one_hot.reshape(1, -1)
-        return np.arange(len(one_hot)), one_hot[:, 1:] if self.task == "binary" else one_hot
+        truth: Target = one_hot.astype(np.int64) if self.has_columns else np.arange(len(one_hot))
+        return truth, one_hot[:, 1:] if self.task == "binary" else one_hot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,9 +191,31 @@ def is_of_classes(head: Head) -> bool:
 
 def class_columns(heads: Sequence[Head], target: Target) -> IntArray | None:
     """Return (N, L) the columns of a target that are classes or labels, None where it has none."""
-    of_heads = [place.targets for place in place_heads(heads) if is_of_classes(place.head)]
     columns = target.reshape(len(target), -1)
-    return np.concatenate([columns[:, places] for places in of_heads], axis=1).astype(np.int64) if of_heads else None
+    of_heads = [
+        classes_of(place.head, columns[:, place.targets]) for place in place_heads(heads) if is_of_classes(place.head)
+    ]
+    return np.concatenate(of_heads, axis=1) if of_heads else None
+
+
+def classes_of(head: Head, columns: Target) -> IntArray:
+    """Return the classes (N, 1) or labels (N, L) of a head's target (N, T): of shares the likeliest."""
+    if not head.soft:
+        return columns.astype(np.int64)
+    return likeliest(columns, head.task).reshape(len(columns), -1).astype(np.int64)
+
+
+def without_shares(heads: Sequence[Head], target: Target) -> Target:
+    """Return the target (N,) or (N, T) as if no head were soft: the likeliest class in the place of its shares."""
+    if not any(head.soft for head in heads):
+        return target
+    columns = target.reshape(len(target), -1)
+    of_heads = [
+        classes_of(place.head, columns[:, place.targets]) if place.head.soft else columns[:, place.targets]
+        for place in place_heads(heads)
+    ]
+    joined = np.concatenate(of_heads, axis=1)
+    return joined if len(heads) > 1 or heads[0].task == "multilabel" else joined[:, 0]
 
 
 def metric_of(heads: Sequence[Head]) -> Metric:
@@ -191,7 +230,7 @@ def metric_of(heads: Sequence[Head]) -> Metric:
         [
             MetricPart(
                 metric=place.head.metric,
-                target=place.targets if place.head.task == "multilabel" else place.targets.start,
+                target=place.targets if place.head.has_columns else place.targets.start,
                 values=place.outputs,
                 weight=place.head.score_weight,
             )

@@ -14,7 +14,7 @@ import numpy as np
 from kaggle_ray.data.baseline import perfect_predictions, target_of
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import FoldScheme
-from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.data.head import Head, place_heads, without_shares
 from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
@@ -72,7 +72,7 @@ def check_scorable(
         if head.task == "segmentation" or head.metric.mean_over_rows:
             continue
         target = np.asarray(target_of(place, samples.target)[:])
-        names, answers = _answers(head, target)
+        names, answers = _answers(head, without_shares((head,), target))
         if _failure(head, target[scored]) and answers[scored].any(axis=0).all():
             continue
         for each in scored_together:

@@ -6,6 +6,8 @@ Shape legend: N rows, L labels, T columns of the heads, side by side.
 |---|---|---|
 | binary, multi-class | (N,) | int64, 0..number of classes - 1 |
 | multi-label | (N, L) | int64, 0 or 1 |
+| soft: binary, multi-label | (N,), (N, L) | float64, 0..1 |
+| soft: multi-class | (N, number of classes) | float64, 0..1, each row's sum is 1 |
 | regression, segmentation (the share of foreground) | (N,) | float64, finite |
 | several | (N, T) | int64 where all of them are of classes or labels, else float64 |
 """
@@ -31,7 +33,13 @@ _MOST_GRADES = 1000
 _ROUNDING = 0.01
 """Share of the targets' spread that rounding them to float32 may change them by."""
 
-_ONE_HOT = " The target is the number of a row's class: argmax(axis=1) makes it of a column of 0 and 1 for each class."
+_ONE_HOT = (
+    " The target is the number of a row's class: argmax(axis=1) makes it of a column of 0 and 1 for each class. "
+    "Columns of probabilities or votes are the target of Head(soft=True)."
+)
+
+_SUM_OFF = 0.01
+"""How far from 1 the sum of a row's probabilities may be for rounding in the files."""
 
 
 def canonical_target(heads: Sequence[Head], given: object, ids: StrArray, *, where: str) -> Target:
@@ -54,9 +62,19 @@ def canonical_target(heads: Sequence[Head], given: object, ids: StrArray, *, whe
         raise DataError(f"{where}: expected {expected} target columns, got {columns.shape[1]}.{one_hot}")
     for place in placed:
         check_numbers(place.head, columns[:, place.targets], ids, where)
-    if all(is_of_classes(head) for head in heads):
+    if any(head.soft for head in heads):
+        of_heads = [shares_of(place.head, columns[:, place.targets]) for place in placed]
+        columns = np.concatenate(of_heads, axis=1)
+    elif all(is_of_classes(head) for head in heads):
         columns = columns.astype(np.int64)
-    return columns if len(heads) > 1 or heads[0].task == "multilabel" else columns[:, 0]
+    return columns if len(heads) > 1 or heads[0].has_columns else columns[:, 0]
+
+
+def shares_of(head: Head, columns: Float64Array) -> Float64Array:
+    """Return the columns (N, T) of a head's target, those of soft classes so that each row's sum is 1."""
+    if not (head.soft and head.task == "multiclass"):
+        return columns
+    return np.asarray(columns / columns.sum(axis=1, keepdims=True))
 
 
 def number_columns(given: object, ids: StrArray, where: str) -> Float64Array:
@@ -104,6 +122,9 @@ def _no_numbers(columns: npt.NDArray[np.generic], value: object, sample_id: obje
 
 def check_numbers(head: Head, columns: Float64Array, ids: StrArray, where: str) -> None:
     """Raise DataError for the first sample whose number, in the columns (N, T) of ``head``, it cannot have."""
+    if head.soft:
+        _check_shares(head, columns, ids, where)
+        return
     highest = _highest(head)
     wrong = ~(np.abs(columns) <= _LARGEST)
     if highest is not None:
@@ -142,6 +163,23 @@ def _check_scale(head: Head, columns: Float64Array, ids: StrArray, where: str) -
             f"{where}: sample {str(ids[row])!r} has the number {columns[row, 0]:g}, expected {expected}, as head "
             f"{head.name!r} has scale={head.scale!r}. {np.count_nonzero(has_none.any(axis=1))} of {len(ids)} samples "
             f"are like that.{instead}"
+        )
+
+
+def _check_shares(head: Head, columns: Float64Array, ids: StrArray, where: str) -> None:
+    """Raise DataError for the first sample whose shares are none: out of range, or of a sum that shares do not have."""
+    wrong, expected = ~((columns >= 0) & (columns <= 1)).all(axis=1), "from 0 to 1"
+    if head.task == "multiclass":
+        sums, are_counts = columns.sum(axis=1), (columns == np.floor(columns)).all()
+        wrong = ~((columns >= 0) & (columns <= _LARGEST)).all(axis=1)
+        wrong |= sums == 0 if are_counts else np.abs(sums - 1) > _SUM_OFF
+        expected = "probabilities of sum 1, or in all rows whole numbers of votes, of which there is one at least"
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        got = " ".join(f"{value:g}" for value in columns[row, :10]) + (" ..." if columns.shape[1] > 10 else "")
+        raise DataError(
+            f"{where}: sample {str(ids[row])!r} has the shares {got} of head {head.name!r}, expected {expected}. "
+            f"{np.count_nonzero(wrong)} of {len(ids)} samples are like that."
         )
 
 

@@ -30,6 +30,7 @@ from kaggle_ray.metrics.precision_recall import (
 from kaggle_ray.metrics.probabilities import AUC_OVR, AVERAGE_PRECISION, BRIER
 from kaggle_ray.metrics.regression import MAE, MCRMSE, PEARSON, QUADRATIC_KAPPA, R2, RMSE, RMSLE, SPEARMAN, pinball
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
+from kaggle_ray.metrics.shares import KL_DIVERGENCE, likeliest, of_shares
 from kaggle_ray.metrics.uncertainty import Jackknifed, jackknife
 from kaggle_ray.registry import Registry
 from kaggle_ray.types import Target
@@ -45,6 +46,7 @@ __all__ = [
     "F1",
     "F2",
     "KAPPA",
+    "KL_DIVERGENCE",
     "LOG_LOSS",
     "MACRO_F1",
     "MACRO_PRECISION",
@@ -74,8 +76,10 @@ __all__ = [
     "confusion_matrix",
     "f_beta",
     "jackknife",
+    "likeliest",
     "map_at_k",
     "metric_by_name",
+    "of_shares",
     "over_folds",
     "own_target",
     "per_fold",
@@ -150,6 +154,7 @@ for _metric in (
     AUC_OVR,
     AVERAGE_PRECISION,
     BRIER,
+    KL_DIVERGENCE,
     RMSE,
     MAE,
     R2,

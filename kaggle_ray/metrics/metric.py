@@ -65,6 +65,10 @@ class Metric:
     mean_over_rows: bool = False
     """Whether the score is the mean of the scores of the single rows. Such rows are scored one by one, so that they
     need not be in memory together: for masks."""
+    takes_shares: bool = field(default=False, metadata=ADDED_LATER)
+    """Whether the targets of a ``soft`` head are given to ``score_fn`` as they are: a share for each class, (N, C), of
+    two classes that of the second, (N,). Log loss, Brier's score and the KL divergence know what to do with them; any
+    other metric is of the likeliest class."""
     parts: tuple[MetricPart, ...] = ()
     """The metrics of several heads that this one is the weighted mean of; see ``combine_metrics``. Each keeps what it
     is pooled over and what decides its values."""

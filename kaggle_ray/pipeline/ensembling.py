@@ -9,6 +9,7 @@ from dataclasses import asdict
 from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, Kept, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
 from kaggle_ray.config.sources import source_digests
+from kaggle_ray.data.head import without_shares
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.evaluating import save_evaluation
 from kaggle_ray.pipeline.plan import RunPlan
@@ -132,5 +133,6 @@ def _confusion(plan: RunPlan, target: Rows, ensemble: Ensemble) -> list[list[int
     """Return the counts of truth x answer, None where a row has not one class of several, or they would flatter."""
     if plan.competition.task not in ("binary", "multiclass") or ensemble.score_honest is None:
         return None
-    counts: list[list[int]] = confusion_matrix(target[:], ensemble.oof[:], len(plan.competition.classes)).tolist()
+    truth = without_shares(plan.competition.heads, target[:])
+    counts: list[list[int]] = confusion_matrix(truth, ensemble.oof[:], len(plan.competition.classes)).tolist()
     return counts

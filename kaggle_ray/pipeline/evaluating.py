@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kaggle_ray.combine import Ensemble
+from kaggle_ray.data.head import without_shares
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.evaluation.answers import LabelAnswers, answered_pixels
 from kaggle_ray.evaluation.label_errors import suspects
@@ -54,7 +55,9 @@ def save_evaluation(
         store,
         plan.folds.sample_ids[plan.folds.scored_rows()],
         ensemble.part_of,
-        _mask_counts(plan, target, ensemble) if competition.is_segmentation else _columns(target),
+        _mask_counts(plan, target, ensemble)
+        if competition.is_segmentation
+        else _columns(without_shares(competition.heads, target[:])),
         heads=competition.heads,
         ensemble=ensemble.method,
         rules={part: blend.decision for part, blend in ensemble.by_part.items()},

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.data.head import Head, place_heads
+from kaggle_ray.data.head import Head, classes_of, place_heads
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
 
@@ -109,7 +109,7 @@ def _answers(target: Target, heads: Sequence[Head]) -> Iterator[Target]:
         if place.head.task == "segmentation":
             yield columns[:, 0] > 0
         elif place.head.task != "regression":
-            yield from columns[:, place.targets].T
+            yield from classes_of(place.head, columns[:, place.targets]).T
 
 
 def _occurrences(groups: StrArray) -> list[int]:

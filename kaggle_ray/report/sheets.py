@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.head import place_heads
+from kaggle_ray.data.head import place_heads, without_shares
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.data.user_files import read_content
@@ -78,9 +79,9 @@ def decoded_or_none(
 
 def label_of(competition: Competition, samples: Samples, row: int) -> str:
     """Return what is true of a training row, in words: classes, labels, numbers."""
-    target = samples.target.reshape(len(samples.target), -1)[row]
+    target = without_shares(competition.heads, samples.target[row : row + 1]).reshape(-1)
     words: list[str] = []
-    for place in place_heads(competition.heads):
+    for place in place_heads([replace(head, soft=False) for head in competition.heads]):
         values = target[place.targets]
         if place.head.task in ("binary", "multiclass"):
             words.append(place.head.classes[int(values[0])])

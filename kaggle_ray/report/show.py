@@ -184,7 +184,9 @@ def _class_table(competition: Competition, samples: Samples) -> str:
         if is_of_classes(place.head):
             many = place.head.task == "multilabel"
             counts = (
-                values.sum(axis=0) if many else np.bincount(values[:, 0].astype(int), minlength=len(place.head.classes))
+                values.sum(axis=0)
+                if many or place.head.has_columns
+                else np.bincount(values[:, 0].astype(int), minlength=len(place.head.classes))
             )
             for name, count in zip(place.head.classes, counts.tolist(), strict=True):
                 rows.append([place.head.name, name, f"{int(count):,}", f"{count / len(target):.1%}"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaggle_ray.config.users_code import users_code
-from kaggle_ray.data.head import Head, is_of_classes, place_heads
+from kaggle_ray.data.head import Head, classes_of, is_of_classes, place_heads
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.registry import Registry
 from kaggle_ray.train.inputs import FitData
@@ -153,7 +153,7 @@ def _balanced(rows: RowsToSample, generator: np.random.Generator) -> IntArray:
     """Draw each class of the first head with classes equally often; a row of labels as the rarest of them."""
     place = next(place for place in place_heads(rows.heads) if is_of_classes(place.head))
     assert rows.target is not None, "the heads have classes"
-    columns = rows.target.reshape(len(rows.target), -1)[:, place.targets].astype(np.int64)
+    columns = classes_of(place.head, rows.target.reshape(len(rows.target), -1)[:, place.targets])
     if place.head.task == "multilabel":
         has = np.concatenate([columns > 0, ~columns.any(axis=1, keepdims=True)], axis=1)
     else:

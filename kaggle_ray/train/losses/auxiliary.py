@@ -53,7 +53,8 @@ class AuxiliaryOutputs:
             known = known_rows(columns)
             if not known.any():
                 raise DataError(f"the auxiliary head {place.head.name!r} is known of none of the rows to train on.")
-            of_head = columns[known] if place.head.task in ("multilabel", "regression") else columns[known].astype(int)
+            as_it_is = place.head.soft or place.head.task in ("multilabel", "regression")
+            of_head = columns[known] if as_it_is else columns[known].astype(int)
             outputs = make_outputs([place.head], of_head, np.arange(len(of_head)), given)
             assert isinstance(outputs, Outputs), "masks are none of these heads"
             self._outputs.append(outputs)

@@ -41,6 +41,10 @@ def count_classes(place: PlacedHead, target: Rows, rows: IntArray) -> Float64Arr
     if head.task == "multilabel":
         present_Q = target[rows].reshape(len(rows), -1)[:, place.targets].astype(np.float64).sum(axis=0)
         return np.stack([len(rows) - present_Q, present_Q], axis=1)
+    if head.soft:  # shares of a row are so many rows of each class
+        shares = target[rows].reshape(len(rows), -1)[:, place.targets].astype(np.float64)
+        of_classes_K = shares.sum(axis=0)
+        return (of_classes_K if head.task == "multiclass" else np.append(len(rows) - of_classes_K, of_classes_K))[None]
     num_answers = max(2, len(head.classes))
     counts_K = np.zeros(num_answers)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
