@@ -14,6 +14,7 @@ from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking
 from kaggle_ray.combine.choice import candidates, choose
 from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
 from kaggle_ray.combine.fits import Blend, Fits
+from kaggle_ray.combine.in_time import TimeLeft, is_learnt_in_time, learnt_in_time
 from kaggle_ray.combine.kept import Kept
 from kaggle_ray.combine.nested import Learn, NestedScore, nested_score
 from kaggle_ray.decide import Decision
@@ -23,8 +24,8 @@ from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import IntArray
 
 __all__ = [
-    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "convex", "greedy", "means", "per_label", "ranks",
-    "select", "select_from", "stacking",
+    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "TimeLeft", "convex", "greedy", "means", "per_label",
+    "ranks", "select", "select_from", "stacking",
 ]  # fmt: skip
 
 BUILT_IN = ("mean", "greedy")
@@ -137,6 +138,7 @@ def select_from(
     elaborate: tuple[str, ...] | None = None,
     with_error: bool = True,
     kept: Kept | None = None,
+    time_left: TimeLeft | None = None,
 ) -> Ensemble:
     """Return the ensemble of a pool by one method; what combiners have learnt of the pool before is not learnt again.
 
@@ -149,18 +151,24 @@ def select_from(
         elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
         kept: what was learnt of pools before, which is asked first, and keeps what is learnt now.
+        time_left: for all but the best and the mean; it is told what of the rest there was no time for. Where that is
+            the method itself, the ensemble is the better one of both.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
     """
-    learn: Learn = partial(fits.blend, method)
-    if method == AUTO:
-        elaborate = candidates(fits) if elaborate is None else elaborate
-        learn = partial(choose, fits, elaborate)
+    elaborate = (candidates(fits) if elaborate is None else elaborate) if method == AUTO else ()
+    way = method
+    if time_left is not None and not (kept and kept.has(fits, [method, list(elaborate)], with_error=with_error)):
+        if method == AUTO:
+            elaborate = learnt_in_time(fits, elaborate, time_left)
+        elif not is_learnt_in_time(fits, method, time_left):
+            way = AUTO
+    learn: Learn = partial(choose, fits, elaborate) if way == AUTO else partial(fits.blend, way)
     if kept is None:
         nested = nested_score(fits, learn, with_error=with_error)
     else:
-        nested = kept.nested(fits, [method, list(elaborate or ())], learn, with_error=with_error)
+        nested = kept.nested(fits, [way, list(elaborate)], learn, with_error=with_error)
     why_no_score = _why_no_score(nested, unproven)
     is_honest = why_no_score is None
     return Ensemble(

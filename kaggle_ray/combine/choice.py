@@ -50,15 +50,25 @@ def choose(fits: Fits, elaborate: tuple[str, ...], seen: BoolArray) -> Blend:
         elaborate: names of the combiners that have to earn their place.
         seen: rows that choice and combiner may see.
     """
-    folds = np.unique(fits.fold_of[seen])
-    if len(fits.members) == 1 or not len(folds) or (fits.forward and len(folds) == 1):
+    if not are_compared(fits, seen):
         return fits.blend("mean", seen)
-    target, fold_of = select_rows(fits.target, seen), fits.fold_of[seen]
-    scored = {
-        name: jackknife(fits.metric, target, cross_fitted(fits, partial(fits.blend, name), seen).answers, fold_of)
-        for name in (*SIMPLE, *elaborate)
-    }
-    return fits.blend(chosen_of(scored, fits.metric), seen)
+    of_names = {name: scored(fits, name, seen) for name in (*SIMPLE, *elaborate)}
+    return fits.blend(chosen_of(of_names, fits.metric), seen)
+
+
+def are_compared(fits: Fits, seen: BoolArray) -> bool:
+    """Return whether there are several members, and rows ``seen`` (N,) that may learn from others of them."""
+    num_folds = len(np.unique(fits.fold_of[seen]))
+    return len(fits.members) > 1 and num_folds > (1 if fits.forward else 0)
+
+
+def scored(fits: Fits, name: str, seen: BoolArray) -> Jackknifed:
+    """Return the honest score of a combiner on the rows ``seen`` (N,), fitted without each part of them in turn."""
+    key = (name, np.packbits(seen).tobytes())
+    if key not in fits.scores:
+        answers = cross_fitted(fits, partial(fits.blend, name), seen).answers
+        fits.scores[key] = jackknife(fits.metric, select_rows(fits.target, seen), answers, fits.fold_of[seen])
+    return fits.scores[key]
 
 
 def chosen_of(scored: Mapping[str, Jackknifed], metric: Metric) -> str:

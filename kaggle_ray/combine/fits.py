@@ -17,7 +17,7 @@ from kaggle_ray.combine.combiner import COMBINERS, Combiner, Fitted, FoldOf
 from kaggle_ray.combine.means import Mean
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.metrics import Metric
+from kaggle_ray.metrics import Jackknifed, Metric
 from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.types import BoolArray, canonical_json
 
@@ -65,6 +65,8 @@ class Fits:
         assert fold_of.min() >= 0, "only scored rows belong here"
         self.members = {member_id: members[member_id] for member_id in sorted(members)}
         self.target, self.fold_of, self.metric, self.forward = target, fold_of, metric, forward
+        self.scores: dict[tuple[str, bytes], Jackknifed] = {}
+        """Combiner and rows that were seen, as bits -> its honest score on them, for who compares combiners."""
         self._learnt: dict[tuple[str, bytes], Blend] = {}
         self._decisions: dict[tuple[type, str, bytes], Decision] = {}
 
@@ -83,6 +85,10 @@ class Fits:
         if key not in self._learnt:
             self._learnt[key] = self._fit(method, seen)
         return self._learnt[key]
+
+    def has(self, method: str, seen: BoolArray) -> bool:
+        """Return whether a combiner has learnt from the rows ``seen`` (N,)."""
+        return (method, np.packbits(seen).tobytes()) in self._learnt
 
     def _fit(self, method: str, seen: BoolArray) -> Blend:
         """Fit the combiner under the rule that suits the members' mean, then the rule to what the combiner predicts.

@@ -94,6 +94,10 @@ class Kept:
             self._asked[key] = value
         return nested
 
+    def has(self, fits: Fits, what: JsonValue, *, with_error: bool) -> bool:
+        """Return whether the nested score of what says ``what`` is known already; see ``nested``."""
+        return self._digest(fits, [what, with_error]) in self._asked.keys() | self._earlier.keys()
+
     def to_json(self) -> dict[str, JsonValue]:
         """Return what was asked for, for the next time; what nobody asked for is dropped."""
         return dict(self._asked)

@@ -128,17 +128,28 @@ def cross_fitted(fits: Fits, learn: Learn, seen: BoolArray) -> CrossFitted:
     """Return the rows that are ``seen`` (N,), n of them, each with what was learnt from those of other parts."""
     positions = np.flatnonzero(seen)
     part_of = parts_of(fits.fold_of[positions], fits.target, forward=fits.forward, positions=positions)
-    by_part: dict[int, Blend] = {}
-    for part in np.unique(part_of).tolist():
-        others = np.zeros(len(seen), dtype=np.bool_)
-        others[positions[part_of < part if fits.forward else part_of != part]] = True
-        by_part[part] = learn(others)
+    by_part = {part: learn(others) for part, others in _others(fits, part_of, positions).items()}
     return CrossFitted(
         oof=_from_its_part({part: of.fitted.predict(fits.members) for part, of in by_part.items()}, part_of, positions),
         answers=_from_its_part({part: of.answers(fits.members) for part, of in by_part.items()}, part_of, positions),
         part_of=part_of,
         by_part=by_part,
     )
+
+
+def others_of(fits: Fits, seen: BoolArray) -> dict[int, BoolArray]:
+    """Return each part of the rows that are ``seen`` (N,) -> those of them (N,) that may be learnt from for it."""
+    positions = np.flatnonzero(seen)
+    part_of = parts_of(fits.fold_of[positions], fits.target, forward=fits.forward, positions=positions)
+    return _others(fits, part_of, positions)
+
+
+def _others(fits: Fits, part_of: IntArray, positions: IntArray) -> dict[int, BoolArray]:
+    found: dict[int, BoolArray] = {}
+    for part in np.unique(part_of).tolist():
+        found[part] = np.zeros(len(fits.fold_of), dtype=np.bool_)
+        found[part][positions[part_of < part if fits.forward else part_of != part]] = True
+    return found
 
 
 def parts_of(fold_of: FoldOf, target: Rows, *, forward: bool, positions: IntArray | None = None) -> IntArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kaggle_ray.combine.combiner import COMBINERS, Fitted
 from kaggle_ray.decide import Decision, default_decision
@@ -63,6 +63,8 @@ class SavedEnsemble:
     """Name of the combiner that it is; None in a run of before one could be chosen, where it is the method."""
     standard_error: float | None = None
     """Standard error of the honest score; None where it is not known, or the run is of before it was kept."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """What ensembling had no time for within the run's limit -> why, in a few words."""
 
     @property
     def name(self) -> str:

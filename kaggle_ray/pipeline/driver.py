@@ -26,6 +26,7 @@ from kaggle_ray.pipeline.sample_pictures import drawing_samples
 from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pipeline.summing_up import summing_up
+from kaggle_ray.pipeline.time_limit import time_to_ensemble, with_time_to_ensemble
 from kaggle_ray.pool.gather import Pool, gather
 from kaggle_ray.report.collect import board_of, save_report_of
 from kaggle_ray.reporters import Emit, FanOut, Reporter
@@ -91,12 +92,17 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)
+        began_at = time.monotonic()
         submitter.rehearse(plan.folds, target)
+        rehearsed_at = time.monotonic()
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
+        baseline_s = time.monotonic() - rehearsed_at
         emit(BaselineScored(score=baseline_score, submission=baseline))
         if has_trials_left(trials, plan.num_trials):
             tell = summing_up(pictures.emit, lambda: store.save_summary(trials.results))
-            num_decoded += _train(plan, tell, trials, plan.experiments, plan.folds.num_folds, plan.trial_context())
+            limited = with_time_to_ensemble(plan, target)
+            context = limited.trial_context()
+            num_decoded += _train(limited, tell, trials, plan.experiments, plan.folds.num_folds, context)
         if _is_cut_short(trials.results):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(
@@ -109,7 +115,8 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         )
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(trials, pool, baseline))
-        ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit) if pool.oof else None
+        time_left = time_to_ensemble(plan, rehearsal_s=rehearsed_at - began_at, baseline_s=baseline_s)
+        ensemble = save_ensembles(plan, store, pool, target, options.ensemble, emit, time_left) if pool.oof else None
         submission = submitter.submit_ensemble(ensemble, pool, plan.folds, target) if ensemble else baseline
         if ensemble is not None:
             pictures.of_ensemble(ensemble, pool)

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from kaggle_ray.combine import BUILT_IN, COMBINERS, Ensemble, Fits, Kept, select, select_from
+from kaggle_ray.combine import AUTO, BUILT_IN, COMBINERS, Ensemble, Fits, Kept, TimeLeft, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
 from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.head import without_shares
 from kaggle_ray.metrics import confusion_matrix
 from kaggle_ray.pipeline.evaluating import save_evaluation
+from kaggle_ray.pipeline.members_alone import MembersAlone
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import Pool
 from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import EnsembleChosen
+from kaggle_ray.reporters.events import EnsembleChosen, RunWarned
 from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.full_size import full_size_score
@@ -24,10 +25,13 @@ from kaggle_ray.types import JsonValue
 logger = logging.getLogger(__name__)
 
 
-def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: str, emit: Emit) -> Ensemble:
+def save_ensembles(
+    plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: str, emit: Emit, time_left: TimeLeft
+) -> Ensemble:
     """Save the ensembles of our own combiners, of those that were asked for before, and of ``method``; return the last.
 
-    What was learnt of the same predictions before, by the same code, is not learnt again.
+    What was learnt of the same predictions before, by the same code, is not learnt again. The best experiment and the
+    mean are always there; what there is no time for beside them is told, and said in the description of each.
 
     Args:
         plan: of the run.
@@ -35,7 +39,8 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
         pool: what is combined.
         target: (N,) or (N, T) of all training rows.
         method: name of the combiner whose ensemble is submitted, or ``auto``.
-        emit: is told of this ensemble.
+        emit: is told of this ensemble, and before it of what is left out.
+        time_left: for all this.
     """
     rows = plan.folds.scored_rows()
     target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
@@ -49,40 +54,73 @@ def save_ensembles(plan: RunPlan, store: RunStore, pool: Pool, target: Rows, met
         )  # fmt: skip
 
     of_all_members = {**pool.oof, **pool.of_seeds}
-    alone = {name: select_of({name: values}, "mean") for name, values in of_all_members.items()}
-    scores = {name: ensemble.score_honest for name, ensemble in alone.items()}
+    members_alone = MembersAlone(
+        list(of_all_members), lambda name: select_of({name: of_all_members[name]}, "mean"), time_left
+    )
+    members_alone.learn(share=0.5)
+    fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward)
+    wanted = dict.fromkeys(["mean", method, *BUILT_IN, *_saved(store)])
+    made = {name: select_from(fits, name, unproven=pool.unproven, kept=kept, time_left=time_left) for name in wanted}
+    members_alone.learn(share=1.0)
+    alone = members_alone.known()
+    scores = {name: alone[name].score_honest if name in alone else None for name in of_all_members}
     names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
-    candidates = {each: of_all_members[each] for each in alone if each in names and scores[each] is not None}
-    best = _best_experiment(select_of(candidates, "best"), candidates, names) if candidates else None
+    has_no_score = {name for name, each in alone.items() if each.score_honest is None} | pool.unproven
+    candidates = {each: rows for each, rows in of_all_members.items() if each in names and each not in has_no_score}
+    best = None
+    if candidates.keys() == pool.oof.keys():
+        best = _best_experiment(select_from(fits, "best", with_error=False, kept=kept), candidates, names)
+    elif candidates:
+        best = _best_experiment(select_of(candidates, "best"), candidates, names)
+    made = {name: each for name, each in made.items() if name in (method, AUTO, each.combiner)}
+    for name in wanted.keys() - made.keys():
+        store.remove_ensemble(name)  # there was no time for it, and one that is saved may be of other members
+    chosen, full_size = made[method], None
+    if not plan.competition.is_segmentation or time_left.is_enough_for("the score of masks at full size"):
+        full_size = full_size_score(plan.competition, plan.samples, plan.folds, chosen)
+    is_time_to_analyse = time_left.is_enough_for("the analysis of members and errors")
     of_all: dict[str, JsonValue] = {
         "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
         "scores": scores,
         "best_experiment": None if best is None else asdict(best),
         "unproven": sorted(pool.unproven),
+        "left_out": dict(time_left.left_out),
     }
-    fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward)
-    for name in dict.fromkeys([*BUILT_IN, *_saved(store), method]):
-        ensemble = select_from(fits, name, unproven=pool.unproven, kept=kept)
-        full_size = full_size_score(plan.competition, plan.samples, plan.folds, ensemble) if name == method else None
-        if name == method:
-            chosen, event = ensemble, _event(ensemble, pool, full_size)
-        store.save_ensemble(
-            name,
-            {
-                **of_all,
-                **described(ensemble),
-                "chosen": name == method,
-                "score_full_size": full_size,
-                "confusion": _confusion(plan, target, ensemble),
-            },
-            oof=ensemble.oof,
-            test=ensemble.apply(pool.test),
-            are_masks=plan.competition.is_segmentation,
-        )
+    for name, ensemble in made.items():
+        its_own = {"chosen": name == method, "score_full_size": full_size if name == method else None}
+        _save(plan, store, pool, target, name, ensemble, {**of_all, **its_own})
     store.save_learnt(kept.to_json())
-    save_evaluation(plan, store, pool, target, chosen, alone)
-    emit(event)
+    save_evaluation(plan, store, pool, target, chosen, alone, is_analysed=is_time_to_analyse)
+    if time_left.left_out:
+        emit(RunWarned(topic="left_out", text=_left_out(time_left.left_out, store)))
+    emit(_event(chosen, pool, full_size))
     return chosen
+
+
+def _save(
+    plan: RunPlan,
+    store: RunStore,
+    pool: Pool,
+    target: Rows,
+    name: str,
+    ensemble: Ensemble,
+    facts: Mapping[str, JsonValue],
+) -> None:
+    store.save_ensemble(
+        name,
+        {**facts, **described(ensemble), "confusion": _confusion(plan, target, ensemble)},
+        oof=ensemble.oof,
+        test=ensemble.apply(pool.test),
+        are_masks=plan.competition.is_segmentation,
+    )
+
+
+def _left_out(left_out: Mapping[str, str], store: RunStore) -> str:
+    reasons = "; ".join(f"{what}: {why}" for what, why in left_out.items())
+    return (
+        f"ensembling left out, for lack of time, {reasons}. "
+        f"In full, without training: kaggle-ray ensemble {store.location} --data DATA"
+    )
 
 
 def described(ensemble: Ensemble) -> dict[str, JsonValue]:

@@ -35,7 +35,14 @@ _MOST_COMPARED = 20
 
 
 def save_evaluation(
-    plan: RunPlan, store: RunStore, pool: Pool, target: Rows, ensemble: Ensemble, alone: Mapping[str, Ensemble]
+    plan: RunPlan,
+    store: RunStore,
+    pool: Pool,
+    target: Rows,
+    ensemble: Ensemble,
+    alone: Mapping[str, Ensemble],
+    *,
+    is_analysed: bool = True,
 ) -> None:
     """Keep the scored rows with the rules that decided them; nothing where these answers would flatter.
 
@@ -45,7 +52,8 @@ def save_evaluation(
         pool: that it is of.
         target: (N,) or (N, T) of the scored rows.
         ensemble: that is submitted.
-        alone: experiment or member id -> what it is worth by itself.
+        alone: experiment or member id -> what it is worth by itself, as far as that is known.
+        is_analysed: whether the report is to have the analysis of members and errors.
     """
     if ensemble.score_honest is None:
         remove_rows(store)
@@ -67,6 +75,9 @@ def save_evaluation(
             if each.score_honest is not None
         },
     )
+    if not is_analysed:
+        save_analysis(store, KeptAnalysis())
+        return
     try:
         kept = KeptAnalysis(
             members=_members(plan, pool, target, ensemble, alone), atlas=_atlas(plan, store, pool, ensemble)
@@ -86,7 +97,7 @@ def _members(
     is fitted to them has no honest score.
     """
     sign = -1 if plan.competition.metric.greater_is_better else 1
-    scores = {each: score for each in pool.oof if (score := alone[each].score_honest) is not None}
+    scores = {each: score for each in pool.oof if each in alone and (score := alone[each].score_honest) is not None}
     by_weight = sorted(scores, key=lambda each: (-ensemble.weights.get(each, 0.0), sign * scores[each], each))
     by_weight = by_weight[:MOST_MEMBERS]
     if plan.competition.is_segmentation or len(by_weight) < 2 or len(ensemble.by_part) < 2:

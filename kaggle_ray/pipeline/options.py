@@ -166,11 +166,18 @@ class LimitOptions(Options):
     def stop_at(self, now: float) -> float | None:
         """Return when training has to end, so that gathering and the report are done by the limit; None without one.
 
-        Both times are in seconds since the Unix epoch.
+        All times are in seconds since the Unix epoch.
         """
-        limits = [now + float(self.budget)] if self.budget is not None else []
-        limits += [float(self.deadline)] if self.deadline is not None else []
+        limits = self._limits(now)
         return min(limits) - min(30.0, 0.1 * max(0.0, min(limits) - now)) if limits else None
+
+    def ends_at(self, now: float) -> float | None:
+        """Return the limit itself, None without one. A budget of 0 is none: it starts no trial, and no more is said."""
+        return None if self.budget is not None and float(self.budget) == 0 else min(self._limits(now), default=None)
+
+    def _limits(self, now: float) -> list[float]:
+        limits = [now + float(self.budget)] if self.budget is not None else []
+        return limits + ([float(self.deadline)] if self.deadline is not None else [])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,6 +85,8 @@ class RunPlan:
     """Where the run is, for ``open_run``."""
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
+    ends_at: float | None
+    """Seconds since the Unix epoch by which the submission is to be written; None without a limit."""
     only_ids: frozenset[str] | None
     """Ids of the samples that a fast-dev run is cut to; None is a real run."""
 
@@ -181,6 +183,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         DataError: the competition's files are missing or contradict each other.
         FoldsError: the rows cannot be assigned to folds, or are not those that the run was started with.
     """
+    began_at = time.time()
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
     options = _in_this_process(options) if options.fast_dev else options
@@ -247,7 +250,8 @@ def make_plan(options: RunOptions) -> RunPlan:
         num_slots=options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
         run_id=name,
         location=place_of(options.runs, competition.name, name),
-        stop_at=options.stop_at(now=time.time()),
+        stop_at=options.stop_at(now=began_at),
+        ends_at=options.ends_at(now=began_at),
         only_ids=only_ids,
     )
 

@@ -106,7 +106,7 @@ def report_of(store: RunStore) -> ReportData:
         confusion=_confusion(store, chosen, record),
         class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
-        facts={**_facts(record), **_near_duplicates(store), **_refit(store)},
+        facts={**_facts(record), **_near_duplicates(store), **_refit(store), **_left_out(chosen)},
         kaggle_scores=kaggle_scores_of(store),
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
         analysis=analysis_of(store),
@@ -159,7 +159,8 @@ def _experiment_row(
         duration_s=sum(result.duration_s for result in ended),
         error=stopped.get(experiment.experiment_id)
         or next((why for result in ended if (why := result.error or result.reason)), None)
-        or unproven,
+        or unproven
+        or _why_unscored(experiment, chosen),
         metrics=_mean_metrics(committed),
     )
 
@@ -190,6 +191,12 @@ def _why_unproven(experiment: Experiment) -> str | None:
     return None if why is None else f"no honest score: {why}"
 
 
+def _why_unscored(experiment: Experiment, chosen: SavedEnsemble | None) -> str | None:
+    if chosen is None or not chosen.left_out or chosen.scores.get(experiment.experiment_id, 0.0) is not None:
+        return None
+    return "no score of its own: ensembling had no time for it"
+
+
 def _near_duplicates(store: RunStore) -> dict[str, str]:
     """Return what the run found of near-duplicates, if anything."""
     summary = NearDuplicates.from_json(store.near_duplicates()).summary()
@@ -207,6 +214,13 @@ def _refit(store: RunStore) -> dict[str, str]:
         "Refit on all rows": f"submissions/{REFIT}.csv. It is not measured on any row; the cross-validated ensemble "
         f"({made_of.method}) with the same weights {its_score}."
     }
+
+
+def _left_out(chosen: SavedEnsemble | None) -> dict[str, str]:
+    """Return what ensembling had no time for within the run's limit, if there is such."""
+    if chosen is None or not chosen.left_out:
+        return {}
+    return {"Left out of ensembling": "; ".join(f"{what}: {why}" for what, why in chosen.left_out.items())}
 
 
 def _facts(record: RunRecord) -> dict[str, str]:

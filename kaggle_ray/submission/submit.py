@@ -27,7 +27,7 @@ from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.types import Folds, JsonValue, Location, StrArray
 
-_REHEARSED_MASKS = 16
+REHEARSED_MASKS = 16
 """Training rows whose masks are rehearsed: all would take a pass over the images."""
 
 
@@ -77,7 +77,7 @@ class Submitter:
         """
         rows = folds.scored_rows()
         if self.competition.is_segmentation:
-            rows = rows[:_REHEARSED_MASKS]
+            rows = rows[:REHEARSED_MASKS]
         of_rows = select_rows(target, rows)
         rule = default_decision(self.competition.metric, self.competition.num_columns)
         made_up = ScoredRows(

@@ -128,7 +128,7 @@ def test_a_deadline_stops_a_trial_between_epochs_uncommitted_and_still_ends_with
 ) -> None:
     recorder = Recorder()
     both: list[dict[str, JsonValue]] = [EXPERIMENTS[0], ENDLESS]
-    result = execute(options(tmp_path, toy_data, both, budget=4), reporters=[recorder])
+    result = execute(options(tmp_path, toy_data, both, budget=6), reporters=[recorder])
     endless = result.plan.experiments[1].experiment_id
     ended = recorder.all(TrialEnded)
     assert [event.status for event in ended] == ["committed", "committed", "stopped"]
