@@ -50,9 +50,7 @@ class Decision:
         if self.kind == "expected_f":
             return np.asarray(best_sets(values, self._number("beta")), dtype=np.float32)
         if self.kind == "mask":
-            masks = np.asarray(values > self.threshold)
-            masks[np.count_nonzero(masks, axis=1) < self.min_pixels] = False
-            return np.asarray(masks, dtype=np.float32)
+            return np.asarray(self.masks(values), dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
             return np.asarray(np.searchsorted(self._numbers("cuts"), values), dtype=np.float32)
         if self.kind == "argmax":
@@ -70,6 +68,12 @@ class Decision:
         if self.kind not in BUILT_IN:
             return DECISIONS[self.kind].answers(values, self.parameters)
         return np.asarray(values, dtype=np.float32)
+
+    def masks(self, values: FloatArray | Float64Array) -> BoolArray:
+        """Return (N, P) whether each pixel is of the mask, of a rule for masks: the answers without their numbers."""
+        masks = np.asarray(values > self.threshold)
+        masks[np.count_nonzero(masks, axis=1) < self.min_pixels] = False
+        return masks
 
     @property
     def threshold(self) -> float:

@@ -70,9 +70,11 @@ def enlarged(values_P: FloatArray, size: MaskSize, decision: Decision, *, full: 
     planes_KHW = values_P.reshape(-1, size.height, size.width)
     if full != (size.height, size.width):
         sides = full[::-1]
-        planes_KHW = np.stack([cv2.resize(plane, sides, interpolation=cv2.INTER_LINEAR) for plane in planes_KHW])
+        of_planes = [cv2.resize(plane, sides, interpolation=cv2.INTER_LINEAR) for plane in planes_KHW]
+        planes_KHW = np.stack(of_planes) if len(of_planes) > 1 else of_planes[0][np.newaxis]  # a copy is 10 MB
     if len(planes_KHW) > 1:
         return np.asarray(planes_KHW.argmax(axis=0), dtype=np.uint8)
-    times = full[0] * full[1] / (size.height * size.width)
-    answer = decision.enlarged(times).apply(planes_KHW.reshape(1, -1))
-    return np.asarray(answer.reshape(full) > 0.5, dtype=np.uint8)
+    rule = decision.enlarged(full[0] * full[1] / (size.height * size.width))
+    values_1P = planes_KHW.reshape(1, -1)
+    masks = rule.masks(values_1P) if rule.kind == "mask" else rule.apply(values_1P) > 0.5
+    return np.asarray(masks.reshape(full), dtype=np.uint8)
