@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def compose_batch(
         if masks_NHWM is not None:
             masks_NHWM = shrink_pixels(masks_NHWM, height, width, nearest=mask_kind == "labels")
     if isinstance(recipe, str):
-        composed = _built(AUGMENTATIONS[recipe], recipe, height, width, mask_kind)
+        composed = _built(AUGMENTATIONS[recipe], recipe, height, width, mask_kind, threading.get_ident())
     else:
         composed = _Seeded("the Compose given", recipe, mask_kind)
     if not is_ours or pixels_NHWC.dtype == np.uint8:
@@ -155,9 +156,9 @@ class _Seeded:
             result[:] = output.reshape(shape)
 
 
-@lru_cache(maxsize=8)
-def _built(builder: Builder, name: str, height: int, width: int, mask_kind: MaskKind) -> _Seeded:
-    """Return a recipe built once in this process for each size."""
+@lru_cache(maxsize=32)
+def _built(builder: Builder, name: str, height: int, width: int, mask_kind: MaskKind, thread: int) -> _Seeded:
+    """Return a recipe built once for each size and ``thread``: its random numbers are those of one image at a time."""
     return _Seeded(name, builder(height, width), mask_kind)
 
 

@@ -9,7 +9,6 @@ columns, T of the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, to_float
 from kaggle_ray.images.decode import Pixels
@@ -28,7 +26,6 @@ from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table, mix_targets
 from kaggle_ray.images.randomness import Keys, keys_of_copy, repeated_keys, sample_keys
 from kaggle_ray.train.features import FrozenFeatures
-from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs
 from kaggle_ray.train.losses.objective import Objective, Targets
@@ -225,16 +222,6 @@ def _pseudolabels_of(data: FitData, rows: IntArray) -> tuple[IntArray, FloatArra
 
 def _rows_of(values: npt.NDArray[_Number] | None, rows: IntArray) -> npt.NDArray[_Number] | None:
     return None if values is None else values[rows]
-
-
-def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Iterator[Batch]:
-    """Yield the pieces in their order from the piece ``first`` on; they are the same for any number of workers."""
-    numbers = range(first, len(batches))
-    pieces: Iterable[Batch] = (batches[number] for number in numbers)
-    if settings.loader_workers:
-        parts = Subset(batches, numbers)
-        pieces = DataLoader(parts, batch_size=None, num_workers=settings.loader_workers, shuffle=False)
-    yield from with_heartbeats(pieces)
 
 
 class Finisher:

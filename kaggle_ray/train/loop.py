@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,13 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.models import Output, main_logits
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
 from kaggle_ray.train.auxiliary import AuxiliaryScores
-from kaggle_ray.train.batches import Batch, EpochBatches, Finisher, load
+from kaggle_ray.train.batches import Batch, EpochBatches, Finisher
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
 from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
+from kaggle_ray.train.loading import load
 from kaggle_ray.train.losses import Outputs, make_outputs
 from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
@@ -222,18 +223,18 @@ class Fit:
             self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.optimizer.lr, device=self._device
         )
         watch.total = self.state.loss_of_epoch
-        for batch in load(
-            batches, self._settings, first=self.state.step_of_epoch * self._hyperparameters.training.accumulate
-        ):
-            self._compute(batch, watch)
-            if not batch.ends_step:
-                continue
-            self._step(epoch, batch.step, watch.rows_of_step)
-            self.state.step_of_epoch += 1
-            if due := self._saving.due_after_step():
-                self._settle(watch)
-                self.state.seconds_of_epoch = time.perf_counter() - started
-                self._saving.do(due)
+        first_piece = self.state.step_of_epoch * self._hyperparameters.training.accumulate
+        with closing(load(batches, self._settings, first=first_piece)) as pieces:
+            for batch in pieces:
+                self._compute(batch, watch)
+                if not batch.ends_step:
+                    continue
+                self._step(epoch, batch.step, watch.rows_of_step)
+                self.state.step_of_epoch += 1
+                if due := self._saving.due_after_step():
+                    self._settle(watch)
+                    self.state.seconds_of_epoch = time.perf_counter() - started
+                    self._saving.do(due)
         self._settle(watch)
         self.state.schedule.end_epoch(self._ranks.of_first(self.state.loss_of_epoch / self._data.num_per_epoch))
 

@@ -34,8 +34,9 @@ from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.train import loop
-from kaggle_ray.train.batches import EpochBatches, load
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loading import load
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import JsonValue
 

@@ -20,9 +20,10 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import Shapes, build_model
 from kaggle_ray.models.head import HeadedNetwork, PooledNetwork
-from kaggle_ray.train.batches import EpochBatches, load
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loading import load
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import FloatArray, JsonValue
 

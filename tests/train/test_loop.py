@@ -18,8 +18,9 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_train
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.testing.toy import COMPETITION, TINY
-from kaggle_ray.train.batches import Batch, EpochBatches, load
+from kaggle_ray.train.batches import Batch, EpochBatches
 from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.loading import load
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import EpochMetrics, IntArray, JsonValue
 
