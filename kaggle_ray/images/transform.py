@@ -27,7 +27,8 @@ from kaggle_ray.images.reading import not_read_whole
 logger = logging.getLogger(__name__)
 
 OneImage: TypeAlias = str | Path | Pixels
-"""A file, or the pixels (H, W, C) of an image, red first, or (H, W) of a grey one: uint8 or uint16."""
+"""A file, or the pixels (H, W, C) of an image, red first, or (H, W) of a grey one: uint8 or uint16. Where a reader
+reads the competition's files, what it returns of one."""
 Image: TypeAlias = OneImage | Sequence[OneImage]
 """An image, or a sample's several images in their fixed order."""
 
@@ -40,9 +41,13 @@ class Transform:
     """How images are decoded, and at which size."""
     sides: tuple[int, int]
     """Height and width in pixels at which the model predicts."""
+    needs_several: bool = False
+    """Whether the model fuses the several images of a sample by more than their mean."""
 
     def __call__(self, image: Image) -> Tensor:
-        """Return (C, H, W) float32 from 0 to 1, of several images of one sample (V, C, H, W); batches are stacked.
+        """Return (C, H, W) float32, of several images of one sample (V, C, H, W); batches are stacked.
+
+        Pixels are from 0 to 1, other numbers that a reader reads as they are.
 
         Raises:
             DataError: a file does not decode, or an array is no image of these channels.
@@ -51,13 +56,21 @@ class Transform:
         pixels = [self.pixels(view) for view in views]
         if len(depths := {each.dtype for each in pixels}) > 1:
             raise DataError(f"images: expected all of one depth, got {' and '.join(sorted(map(str, depths)))}.")
-        pixels_VHWC = resize_pixels(np.stack(pixels), *self.sides)
+        pixels_VHWC = resize_pixels(np.concatenate(pixels), *self.sides)
+        self.check_several(len(pixels_VHWC))
         self._warn_of(views)
         images_VCHW = to_float(torch.from_numpy(pixels_VHWC))
-        return images_VCHW[0] if len(views) == 1 else images_VCHW
+        return images_VCHW[0] if len(images_VCHW) == 1 else images_VCHW
+
+    def check_several(self, num_views: int) -> None:
+        """Raise DataError where a sample has one image, and the model fuses several."""
+        if self.needs_several and num_views == 1:
+            raise DataError("images: expected several to a sample, which the run's models fuse, got one.")
 
     def _warn_of(self, views: Sequence[OneImage]) -> None:
-        """Tell what of the images is not read, once for each."""
+        """Tell what of the images is not read, once for each; of a reader's files all is."""
+        if self.layout.reader is not None:
+            return
         reading = self.layout.image_reading or ImageReading()
         names = ["an array" if isinstance(view, np.ndarray) else str(view) for view in views]
         facts = [facts_of(view, self.layout.channels) for view in views]
@@ -67,11 +80,19 @@ class Transform:
             logger.warning("%s", remark)
 
     def pixels(self, image: OneImage) -> Pixels:
-        """Return (H, W, C) the pixels of an image at the size that the run decoded to.
+        """Return (V, H, W, C) the pixels of a file or an array at the size that the run decoded to.
+
+        V is 1, or the images of each file that a reader reads.
 
         Raises:
             DataError: as ``__call__``.
         """
+        pixels = self._pixels(image)
+        return pixels if pixels.ndim == 4 else pixels[np.newaxis]
+
+    def _pixels(self, image: OneImage) -> Pixels:
+        if isinstance(image, np.ndarray) and self.layout.reader is not None:
+            return self.layout.reader.fitted(image, self.layout.height, self.layout.width, self.layout.channels)
         if isinstance(image, np.ndarray):
             return fit_pixels(
                 image, self.layout.height, self.layout.width, channels=self.layout.channels,

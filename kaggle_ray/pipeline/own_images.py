@@ -63,12 +63,13 @@ def predict_proba(
 
     Args:
         run: the run's folder, or its ``s3://`` URI.
-        images: files, or arrays (H, W, C) of uint8 or uint16, red first; several to a sample where the run had several.
+        images: files, or arrays (H, W, C) of uint8 or uint16, red first, or what the competition's reader returns of a
+            file; several to a sample where the run had several.
         experiment: name or id of an experiment, whose folds' mean predicts; None: the ensemble that was submitted.
         table: numbers that come with the images, where the run had some: a row for each image, in their order.
         refit: predict by the models of all rows, of a run with ``refit``.
-        competition: the competition's name or file, where a model is registered there and you have not run it on this
-            machine.
+        competition: the competition's name or file, where a model or the reader of the files is declared there and you
+            have not run it on this machine.
         device: ``cpu`` or ``cuda``; None: the run's.
         onnx: predict on the CPU by the ONNX graphs of a package; models that it has none of predict as ever.
         batch_size: number of samples that are decoded at once.
@@ -106,11 +107,13 @@ class _Batch:
             if len({len(each) for each in views}) > 1:
                 raise DataError("images: expected as many for each sample, as the run had.")
             pixels = map_in_threads(transform.pixels, [image for of_sample in views for image in of_sample])
+            num_views = len(views[0]) * len(pixels[0])
             if len(depths := {each.dtype for each in pixels}) > 1:
                 raise DataError(f"images: expected all of one depth, got {' and '.join(sorted(map(str, depths)))}.")
             self.decoded[sides] = Inputs(
-                images=Images.of_array(np.stack(pixels)), num_views=len(views[0]), table=self.numbers
+                images=Images.of_array(np.concatenate(pixels)), num_views=num_views, table=self.numbers
             )
+        transform.check_several(self.decoded[sides].num_views)
         return self.decoded[sides]
 
 

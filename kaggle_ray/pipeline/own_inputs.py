@@ -94,7 +94,8 @@ def warn_of_altered(
 ) -> None:
     """Tell what of images and table does not reach the models as it is: a line for each kind, with names."""
     reading, channels = asked.reading, asked.num_channels
-    of_images = ((name, facts_of(image, channels)) for name, image in _named(images))
+    are_photographs = asked.reader is None
+    of_images = ((name, facts_of(image, channels)) for name, image in _named(images) if are_photographs)
     remarks = not_read_whole(reading, ((name, facts) for name, facts in of_images if facts is not None))
     if table_ND is not None:
         is_cut = np.zeros(table_ND.shape, dtype=np.bool_)

@@ -12,6 +12,7 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.head import Head, Scale
 from kaggle_ray.data.reading import ImageReading, Reading
 from kaggle_ray.errors import ConfigError, JsonShapeError
+from kaggle_ray.images.readers import READERS, NamedReader, named_reader, reader_of
 from kaggle_ray.metrics import Metric
 from kaggle_ray.metrics.metric import Values
 from kaggle_ray.pipeline.own_code import competition_of
@@ -39,6 +40,9 @@ class RecordedCompetition:
     """Height and width in pixels at which masks are predicted; None of a competition without masks."""
     table_columns: tuple[str, ...]
     """Columns of the table that comes with the images; empty where there is none."""
+    reader: JsonValue
+    """What is said of the reader of its files: a name, or what tells a function from others; None of photographs."""
+    images_per_file: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,15 +76,9 @@ def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetit
 
     Raises:
         JsonShapeError: it tells of none, or of one that contradicts itself.
-        ConfigError: its images are read by a reader, of which the record tells too little.
     """
     where = f"{store.location}/run.json: content: competition"
     described = _part_of(_Described, record.content.get("competition"), where=where)
-    if described.reader is not None or described.images_per_file != 1:
-        raise ConfigError(
-            f"{store.location}: models of a competition with a reader, or several images to a file, are not taken out "
-            f"of a run yet. Predict a folder of its files: kaggle-ray predict."
-        )
     mask = None if described.mask is None else _part_of(_DescribedMask, described.mask, where=f"{where}: mask")
     return RecordedCompetition(
         heads=tuple(_head(each, where=f"{where}: heads") for each in described.heads),
@@ -89,7 +87,39 @@ def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetit
         reading=Reading.recorded(store.reading(), where=store.location).images or ImageReading(),
         mask_size=None if mask is None else (mask.height, mask.width),
         table_columns=record.table_columns or (),
+        reader=described.reader,
+        images_per_file=described.images_per_file,
     )
+
+
+def reader_of_run(
+    store: RunStore, record: RunRecord, asked: RecordedCompetition, named: str | Path | None
+) -> NamedReader | None:
+    """Return what reads the files of a run's competition, None where they are photographs.
+
+    A reader of ours is known by its name. Any other is code of the competition's, which is run only where it may be.
+
+    Args:
+        store: of the run.
+        record: of the run.
+        asked: the competition as the record tells it.
+        named: the competition that the user named, None where none was; see ``own_code``.
+
+    Raises:
+        ConfigError: code is needed, none was named, and the run's own is not known to be the user's; or it has no
+            reader.
+    """
+    if asked.reader is None:
+        return None
+    if isinstance(asked.reader, str) and READERS.is_built_in(asked.reader):
+        return named_reader(asked.reader, asked.images_per_file)
+    try:
+        reader = reader_of(competition_of(store, record, named, cache_dir=default_cache_dir()))
+    except ConfigError as error:
+        raise ConfigError(f"the files of the run are read by a reader of its competition. {error}") from error
+    if reader is None:
+        raise ConfigError(f"{store.location}: its files are read by a reader, and {named} has none.")
+    return reader
 
 
 def load_own_code(

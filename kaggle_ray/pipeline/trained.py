@@ -8,13 +8,12 @@ from pathlib import Path
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Device
 from kaggle_ray.data.head import Head
-from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.layout import Layout
 from kaggle_ray.images.transform import Transform
 from kaggle_ray.models import Model
 from kaggle_ray.pipeline.options import MachineOptions
 from kaggle_ray.pipeline.predicting import check_models, settings_here
-from kaggle_ray.pipeline.recorded import load_own_code, recorded_competition
+from kaggle_ray.pipeline.recorded import load_own_code, reader_of_run, recorded_competition
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.graphs import kept_graphs
@@ -24,12 +23,16 @@ from kaggle_ray.train.process import unprepared_after
 from kaggle_ray.train.reload import predictor_of
 from kaggle_ray.types import FULL_DATA, Trial
 
+_SEVERAL = 2
+"""Images of a sample whose features are fused: no weight depends on how many they are."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
     """A network with the weights of a trial, and what makes its input of an image.
 
-    ``module(transform(image)[None])`` are logits: (1, C), of several heads side by side, or (1, K, H, W) of masks.
+    ``module(transform(image)[None])`` are logits: (1, C), of several heads side by side, or (1, K, H, W) of masks. The
+    several images of a sample are given together, in their order.
 
     >>> import kaggle_ray
     >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
@@ -41,7 +44,7 @@ class TrainedModel:
     module: Model
     """The network with the normalisation of its input, in evaluation mode."""
     transform: Transform
-    """Makes (C, H, W) float32 from 0 to 1 of an image file or an array."""
+    """Makes (C, H, W) float32 from 0 to 1 of an image file or an array, and what a reader reads of other numbers."""
     heads: tuple[Head, ...]
     """Questions that the outputs answer, in their order. They cannot score: a metric's code is in no run."""
     hyperparameters: Hyperparameters
@@ -72,8 +75,8 @@ def load_model(
         experiment: name of the experiment, its id, or how its id begins.
         fold: fold whose rows the model never saw; None: the model of all rows, of a run with ``refit``.
         epoch: one of those that were kept beside the last; None: that which predicts.
-        competition: the competition's name or file, where the experiment's model is registered there and you have not
-            run it on this machine.
+        competition: the competition's name or file, where the experiment's model or the reader of the files is declared
+            there and you have not run it on this machine.
         device: ``cpu`` or ``cuda``; None: the run's.
 
     Raises:
@@ -124,12 +127,8 @@ class OpenedRun:
         }
         self.settings = settings_here(self.record, MachineOptions(device=device))
         self._by_graphs = by_graphs
-        if fused := [each.model.fuse for each in self._hyperparameters.values() if each.model.fuse != "mean"]:
-            raise ConfigError(
-                f"{self.store.location}: models that fuse several images by {fused[0]!r} are not taken out of a run "
-                f"yet. Predict a folder of its files: kaggle-ray predict."
-            )
         load_own_code(self.store, self.record, list(self._hyperparameters.values()), competition)
+        self._reader = reader_of_run(self.store, self.record, self.asked, competition)
 
     def load(self, trial: Trial, epoch: int | None) -> LoadedTrial:
         """Return a committed trial's model; ``epoch`` is as of ``load_model``.
@@ -145,6 +144,7 @@ class OpenedRun:
             asked.heads,
             asked.auxiliary_heads,
             num_channels=asked.num_channels,
+            num_views=1 if hyperparameters.model.fuse == "mean" else _SEVERAL,
             num_table_columns=len(asked.table_columns),
         )
         predictor = predictor_of(
@@ -157,6 +157,12 @@ class OpenedRun:
             predictor.ask(graphs)
         images = hyperparameters.images
         height, width = images.decoded_sides
-        layout = Layout(height=height, width=width, channels=asked.num_channels, image_reading=asked.reading)
-        transform = Transform(layout=layout, sides=images.sides(images.predict_size))
+        layout = Layout(
+            height=height, width=width, channels=asked.num_channels, image_reading=asked.reading, reader=self._reader
+        )
+        transform = Transform(
+            layout=layout,
+            sides=images.sides(images.predict_size),
+            needs_several=hyperparameters.model.fuse != "mean",
+        )
         return LoadedTrial(predictor=predictor, transform=transform, hyperparameters=hyperparameters)

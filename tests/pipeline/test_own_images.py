@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 import kaggle_ray
 from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneError
 from kaggle_ray.images.transform import Image
+from kaggle_ray.packing.timing import measure
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.tasks import ToyTask, toy_of
@@ -95,15 +95,6 @@ def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
     assert bright.item() == pytest.approx(out_of_fold.loc[never_seen, "bright"], abs=1e-6)
     with pytest.raises(ConfigError, match=r"cannot score: load the competition"):
         loaded.heads[0].metric.score(np.array([0.0]), np.array([[0.0]]))
-
-
-def test_what_a_record_does_not_tell_enough_of_is_refused(finished: RunResult, tmp_path: Path) -> None:
-    edited = shutil.copytree(finished.run_dir, tmp_path / "toy" / "edited")
-    record = json.loads((edited / "run.json").read_text())
-    record["content"]["competition"]["reader"] = "npy"
-    (edited / "run.json").write_text(json.dumps(record))
-    with pytest.raises(ConfigError, match=r"with a reader, .* not taken out of a run yet.*kaggle-ray predict"):
-        kaggle_ray.load_model(edited, "small_resnet", 0)
 
 
 def test_an_experiment_or_a_model_that_is_not_there_is_named(finished: RunResult, tmp_path: Path) -> None:
@@ -252,3 +243,71 @@ def test_a_model_of_the_competition_s_own_is_loaded_from_the_file_that_is_named(
         kaggle_ray.load_model(result.run_dir, "flat", 0)
     loaded = kaggle_ray.load_model(result.run_dir, "flat", 0, competition=file)
     assert loaded.module(loaded.transform(np.zeros((8, 8, 3), dtype=np.uint8))[None]).shape == (1, 1)
+
+
+READER = """
+import numpy as np
+from dataclasses import replace
+from kaggle_ray import Samples, SubmissionFormat, as_ids
+from kaggle_ray.testing.toy import COMPETITION as TOY
+
+def read_scan(path):
+    return np.load(path)[:, :, :2]
+
+def prepare(folder):
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        for side in "ab":
+            scan = rng.normal(-300 + 200 * (number % 2), 100, (8, 8, 2)).astype(np.float32)
+            np.save(folder / f"{number:02d}{side}.npy", scan)
+    rows = "".join(f"{number:02d},0.5\\n" for number in range(32, 40))
+    (folder / "sample_submission.csv").write_text("id,bright\\n" + rows)
+
+def read(folder):
+    ids = [f"{number:02d}" for number in range(40)]
+    paths = [(folder / f"{each}a.npy", folder / f"{each}b.npy") for each in ids]
+    return Samples(
+        train_ids=as_ids(ids[:32]), train_paths=tuple(paths[:32]), target=np.arange(32) % 2,
+        test_ids=as_ids(ids[32:]), test_paths=tuple(paths[32:]),
+    )
+
+COMPETITION = replace(
+    TOY, name="scans", read=read, prepare=prepare, channels=2, reader=READER,
+    submission=SubmissionFormat(id_column="id", columns=("bright",)),
+    folds=replace(TOY.folds, find_near_duplicates=False),
+)
+"""
+
+
+@pytest.mark.parametrize(("reader", "fuse"), [('"npy"', "attention"), ("read_scan", "mean")])
+def test_files_of_a_reader_are_read_as_the_run_read_them_and_fused(
+    reader: str, fuse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scans.py"
+    file.write_text(READER.replace("READER", reader))
+    result = run(file, tmp_path / "runs", tmp_path / "data", fuse=fuse)
+    submitted = kaggle_ray.read_table(result.submission, columns=["id", "bright"])["bright"].astype(float)
+    files = [[tmp_path / f"data/{each:02d}{side}.npy" for side in "ab"] for each in range(32, 40)]
+    arrays = [[np.load(file) for file in of_sample] for of_sample in files]
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "of_another_machine"))
+    own = None if reader == '"npy"' else file
+    if own is not None:  # on a machine where nobody has run it, no word of the record is enough
+        with pytest.raises(ConfigError, match=r"read by a reader of its competition\..*you have not run .*scans\.py"):
+            kaggle_ray.predict_proba(result.run_dir, files)
+    for images in (files, arrays):
+        found = kaggle_ray.predict_proba(result.run_dir, images, competition=own)["target"][:, 1]
+        np.testing.assert_allclose(found, submitted, atol=1e-6)
+    loaded = kaggle_ray.load_model(result.run_dir, "small_resnet", 0, competition=own)
+    input_VCHW = loaded.transform(files[0])
+    assert (input_VCHW.shape, input_VCHW.min().item() < -1) == ((2, 2, 8, 8), True)
+    alone = loaded.module(input_VCHW[None])
+    assert alone.shape == (1, 1)
+    if fuse != "mean":
+        with pytest.raises(DataError, match=r"expected several to a sample, which the run's models fuse, got one"):
+            loaded.transform(files[0][0])
+        with pytest.raises(DataError, match=r"expected several to a sample"):
+            kaggle_ray.predict_proba(result.run_dir, [of_sample[0] for of_sample in files])
+    with pytest.raises(DataError, match=r"an array \(8, 8, 3\) of uint8: the reader .*: expected 2 channels"):
+        loaded.transform([np.zeros((8, 8, 3), dtype=np.uint8)] * 2)
+    timing = measure(result.run_dir, result.plan.samples, competition=file, refit=False, device="cpu")
+    assert timing.total_s(8) > 0

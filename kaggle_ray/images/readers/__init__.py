@@ -6,9 +6,9 @@ A newcomer adds a module beside this one with a function under ``@register_reade
 from kaggle_ray.images.readers import arrays as arrays
 from kaggle_ray.images.readers import medical as medical
 from kaggle_ray.images.readers import tiff as tiff
-from kaggle_ray.images.readers.reader import NamedReader, reader_of
+from kaggle_ray.images.readers.reader import NamedReader, named_reader, reader_of
 from kaggle_ray.images.readers.registry import READERS, register_reader
 from kaggle_ray.images.readers.sound import MelSpectrogram
 from kaggle_ray.images.readers.volumes import VolumeSlices
 
-__all__ = ["READERS", "MelSpectrogram", "NamedReader", "VolumeSlices", "reader_of", "register_reader"]
+__all__ = ["READERS", "MelSpectrogram", "NamedReader", "VolumeSlices", "named_reader", "reader_of", "register_reader"]

@@ -52,7 +52,18 @@ class NamedReader:
         Raises:
             DataError: the reader raises, or what it returns are not ``num_images`` images of ``channels``.
         """
-        images = self._shaped(self._checked(self._read(path), path), path, channels)
+        return self._fitted(self._read(path), path, height, width, channels)
+
+    def fitted(self, array: npt.NDArray[Any], height: int, width: int, channels: int) -> npt.NDArray[Any]:
+        """Return (V, height, width, C) the images of what the reader would return of a file.
+
+        Raises:
+            DataError: they are not ``num_images`` images of ``channels``.
+        """
+        return self._fitted(array, Path(f"an array {array.shape} of {array.dtype}"), height, width, channels)
+
+    def _fitted(self, array: npt.NDArray[Any], path: Path, height: int, width: int, channels: int) -> npt.NDArray[Any]:
+        images = self._shaped(self._checked(array, path), path, channels)
         try:
             return resize_pixels(np.ascontiguousarray(images), height, width)
         except Exception as error:
@@ -116,15 +127,22 @@ def reader_of(competition: Competition) -> NamedReader | None:
         ConfigError: it names a reader that there is not, with the nearest name.
     """
     given = competition.reader
-    if given is None:
-        return None
+    return None if given is None else named_reader(given, competition.images_per_file)
+
+
+def named_reader(given: str | Reader, images_per_file: int) -> NamedReader:
+    """Return the reader that a competition names, or its function, of files of so many images.
+
+    Raises:
+        ConfigError: there is no reader of that name, with the nearest one.
+    """
     is_name = isinstance(given, str)
     read: Reader = READERS[given] if isinstance(given, str) else given
     told = _told(read)
     name = given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__qualname__)
-    text = json.dumps([name if is_name else None, competition.images_per_file, told], sort_keys=True)
+    text = json.dumps([name if is_name else None, images_per_file, told], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return NamedReader(name=name, key=key, num_images=competition.images_per_file, read=read)
+    return NamedReader(name=name, key=key, num_images=images_per_file, read=read)
 
 
 def _told(read: Reader) -> JsonValue:
