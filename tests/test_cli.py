@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 import shutil
@@ -14,18 +13,10 @@ import click
 import pytest
 
 from kaggle_ray.cli import commands, main
-from kaggle_ray.store.opening import open_run
-from kaggle_ray.submission.kaggle_records import KaggleRecord, save_record
-from kaggle_ray.testing.command_line import KAGGLE_RAY, call, said
+from kaggle_ray.testing.command_line import JSON_KEYS, KAGGLE_RAY, call, said
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")]
-
-CONTRACT = {
-    "run_dir", "submission", "refit", "metric", "greater_is_better", "best_experiment", "best_score",
-    "ensemble_score_honest", "ensemble_score_in_sample", "num_experiments", "num_trials", "num_failed",
-    "num_epochs_trained", "decoded_images", "seconds",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +78,7 @@ def test_json_is_one_line_with_exactly_the_contracts_keys_and_all_that_stdout_ha
     assert finished.returncode == 0, finished.stderr
     (line,) = finished.stdout.splitlines()
     summary = json.loads(line)
-    assert set(summary) == CONTRACT
+    assert set(summary) == JSON_KEYS
     assert Path(summary["run_dir"]).parent == folder / "runs/toy"
     assert Path(summary["submission"]) == Path(summary["run_dir"]) / "submissions/submission.csv"
     assert (summary["metric"], summary["greater_is_better"]) == ("log_loss", False)
@@ -117,7 +108,7 @@ def test_run_py_is_the_same_command_and_a_rerun_trains_nothing(
     first, second = json.loads(finished.stdout), json.loads(again.stdout)
     assert (second["num_epochs_trained"], second["decoded_images"]) == (0, 0)
     changing = {"num_epochs_trained", "decoded_images", "seconds"}
-    assert {key: first[key] for key in CONTRACT - changing} == {key: second[key] for key in CONTRACT - changing}
+    assert {key: first[key] for key in JSON_KEYS - changing} == {key: second[key] for key in JSON_KEYS - changing}
     assert "4 done before" in again.stderr
 
 
@@ -250,163 +241,6 @@ def test_ctrl_c_before_anything_was_started_is_quiet(
     monkeypatch.setattr("kaggle_ray.pipeline.driver.make_plan", interrupted)
     out, err, code = said(capsys, "run", str(TOY_FILE))
     assert (out, err.strip(), code) == ("", "", 130)
-
-
-# list, board, report ------------------------------------------------------------------------------------------------
-
-
-def test_list_shows_every_run_with_its_best_and_its_honest_score(
-    folder: Path, run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    out, err, code = said(capsys, "list", "--runs", str(folder / "runs"))
-    assert (code, err) == (0, "")
-    (line,) = [line for line in out.splitlines() if run_dir.name in line]
-    ensemble = open_run(run_dir).ensemble("auto")
-    assert ensemble is not None
-    for word in ("toy", "4/4", "log_loss", "small_resnet lr=", f"{ensemble['score_honest']:.5f}"):
-        assert word in line
-
-
-def test_list_without_any_run_is_an_empty_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, err, code = said(capsys, "list", "--runs", str(tmp_path / "none"))
-    assert (code, err) == (0, "")
-
-
-def test_list_names_a_run_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "toy/old").mkdir(parents=True)
-    (tmp_path / "toy/old/run.json").write_text('{"schema_version": 99}')
-    out, _, code = said(capsys, "list", "--runs", str(tmp_path))
-    assert code == 0
-    assert "old" in out
-
-
-def test_list_is_filtered_sorted_and_printed_as_csv(
-    tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("toy/a", "toy/b"):
-        shutil.copytree(run_dir, tmp_path / name)
-    (tmp_path / "toy/damaged").mkdir()
-    (tmp_path / "toy/damaged/run.json").write_text("{}")
-    ours = ["list", "--runs", str(tmp_path), "--csv"]
-    out, err, _ = said(capsys, *ours, "--sort=-run")
-    rows = list(csv.DictReader(out.splitlines()))
-    assert [row["run"] for row in rows] == ["damaged", "b", "a"]
-    assert (rows[1]["done"], rows[1]["trials"], rows[1]["location"]) == ("4", "4", f"{tmp_path}/toy/b")
-    assert float(rows[1]["ensemble"]) > 0
-    assert "toy/damaged/run.json" in err
-    out, err, _ = said(capsys, *ours, "--filter", "run=a", "--filter", "trials>=4")
-    assert (out.count("\n"), err) == (2, "")
-    _, err, code = said(capsys, *ours, "--sort", "scoer")
-    assert (code, "there is no column 'scoer'. Did you mean 'score'?" in err) == (1, True)
-
-
-def test_board_shows_the_experiments_the_ensembles_and_the_baseline(
-    run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    out, err, code = said(capsys, "board", str(run_dir))
-    assert (code, err) == (0, "")
-    for word in ("small_resnet lr=0.01", "small_resnet lr=0.001", "ensemble (greedy)", "ensemble (mean)", "baseline"):
-        assert word in out
-
-
-def test_report_writes_the_report_anew_and_prints_where(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (run_dir / "report.html").read_bytes()
-    (run_dir / "report.html").unlink()
-    out, err, code = said(capsys, "report", str(run_dir))
-    assert (code, err) == (0, "")
-    assert out == f"{run_dir / 'report.html'}\n"
-    assert (run_dir / "report.html").read_bytes() == before
-
-
-def test_scores_on_kaggle_stand_beside_the_honest_ones_in_the_list_on_its_page_and_in_the_report(
-    tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    store = open_run(shutil.copytree(run_dir, tmp_path / "toy/x"))
-    submitted = KaggleRecord(
-        slug="toy", name="submission", sha256="a" * 64, message="both", state="complete", score_honest=0.3,
-        since=1.0, public_score=0.25, standard_error=0.02,
-    )  # fmt: skip
-    save_record(store, submitted)
-    out, err, code = said(capsys, "submissions", "--runs", str(tmp_path), "--plot", str(tmp_path / "scores.html"))
-    assert (code, err, "0.30000 ± 0.02000" in out) == (0, "", True)
-    assert "<h2>toy</h2>" in (tmp_path / "scores.html").read_text()
-    said(capsys, "report", store.location)
-    assert 'id="cv-to-lb"' in (tmp_path / "toy/x/report.html").read_text()
-
-
-@pytest.fixture
-def in_progress(folder: Path, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A run that has its baseline, but no trial and no ensemble yet."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        out, err, code = said(capsys, "run", *arguments, "--runs", str(tmp_path), "--budget", "0s", "--json")
-    assert code == 0, err
-    summary = json.loads(out)
-    assert set(summary) == CONTRACT
-    assert summary["best_experiment"] is summary["best_score"] is summary["ensemble_score_honest"] is None
-    assert summary["submission"].endswith("baseline.csv")
-    return Path(summary["run_dir"])
-
-
-def test_list_board_and_report_work_on_a_run_in_progress(
-    in_progress: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    out, err, code = said(capsys, "list", "--runs", str(tmp_path))
-    assert (code, err) == (0, "")
-    assert "0/4" in out
-    out, err, code = said(capsys, "board", str(in_progress))
-    assert (code, err) == (0, "")
-    assert "baseline" in out
-    assert "ensemble" not in out
-    out, err, code = said(capsys, "report", str(in_progress))
-    assert (code, err) == (0, "")
-    assert "small_resnet lr=0.01" in (in_progress / "report.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("board", "ConfigError: {}: there is no run. Name a run, a folder of runs, or a place where some are shared."),
-        ("report", "StoreError: {}: is no run: it has no run.json."),
-    ],
-)
-def test_a_folder_that_is_no_run_is_an_error(
-    command: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, err, code = said(capsys, command, str(tmp_path))
-    assert (out, code) == ("", 1)
-    assert err == message.format(tmp_path) + "\n"
-    assert not list(tmp_path.iterdir())
-
-
-# Learning rate --------------------------------------------------------------------------------------------------------
-
-
-def test_find_lr_prints_a_rate_and_writes_the_page(
-    folder: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    space, page = str(folder / "space.py"), tmp_path / "out" / "lr.html"
-    arguments = ["find-lr", str(TOY_FILE), "--space", space, "--data", str(toy_data), "--device", "cpu"]
-    out, err, code = said(capsys, *arguments, "--set", "weight_decay=0.1", "--out", str(page))
-    assert (code, err) == (0, "")
-    assert "suggested lr" in out
-    assert str(page) in out
-    assert "find-lr" in page.read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_find_lr_refuses_what_run_refuses(
-    toy_data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    out, err, code = said(capsys, "find-lr", str(TOY_FILE), "--data", str(toy_data), "--set", "weight_decya=0.1")
-    assert (code, out) == (1, "")
-    assert "Did you mean 'weight_decay'?" in err
 
 
 def test_a_file_that_ends_too_soon_is_not_taken_for_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

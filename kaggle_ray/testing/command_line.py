@@ -13,6 +13,13 @@ from kaggle_ray.cli import main
 KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
 """The installed program."""
 
+JSON_KEYS = {
+    "run_dir", "submission", "refit", "metric", "greater_is_better", "best_experiment", "best_score",
+    "ensemble_score_honest", "ensemble_score_in_sample", "num_experiments", "num_trials", "num_failed",
+    "num_epochs_trained", "decoded_images", "seconds",
+}  # fmt: skip
+"""What ``run --json`` says of a run."""
+
 
 def call(words: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Return what came of a program that was run in the folder ``cwd``."""
