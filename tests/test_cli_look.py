@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+import kaggle_ray
 from kaggle_ray.cli import main
+from kaggle_ray.errors import ConfigError, StoreError
+from kaggle_ray.reporters.events import RunStarted
+from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.submission.kaggle_records import KaggleRecord, save_record
 from kaggle_ray.testing.command_line import JSON_KEYS, said
@@ -101,6 +106,59 @@ def test_board_shows_the_experiments_the_ensembles_and_the_baseline(
     assert (code, err) == (0, "")
     for word in ("small_resnet lr=0.01", "small_resnet lr=0.001", "ensemble (greedy)", "ensemble (mean)", "baseline"):
         assert word in out
+
+
+def test_an_experiment_has_a_name_and_notes_of_its_own_and_is_the_same_as_before(
+    tmp_path: Path,
+    run_dir: Path,
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    copy = shutil.copytree(run_dir, tmp_path / "toy" / run_dir.name)
+    experiment = next(each for each in open_run(copy).experiments() if each.hyperparameters["lr"] == 0.001)
+    note = "slow, but steady\n& <safe>"
+    out, err, code = said(capsys, "label", str(copy), experiment.name, "--name", "slow one", "--notes", note)
+    assert (out, err, code) == (f"{experiment.experiment_id}: slow one\n", "", 0)
+    out, _, _ = said(capsys, "board", str(copy))
+    assert "small_resnet lr=0.01" in out
+    assert "slow one: slow, but steady" in out
+    assert experiment.name not in out.replace("lr=0.01", "")
+    out, _, _ = said(capsys, "board", str(copy), "--csv")
+    named = {row["experiment"]: row["notes"] for row in csv.DictReader(io.StringIO(out, newline=""))}
+    assert named == {"slow one": note, "small_resnet lr=0.01": ""}
+    said(capsys, "report", str(copy))
+    page = (copy / "report.html").read_text()
+    assert "slow one" in page
+    assert "steady\n&amp; &lt;safe&gt;" in page
+    out, err, code = said(capsys, "run", *arguments, "--runs", str(tmp_path), "--json")  # a resume, of the same run
+    assert (code, json.loads(out)["num_epochs_trained"]) == (0, 0), err
+    started = [event for event in read_events(open_run(copy).diary) if isinstance(event.event, RunStarted)][-1].event
+    assert isinstance(started, RunStarted)
+    assert started.experiments[experiment.experiment_id] == "slow one"
+    assert started.notes == {experiment.experiment_id: note}
+    past = kaggle_ray.open_run(copy)
+    past.label("slow one", name="", notes="")
+    assert set(past.experiments) == {experiment.name, "small_resnet lr=0.01"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("small_resnet lr=0.01", r"name 'small_resnet lr=0\.01': the experiment \w+ has it already"),
+        ("a/b", "expected a line of at most 100 letters"),
+        ("two\nlines", "expected a line of at most 100 letters"),
+        ("x" * 101, "expected a line of at most 100 letters"),
+    ],
+)
+def test_a_name_that_would_be_mistaken_is_refused(name: str, message: str, tmp_path: Path, run_dir: Path) -> None:
+    past = kaggle_ray.open_run(shutil.copytree(run_dir, tmp_path / "toy" / "x"))
+    with pytest.raises(ConfigError, match=message):
+        past.label("small_resnet lr=0.001", name=name)
+    with pytest.raises(StoreError, match="'small' is no experiment of it"):
+        past.label("small", name="other")
+    assert "small_resnet lr=0.001" in past.experiments
 
 
 def test_report_writes_the_report_anew_and_prints_where(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

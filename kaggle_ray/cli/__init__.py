@@ -46,6 +46,7 @@ for each in (
     look.board,
     look.diff,
     look.explain,
+    look.label,
     look.report,
     evaluate.evaluate,
     show.show,

@@ -159,6 +159,24 @@ def explain(run: str, experiment: str) -> None:
 
 @click.command()
 @RUN
+@click.argument("experiment")
+@click.option("--name", help="Its new name; empty: the one that the run gave it.")
+@click.option("--notes", help="What to note of it; empty: nothing.")
+def label(run: str, experiment: str, name: str | None, notes: str | None) -> None:
+    """Give EXPERIMENT of RUN, a name or an id, a name and notes of your own. Nothing is computed anew for it."""
+    from kaggle_ray.report.explain import find_experiment
+    from kaggle_ray.store.opening import open_run
+
+    if name is None and notes is None:
+        raise click.UsageError("expected --name, --notes, or both.")
+    store = open_run(run)
+    experiment_id = find_experiment(store, experiment).experiment_id
+    store.label(experiment_id, name=name, notes=notes)
+    click.echo(printable(f"{experiment_id}: {find_experiment(store, experiment_id).name}"))
+
+
+@click.command()
+@RUN
 def report(run: str) -> None:
     """Write report.html of RUN, a run folder, anew."""
     from kaggle_ray.report.collect import save_report_of

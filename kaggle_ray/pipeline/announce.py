@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
@@ -24,6 +25,7 @@ from kaggle_ray.reporters.events import (
     TrialEnded,
 )
 from kaggle_ray.reporters.jsonl import JsonlReporter
+from kaggle_ray.store.labels import Label
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.preemption import Terminated
@@ -95,9 +97,14 @@ def announcing_stop(plan: RunPlan, command: Sequence[str] | None, emit: Emit) ->
 
 
 def run_started(
-    plan: RunPlan, experiments: Sequence[Experiment], ended: Sequence[TrialResult], command: Sequence[str] | None
+    plan: RunPlan,
+    experiments: Sequence[Experiment],
+    ended: Sequence[TrialResult],
+    command: Sequence[str] | None,
+    *,
+    labels: Mapping[str, Label] = MappingProxyType({}),
 ) -> RunStarted:
-    """Return the event that begins a run, of the ``experiments`` that are known by now."""
+    """Return the event that begins a run, of the ``experiments`` that are known by now, and of their notes."""
     return RunStarted(
         metric=plan.competition.metric.name,
         greater_is_better=plan.competition.metric.greater_is_better,
@@ -111,6 +118,7 @@ def run_started(
         num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
         run_dir=Location(plan.location),
         how_to_resume=_ways_on(plan, command)[0],
+        notes={experiment_id: label.notes for experiment_id, label in labels.items() if label.notes},
         weights=plan.content.weights,
     )
 

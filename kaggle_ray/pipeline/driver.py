@@ -88,7 +88,7 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         store, warnings = prepare(plan, command)
         trials = make_source(plan, store, target, standing_in(store, warnings.append), emit)
         num_resumed = len(trials.results)
-        emit(run_started(plan, store.experiments(), trials.results, command))
+        emit(run_started(plan, store.experiments(), trials.results, command, labels=store.labels()))
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)

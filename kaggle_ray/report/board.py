@@ -76,6 +76,7 @@ class Board:
                 "folds": f"{row.folds_done}/{row.num_folds}" if row.num_folds else "",
                 "epochs": str(row.epochs or ""),
                 "time": duration_text(row.duration_s) if row.duration_s else "",
+                "notes": row.notes,
             }
             for row in self.rows
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean, pstdev
@@ -13,11 +14,12 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.report.analysis import analysis_of
-from kaggle_ray.report.board import Board, BoardRow
+from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.report.kaggle_scores import kaggle_scores_of
 from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
+from kaggle_ray.store.labels import Label
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import BASELINE, REFIT, saved_submission
@@ -52,8 +54,16 @@ def board_of(store: RunStore) -> Board:
         metric=record.metric,
         greater_is_better=record.greater_is_better,
         rows=tuple(rows),
-        best_experiment=None if chosen is None else chosen.best_experiment,
+        best_experiment=None if chosen is None else _by_own_name(chosen.best_experiment, store),
     )
+
+
+def _by_own_name(best: BestExperiment | None, store: RunStore) -> BestExperiment | None:
+    """Return the best experiment by the name that it has now: it was saved by the one that the run gave it."""
+    own = {
+        given.name: each.name for given, each in zip(store.unlabelled_experiments(), store.experiments(), strict=True)
+    }
+    return None if best is None else dataclasses.replace(best, name=own.get(best.name, best.name))
 
 
 def experiment_rows(store: RunStore) -> dict[str, BoardRow]:
@@ -66,7 +76,13 @@ def experiment_rows(store: RunStore) -> dict[str, BoardRow]:
     chosen = chosen_ensemble(store)
     ended = _ended(store, record)
     stopped = stopped_in(rounds_from_json(store.rounds()))
-    return {each.experiment_id: _experiment_row(ended, stopped, each, record, chosen) for each in store.experiments()}
+    labels = store.labels()
+    return {
+        each.experiment_id: dataclasses.replace(
+            _experiment_row(ended, stopped, each, record, chosen), notes=labels.get(each.experiment_id, Label()).notes
+        )
+        for each in store.experiments()
+    }
 
 
 def save_report_of(store: RunStore) -> Location:

@@ -26,7 +26,20 @@ _FIGURES: Mapping[str, Callable[[BoardRow], Cell]] = {
     "epochs": lambda row: row.epochs,
     "seconds": lambda row: row.duration_s,
 }
-_SHOWN = ("experiment", "score", "std", "folds", "epochs", "seconds", "user", "run", "competition", "metric", "plan")
+_SHOWN = (
+    "experiment",
+    "score",
+    "std",
+    "folds",
+    "epochs",
+    "seconds",
+    "user",
+    "run",
+    "competition",
+    "metric",
+    "plan",
+    "notes",
+)
 """Columns of the table, where nobody chooses; one that says the same in every row is left out."""
 _ALWAYS = {"experiment", "score"}
 _TITLES = {"std": "± folds", "seconds": "time", "plan": "fold plan"}
@@ -78,6 +91,7 @@ def _of_run(store: RunStore, user: str) -> list[Compared]:
             "metric": record.metric,
             "plan": record.folds_digest,
             "id": experiment.experiment_id,
+            "notes": row.notes,
             **{name: of(row) for name, of in _FIGURES.items()},
         }
         cells |= {name: score for name, score in row.metrics.items() if name not in cells}

@@ -87,6 +87,7 @@ def render_report(data: ReportData) -> str:
         _confusion_section(data),
         analysis_sections(data.analysis, data.histories),
         _failures_section(data),
+        _notes_section(data),
         hyperparameters_section(data.experiments, mark_of),
         _facts_section(data),
     ]
@@ -270,6 +271,12 @@ def _failures_section(data: ReportData) -> str:
     } | dict(data.failures)
     items = "".join(f"<li><b>{escape(name)}</b> {escape(reason)}</li>" for name, reason in reasons.items())
     return section("Failed or incomplete", f'<ul class="failures">{items}</ul>') if items else ""
+
+
+def _notes_section(data: ReportData) -> str:
+    notes = {row.name: row.notes for row in data.board.rows if row.notes}
+    items = "".join(f"<li><b>{escape(name)}</b> {escape(text)}</li>" for name, text in notes.items())
+    return section("Notes", f"<ul>{items}</ul>") if items else ""
 
 
 def _facts_section(data: ReportData) -> str:

@@ -20,6 +20,7 @@ from kaggle_ray.evaluation.table import Evaluation
 from kaggle_ray.pool.members import Member, MemberPart
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of
+from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.record import RunRecord
@@ -80,6 +81,28 @@ class PastRun:
     def experiments(self) -> dict[str, Experiment]:
         """Name -> experiment, those included that a search has proposed."""
         return {experiment.name: experiment for experiment in self.store.experiments()}
+
+    def label(self, experiment: str, *, name: str | None = None, notes: str | None = None) -> None:
+        """Give an experiment a name and notes of your own; its id, and what was computed, stay what they are.
+
+        >>> import kaggle_ray
+        >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+        >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+        >>> past = kaggle_ray.open_run(result.run_dir)
+        >>> past.label("resnet9", name="first try", notes="narrow, to see whether all works")
+        >>> list(past.experiments)
+        ['first try']
+
+        Args:
+            experiment: its name, its id, or how its id begins.
+            name: its new name; empty: the one that the run gave it; None: as it is.
+            notes: what to note; empty: nothing; None: as they are.
+
+        Raises:
+            StoreError: the run has no such experiment, or several.
+            ConfigError: another experiment has the name, or it is no line.
+        """
+        self.store.label(find_experiment(self.store, experiment).experiment_id, name=name, notes=notes)
 
     def history(self) -> pd.DataFrame:
         """Return a row per experiment, fold and epoch, with the fields of ``EpochMetrics``: losses, score, lr, ...

@@ -57,6 +57,8 @@ class BoardRow:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metric that heads name beside their own -> mean over the folds that are done, after the epoch whose weights
     predict; of an experiment only."""
+    notes: str = ""
+    """What a person has noted of the experiment."""
 
     def optimism(self, *, greater_is_better: bool) -> float | None:
         """Return how much better the row looks in-sample than it is; negative where it looks worse."""
@@ -156,6 +158,8 @@ class RunStarted:
     """The command that goes on, should this driver not come to its end; unknown of a run of an earlier version."""
     hyperparameters: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     """Experiment id -> name -> value of all its hyperparameters; empty of a run of an earlier version."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Experiment id -> what a person has noted of it, where there is anything."""
     weights: Mapping[str, str | None] = field(default_factory=dict)
     """File, address or package of the pretrained weights -> sha256, None where it is no file; what libraries download
     is not among them."""

@@ -27,7 +27,7 @@ class Leaderboard:
     """The leaderboard as a table that fits: its names are readable, and the least of its columns give way."""
 
     rows: Sequence[BoardRow]
-    """Best first. A column that all rows leave empty is left out; their errors stand beneath."""
+    """Best first. A column that all rows leave empty is left out; their errors and notes stand beneath."""
     metric: str
     """Heads the column of honest scores."""
     greater_is_better: bool
@@ -73,9 +73,11 @@ class Leaderboard:
 
     def _frame(self) -> Table:
         errors = [plain(f"{row.name}: {one_line(row.error)}") for row in self.rows if row.error]
+        notes = [plain(f"{row.name}: {one_line(row.notes)}") for row in self.rows if row.notes]
+        beneath = [Text("\n", style=style).join(lines) for style, lines in (("red", errors), ("dim", notes)) if lines]
         return Table(
             box=box.ASCII if self.ascii_only else box.SIMPLE_HEAD,
-            caption=Text("\n", style="red").join(errors) if errors else None,
+            caption=Text("\n").join(beneath) if beneath else None,
             caption_justify="left",
             padding=(0, 1) if self.ascii_only else (0, 1, 0, 0),  # the frame has a blank, and 80 columns are few
         )

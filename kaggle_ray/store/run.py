@@ -17,6 +17,7 @@ from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
 from kaggle_ray.store.diary import Diary
+from kaggle_ray.store.labels import Label, labelled, read_labels, write_label
 from kaggle_ray.store.lease import LEASE_FILES, Lease
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
@@ -174,11 +175,23 @@ class RunStore(TrialStore):
     def experiments(self) -> tuple[Experiment, ...]:
         """Return the run's experiments: those of the command, then those that were proposed, in their rounds' order.
 
-        There are none before the run was begun.
+        There are none before the run was begun. Those that a person has named have that name.
 
         Raises:
             StoreError: a round names an experiment that was not saved.
         """
+        return labelled(self.unlabelled_experiments(), self.labels())
+
+    def labels(self) -> dict[str, Label]:
+        """Return experiment id -> its own name and notes, of those that a person has given any."""
+        return read_labels(self.blobs)
+
+    def label(self, experiment_id: str, *, name: str | None = None, notes: str | None = None) -> None:
+        """Keep a name and notes of one's own of an experiment, as ``write_label`` does."""
+        write_label(self.blobs, self.unlabelled_experiments(), experiment_id, name=name, notes=notes)
+
+    def unlabelled_experiments(self) -> tuple[Experiment, ...]:
+        """Return the run's experiments by the names that the run gave them."""
         record = self.record()
         known = {each.experiment_id: each for each in record.experiments} if record else {}
         for number, decided in enumerate(self.rounds()):
