@@ -1,16 +1,18 @@
 """The best member to add at each step of a selection, without scoring each mean where a metric's shape tells enough.
 
-Log loss is convex: the gradient at the mean of the chosen bounds from below what any member can make of it, so that one
-product with all members tells which few are worth a look. AUC is scored roughly on a sample of the rows, and the best
-by it are confirmed on all. Masks are scored by the pixels on which the members are not of one mind. Whatever is chosen
-is chosen by the metric itself, on the mean that will be submitted.
+Log loss is convex: the gradient at a mean bounds from below what any member can make of this or another mean, so that
+one product with all members tells for some steps which few are worth a look. AUC is scored roughly on a sample of the
+rows, and the best by it are confirmed on all. Masks are scored by the pixels on which the members are not of one mind.
+Whatever is chosen is chosen by the metric itself, on the mean that will be submitted.
 
 Shape legend: M members, N rows, n of them, C columns of a prediction.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,9 @@ _SAMPLE_ROWS = 8192
 _NUM_BINS = 4096
 _NUM_CONFIRMED = 24
 """Members, the best on the sample, that are scored on all rows."""
-_CHUNK = 64
+_TRIED = 100
+"""Members that are scored, at most, by bounds of an earlier step, before the bounds are taken anew."""
+_CHUNK = 16
 """Members whose means are in memory at once."""
 
 
@@ -87,40 +91,81 @@ class _Chosen:
 class _OfLogLoss(_Chosen):
     def __init__(self, members: Sequence[FloatArray], target: IntArray, metric: Metric) -> None:
         super().__init__(members, target, metric)
-        self._of_truth = np.stack([_of_truth(member, target) for member in members])
-        self._sum: Float64Array = np.zeros(len(target))
+        self._of_truth = _of_truth(members, target)
+        self._exact_sum: Float64Array = np.zeros(len(target))
+        self._sum: FloatArray = np.zeros(len(target), dtype=np.float32)
+        self._mean: FloatArray = np.empty(len(target), dtype=np.float32)
+        self._tangent: _Tangent | None = None
         sums = [float(np.abs(np.log(np.maximum(m.sum(axis=1), 1e-6))).max()) for m in members if m.shape[1] > 1]
         self._slack = _ROUNDING + 2 * max(sums, default=0.0)
         """What the sums of rows of probabilities, of which the metric takes the shares, may change."""
 
     def __call__(self, counts: IntArray) -> tuple[int, float]:
         for index in self._advance(counts):
-            self._sum += self._of_truth[index]
+            self._exact_sum += self._of_truth[index]
+        self._sum = self._exact_sum.astype(np.float32)
         num_chosen = int(counts.sum())
-        if num_chosen:
-            mean = np.maximum(self._sum / num_chosen, _LEAST_PROBABILITY)
-            gains = self._of_truth @ (1 / mean).astype(np.float32) / len(mean) - 1
-            bounds = -np.log(mean).mean() - gains / (num_chosen + 1)
-        else:
-            bounds = np.full(len(counts), -np.inf)
         scores = np.full(len(counts), np.inf)
-        for index in np.argsort(bounds, kind="stable").tolist():
-            if bounds[index] > scores.min() + self._slack:
-                break
-            scores[index] = self._rough(index, num_chosen)
+        if self._tangent is None or not self._score(scores, self._tangent.bounds(self._sum, num_chosen), most=_TRIED):
+            # Too many are promising by the slope where the mean was some steps ago: that where it is now tells more.
+            bounds = np.full(len(counts), -np.inf)
+            if num_chosen:
+                self._tangent = _Tangent.at(self._sum / np.float32(num_chosen), self._of_truth)
+                bounds = self._tangent.bounds(self._sum, num_chosen)
+            self._score(scores, bounds, most=len(counts))
         return self._best_of(np.flatnonzero(scores <= scores.min() + self._slack))
 
+    def _score(self, scores: Float64Array, bounds: Float64Array, *, most: int) -> bool:
+        """Score roughly whoever may be the best by the bounds; return whether those were no more than ``most``."""
+        num_chosen = int(self._counts.sum())
+        order = np.argsort(bounds, kind="stable").tolist()
+        for number, index in enumerate(order):
+            if bounds[index] > scores.min() + self._slack:
+                return True
+            if number == most:
+                return False
+            if np.isinf(scores[index]):
+                scores[index] = self._rough(index, num_chosen)
+        return True
+
     def _rough(self, index: int, num_chosen: int) -> float:
-        mean = ((self._sum + self._of_truth[index]) / (num_chosen + 1)).astype(np.float32)
-        return -float(np.log(np.maximum(mean, np.float32(_LEAST_PROBABILITY))).mean(dtype=np.float64))
+        np.add(self._sum, self._of_truth[index], out=self._mean)
+        np.maximum(self._mean, np.float32((num_chosen + 1) * _LEAST_PROBABILITY), out=self._mean)
+        np.log(self._mean, out=self._mean)
+        return math.log(num_chosen + 1) - float(self._mean.mean(dtype=np.float64))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tangent:
+    """The log loss near one mean, taken for linear: as it is convex, it is nowhere less."""
+
+    loss: float
+    """At the mean."""
+    slope: FloatArray
+    """(N,) what the loss falls by with each row's probability."""
+    of_members: Float64Array
+    """(M,) products of the slope with what each member says of the truth."""
+
+    @staticmethod
+    def at(mean: FloatArray, of_truth: FloatArray) -> _Tangent:
+        mean = np.maximum(mean, np.float32(_LEAST_PROBABILITY))
+        slope: FloatArray = np.float32(1) / mean
+        products = (of_truth @ slope).astype(np.float64) / len(mean)
+        return _Tangent(loss=-float(np.log(mean).mean(dtype=np.float64)), slope=slope, of_members=products)
+
+    def bounds(self, total: FloatArray, num_chosen: int) -> Float64Array:
+        """Return (M,) what the loss is at least of the mean with each member, given the sum (N,) of those chosen."""
+        of_chosen = float(np.dot(total, self.slope)) / len(total)
+        return np.asarray(self.loss + 1 - (of_chosen + self.of_members) / (num_chosen + 1))
 
 
 class _OfAuc(_Chosen):
     def __init__(self, members: Sequence[FloatArray], target: IntArray, metric: Metric) -> None:
         super().__init__(members, target, metric)
         rng = np.random.default_rng(0)
-        rows = np.concatenate([_some(np.flatnonzero(target == label), len(target), rng) for label in (0, 1)])
-        self._is_positive = (target[rows] == 1).astype(np.int64)
+        negatives, positives = (_some(np.flatnonzero(target == label), len(target), rng) for label in (0, 1))
+        self._num_negatives, self._num_positives = len(negatives), len(positives)
+        rows = np.concatenate([negatives, positives])
         sample = np.stack([member[rows, 0] for member in members])
         low, high = float(sample.min()), float(sample.max())
         self._sample = ((sample - low) / max(high - low, 1e-12)).astype(np.float32)
@@ -134,21 +179,31 @@ class _OfAuc(_Chosen):
         rough = np.concatenate([self._rough((self._sum + self._sample[at : at + _CHUNK]) * scale) for at in starts])
         return self._best_of(np.argpartition(-rough, _NUM_CONFIRMED)[:_NUM_CONFIRMED])
 
-    def _rough(self, bins: FloatArray) -> Float64Array:
+    def _rough(self, values: FloatArray) -> Float64Array:
         """Return (m,) the AUC of some members' means (m, n), given in bins, those of one bin being equal."""
-        codes = bins.astype(np.int64) * 2 + self._is_positive
-        codes += np.arange(len(codes))[:, np.newaxis] * (2 * _NUM_BINS)
-        counts = np.bincount(codes.ravel(), minlength=len(codes) * 2 * _NUM_BINS).reshape(len(codes), _NUM_BINS, 2)
-        negatives, positives = counts[..., 0], counts[..., 1]
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        return np.asarray((positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1)))
+        bins = values.astype(np.int64)
+        bins += np.arange(len(bins))[:, np.newaxis] * _NUM_BINS
+        negatives = np.bincount(bins[:, : self._num_negatives].ravel(), minlength=len(bins) * _NUM_BINS)
+        negatives = negatives.reshape(len(bins), _NUM_BINS)
+        twice_below = 2 * np.cumsum(negatives, axis=1) - negatives
+        won = twice_below.ravel().take(bins[:, self._num_negatives :]).sum(axis=1)
+        return np.asarray(won / (2 * self._num_positives * self._num_negatives))
 
 
-def _of_truth(values_NC: FloatArray, target_N: IntArray) -> FloatArray:
-    """Return (N,) the probability that each row's own class is given."""
-    if values_NC.shape[1] == 1:
-        return np.where(target_N == 1, values_NC[:, 0], 1 - values_NC[:, 0])
-    return np.asarray(values_NC[np.arange(len(target_N)), target_N.astype(np.int64)])
+def _of_truth(members: Sequence[FloatArray], target_N: IntArray) -> FloatArray:
+    """Return (M, N) the probability that each row's own class is given by each member."""
+    found: FloatArray = np.empty((len(members), len(target_N)), dtype=np.float32)
+    if members[0].shape[1] > 1:
+        picked = np.arange(len(target_N)), target_N.astype(np.int64)
+        for of_member, member in zip(found, members, strict=True):
+            of_member[:] = member[picked]
+        return found
+    sign = np.where(target_N == 1, np.float32(1), np.float32(-1))
+    rest = np.where(target_N == 1, np.float32(0), np.float32(1))
+    for of_member, member in zip(found, members, strict=True):
+        np.multiply(member[:, 0], sign, out=of_member)
+        of_member += rest
+    return found
 
 
 def _some(rows: IntArray, num_rows: int, rng: np.random.Generator) -> IntArray:

@@ -54,9 +54,12 @@ def _auc(target: Target, values: Float64Array) -> float:
         raise DataError(
             f"metric 'auc': expected rows of both classes, got {num_negative} of class 0 and {num_positive} of class 1."
         )
-    above, below = np.sort(values[positive, 0]), np.sort(values[~positive, 0])
-    num_lower = int(np.searchsorted(below, above, side="left").sum())
-    num_not_higher = int(np.searchsorted(below, above, side="right").sum())
+    column = np.ascontiguousarray(values[:, 0])
+    above, below = np.sort(column[positive]), np.sort(column[~positive])
+    lower = np.searchsorted(below, above, side="left")
+    num_lower = num_not_higher = int(lower.sum())
+    if (below.take(lower, mode="clip") == above).any():  # few predictions have equal ones
+        num_not_higher = int(np.searchsorted(below, above, side="right").sum())
     return (num_lower + num_not_higher) / 2 / (num_positive * num_negative)
 
 
