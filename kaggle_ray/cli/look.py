@@ -27,10 +27,13 @@ def list_(runs: str, sort: str | None, where: tuple[str, ...], as_csv: bool) -> 
 
     from kaggle_ray.report.cells import rows_csv, select_rows
     from kaggle_ray.report.run_list import listed_runs, runs_table
+    from kaggle_ray.store.opening import list_imported
 
     found = select_rows(listed_runs(runs), where=where, sort=sort)
     if not as_csv:
         Console().print(runs_table(found, title=f"Runs in {runs}"))
+        for place in list_imported(runs):
+            click.echo(printable(f"imported predictions, for kaggle-ray ensemble: {place}"))
         return
     click.echo(rows_csv(found), nl=False)
     for error in (run.error for run in found if run.error):

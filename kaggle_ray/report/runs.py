@@ -7,6 +7,7 @@ from pathlib import Path
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.store.opening import list_runs, open_run
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.trials import is_imported, why_no_run
 
 
 def find_run(named: str | None, runs: str | Path) -> RunStore:
@@ -19,8 +20,12 @@ def find_run(named: str | None, runs: str | Path) -> RunStore:
     Raises:
         ConfigError: there is no such run.
     """
-    if named is not None and "/" in named and (run := open_run(named)).record() is not None:
-        return run
+    if named is not None and "/" in named:
+        run = open_run(named)
+        if run.record() is not None:
+            return run
+        if is_imported(run.blobs):
+            raise ConfigError(why_no_run(run.blobs))
     known = list_runs(runs)
     meant = [each for each in known if named in (None, each.run_id, each.competition_name)]
     if not meant:

@@ -15,6 +15,7 @@ from kaggle_ray.share.pull import find_shared
 from kaggle_ray.store.lease import LEASE_FILES
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import RUN_FILE, RunStore
+from kaggle_ray.store.trials import why_no_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ def contents_of(store: RunStore) -> Contents:
         LeaseError: a driver is at work on it.
     """
     if store.blobs.written_at(RUN_FILE) is None:
-        raise StoreError(f"{store.location}: is no run: it has no {RUN_FILE}. Nothing is removed.")
+        raise StoreError(f"{why_no_run(store.blobs)} Nothing is removed.")
     if (holder := store.lease.holder()) is not None:
         raise LeaseError(f"{store.location}: a driver is at work on this run ({holder}). Stop it first.")
     return Contents(location=store.location, sizes=store.blobs.sizes(""))

@@ -14,6 +14,7 @@ from kaggle_ray.share.view import open_shared
 from kaggle_ray.store.imported import Imported, open_imported
 from kaggle_ray.store.opening import list_runs, open_blobs, open_run, place_of
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.trials import is_imported, why_no_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,8 @@ def _runs_at(place: str) -> tuple[list[OwnedRun], list[str]]:
     run = open_run(place)
     if run.record() is not None:
         return [_owned(run)], []
+    if is_imported(run.blobs):
+        raise ConfigError(why_no_run(run.blobs))
     found, errors = _shared(place)
     found += map(_owned, list_runs(place))
     if not found and not errors:

@@ -16,12 +16,10 @@ from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.opening import open_blobs
 from kaggle_ray.store.schema import decode, encode
-from kaggle_ray.store.trials import RUN_FILE
+from kaggle_ray.store.trials import IMPORTED_FILE, RUN_FILE
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import FloatArray, Location, Predictions, StrArray, short_digest
 from kaggle_ray.untrusted import MAX_LIST_BYTES, Bound, PathPart, Sha256
-
-IMPORTED_FILE = "imported.json"
 
 FoldsOfOthers = Literal["same", "other"]
 """Whether rows were predicted under the run's folds; under others, or under folds that nobody tells of."""

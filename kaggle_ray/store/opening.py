@@ -12,6 +12,7 @@ from kaggle_ray.store.lease import FolderLease, Lease
 from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import EVENTS_FILE, EVENTS_FOLDER, FAST_DEV, RUN_FILE, RunStore
 from kaggle_ray.store.s3 import S3Blobs
+from kaggle_ray.store.trials import is_imported
 from kaggle_ray.uri import path_of_uri
 
 
@@ -64,6 +65,14 @@ def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:
         for run_id in blobs.folders(competition)
         if not run_id.startswith(FAST_DEV) and blobs.written_at(f"{competition}/{run_id}/{RUN_FILE}") is not None
     ]
+
+
+def list_imported(runs: str | Path) -> list[str]:
+    """Return the places below ``runs`` with predictions that were imported, sorted; see ``store.imported``."""
+    blobs = open_blobs(runs)
+    beside = {run.location for run in list_runs(runs)}
+    places = [f"{blobs.location}/{of}/{name}" for of in blobs.folders("") for name in blobs.folders(of)]
+    return [place for place in places if place not in beside and is_imported(open_blobs(place))]
 
 
 def is_uri(where: str | Path) -> bool:

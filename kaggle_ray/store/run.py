@@ -23,7 +23,7 @@ from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
 from kaggle_ray.store.schema import decode, encode, experiment_to_json
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
-from kaggle_ray.store.trials import TrialStore
+from kaggle_ray.store.trials import TrialStore, why_no_run
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Experiment, JsonValue, Location, short_digest
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, PathPart
@@ -306,7 +306,7 @@ class RunStore(TrialStore):
         """
         record = self.record()
         if record is None:
-            raise StoreError(f"{self.location}: is no run: it has no {RUN_FILE}.")
+            raise StoreError(why_no_run(self.blobs))
         return record
 
     def _files(self, key: str) -> dict[str, str]:

@@ -29,6 +29,22 @@ from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrA
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, file_digest
 
 RUN_FILE = "run.json"
+IMPORTED_FILE = "imported.json"
+
+
+def is_imported(blobs: Blobs) -> bool:
+    """Return whether a place has predictions that were imported, and no run."""
+    return blobs.written_at(IMPORTED_FILE) is not None
+
+
+def why_no_run(blobs: Blobs) -> str:
+    """Return what a place is that has no run.json, in a sentence or two: predictions that were imported are no run."""
+    if not is_imported(blobs):
+        return f"{blobs.location}: is no run: it has no {RUN_FILE}."
+    return (
+        f"{blobs.location}: is no run, but predictions that kaggle-ray import took in: they have neither trials nor a "
+        f"score. kaggle-ray ensemble RUN {blobs.location} --admit-unproven blends them with a run."
+    )
 
 
 class TrialStore:

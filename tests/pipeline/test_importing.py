@@ -195,3 +195,11 @@ def test_the_command_line_imports_and_ensembles(
     assert "no honest score" in printed
     assert "unproven" in printed
     assert (tmp_path / "team/submissions/submission.csv").is_file()
+
+    main(["list", "--runs", runs])
+    assert f"imported predictions, for kaggle-ray ensemble: {place}\n" in capsys.readouterr().out
+    for command in (["board", place], ["push", place, str(tmp_path / "there")], ["status", place], ["delete", place]):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert f"kaggle-ray ensemble RUN {place} --admit-unproven" in capsys.readouterr().err.replace("\n", " ")
+    assert Path(place, "oof.npy").is_file()
