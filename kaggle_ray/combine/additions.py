@@ -2,8 +2,9 @@
 
 Log loss is convex: the gradient at a mean bounds from below what any member can make of this or another mean, so that
 one product with all members tells for some steps which few are worth a look. AUC is scored roughly on a sample of the
-rows, and the best by it are confirmed on all. Masks are scored by the pixels on which the members are not of one mind.
-Whatever is chosen is chosen by the metric itself, on the mean that will be submitted.
+rows; of the best by it, counts of all rows in bins tell which may be the best of all. Masks are scored by the pixels on
+which the members are not of one mind. Whatever is chosen is chosen by the metric itself, on the mean that will be
+submitted.
 
 Shape legend: M members, N rows, n of them, C columns of a prediction.
 """
@@ -30,6 +31,7 @@ _ROUNDING = 1e-5
 """More than rounding to float32 changes a mean log loss by."""
 _SAMPLE_ROWS = 8192
 _NUM_BINS = 4096
+_NUM_FINE_BINS = 2**16
 _NUM_CONFIRMED = 24
 """Members, the best on the sample, that are scored on all rows."""
 _TRIED = 100
@@ -140,7 +142,7 @@ class _Tangent:
     """The log loss near one mean, taken for linear: as it is convex, it is nowhere less."""
 
     loss: float
-    """At the mean."""
+    """Log loss of the mean itself."""
     slope: FloatArray
     """(N,) what the loss falls by with each row's probability."""
     of_members: Float64Array
@@ -167,8 +169,9 @@ class _OfAuc(_Chosen):
         self._num_negatives, self._num_positives = len(negatives), len(positives)
         rows = np.concatenate([negatives, positives])
         sample = np.stack([member[rows, 0] for member in members])
-        low, high = float(sample.min()), float(sample.max())
-        self._sample = ((sample - low) / max(high - low, 1e-12)).astype(np.float32)
+        self._low, self._width = float(sample.min()), max(float(sample.max() - sample.min()), 1e-12)
+        self._sample = ((sample - self._low) / self._width).astype(np.float32)
+        self._negatives, self._positives = (np.flatnonzero((target == 1) == label) for label in (False, True))
         self._sum: FloatArray = np.zeros(len(rows), dtype=np.float32)
 
     def __call__(self, counts: IntArray) -> tuple[int, float]:
@@ -177,7 +180,28 @@ class _OfAuc(_Chosen):
         scale = np.float32((_NUM_BINS - 1) / (counts.sum() + 1))
         starts = range(0, len(counts), _CHUNK)
         rough = np.concatenate([self._rough((self._sum + self._sample[at : at + _CHUNK]) * scale) for at in starts])
-        return self._best_of(np.argpartition(-rough, _NUM_CONFIRMED)[:_NUM_CONFIRMED])
+        return self._best_of(self._promising(np.argpartition(-rough, _NUM_CONFIRMED)[:_NUM_CONFIRMED]))
+
+    def _promising(self, candidates: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """Return those of some members whose mean may have the highest AUC, by counts in bins of all rows.
+
+        Of two rows in different bins it is known which has more; of two in the same one nothing is.
+        """
+        bounds = np.array([self._bounds(index) for index in candidates.tolist()])
+        lower, upper = bounds.T
+        promising: npt.NDArray[np.integer] = candidates[upper >= lower.max()]
+        return promising
+
+    def _bounds(self, index: int) -> tuple[int, int]:
+        """Return how many pairs of rows the mean with a member has in order at least, and at most."""
+        mean = ((self._total + self._members[index]) / (self._counts.sum() + 1)).astype(np.float32)[:, 0]
+        bins = ((mean - np.float32(self._low)) * np.float32(_NUM_FINE_BINS / self._width)).astype(np.int64)
+        np.clip(bins, 0, _NUM_FINE_BINS - 1, out=bins)
+        negatives = np.bincount(bins[self._negatives], minlength=_NUM_FINE_BINS)
+        of_positives = bins[self._positives]
+        not_above = np.cumsum(negatives)
+        most = int(not_above.take(of_positives).sum())
+        return most - int(negatives.take(of_positives).sum()), most
 
     def _rough(self, values: FloatArray) -> Float64Array:
         """Return (m,) the AUC of some members' means (m, n), given in bins, those of one bin being equal."""
