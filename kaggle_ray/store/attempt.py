@@ -14,8 +14,7 @@ import numpy as np
 from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs, Content
-from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_to_json
-from kaggle_ray.typed_json import from_json
+from kaggle_ray.store.schema import decode, encode, lineage_to_json, result_from_json, result_to_json
 from kaggle_ray.types import Lineage, StoredValues, StrArray, Trial, TrialResult
 from kaggle_ray.untrusted import MAX_JSON_BYTES, AttemptFile, PathPart, file_chunks, file_digest
 
@@ -125,9 +124,8 @@ class Attempt:
             self._blobs.delete(checkpoint_folder(self.trial))
             return mine
         self._blobs.delete(_attempt_folder(self.trial, self.attempt_id))
-        return from_json(
-            TrialResult, decode(self._blobs.get(key, max_bytes=MAX_JSON_BYTES) or b"", where=key), where=key
-        )
+        stands = decode(self._blobs.get(key, max_bytes=MAX_JSON_BYTES) or b"", where=key)
+        return result_from_json(stands, where=key, way_out="Run the same command again: the trial is repeated.")
 
     def _key(self, name: str) -> str:
         return attempt_key(self.trial, self.attempt_id, name)

@@ -21,11 +21,11 @@ from kaggle_ray.store.labels import Label, labelled, read_labels, write_label
 from kaggle_ray.store.lease import LEASE_FILES, Lease
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
-from kaggle_ray.store.schema import decode, encode, experiment_to_json
+from kaggle_ray.store.schema import decode, encode, experiment_to_json, sealed, unsealed
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
 from kaggle_ray.store.trials import TrialStore, why_no_run
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Experiment, JsonValue, Location, short_digest
+from kaggle_ray.types import Experiment, JsonValue, Location
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, PathPart
 
 CONTENT_FILE = "content.json"
@@ -44,7 +44,6 @@ FAST_DEV = "fast-dev"
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
-_DIGEST = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,8 +237,7 @@ class RunStore(TrialStore):
         for part, rows in (("oof", oof), ("test", test)):
             values = (quantised(rows[block]) if are_masks else rows[block] for block in blocks(rows))
             self.blobs.put(f"ensembles/{name}/{part}.npy", npy_chunks(values, num_rows=len(rows)))
-        digest = short_digest(description, num_hex=64)
-        self.blobs.put(f"ensembles/{name}/ensemble.json", encode({**description, _DIGEST: digest}))
+        self.blobs.put(f"ensembles/{name}/ensemble.json", encode(sealed(description)))
 
     def ensemble(self, name: str) -> dict[str, JsonValue] | None:
         """Return the description of a saved ensemble, None where there is none.
@@ -249,13 +247,8 @@ class RunStore(TrialStore):
         """
         key = f"ensembles/{name}/ensemble.json"
         value = self._json(key)
-        expected = None if value is None else value.pop(_DIGEST, None)  # absent from one of before there was any
-        if value is not None and expected is not None and expected != (got := short_digest(value, num_hex=64)):
-            raise CorruptBlobError(
-                f"{self._at(key)}: expected sha256 {expected}, got {got}. "
-                f"Run the command of {self._at(RUN_FILE)} again: the ensemble is made anew."
-            )
-        return value
+        way_out = f"Run the command of {self._at(RUN_FILE)} again: the ensemble is made anew."
+        return None if value is None else unsealed(value, where=self._at(key), way_out=way_out)
 
     def ensemble_names(self) -> list[str]:
         """Return the names of all saved ensembles, sorted."""

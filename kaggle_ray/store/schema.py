@@ -13,10 +13,21 @@ import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, JsonShapeError, SchemaVersionError
 from kaggle_ray.typed_json import from_json, parse_json
-from kaggle_ray.types import EpochRule, Experiment, JsonValue, Lineage, PseudolabelSource, Trial, TrialResult
+from kaggle_ray.types import (
+    EpochRule,
+    Experiment,
+    JsonValue,
+    Lineage,
+    PseudolabelSource,
+    Trial,
+    TrialResult,
+    short_digest,
+)
 
 SCHEMA_VERSION = 3
 """1: the first. 2: a lineage tells whether it is proven. 3: ids are made of content, which run.json tells."""
+
+_DIGEST = "sha256"
 
 
 def encode(value: Mapping[str, JsonValue]) -> bytes:
@@ -45,15 +56,44 @@ def decode(data: bytes, *, where: str) -> dict[str, JsonValue]:
     return fields
 
 
+def sealed(value: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a JSON object with a digest of all that it says, so that a digit that has flipped on the disk is seen."""
+    return {**value, _DIGEST: short_digest(value, num_hex=64)}
+
+
+def unsealed(value: Mapping[str, JsonValue], *, where: str, way_out: str) -> dict[str, JsonValue]:
+    """Return what ``sealed`` was given; an object without a digest, of before there was any, as it is.
+
+    Raises:
+        CorruptBlobError: it is not what was sealed; ``way_out`` ends the message.
+    """
+    fields = dict(value)
+    expected = fields.pop(_DIGEST, None)
+    if expected is not None and expected != (got := short_digest(fields, num_hex=64)):
+        raise CorruptBlobError(f"{where}: expected sha256 {expected}, got {got} of what it says. {way_out}")
+    return fields
+
+
 def experiment_to_json(experiment: Experiment) -> dict[str, JsonValue]:
     """Return the JSON value of an experiment."""
     return dataclasses.asdict(experiment)
 
 
 def result_to_json(result: TrialResult) -> dict[str, JsonValue]:
-    """Return the JSON value of a trial's result; what is not finite becomes null."""
+    """Return the sealed JSON value of a trial's result; what is not finite becomes null."""
     history = [{name: _finite(item) for name, item in dataclasses.asdict(epoch).items()} for epoch in result.history]
-    return {**dataclasses.asdict(result), "history": history}
+    return sealed({**dataclasses.asdict(result), "history": history})
+
+
+def result_from_json(value: JsonValue, *, where: str, way_out: str) -> TrialResult:
+    """Return the trial's result of a JSON value, which is a file or a part of one.
+
+    Raises:
+        CorruptBlobError: it does not say what was committed; ``way_out`` ends the message.
+        JsonShapeError: it has another shape.
+    """
+    fields = from_json(dict[str, JsonValue], value, where=where)
+    return from_json(TrialResult, unsealed(fields, where=where, way_out=way_out), where=where)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kaggle_ray.errors import StoreError
 from kaggle_ray.store.attempt import result_key
 from kaggle_ray.store.blobs import Blobs
-from kaggle_ray.store.schema import decode, encode, result_to_json
+from kaggle_ray.store.schema import decode, encode, result_from_json, result_to_json
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Trial, TrialResult
 from kaggle_ray.untrusted import MAX_LIST_BYTES
 
 SUMMARY_FILE = "results.json"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,12 +24,15 @@ class _Entry:
     """A trial's result, and the stamp of the result.json that it was read from."""
 
     stamp: str
-    result: TrialResult
+    result: JsonValue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Summary:
-    """What results.json says: it is derived, and holds for the files that are as they were."""
+    """What results.json says.
+
+    It is derived, and holds for the files that are as they were; where it is damaged it is passed over.
+    """
 
     entries: tuple[_Entry, ...]
 
@@ -43,13 +50,12 @@ def save_summary(blobs: Blobs, results: Iterable[TrialResult]) -> None:
 
 def summarised(blobs: Blobs, stamps: Mapping[str, str]) -> dict[Trial, TrialResult]:
     """Return the results of the last summary whose files have the stamps that they had."""
-    data = blobs.get(SUMMARY_FILE, max_bytes=MAX_LIST_BYTES)
-    if data is None:
-        return {}
     where = f"{blobs.location}/{SUMMARY_FILE}"
-    entries = from_json(_Summary, decode(data, where=where), where=where).entries
-    return {
-        entry.result.trial: entry.result
-        for entry in entries
-        if stamps.get(result_key(entry.result.trial)) == entry.stamp
-    }
+    try:
+        data = blobs.get(SUMMARY_FILE, max_bytes=MAX_LIST_BYTES)
+        entries = () if data is None else from_json(_Summary, decode(data, where=where), where=where).entries
+        results = [(each.stamp, result_from_json(each.result, where=where, way_out="")) for each in entries]
+    except StoreError as error:  # of what is derived
+        logger.warning("%s: is passed over, and each result is read: %s", where, error)
+        return {}
+    return {result.trial: result for stamp, result in results if stamps.get(result_key(result.trial)) == stamp}

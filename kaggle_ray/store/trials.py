@@ -22,7 +22,7 @@ from kaggle_ray.store.attempt import (
     trial_folder,
 )
 from kaggle_ray.store.blobs import Blobs
-from kaggle_ray.store.schema import Manifest, decode, lineage_from_json
+from kaggle_ray.store.schema import Manifest, decode, lineage_from_json, result_from_json
 from kaggle_ray.store.summary import save_summary, summarised
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
@@ -76,7 +76,7 @@ class TrialStore:
         value = self._json(key)
         if value is None:
             return None
-        result = from_json(TrialResult, value, where=self._at(key))
+        result = result_from_json(value, where=self._at(key), way_out=self._way_out)
         if result.trial != trial:
             raise CorruptBlobError(f"{self._at(key)}: is the result of trial {result.trial}. {self._way_out}")
         self._results[trial] = result

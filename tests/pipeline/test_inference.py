@@ -281,6 +281,7 @@ def test_a_trial_that_another_was_copied_over_is_not_predicted_with(
         result = json.loads((trials / trial / "result.json").read_text())
         experiment_id, _, fold = trial.partition("/fold")
         result["trial"] = {"experiment_id": experiment_id, "fold": int(fold)}
+        del result["sha256"]
         (trials / trial / "result.json").write_text(json.dumps(result))
         with pytest.raises(CorruptBlobError, match=rf"manifest\.json: expected trial {trial}, got {other}"):
             kaggle_ray.predict(trials.parent, data=toy_data, out=tmp_path / "x.csv")
@@ -299,6 +300,7 @@ def manifest_of_before(trial: Path) -> None:
     path.write_text(json.dumps(manifest))
     result = json.loads((trial / "result.json").read_text())
     result["blobs"]["manifest.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    result.pop("sha256", None)
     (trial / "result.json").write_text(json.dumps(result))
 
 

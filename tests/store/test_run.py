@@ -191,12 +191,34 @@ def test_what_another_trial_committed_is_not_taken_for_a_trials_own(tmp_path: Pa
         store.result(TRIAL)
     copied = json.loads((folder / "result.json").read_text())
     trial = dataclasses.asdict(TRIAL)
+    del copied["sha256"]
     (folder / "result.json").write_text(json.dumps({**copied, "trial": trial}))
     result = store.result(TRIAL)
     assert result is not None
     for read in (store.predictions, store.lineage, store.scored_ids, store.check):
         with pytest.raises(CorruptBlobError, match=rf"manifest\.json: expected trial {TRIAL}, got {other}"):
             read(result)
+
+
+def test_a_digit_that_has_flipped_in_a_result_is_seen(tmp_path: Path) -> None:
+    committed(open_run(tmp_path), 0.25)
+    file = next(tmp_path.rglob("result.json"))
+    good = file.read_text()
+    assert '"score": 0.25' in good
+    file.write_text(good.replace('"score": 0.25', '"score": 0.26'))
+    message = r"result\.json: expected sha256 [0-9a-f]{64}, got [0-9a-f]{64} of what it says\. Run the command"
+    with pytest.raises(CorruptBlobError, match=message):
+        open_run(tmp_path).result(TRIAL)
+    with pytest.raises(CorruptBlobError, match="sha256"):
+        committed(open_run(tmp_path), 0.5)
+    file.write_text(good)
+    result = open_run(tmp_path).result(TRIAL)
+    assert result is not None
+    assert result.score == 0.25
+    without = json.loads(good)
+    del without["sha256"]  # as earlier versions wrote it
+    file.write_text(json.dumps(without))
+    assert open_run(tmp_path).result(TRIAL) == result
 
 
 def test_the_manifest_of_before_it_named_its_trial_is_read(tmp_path: Path) -> None:

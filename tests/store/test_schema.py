@@ -16,6 +16,7 @@ from kaggle_ray.store.schema import (
     experiment_to_json,
     lineage_from_json,
     lineage_to_json,
+    result_from_json,
     result_to_json,
 )
 from kaggle_ray.typed_json import from_json
@@ -65,7 +66,8 @@ def as_read(metrics: EpochMetrics) -> EpochMetrics:
 
 @given(results)
 def test_a_result_survives_its_json_but_for_infinities_which_become_nan(result: TrialResult) -> None:
-    read = from_json(TrialResult, decode(encode(result_to_json(result)), where="result.json"), where="here")
+    text = encode(result_to_json(result))
+    read = result_from_json(decode(text, where="result.json"), where="here", way_out="")
     assert dataclasses.replace(read, history=()) == dataclasses.replace(result, history=())
     for got, written in zip(read.history, result.history, strict=True):
         assert got.inner_score == written.inner_score
