@@ -9,12 +9,14 @@ Shape legend: N scored rows, C columns of a prediction.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from kaggle_ray.combine.combiner import COMBINERS, Combiner, Fitted, FoldOf
 from kaggle_ray.combine.means import Mean
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Jackknifed, Metric
@@ -107,7 +109,8 @@ class Fits:
         if len(members) > 1:  # else nothing is chosen among several by the metric, so that no rule is needed for it
             mean = Mean().fit(members, target, fold_of, metric)
             metric = decided(metric, self._decision(mean, seen, members, target))
-        fitted = combiner.fit(members, target, fold_of, metric)
+        with nullcontext() if COMBINERS.is_built_in(method) else users_code(f"ensemble {method!r}"):
+            fitted = combiner.fit(members, target, fold_of, metric)
         _check_weights(combiner, fitted, members)
         return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, members, target))
 

@@ -14,22 +14,29 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def users_code(what: str) -> Iterator[None]:
+def users_code(what: str, *, leave: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Raise ConfigError for what is no error of ours within the context, with the line of the user's that led to it.
+
+    So is what is no Exception, such as ``sys.exit`` in a function: it would end a run without a word. Ctrl-C stays.
 
     Args:
         what: was called, such as ``pets: read``.
+        leave: what the caller handles by itself.
     """
+    passed_on: tuple[type[BaseException], ...] = (KaggleRayError, KeyboardInterrupt, GeneratorExit, *leave)
     try:
         yield
-    except KaggleRayError:
+    except passed_on:
         raise
-    except Exception as error:
-        raise ConfigError(f"{what}: {type(error).__name__}: {error}{_users_line(error)}") from error
+    except BaseException as error:
+        raise ConfigError(f"{what}: {type(error).__name__}: {error}{users_line(error)}") from error
 
 
-def _users_line(error: Exception) -> str:
-    """Return file, number and text of the innermost line that is neither ours nor of anything installed."""
+def users_line(error: BaseException) -> str:
+    """Return file, number and text of the innermost line that is neither ours nor of anything installed, if any.
+
+    It is a text to follow a message, such as `` (line 4 of mine.py: return samples[0])``; empty where there is none.
+    """
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

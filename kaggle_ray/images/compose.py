@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.geometry import MaskKind, shrink_pixels
@@ -140,11 +141,9 @@ class _Seeded:
         cv2.setRNGSeed(key % 2**31)  # some noise is drawn by cv2
         self._state["state"]["key"][:] = (key, 0)
         self._generator.bit_generator.state = self._state
-        try:
+        shown = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in inputs.items())
+        with users_code(f"augmentation {self._name!r} on {shown}"):
             outputs = self._compose(**inputs)
-        except Exception as error:
-            shown = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in inputs.items())
-            raise ConfigError(f"augmentation {self._name!r} on {shown}: {type(error).__name__}: {error}.") from error
         for target, result in results.items():
             output = outputs[target]
             shape = (*output.shape, 1) if output.ndim == 2 else output.shape
@@ -159,7 +158,9 @@ class _Seeded:
 @lru_cache(maxsize=32)
 def _built(builder: Builder, name: str, height: int, width: int, mask_kind: MaskKind, thread: int) -> _Seeded:
     """Return a recipe built once for each size and ``thread``: its random numbers are those of one image at a time."""
-    return _Seeded(name, builder(height, width), mask_kind)
+    with users_code(f"augmentation {name!r}"):
+        composed = builder(height, width)
+    return _Seeded(name, composed, mask_kind)
 
 
 def _albumentations() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from kaggle_ray.config.model import Fuse
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
 from kaggle_ray.models.first_logits import start_small
@@ -56,22 +57,25 @@ def build_model(
     if fuse != "mean":
         _check_fuse(name, shapes, fuse)
         options = options or HeadOptions()
-    try:
-        if name in TABLE_MODELS:
-            network = _build_table_model(name, shapes, arguments)
-        elif shapes.num_pixel_outputs:
-            network = _build_segmenter(name, shapes, pretrained, arguments)
-        elif shapes.num_table_columns:
-            network = _build_joined(name, shapes, pretrained, arguments, options)
-        elif options is not None:
-            network = _build_headed(name, shapes, pretrained, arguments, options)
-        else:
-            network = _build_classifier(name, shapes.num_image_outputs, shapes.num_channels, pretrained, arguments)
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        reason = str(error).rstrip(".")
-        raise ConfigError(f"model {name!r} with model_args {dict(model_args or {})}: {reason}.") from error
+    # RuntimeErrors say that tensors have no values, too: see ``built_without_values``.
+    with users_code(f"model {name!r} with model_args {dict(model_args or {})}", leave=(RuntimeError,)):
+        network = _built(name, shapes, pretrained, arguments, options)
     start_small(network.logits)
     return Model(network, shapes, fuse)
+
+
+def _built(
+    name: str, shapes: Shapes, pretrained: bool, arguments: dict[str, Any], options: HeadOptions | None
+) -> Network:
+    if name in TABLE_MODELS:
+        return _build_table_model(name, shapes, arguments)
+    if shapes.num_pixel_outputs:
+        return _build_segmenter(name, shapes, pretrained, arguments)
+    if shapes.num_table_columns:
+        return _build_joined(name, shapes, pretrained, arguments, options)
+    if options is not None:
+        return _build_headed(name, shapes, pretrained, arguments, options)
+    return _build_classifier(name, shapes.num_image_outputs, shapes.num_channels, pretrained, arguments)
 
 
 def _check_task(name: str, shapes: Shapes) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kaggle_ray.config.model import Fuse
+from kaggle_ray.config.users_code import users_code, users_line
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models.build import build_model
 from kaggle_ray.models.model import Model
@@ -65,7 +66,8 @@ def built_without_values(
         with torch.device("meta"):
             return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
     except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
-        return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
+        with users_code(f"model {name!r}"):
+            return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
 
 
 def _check_side(name: str, model: Model, height: int, width: int) -> None:
@@ -74,15 +76,17 @@ def _check_side(name: str, model: Model, height: int, width: int) -> None:
     inputs = [torch.empty(2, *views, shapes.num_channels, height, width, device="meta")]
     if shapes.num_table_columns:
         inputs.append(torch.empty(2, shapes.num_table_columns, device="meta"))
+    unfit = (RuntimeError, ValueError, AssertionError, TypeError, IndexError)
     try:
-        output = on_meta(model, *inputs)
+        with users_code(f"model {name!r} at {height} x {width} pixels", leave=unfit):
+            output = on_meta(model, *inputs)
     except NotImplementedError:
         return  # it cannot be told without values
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+    except unfit as error:
         if "meta" in str(error):
             return
         own = f" Its own size is {model.input_size}: set image_size to that, or to 0." if model.input_size else ""
-        reason = str(error).rstrip(".")
+        reason = f"{str(error).rstrip('.')}{users_line(error)}"
         raise ConfigError(f"model {name!r} takes no images of {height} x {width} pixels: {reason}.{own}") from error
     expected = [(2, shapes.num_outputs, height, width) if shapes.segments else (2, shapes.num_outputs)]
     if num := shapes.num_auxiliary_outputs:

@@ -28,6 +28,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from kaggle_ray.config import OptimizerHyperparameters
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
@@ -91,10 +92,8 @@ def make_constraint(name: str, constraint_args: Mapping[str, JsonValue]) -> Cons
         return None
     build = CONSTRAINTS[name]
     _pattern(name, constraint_args)
-    try:
+    with users_code(f"constraint {name!r} with constraint_args {arguments}"):
         return build(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"constraint {name!r} with constraint_args {arguments}: {error}.") from error
 
 
 def constrain(optimizer: Optimizer, model: nn.Module, given: OptimizerHyperparameters) -> None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
+from kaggle_ray.config.users_code import users_line
 from kaggle_ray.errors import (
     ConfigError,
     DataError,
+    KaggleRayError,
     NonFiniteLossError,
     OutOfMemoryError,
     ProcessDiedError,
@@ -70,8 +72,18 @@ def policy_of(error: Exception) -> FailurePolicy:
     return next(POLICIES[kind] for kind in type(error).__mro__ if kind in POLICIES)
 
 
-def named_error(error: Exception) -> Exception:
+def is_users(error: BaseException) -> bool:
+    """Return whether a person's own code raised what is no Exception, such as ``sys.exit``, and what is no ctrl-c."""
+    is_ours = isinstance(error, Exception | KeyboardInterrupt | GeneratorExit)
+    return not is_ours and bool(users_line(error))
+
+
+def named_error(error: BaseException) -> Exception:
     """Return ``error``, or in place of a library's that a person can act upon one that says what to do."""
+    if not isinstance(error, Exception):
+        named: Exception = ConfigError(f"{type(error).__name__}: {error}{users_line(error)}")
+        named.__cause__ = error
+        return named
     if not isinstance(error, torch.OutOfMemoryError):
         return error
     first = str(error).partition(". ")[0].strip()
@@ -86,4 +98,7 @@ def named_error(error: Exception) -> Exception:
 def reason_of(error: Exception) -> str:
     """Return one line that says why a trial failed; an error that does not name itself is preceded by its type."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, TrialError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, TrialError):
+        return text
+    line = "" if isinstance(error, KaggleRayError) else users_line(error)
+    return f"{type(error).__name__}: {text}{line}"

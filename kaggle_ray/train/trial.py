@@ -16,7 +16,7 @@ from kaggle_ray.store.attempt import KeptFiles
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.failures import named_error, policy_of, reason_of
+from kaggle_ray.train.failures import is_users, named_error, policy_of, reason_of
 from kaggle_ray.train.keep import Keeper
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.predict_only import predict_only
@@ -65,7 +65,9 @@ class TrialRunner:
             return (yield from attempt.resumed_or_begun_anew())
         except BdbQuit:  # whoever leaves a debugger means the run
             raise KeyboardInterrupt from None
-        except Exception as caught:
+        except BaseException as caught:
+            if not (isinstance(caught, Exception) or is_users(caught)):
+                raise
             yield from attempt.taken_warnings()
             # No other name for it here: the error knows this frame, and would keep all of the trial's tensors with it.
             return attempt.failed(caught)
@@ -95,7 +97,7 @@ class _Attempted:
                 self._runner.store.remove_checkpoint(self._trial)
         return (yield from self._run())
 
-    def failed(self, caught: Exception) -> TrialResult:
+    def failed(self, caught: BaseException) -> TrialResult:
         """Return, and on rank 0 commit where it would repeat itself, that the trial failed."""
         error = named_error(caught)
         repeats_itself = policy_of(error).repeats_itself

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from kaggle_ray.config.described import described
 from kaggle_ray.config.sources import is_installed, source_digests
+from kaggle_ray.config.users_code import users_line
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import Reader
 from kaggle_ray.errors import DataError, KaggleRayError
@@ -88,8 +89,13 @@ class NamedReader:
             raise
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
-        except Exception as error:
-            raise DataError(f"{path}: the reader {self.name!r} raises {type(error).__name__}: {error}.") from error
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            line = users_line(error)
+            raise DataError(
+                f"{path}: the reader {self.name!r} raises {type(error).__name__}: {error}{line}."
+            ) from error
 
     def _checked(self, array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
         """Return the array with values of a type that is kept."""

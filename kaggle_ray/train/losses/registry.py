@@ -13,6 +13,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.registry import Registry
@@ -160,7 +161,8 @@ def _make_loss(head: Head, name: str, args: Mapping[str, JsonValue], count: Coun
         if argument not in loss.argument_names:
             raise ConfigError(f"{where}: unknown argument {argument!r}{suggest(argument, loss.argument_names)}")
     try:
-        return loss.build(head, count, **args)
+        with users_code("its builder"):
+            return loss.build(head, count, **args)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
