@@ -37,9 +37,9 @@ class TimeLeft:
 
         Args:
             until: the moment, as ``now`` tells it; None: there is time for all.
-            now: tells the time in seconds; None: since the Unix epoch.
+            now: tells the time in seconds; None: that of the machine's monotonic clock.
         """
-        self._until, self._now = until, now or time.time
+        self._until, self._now = until, now or time.monotonic
         self.left_out: dict[str, str] = {}
         """What was left out -> why, in a few words."""
 

@@ -165,8 +165,10 @@ def _train(
     """Run the trials that are left, as far as there is time; return how many images this process decoded for them."""
     source = trials
     if plan.stop_at is not None:
-        source = DeadlineSource(trials, experiments, num_folds, stop_at=plan.stop_at, num_slots=plan.num_slots)
-        if time.time() >= plan.stop_at:
+        source = DeadlineSource(
+            trials, experiments, num_folds, stop_at=plan.stop_at, num_slots=plan.num_slots, now=plan.clock.now
+        )
+        if plan.clock.now() >= plan.stop_at:
             source.next()  # records each trial that is left as stopped: nothing ends in time any more
             return 0
     cache_dir = default_cache_dir()

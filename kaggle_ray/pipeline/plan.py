@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from kaggle_ray.cache.folder import cache_variables, default_cache_dir
 from kaggle_ray.combine import COMBINERS
 from kaggle_ray.config import Search, parse_hyperparameters
+from kaggle_ray.config.clock import SteadyClock
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.competition import Competition
@@ -83,6 +83,8 @@ class RunPlan:
     run_id: str
     location: str
     """Where the run is, for ``open_run``."""
+    clock: SteadyClock
+    """Clock that tells the time for ``stop_at`` and ``ends_at``, from when the plan was begun."""
     stop_at: float | None
     """Seconds since the Unix epoch after which no trial goes on."""
     ends_at: float | None
@@ -115,6 +117,7 @@ class RunPlan:
             data=self.data,
             location=self.location,
             settings=self.settings,
+            clock=self.clock,
             stop_at=self.stop_at,
             folds=None if self.options.folds is None else self.competition.folds,
             checkpoint_every_s=self.options.checkpoint_every_s,
@@ -183,7 +186,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         DataError: the competition's files are missing or contradict each other.
         FoldsError: the rows cannot be assigned to folds, or are not those that the run was started with.
     """
-    began_at = time.time()
+    clock = SteadyClock()
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
     options = _in_this_process(options) if options.fast_dev else options
@@ -250,8 +253,9 @@ def make_plan(options: RunOptions) -> RunPlan:
         num_slots=options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
         run_id=name,
         location=place_of(options.runs, competition.name, name),
-        stop_at=options.stop_at(now=began_at),
-        ends_at=options.ends_at(now=began_at),
+        clock=clock,
+        stop_at=options.stop_at(now=clock.began_at),
+        ends_at=options.ends_at(now=clock.began_at),
         only_ids=only_ids,
     )
 

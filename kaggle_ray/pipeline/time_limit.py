@@ -7,7 +7,6 @@ is tried on made-up predictions of some rows, and the submission is told by its 
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 
@@ -31,9 +30,9 @@ def with_time_to_ensemble(plan: RunPlan, target: Rows, *, now: float | None = No
     Args:
         plan: of the run; without a limit it is returned as it is.
         target: (N,) or (N, T) of all training rows.
-        now: seconds since the Unix epoch; None: it is asked.
+        now: seconds since the Unix epoch; None: as the plan's clock tells them.
     """
-    now = time.time() if now is None else now
+    now = plan.clock.now() if now is None else now
     if plan.stop_at is None or plan.ends_at is None or plan.stop_at <= now:
         return plan
     reserve = min(ensembling_s(plan, target), _MOST_SHARE * (plan.ends_at - now))
@@ -52,7 +51,7 @@ def time_to_ensemble(plan: RunPlan, *, rehearsal_s: float, baseline_s: float) ->
         return TimeLeft()
     rows = len(plan.folds.scored_rows())
     times = rows / min(rows, REHEARSED_MASKS) if plan.competition.is_segmentation else 1.0
-    return TimeLeft(plan.ends_at - times * rehearsal_s - 2 * baseline_s)
+    return TimeLeft(plan.ends_at - times * rehearsal_s - 2 * baseline_s, now=plan.clock.now)
 
 
 def ensembling_s(plan: RunPlan, target: Rows) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -176,9 +175,9 @@ class DeadlineSource:
         *,
         stop_at: float,
         num_slots: int,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
-        """Stop at ``stop_at``, in seconds since the Unix epoch, as ``now`` measures them.
+        """Stop at ``stop_at``, in seconds, as ``now`` measures them.
 
         What is not among ``experiments``, as it is proposed later, starts from no other.
         """

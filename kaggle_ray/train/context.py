@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kaggle_ray.config.clock import SteadyClock
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.folds import FoldScheme
@@ -21,6 +22,8 @@ class TrialContext:
     location: str
     """Where the run is, for ``open_run``: a place that all machines of the cluster reach by this name."""
     settings: Settings
+    clock: SteadyClock = field(default_factory=SteadyClock)
+    """Clock that tells the time for ``stop_at``."""
     stop_at: float | None = None
     """Seconds since the Unix epoch after which no further epoch begins."""
     checkpoint_every_s: float = 30.0

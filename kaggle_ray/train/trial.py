@@ -175,8 +175,9 @@ class _Attempted:
             with suppress(RuntimeError):  # a rank that is gone needs no word
                 self._ranks.of_first(True)
             raise
-        stop_at = self._runner.context.stop_at
-        return self._ranks.of_first(stop_at is not None and time.time() > stop_at and not is_last)
+        context = self._runner.context
+        is_late = context.stop_at is not None and context.clock.now() > context.stop_at
+        return self._ranks.of_first(is_late and not is_last)
 
     def _of_first(self, make: Callable[[], TrialResult]) -> TrialResult:
         """Return, on every rank, what rank 0 makes by itself."""

@@ -80,7 +80,7 @@ def main(names: tuple[str, ...], seconds: tuple[float, ...], record: bool, note:
             )
             for limit in seconds:
                 fresh = Fits(fits.members, fits.target, fits.fold_of, fits.metric)
-                started = time.time()
+                started = time.monotonic()
                 time_left = TimeLeft(started + limit)
                 members_alone = MembersAlone(list(fits.members), partial(alone_of, fits), time_left)
                 members_alone.learn(share=0.5)
@@ -89,7 +89,7 @@ def main(names: tuple[str, ...], seconds: tuple[float, ...], record: bool, note:
                 num_alone = len(members_alone.known())
                 table.add_row(
                     f"{name}: {len(fits.members)} x {' x '.join(map(str, next(iter(fits.members.values())).shape))}",
-                    f"{full_s:.0f}", f"{limit:.0f}", f"{time.time() - started:.0f}", f"{num_alone}",
+                    f"{full_s:.0f}", f"{limit:.0f}", f"{time.monotonic() - started:.0f}", f"{num_alone}",
                     made[AUTO].combiner, "; ".join(f"{what}: {why}" for what, why in time_left.left_out.items()),
                 )  # fmt: skip
     measured.show(table)

@@ -9,6 +9,7 @@ import pytest
 
 from kaggle_ray.combine import TimeLeft
 from kaggle_ray.combine.saved import chosen_ensemble, saved_ensembles
+from kaggle_ray.config.clock import SteadyClock
 from kaggle_ray.pipeline import driver, time_limit
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -42,6 +43,7 @@ def test_training_stops_for_what_ensembling_is_estimated_to_take(
     monkeypatch.setattr("time.time", lambda: 5000.0)
     plan = make_plan(options(toy_data, tmp_path, budget=1000.0))
     assert (plan.stop_at, plan.ends_at) == (5970.0, 6000.0)
+    monkeypatch.setattr(SteadyClock, "now", lambda clock: 5000.0)
     target, _ = check_plan(plan)
     stops = []
     for seconds in (1.0, 100.0, 5000.0):
