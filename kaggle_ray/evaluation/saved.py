@@ -25,7 +25,7 @@ from kaggle_ray.evaluation.table import Evaluation
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.store.predictions import float_rows
-from kaggle_ray.store.run import RunStore
+from kaggle_ray.store.run import FOLDS_FILE, RunStore
 from kaggle_ray.store.schema import decode, encode
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import ByteArray, Float64Array, IntArray, JsonValue, StrArray, Task
@@ -139,7 +139,8 @@ def ensemble_evaluation(store: RunStore) -> Evaluation:
         raise CorruptBlobError(f"{store.location}/{key}: expected {len(table)} rows, got {values.shape}. {_AGAIN}")
     in_order = select_rows(values, table[:, 0].astype(np.int64))
     if saved.heads[0].task == "segmentation":
-        return _assembled(store, saved, {saved.heads[0].name: _mask_answers(store, saved, table, in_order)})
+        of_masks = {saved.heads[0].name: _mask_answers(store, saved, table, in_order)}
+        return _assembled(store, saved, of_masks, num_rows=len(table))
     return _decided(store, saved, table, in_order, saved.rules)
 
 
@@ -167,7 +168,7 @@ def _decided(store: RunStore, saved: SavedRows, table: Float64Array, values: Row
         place.head.name: answers_of(place, table[:, 2:], values[:], part_of, of_parts)
         for place in place_heads([head.to_head() for head in saved.heads])
     }
-    return _assembled(store, saved, of_heads)
+    return _assembled(store, saved, of_heads, num_rows=len(table))
 
 
 def _mask_answers(store: RunStore, saved: SavedRows, table: Float64Array, values: Rows) -> MaskAnswers:
@@ -195,8 +196,17 @@ def _rules(store: RunStore, table: Float64Array, rules: Rules) -> tuple[IntArray
     return part_of, of_parts
 
 
-def _assembled(store: RunStore, saved: SavedRows, of_heads: Mapping[str, Answers]) -> Evaluation:
+def _assembled(store: RunStore, saved: SavedRows, of_heads: Mapping[str, Answers], *, num_rows: int) -> Evaluation:
+    """Return the answers with ids and folds, which folds.csv tells.
+
+    Raises:
+        CorruptBlobError: it is not of as many rows.
+    """
     by_fold = {fold: ids for fold, ids in ids_by_fold(store.folds_csv() or "").items() if fold >= 0}
+    if (found := sum(map(len, by_fold.values()))) != num_rows:
+        raise CorruptBlobError(
+            f"{store.location}/{FOLDS_FILE}: expected {num_rows} scored rows, got {found}. Restore the file."
+        )
     ids = np.concatenate(list(by_fold.values()))
     fold_of = np.concatenate([np.full(len(of_fold), fold) for fold, of_fold in by_fold.items()])
     by_id = np.argsort(ids)

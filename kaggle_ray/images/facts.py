@@ -173,7 +173,8 @@ def _unread(image: Image.Image, channels: int) -> str:
     """Return what is not read of an image of grey or of red, green and blue; see ``ImageFacts``."""
     if image.format in _OF_SEVERAL_FRAMES and getattr(image, "n_frames", 1) > 1:
         return "further frames"
-    if channels in (1, 3) and image.has_transparency_data:
+    has_alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    if channels in (1, 3) and has_alpha:
         opacity = np.asarray(image.convert("RGBA"))[..., 3]
         if opacity.min() < 255:
             return "an alpha channel that is not opaque"

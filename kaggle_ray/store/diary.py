@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, open_regular, read_regular
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, named_if_unreadable, open_regular, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class FileDiary:
     def lines(self) -> list[bytes]:
         """Return the whole lines; a torn last one is left out, for a driver may be at work."""
         try:
-            *lines, _torn_or_empty = read_regular(self._path, max_bytes=MAX_LIST_BYTES).split(b"\n")
+            with named_if_unreadable(self._path):
+                *lines, _torn_or_empty = read_regular(self._path, max_bytes=MAX_LIST_BYTES).split(b"\n")
         except FileNotFoundError:
             return []
         return lines
@@ -91,7 +92,18 @@ class FileDiary:
             return None
 
     def begin(self, *, is_readable: Callable[[bytes], bool], aside: str) -> None:
-        """Open the file for appending; it and its folder are made where they are missing."""
+        """Open the file for appending; it and its folder are made where they are missing.
+
+        Raises:
+            StoreError: the file system refuses.
+        """
+        try:
+            self._begin(is_readable, aside)
+        except OSError as error:
+            reason = f"{self._path}: cannot be written: {error.strerror or error}"
+            raise StoreError(f"{reason}. Name another folder with --runs.") from error
+
+    def _begin(self, is_readable: Callable[[bytes], bool], aside: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
             with BufferedReader(open_regular(self._path)) as file:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from kaggle_ray.errors import LeaseError, StoreError
 from kaggle_ray.typed_json import from_json, parse_json
-from kaggle_ray.untrusted import MAX_JSON_BYTES, open_regular, read_regular
+from kaggle_ray.untrusted import MAX_JSON_BYTES, named_if_unreadable, open_regular, read_regular
 
 LEASE_FILE = "lease.lock"
 HOLDER_FILE = "lease.json"
@@ -103,8 +103,11 @@ class FolderLease:
 
     def holder(self) -> Holder | None:
         """Return whoever is at work on the run now; one that was killed is not."""
+        path = self._folder / LEASE_FILE
         try:
-            with open_regular(self._folder / LEASE_FILE) as lock:
+            with named_if_unreadable(path):
+                lock = open_regular(path)
+            with lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look are not in each other's way
         except FileNotFoundError:
             return None

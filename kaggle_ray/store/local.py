@@ -14,7 +14,14 @@ from pathlib import Path
 from kaggle_ray.cache.seal import file_stamp
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs, Content
-from kaggle_ray.untrusted import MAX_WEIGHTS_BYTES, file_chunks, file_digest, is_file_key, read_regular
+from kaggle_ray.untrusted import (
+    MAX_WEIGHTS_BYTES,
+    file_chunks,
+    file_digest,
+    is_file_key,
+    named_if_unreadable,
+    read_regular,
+)
 
 _TEMPORARY = ".tmp"
 """Folder below the root: of the same file system, and easily emptied of what killed writers left."""
@@ -76,7 +83,7 @@ class LocalBlobs:
             StoreError: it is no regular file, or larger than ``max_bytes``.
         """
         path = self.path(key)
-        with _readable_errors(path):
+        with named_if_unreadable(path):
             try:
                 return read_regular(path, max_bytes=max_bytes)
             except FileNotFoundError:
@@ -118,7 +125,8 @@ class LocalBlobs:
 
     def digest(self, key: str) -> str | None:
         """Return the sha256 of the content of ``key``, None where it is absent."""
-        return file_digest(self.path(key))
+        with named_if_unreadable(path := self.path(key)):
+            return file_digest(path)
 
     def delete(self, prefix: str) -> None:
         """Remove every key below the folder ``prefix``.

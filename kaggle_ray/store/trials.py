@@ -26,7 +26,7 @@ from kaggle_ray.store.schema import Manifest, decode, lineage_from_json, result_
 from kaggle_ray.store.summary import save_summary, summarised
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Lineage, Predictions, StoredValues, StrArray, Trial, TrialResult
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, file_digest
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, MAX_WEIGHTS_BYTES, file_digest, named_if_unreadable
 
 RUN_FILE = "run.json"
 IMPORTED_FILE = "imported.json"
@@ -268,10 +268,11 @@ class TrialStore:
         if not num_rows:  # a trial of all rows has none to score, and no file of them
             return np.zeros((0, 0), dtype=np.float32)
         path = self.blobs.path(self._key(result, name))
-        self._check(result, name, file_digest(path))
         where = self._at(self._key(result, name))
         try:
-            array: StoredValues = np.lib.format.open_memmap(path, mode="r")  # which maps no more than there is
+            with named_if_unreadable(path):
+                self._check(result, name, file_digest(path))
+                array: StoredValues = np.lib.format.open_memmap(path, mode="r")  # which maps no more than there is
         except (ValueError, OverflowError) as error:
             raise CorruptBlobError(f"{where}: is not an array of numbers: {error}") from error
         if array.dtype not in (np.float32, np.uint8) or array.ndim != 2 or len(array) != num_rows:
