@@ -1,5 +1,5 @@
 # make demo: from nothing to a submission and a report.   make test: from nothing to green.
-.PHONY: demo test test-slow test-crashes test-ray chaos bench-loaders setup lint clean
+.PHONY: demo test test-lowest test-slow test-crashes test-ray chaos bench-loaders setup lint clean
 .DEFAULT_GOAL := help
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -10,13 +10,19 @@ export PYTHONWARNINGS := ignore::FutureWarning
 unexport PYTHONDONTWRITEBYTECODE
 
 help:
-	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make chaos   make clean"
+	@sed -n '1p' Makefile && echo "make setup: .venv with everything.   make test-slow: crash and cluster tests.   make test-lowest: on the lowest versions that pyproject declares.   make chaos   make clean"
 
 demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a submission and report.html
 	$(PYTHON) run.py digits
 
 test: lint  ## ruff, mypy --strict, the import floors, the tests
 	$(TWO_AT_ONCE) -m "not slow" --dist loadfile
+
+# TESTS="tests/data tests/decide": these alone.
+test-lowest: $(UV)  ## the quick tests without Ray and the extras, on the lowest versions that pyproject declares
+	$(UV) venv --quiet --allow-existing .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev -e .
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -q -n 2 -m "not slow and not ray" --dist loadfile $(TESTS)
 
 test-slow: setup  ## crashes, kills and Ray: half an hour. Those of Ray mostly wait, so that the others run beside them
 	$(MAKE) --jobs 2 test-crashes test-ray
@@ -50,4 +56,4 @@ setup: $(UV)  ## .venv with everything that uv.lock names
 	.uv/bin/python -m pip install --quiet uv
 
 clean:
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
