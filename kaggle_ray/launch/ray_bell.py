@@ -23,24 +23,21 @@ _SAVE_S = 20.0
 
 
 class _Bell:
-    """Rings once: an actor beside the driver."""
+    """Rings once: an actor beside the driver.
+
+    It is given no handle of a slot: Ray would import there all that a slot does, torch included.
+    """
 
     def __init__(self) -> None:
-        self._slots: list[Any] = []
         self._rung = asyncio.Event()
-
-    async def join(self, slot: Any) -> None:
-        """Take note of an actor that has ``save_and_end``."""
-        self._slots.append(slot)
 
     async def wait(self) -> None:
         """Return when the bell rings."""
         await self._rung.wait()
 
-    async def ring(self) -> list[Any]:
-        """Let whoever waits go on; return the slots."""
+    async def ring(self) -> None:
+        """Let whoever waits go on."""
         self._rung.set()
-        return self._slots
 
 
 def beside_this_process(actor: type) -> Any:
@@ -50,22 +47,19 @@ def beside_this_process(actor: type) -> Any:
 
 
 @contextmanager
-def bell_of_driver() -> Iterator[Any]:
-    """Yield a bell for the slots; where the driver is interrupted within, it rings, and checkpoints are waited for.
+def bell_of_driver(slots: Callable[[], Sequence[Any]]) -> Iterator[Any]:
+    """Yield a bell for the slots; where the driver is asked to end within, it rings, and checkpoints are waited for.
 
-    Slots of a driver that ends by an exception are ended. Whoever goes on in a Ray of his own, as in a notebook, still
-    holds the traceback, and with it Tune and its slots: what they take of the cluster nobody else would ever get.
+    Args:
+        slots: returns the actors that have begun, each of which has ``save_and_end``.
     """
     bell: Any = beside_this_process(_Bell)
     try:
         yield bell
-    except BaseException as error:
+    except KeyboardInterrupt:
         with suppress(RayError):  # the session itself may be what has ended
-            slots = ray.get(bell.ring.remote(), timeout=_SAVE_S)
-            if isinstance(error, KeyboardInterrupt):
-                _wait_for_checkpoints(slots)
-            for slot in slots:
-                ray.kill(slot)
+            ray.get(bell.ring.remote(), timeout=_SAVE_S)
+            _wait_for_checkpoints(slots())
         raise
     finally:
         ray.kill(bell)  # Tune keeps a handle of it, by which it would live as long as a Ray of the user's own
@@ -79,12 +73,11 @@ def _wait_for_checkpoints(slots: Sequence[Any]) -> None:
 
 
 def heed(bell: Any, end: Callable[[], None]) -> None:
-    """Call ``end`` in a thread of this slot's when the bell rings, and let the driver know that there is this slot."""
+    """Call ``end`` in a thread of this slot's when the bell rings."""
 
     def listen() -> None:
         with suppress(RayError):  # the bell has gone with the driver, and so will this process
             ray.get(bell.wait.remote())
             end()
 
-    ray.get(bell.join.remote(ray.get_runtime_context().current_actor))
     threading.Thread(target=listen, daemon=True).start()

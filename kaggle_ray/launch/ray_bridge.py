@@ -7,13 +7,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Set
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.deaths import Deaths
+from kaggle_ray.launch.ray_nodes import living_nodes
 from kaggle_ray.launch.relay import TrialRelay
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
@@ -27,11 +27,6 @@ NAME = "trial"
 
 _LOST_NODE = re.compile(r"its node has died\. Node Id: (\w+)")
 """How Ray says that a process is gone because its node is, such as one that was not there yet to tell its node."""
-
-
-def living_nodes() -> set[str]:
-    """Return the ids of the cluster's nodes that work."""
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 class SourceBridge(Searcher):  # type: ignore[misc]
@@ -145,11 +140,18 @@ class SourceScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def starting(self) -> list[Any]:
         """Return the actors whose process is not there yet; Tune itself gives none of them up."""
+        return self._actors(begun=False)
+
+    def begun(self) -> list[Any]:
+        """Return the actors whose process is there."""
+        return self._actors(begun=True)
+
+    def _actors(self, *, begun: bool) -> list[Any]:
         if self._controller is None:
             return []
-        begun = self._controller._started_actors
+        started = self._controller._started_actors
         there = self._controller._actor_manager._live_actors_to_ray_actors_resources
-        return [actor for tracked, (actor, _) in there.items() if tracked not in begun]
+        return [actor for tracked, (actor, _) in there.items() if (tracked in started) == begun]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Pass on what the trial tells, and return what becomes of it."""

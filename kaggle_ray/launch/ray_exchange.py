@@ -9,7 +9,7 @@ from typing import Literal
 
 from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.launch.deaths import Deaths
-from kaggle_ray.launch.ray_bridge import living_nodes
+from kaggle_ray.launch.ray_nodes import living_nodes
 from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult
 

@@ -1,4 +1,4 @@
-"""Asks each node of a cluster which packages it has: what is missing or differs is named before a trial meets it."""
+"""The nodes of a cluster: which work, and which packages each has, so that what differs is named before a trial."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _SAME_EVERYWHERE = ("torch", "kaggle_ray")
 """What the bits of a prediction depend on. That Ray and Python are the same, Ray sees to when a node joins."""
 _SECONDS = 120.0
 """How long the nodes may take to answer: each has a process to start."""
+
+
+def living_nodes() -> set[str]:
+    """Return the ids of the cluster's nodes that work."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def check_nodes() -> None:

@@ -76,14 +76,23 @@ class RayTuneLauncher:
             loggers = result_loggers() if results_folder else []
             name, kept_in = session_name(context.location), results_folder or Path(folder)
             head = ray.get_runtime_context().gcs_address
-            with _given_back(scheduler, session), credentials_unlogged(), head_watched(head), bell_of_driver() as bell:
+            with (
+                _given_back(scheduler, session),
+                credentials_unlogged(),
+                head_watched(head),
+                bell_of_driver(scheduler.begun) as bell,
+            ):
                 slot = _slot(context, bell, session)
                 _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
 
 
 @contextmanager
 def _given_back(scheduler: SourceScheduler, session: RaySession) -> Iterator[None]:
-    """Give back what Tune has reserved of a Ray that goes on, where it is interrupted: nobody else would get it."""
+    """End the slots, and give back what Tune has reserved, of a Ray that goes on, where this driver is interrupted.
+
+    Whoever goes on in a Ray of his own, as in a notebook, still holds the traceback, and with it Tune and its slots:
+    what they take of the cluster nobody else would ever get.
+    """
     try:
         yield
     except BaseException:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
 from kaggle_ray.config.users_code import users_line
 from kaggle_ray.errors import (
     ConfigError,
@@ -80,6 +78,8 @@ def is_users(error: BaseException) -> bool:
 
 def named_error(error: BaseException) -> Exception:
     """Return ``error``, or in place of a library's that a person can act upon one that says what to do."""
+    import torch  # here, as processes that only count failures, such as a slot's exchange, do without its seconds
+
     if not isinstance(error, Exception):
         named: Exception = ConfigError(f"{type(error).__name__}: {error}{users_line(error)}")
         named.__cause__ = error

@@ -15,9 +15,10 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_session import ray_session
-from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import EpochEnded, Event, TrialEnded, TrialStarted
 from kaggle_ray.testing.launcher_contract import GOOD, launch, toy_plan
 from kaggle_ray.testing.ray_cluster import ToyCluster, toy_cluster
+from kaggle_ray.testing.run_command import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -69,7 +70,12 @@ def test_resources_that_no_node_has_are_named_at_once(cluster: ToyCluster) -> No
     assert not ray.is_initialized()
 
 
-def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is(
+def interrupt(event: Event) -> None:
+    if isinstance(event, EpochEnded):
+        raise KeyboardInterrupt
+
+
+def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is_of_a_run_that_is_interrupted_too(
     cluster: ToyCluster, toy_data: Path, tmp_path: Path
 ) -> None:
     import ray
@@ -87,6 +93,14 @@ def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is(
                 return self.number
 
         counter = Counter.remote()  # type: ignore[attr-defined]
+        plan = toy_plan(data=toy_data, runs=tmp_path, experiments=GOOD[:2])
+        with pytest.raises(KeyboardInterrupt) as interrupted:  # whose traceback holds Tune, and what that holds
+            launch(make_launcher("ray", RayPlacement(num_slots=2)), plan, on_event=interrupt)
+        assert wait_for(lambda: ray.available_resources().get("CPU") == 2, seconds=30), "all that it took is given back"
+        groups = ray.util.placement_group_table().values()
+        assert {group["state"] for group in groups} == {"REMOVED"}
+        del interrupted
+
         running: set[object] = set()
         most = 0
 
@@ -98,7 +112,6 @@ def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is(
                 running.discard(event.trial)
             most = max(most, len(running))
 
-        plan = toy_plan(data=toy_data, runs=tmp_path, experiments=GOOD[:2])
         run = launch(make_launcher("ray", RayPlacement(num_slots=2, most_at_once=1)), plan, on_event=count)
         assert [result.status for result in run.results] == ["committed"] * plan.num_trials
         assert most == 1, "there is room for two, and the user wants one"
@@ -123,7 +136,7 @@ CLUSTER = """
 import os, subprocess, sys
 from kaggle_ray.testing.ray_cluster import toy_cluster
 environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-with toy_cluster(num_nodes=1) as cluster:
+with toy_cluster(num_nodes=0) as cluster:
     for home in sys.argv[2:]:
         subprocess.run([sys.executable, "-c", sys.argv[1], cluster.address], env={**environment, "HOME": home})
 """
