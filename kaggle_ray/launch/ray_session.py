@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import shutil
@@ -13,9 +14,9 @@ from typing import Any
 
 import ray
 from ray._common.utils import get_default_ray_temp_dir
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
-from ray._private.utils import get_dashboard_dependency_error
+from ray._private.utils import detect_fate_sharing_support, get_dashboard_dependency_error
 from ray._private.worker import get_dashboard_url
 
 from kaggle_ray.config.settings import Settings
@@ -121,7 +122,7 @@ def ray_session(settings: Settings, placement: RayPlacement) -> Iterator[RaySess
         return
     with _on_loopback(), _short_folder() as folder:
         try:
-            with sigterm_kept():
+            with sigterm_kept(), _out_of_this_group():
                 num_processes = placement.num_slots * settings.world_size
                 _start(needed, num_processes, folder, dashboard=placement.dashboard)
             yield RaySession(num_slots=placement.num_slots, needed=needed, is_cluster=False, dashboard=_dashboard())
@@ -189,6 +190,23 @@ def _on_loopback() -> Iterator[None]:
         os.environ.pop(name)
         if variable is not None:
             os.environ[name] = variable
+
+
+@contextmanager
+def _out_of_this_group() -> Iterator[None]:
+    """Let what Ray starts within the context get none of the signals that are sent to this process's group.
+
+    A terminal that closes, ``kill -- -PGID`` and job schedulers ask the whole group to end. Ray would end at once, and
+    with it the slots, which are to save checkpoints: this process ends Ray when they have. Where this process is
+    killed, Linux kills what it started; elsewhere Ray's reaper does, which finds it by the group.
+    """
+    popen = services.ConsolePopen
+    if detect_fate_sharing_support():
+        services.ConsolePopen = functools.partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
 
 
 @contextmanager
