@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Set
 
 from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW, NUM_LOST_NODES_IN_A_ROW
+from kaggle_ray.types import TrialWarning
+
+_MOST_LETTERS = 300
+"""Longest words of a death: Ray's own go on with what may have happened to any process."""
 
 
 class Deaths:
@@ -41,3 +46,9 @@ class Deaths:
         if len(self._nodes) >= NUM_LOST_NODES_IN_A_ROW:
             return TrialError(f"it lost its nodes {len(self._nodes) - num_own} times in a row, {where}. {reason}")
         return None
+
+    def warning(self, reason: str) -> TrialWarning:
+        """Return what to tell of a death where the trial is begun again; ``reason`` is what its process died of."""
+        words = textwrap.shorten(reason, _MOST_LETTERS, placeholder=" ...")
+        text = f"its process died, and it begins again from its last checkpoint: {words}"
+        return TrialWarning(topic="process_died", text=text, epoch=self._num_epochs + 1)

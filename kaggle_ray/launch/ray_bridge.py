@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Set
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -78,6 +79,7 @@ class SourceBridge(Searcher):  # type: ignore[misc]
         deaths.add(set() if node is None else {node})
         error = deaths.error(self._living_nodes(), reason)
         if error is None:
+            relay.tell(deaths.warning(reason))
             self._again.append(trial)
         else:
             relay.fail(error)
@@ -180,7 +182,13 @@ class CallbackRelay(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Relay the last line of the error, and where the process was."""
-        error = str(trial.get_error() or "its process died").strip()
+        error = _error_of(trial)
         lost = _LOST_NODE.search(error)
         node = lost[1] if lost else trial.last_result.get(NODE)
         self._bridge.died(trial.trial_id, error.splitlines()[-1], node)
+
+
+def _error_of(trial: Any) -> str:
+    """Return the error that Tune has just written of a trial; ``get_error`` looks where it will be copied to later."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    return text.rpartition("Failure # ")[2].strip() or "its process died"

@@ -56,7 +56,10 @@ class Exchange:
         self._groups.append(group)
         self._begin_messages()
         reason, self._reason = self._reason or "a process of the trial died", ""
-        return self._deaths.error(self._living_nodes(), reason)
+        error = self._deaths.error(self._living_nodes(), reason)
+        if error is None and len(self._groups) > 1:
+            self._told.append(self._deaths.warning(reason))
+        return error
 
     @property
     def _ends(self) -> bool:

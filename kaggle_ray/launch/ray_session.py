@@ -33,6 +33,7 @@ from kaggle_ray.launch.ray_resources import (
     room_for,
 )
 from kaggle_ray.launch.ray_secrets import check_asks_for_token, make_private_token
+from kaggle_ray.launch.ray_words import deaths_told_once
 from kaggle_ray.reporters.events import DashboardServed
 from kaggle_ray.train.preemption import sigterm_kept
 
@@ -55,6 +56,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ctrl-c has to reach the driver, which tells how to go on; Tune's handler would take it to save its own state.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A trial whose process died has a warning that says so, or has failed of it: no traceback of each beside it.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # Tune's snapshots of its state go to a temporary folder and are never read: how often they come is no warning.
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -116,11 +119,12 @@ def ray_session(settings: Settings, placement: RayPlacement) -> Iterator[RaySess
         try:
             session = _joined(needed, settings.world_size, where=f"the cluster at {cluster}")
             check_nodes()
-            yield session
+            with deaths_told_once():
+                yield session
         finally:
             ray.shutdown()
         return
-    with _on_loopback(), _short_folder() as folder:
+    with _on_loopback(), _short_folder() as folder, deaths_told_once():
         try:
             with sigterm_kept(), _out_of_this_group():
                 num_processes = placement.num_slots * settings.world_size

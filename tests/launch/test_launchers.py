@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_ray.launch import deaths
 from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local import LocalLauncher
@@ -26,8 +27,9 @@ from kaggle_ray.testing.launcher_contract import (
     trials_of,
 )
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW
 from kaggle_ray.types import Trial
+
+NUM_DEATHS = 2
 
 
 def most_at_once(run: LauncherRun) -> int:
@@ -125,8 +127,9 @@ def test_the_ray_launcher_stops_what_the_source_stops_and_keeps_its_process(toy_
 @pytest.mark.ray
 @pytest.mark.usefixtures("shared_ray")
 def test_a_trial_whose_process_dies_is_begun_again_and_where_it_always_dies_it_has_failed_and_the_others_go_on(
-    toy_data: Path, tmp_path: Path
+    toy_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deaths, "NUM_DEATHS_IN_A_ROW", NUM_DEATHS)  # of three test_ray_bridge tells
     long = [{**TINY, "epochs": 8, "lr": lr} for lr in (1e-2, 1e-3)]
     plan = toy_plan(data=toy_data, runs=tmp_path / "ray", experiments=long, num_slots=1)
     once, always, *others = trials_of(plan)
@@ -146,15 +149,19 @@ def test_a_trial_whose_process_dies_is_begun_again_and_where_it_always_dies_it_h
                 os.kill(actor, signal.SIGKILL)
 
     run = launch(make_launcher("ray", RayPlacement(num_slots=1, most_at_once=1)), plan, on_event=kill)
-    assert num_begun == {once: 2, always: NUM_DEATHS_IN_A_ROW, **dict.fromkeys(others, 1)}
+    assert num_begun == {once: 2, always: NUM_DEATHS, **dict.fromkeys(others, 1)}
     results = {result.trial: result for result in run.results}
     assert {trial: result.status for trial, result in results.items()} == {
         once: "committed",
         always: "failed",
         **dict.fromkeys(others, "committed"),
     }
+    text = "its process died, and it begins again from its last checkpoint: The actor is dead because"
+    warnings = [warned.warning for trial in (once, always) for warned in run.warnings(trial)]
+    assert [(each.topic, each.epoch) for each in warnings] == [("process_died", 4)] * NUM_DEATHS
+    assert all(each.text.startswith(text) for each in warnings), warnings
     error = results[always].error or ""
-    assert error.startswith("its process died 3 times in a row, before epoch 4 ended. The last one: "), error
+    assert error.startswith("its process died 2 times in a row, before epoch 4 ended. The last one: "), error
     assert run.store.result(always) is None, "it has failed for now: the same command tries it again"
     assert run.of(always)[-1] == TrialEnded.of(results[always])
 

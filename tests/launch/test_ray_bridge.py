@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from kaggle_ray.errors import ProcessDiedError
 from kaggle_ray.launch.ray_bridge import NODE, RESULT, CallbackRelay, SourceBridge
-from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted
+from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted, TrialWarned
 from kaggle_ray.schedule.source import ListSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.recorder import of_type
@@ -31,6 +31,7 @@ class Tune:
         )
         self.relay = CallbackRelay(self.bridge)
         self.num_asked = 0
+        self.error_file = folder / "error.txt"
 
     def begin(self) -> str | None:
         """Return the next trial's id, None where there is none yet."""
@@ -46,7 +47,9 @@ class Tune:
         assert trial_id is not None
         self.bridge.on_trial_complete(trial_id, error=True)
         last_result = {} if node is None else {NODE: node}
-        trial = SimpleNamespace(trial_id=trial_id, get_error=lambda: error, last_result=last_result)
+        with self.error_file.open("a") as file:
+            file.write(f"Failure # 1 (occurred at 2026-01-01)\n{error}\n")
+        trial = SimpleNamespace(trial_id=trial_id, error_file=str(self.error_file), last_result=last_result)
         self.relay.on_trial_error(0, [], trial)
 
     def get_on(self, trial_id: str | None, epoch: int) -> None:
@@ -81,6 +84,11 @@ def test_a_trial_whose_process_dies_is_begun_again_as_long_as_it_gets_on(tune: T
         tune.die(dying, node=LIVING)
     tune.end(tune.begin(), FIRST)
     assert tune.statuses == [(FIRST, "committed")]
+    warnings = [event.warning for event in of_type(tune.events, TrialWarned)]
+    assert [warning.epoch for warning in warnings] == list(range(2, 11)), "the epoch that it was in"
+    assert {(warning.topic, warning.text) for warning in warnings} == {
+        ("process_died", "its process died, and it begins again from its last checkpoint: its last line")
+    }
 
 
 def test_a_trial_that_dies_thrice_at_the_same_place_has_failed_for_now_of_what_it_died_of(

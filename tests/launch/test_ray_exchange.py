@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kaggle_ray.errors import ProcessDiedError, TrialError
-from kaggle_ray.types import EpochMetrics, Trial, TrialResult
+from kaggle_ray.types import EpochMetrics, Trial, TrialResult, TrialWarning
 
 pytestmark = pytest.mark.ray
 
@@ -26,6 +26,12 @@ def epoch(number: int) -> EpochMetrics:
 
 def result(trial: Trial) -> TrialResult:
     return TrialResult(trial=trial, status="committed", attempt_id="b" * 12)
+
+
+def warning(words: str = "a process of the trial died", *, epoch: int = 1) -> TrialWarning:
+    """Return what is told of a group that another one replaces."""
+    text = f"its process died, and it begins again from its last checkpoint: {words}"
+    return TrialWarning(topic="process_died", text=text, epoch=epoch)
 
 
 def exchanging(story: Callable[..., Awaitable[None]]) -> None:
@@ -76,9 +82,10 @@ def test_groups_replace_one_another_as_long_as_their_trial_gets_on_and_where_thr
         for group in range(1, 6):  # each of which has died by the time that the next one begins
             await exchange.join(str(group), "here")
             assert [await exchange.next_trial(str(group), 0) for _ in range(2)] == [(number, FIRST)] * 2
+            assert await exchange.take() == warning(epoch=min(group, 4))
             if group < 4:
                 await exchange.tell(number, epoch(group))
-                await exchange.take()
+                assert await exchange.take() == epoch(group)
         await exchange.failed_alone(number, "DataError: no such file")
         asking = [asyncio.ensure_future(exchange.next_trial("6", 0)) for _ in range(2)]
         error = await exchange.take()
@@ -142,6 +149,7 @@ def test_a_trial_that_groups_die_of_says_what_the_last_one_died_of() -> None:
             await exchange.join(group, "here")
             await exchange.next_trial(group, 0)
             await exchange.died(f"rank 0: group {group} ran out of memory")
+        assert await exchange.take() == warning("rank 0: group 1 ran out of memory"), "of the last one that began"
         asking = asyncio.ensure_future(exchange.next_trial("3", 0))
         error = await exchange.take()
         assert "died 3 times in a row, before epoch 1 ended. The last one: rank 0: group 2 ran out of" in str(error)
@@ -169,6 +177,7 @@ def test_groups_that_went_with_their_node_do_not_count() -> None:
             await exchange.join(str(number), "here")
             await exchange.join(str(number), node)
             assert await exchange.next_trial(str(number), 0) == (1, FIRST)
+            assert number == 0 or await exchange.take() == warning()
         asking = asyncio.ensure_future(exchange.next_trial("too many", 0))
         assert isinstance(await exchange.take(), ProcessDiedError)
         await exchange.close()
