@@ -5,6 +5,8 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 PYTHON := .venv/bin/python
 TWO_AT_ONCE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n 2  # of one thread each, for a machine of two cores
+# To import all other tests takes half a minute of CPU.
+marked = $(shell grep -rlF --include='test_*.py' mark.$(1) tests | sort)
 export PYTHONWARNINGS := ignore::FutureWarning
 # The tests start hundreds of processes: each would compile all that it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,10 +30,10 @@ test-slow: setup  ## crashes, kills and Ray: half an hour. Those of Ray mostly w
 	$(MAKE) --jobs 2 test-crashes test-ray
 
 test-crashes: setup
-	$(TWO_AT_ONCE) -m "slow and not ray"
+	$(TWO_AT_ONCE) -m "slow and not ray" $(call marked,slow)
 
 test-ray: setup
-	$(PYTHON) -m pytest -q -m "slow and ray"
+	$(PYTHON) -m pytest -q -m "slow and ray" $(call marked,ray)
 
 chaos: setup  ## 200 kills wherever a run is, 30 faults of a cluster of three nodes: minutes
 	KAGGLE_RAY_CHAOS_KILLS=200 $(PYTHON) -m pytest -q tests/test_chaos.py

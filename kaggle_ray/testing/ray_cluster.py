@@ -22,7 +22,10 @@ _NODE_MEMORY = 80 * 2**20
 _NUM_TRIES = 4
 """A raylet gives up where its agents are not there within 15 s, which a machine busy with other tests may miss."""
 _START_S = 60
-_NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+_NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::packages")
+"""Titles of processes that work at no trial; the last one tells a driver what its node has."""
+_NICENESS = {"RAY_worker_niceness": "0"}
+"""Niceness of workers, as in a run's own Ray: with Ray's 15 tests that run beside these would starve them."""
 
 
 class ToyCluster:
@@ -33,7 +36,7 @@ class ToyCluster:
         from ray.cluster_utils import Cluster
 
         self._cpus_per_node = cpus_per_node
-        self._environment = dict(environment or {})
+        self._environment = {**_NICENESS, **(environment or {})}
         self._cluster = Cluster()
         self._nodes: list[Node] = []
         """Nodes that work, the eldest first."""
