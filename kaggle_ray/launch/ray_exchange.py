@@ -10,6 +10,7 @@ from typing import Literal
 from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.ray_nodes import living_nodes
+from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult
 
@@ -64,6 +65,10 @@ class Exchange:
     @property
     def _ends(self) -> bool:
         return self._is_ending or self._is_closed
+
+    async def watch(self) -> None:
+        """Have this actor's process killed where it is stopped: slot and ranks would wait for it for ever."""
+        self._watchdog = Watchdog.against_stops()
 
     # The slot's side --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.ray_bell import beside_this_process, heed
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
+from kaggle_ray.launch.ray_controller_watch import ControllerWatch
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
 from kaggle_ray.launch.ray_group_start import GroupStartLimit
 from kaggle_ray.launch.ray_groups import remove_orphaned_groups
@@ -84,7 +85,9 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
             os.environ.update(_ENVIRONMENT_OF_GPUS)
         remove_orphaned_groups()  # of a slot that was killed, in whose place this one is: its workers' cores are needed
         self._node = ray.get_runtime_context().get_node_id()
+        self._watchdog = Watchdog.against_stops()
         self._exchange = beside_this_process(Exchange)
+        ray.get(self._exchange.watch.remote())
         self._folder = tempfile.TemporaryDirectory(prefix="kaggle_ray_train_")
         trainer = _make_trainer(context, self._exchange, self._folder.name)
         self._workers = threading.Thread(target=_fit, args=(trainer, self._exchange), daemon=True)
@@ -116,6 +119,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         ray.get(self._exchange.close.remote())
         self._workers.join(_END_S)
         self._folder.cleanup()
+        self._watchdog.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
         trial = Trial(experiment_id=config["experiment_id"], fold=config["fold"])
@@ -138,7 +142,7 @@ def _make_trainer(context: TrialContext, exchange: Any, folder: str) -> TorchTra
             storage_path=folder,  # nothing is kept there: checkpoints are in the run's store
             # The group serves many trials: how often one may be begun again is counted by the exchange.
             failure_config=train.FailureConfig(max_failures=-1),
-            callbacks=[LastWords(exchange), GroupStartLimit(start_limit_s())],
+            callbacks=[LastWords(exchange), GroupStartLimit(start_limit_s()), ControllerWatch()],
         ),
     )
 

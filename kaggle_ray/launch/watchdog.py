@@ -65,6 +65,15 @@ class Watchdog:
         # A batch of another size may have to be compiled, in the midst of others that take next to no time.
         return cls(at_least_s=max(at_least_s, COMPILING_S) if settings.compile else at_least_s)
 
+    @classmethod
+    def against_stops(cls) -> Watchdog:
+        """Start one that kills this process where it is stopped, as by SIGSTOP, and asks no beat of it.
+
+        Raises:
+            ConfigError: the environment variable is no number of seconds.
+        """
+        return cls(at_least_s=at_least())
+
     def beat(self) -> None:
         """Take note that a batch begins, and allow it as long as it may take."""
         now = time.monotonic()

@@ -24,6 +24,7 @@ _NUM_TRIES = 4
 _START_S = 60
 _NO_WORKERS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::packages")
 """Titles of processes that work at no trial; the last one tells a driver what its node has."""
+_DRIVING = ("ray::ResourceTrainable", "ray::TrainController", "ray::Exchange")
 _NICENESS = {"RAY_worker_niceness": "0"}
 """Niceness of workers, as in a run's own Ray: with Ray's 15 tests that run beside these would starve them."""
 
@@ -70,9 +71,9 @@ class ToyCluster:
         )
 
     def slots(self) -> list[int]:
-        """Return the ids of the head's processes that each drive the workers of a trial of several."""
+        """Return the ids of the head's processes that drive the workers of a trial of several: three per slot."""
         processes = descendants(_raylet_of(self._head))
-        return sorted(pid for pid, command in processes.items() if command.startswith("ray::ResourceTrainable"))
+        return sorted(pid for pid, command in processes.items() if command.startswith(_DRIVING))
 
     def lose_node(self, number: int) -> None:
         """Kill a node's raylet; its other processes end by themselves, as they do where a machine goes."""

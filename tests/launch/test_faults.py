@@ -90,9 +90,9 @@ class Disturbance:
             os.kill(self._random.choice(self._cluster.workers() + self._cluster.slots()), signal.SIGKILL)
 
     def stop_worker(self, driver: subprocess.Popen[bytes]) -> None:
-        """Stop a process that works at trials, or starts to, as if it hung."""
+        """Stop a process that works at trials, or drives the workers of one, as if it hung."""
         with suppress(IndexError, ProcessLookupError):
-            os.kill(self._random.choice(self._cluster.workers()), signal.SIGSTOP)
+            os.kill(self._random.choice(self._cluster.workers() + self._cluster.slots()), signal.SIGSTOP)
 
     def lose_node(self, driver: subprocess.Popen[bytes]) -> None:
         """Kill a node; where a trial would not fit on those that are left, others join them first."""
