@@ -7,19 +7,17 @@ trial again, from its checkpoint, as that of any process that died.
 from __future__ import annotations
 
 import os
-import select
-import signal
-import struct
 import subprocess
 import sys
 import time
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.launch import watching
+from kaggle_ray.launch.watching import MESSAGE, NO_LIMIT
 
 AT_LEAST_S = 60.0
 """Nothing that takes less hangs, unless ``VARIABLE`` says otherwise."""
@@ -30,12 +28,8 @@ NUM_INTERVALS = 3
 COMPILING_S = 600.0
 """What takes the place of ``AT_LEAST_S`` where a batch of another size may have to be compiled first."""
 
-_NO_LIMIT = float("inf")
 _TELL_EVERY_S = 1.0
-_LOOK_EVERY_S = 1.0
 _MOST_INTERVALS = 101
-_MESSAGE = struct.Struct("d")
-_MAIN = "import sys; from kaggle_ray.launch.watchdog import main; main(int(sys.argv[1]), float(sys.argv[2]))"
 
 
 class Watchdog:
@@ -46,11 +40,10 @@ class Watchdog:
         self._at_least_s = at_least_s
         self._intervals: deque[float] = deque(maxlen=_MOST_INTERVALS)
         self._last_beat: float | None = None
-        self._last_told = -_NO_LIMIT
+        self._last_told = -NO_LIMIT
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, str(os.getpid()), str(at_least_s)],
+            [sys.executable, "-IS", watching.__file__, str(os.getpid()), str(at_least_s)],
             stdin=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # what is sent to the trial's group is not meant for it
         )
 
@@ -86,8 +79,8 @@ class Watchdog:
 
     def rest(self) -> None:
         """Allow whatever comes now all the time that it takes."""
-        self._last_beat, self._last_told = None, -_NO_LIMIT
-        self._allow(_NO_LIMIT)
+        self._last_beat, self._last_told = None, -NO_LIMIT
+        self._allow(NO_LIMIT)
 
     def close(self) -> None:
         """End the watch."""
@@ -96,7 +89,7 @@ class Watchdog:
 
     def _allow(self, seconds: float) -> None:
         assert self._process.stdin is not None
-        os.write(self._process.stdin.fileno(), _MESSAGE.pack(seconds))
+        os.write(self._process.stdin.fileno(), MESSAGE.pack(seconds))
 
 
 def at_least() -> float:
@@ -107,32 +100,6 @@ def at_least() -> float:
     """
     text = os.environ.get(VARIABLE, str(AT_LEAST_S))
     with suppress(ValueError):
-        if 0 < (seconds := float(text)) < _NO_LIMIT:
+        if 0 < (seconds := float(text)) < NO_LIMIT:
             return seconds
     raise ConfigError(f"{VARIABLE}: expected a number of seconds above 0, got {text!r}.")
-
-
-def main(watched: int, at_least_s: float) -> None:
-    """Kill the process ``watched`` where it is silent for longer than it said, or is stopped; end when it has ended."""
-    allowed_s, heard, running = _NO_LIMIT, time.monotonic(), time.monotonic()
-    while True:
-        ready, _, _ = select.select([0], [], [], _LOOK_EVERY_S)
-        now = time.monotonic()
-        if ready:
-            message = os.read(0, _MESSAGE.size)
-            if len(message) < _MESSAGE.size:
-                return
-            (allowed_s,), heard = _MESSAGE.unpack(message), now
-        if not _is_stopped(watched):
-            running = now
-        if now - heard > allowed_s or now - running > at_least_s:
-            os.kill(watched, signal.SIGKILL)
-            return
-
-
-def _is_stopped(process_id: int) -> bool:
-    """Return whether a process takes no part in anything, as after SIGSTOP; on Linux, elsewhere it is not known."""
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
