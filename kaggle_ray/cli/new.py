@@ -27,6 +27,7 @@ def _known_task(context: click.Context, parameter: click.Parameter, given: str |
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of its files. Default: data/SLUG.")
 @click.option("--sample", metavar="FILE", help="The sample submission, below the folder.")
 @click.option("--labels", metavar="FILE", help="The table of labels, below the folder.")
+@click.option("--train", metavar="FOLDER", help="The folder of the training images, below the folder.")
 @click.option("--id", "id_column", metavar="COLUMN", help="Its column that names the images.")
 @click.option("--target", metavar="COLUMN", help="Its column of labels.")
 @click.option("--task", callback=_known_task, metavar="TASK", help="Where numbers may be classes or amounts.")
@@ -37,6 +38,7 @@ def new(
     data: Path | None,
     sample: str | None,
     labels: str | None,
+    train: str | None,
     id_column: str | None,
     target: str | None,
     task: Task | None,
@@ -53,6 +55,7 @@ def new(
     answers = Answers(
         sample=sample,
         labels=labels,
+        train=train,
         id_column=id_column,
         target=target,
         task=task,

@@ -19,6 +19,7 @@ class Answers:
 
     sample: str | None = None
     labels: str | None = None
+    train: str | None = None
     id_column: str | None = None
     target: str | None = None
     task: Task | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kaggle_ray.data.submission_format import CellKind
 from kaggle_ray.scaffold.answers import Answers, UnclearError, only
 from kaggle_ray.scaffold.files import Download
 from kaggle_ray.scaffold.labels import LabelKind, Labels, find_labels
-from kaggle_ray.scaffold.task import prediction_of
+from kaggle_ray.scaffold.task import prediction_of, refuse_other_kinds
 from kaggle_ray.types import Task
 
 
@@ -59,6 +60,7 @@ def _conclude(download: Download, answers: Answers) -> Conclusion:
     sample_file = only(sorted(download.samples), answers.sample, "a sample submission", "--sample", known=tables)
     sample = tables[sample_file]
     test_id_column, *columns = map(str, sample.columns)
+    refuse_other_kinds(columns)  # of masks, two folders have images of the training rows
     test_ids = sample.iloc[:, 0].tolist()
     folders = download.folders_with(test_ids)
     # Train and test may both count from 1: the folder that has these images and no others is meant.
@@ -79,6 +81,7 @@ def _conclude(download: Download, answers: Answers) -> Conclusion:
         ("task", f"{found.task}, {len(classes)} classes: {', '.join(classes[:8])}" if classes else found.task),
         ("metric", f"{metrics[0]}: no file tells it. Candidates: {', '.join(metrics)}; see the competition's page"),
     ]
+    said += [("not used", text) for text in _unused_numbers(download, labels, columns)]
     return Conclusion(
         sample_file=sample_file, test_id_column=test_id_column, columns=tuple(columns), test_folder=test_folder,
         label_kind=labels.kind, train_folder=labels.train_folder, label_file=labels.file, id_column=labels.id_column,
@@ -86,11 +89,25 @@ def _conclude(download: Download, answers: Answers) -> Conclusion:
     )  # fmt: skip
 
 
+def _unused_numbers(download: Download, labels: Labels, columns: Sequence[str]) -> Iterator[str]:
+    """Yield that the table of labels has columns which another table has, too: they come with the images."""
+    if labels.file is None:
+        return
+    known = {labels.id_column, labels.target, *columns}
+    others = [str(name) for name in download.tables[labels.file].columns if name not in known]
+    for file, table in download.tables.items():
+        if file != labels.file and (shared := [name for name in others if name in table.columns]):
+            yield (
+                f"{len(shared)} columns that {labels.file} and {file} both have, such as {shared[0]!r}: what comes "
+                f"with an image is declared by hand, as in competitions/leaf.py"
+            )
+
+
 def _why_train(labels: Labels) -> str:
     if labels.kind == "folders":
         return "a folder for each class"
     if labels.kind == "names":
-        return "the only other folder with images"
+        return "the folder with images whose names tell labels"
     return f"has an image of each id of {labels.file}"
 
 

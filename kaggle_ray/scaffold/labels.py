@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -53,9 +53,10 @@ def find_labels(
         # Where one folder has both, a folder of their own is the one that is meant.
         train_folder = only(
             [each for each in folders if each != test_folder] or folders,
-            None,
+            answers.train,
             f"one folder with the images of {name}",
-            "--data",
+            "--train FOLDER",
+            known=folders,
         )
         return _of_table(table, name, id_column, train_folder, columns, answers)
     if tables:
@@ -63,7 +64,7 @@ def find_labels(
             f"{', '.join(sorted(tables))}: name images, and none has a column that the sample's "
             f"{', '.join(columns[:8])} tell to be the label. Name table and column: --labels FILE --target COLUMN."
         )
-    return _without_table(download, test_folder)
+    return _without_table(download, answers, test_folder)
 
 
 def _of_table(
@@ -111,9 +112,17 @@ def _id_columns(download: Download, table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _without_table(download: Download, test_folder: str) -> Labels:
+def _without_table(download: Download, answers: Answers, test_folder: str) -> Labels:
     """Return labels that the names of folders or of images tell."""
     others = [folder for folder in download.images if folder != test_folder]
+    if answers.train is not None:
+        chosen = [folder for folder in others if PurePosixPath(folder).is_relative_to(answers.train)]
+        if not chosen:
+            there = ", ".join(sorted(others)[:8]) or "none"
+            raise UnclearError(
+                f"--train {answers.train}: expected a folder with images, or of such; there are: {there}."
+            )
+        others = chosen
     parents = {str(PurePosixPath(folder).parent) for folder in others}
     for parent in sorted(parents):
         inside = [folder for folder in others if str(PurePosixPath(folder).parent) == parent]
@@ -125,11 +134,22 @@ def _without_table(download: Download, test_folder: str) -> Labels:
                 )
             classes = [PurePosixPath(folder).name for folder in inside for _ in download.images[folder]]
             return Labels(kind="folders", train_folder=parent, values=tuple(classes))
-    if len(others) == 1:
-        prefixes = [stem.partition(".")[0] for stem in download.images[others[0]]]
-        if all("." in stem for stem in download.images[others[0]]) and 1 < len(set(prefixes)) <= len(prefixes) / 2:
-            return Labels(kind="names", train_folder=others[0], values=tuple(prefixes))
+    if named := {folder: labels for folder in others if (labels := _labels_in_names(download.images[folder]))}:
+        folder = only(sorted(named), None, "one folder with images whose names tell their labels", "--train FOLDER")
+        if len(others) > 1:
+            raise UnclearError(
+                f"{folder}: the names of its images tell labels, and there are images in "
+                f"{', '.join(sorted(set(others) - {folder})[:8])}, too. Say which to train on: --train {folder}."
+            )
+        return Labels(kind="names", train_folder=folder, values=named[folder])
     raise UnclearError(
         f"{download.folder}: no table names the training images, and neither folders nor names tell labels. "
         f"Found the tables {', '.join(download.tables) or 'none'} and images in {', '.join(sorted(download.images))}."
     )
+
+
+def _labels_in_names(stems: Collection[str]) -> tuple[str, ...]:
+    """Return what stands before the first dot of each name, where it can be a label: of few kinds, in every name."""
+    prefixes = tuple(stem.partition(".")[0] for stem in stems)
+    are_labels = all("." in stem for stem in stems) and 1 < len(set(prefixes)) <= len(prefixes) / 2
+    return prefixes if are_labels else ()

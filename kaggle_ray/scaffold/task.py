@@ -41,7 +41,7 @@ def prediction_of(labels: Labels, columns: Sequence[str], sample: pd.DataFrame, 
     Raises:
         UnclearError: labels and sample leave it open, or are of a kind that is declared by hand.
     """
-    _refuse_other_kinds(labels, columns)
+    refuse_other_kinds(columns, labels.target)
     if labels.kind == "one_hot":
         found = _of_columns(labels, columns)
     elif len(columns) > 1:
@@ -54,8 +54,9 @@ def prediction_of(labels: Labels, columns: Sequence[str], sample: pd.DataFrame, 
     return found
 
 
-def _refuse_other_kinds(labels: Labels, columns: Sequence[str]) -> None:
-    names = [name.lower() for name in (*columns, labels.target or "")]
+def refuse_other_kinds(columns: Sequence[str], target: str | None = None) -> None:
+    """Raise UnclearError where the sample's columns, or that of the labels, are of boxes or of masks."""
+    names = [name.lower() for name in (*columns, target or "")]
     if any(word in name for name in names for word in _OF_BOXES):
         raise UnclearError(f"{', '.join(columns)}: boxes, which no competition here predicts yet.")
     if len(columns) == 1 and any(word in names[0] for word in _OF_MASKS):

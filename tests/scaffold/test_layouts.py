@@ -244,14 +244,21 @@ def test_the_table_of_layouts_that_are_here_is_right(tmp_path: Path) -> None:
     )
     done = new_competition("leaf", SHARED / "leaf-classification", into=tmp_path / "c")
     assert (done.conclusion.task, len(done.conclusion.classes), done.num_train) == ("multiclass", 32, 160)
+    assert (
+        "192 columns that train.csv and test.csv both have, such as 'margin1'" in dict(done.conclusion.said)["not used"]
+    )
+    answers = Answers(train="train", positive="dog")
+    done = new_competition("dogs", SHARED / "dogs-vs-cats-redux-kernels-edition", answers=answers, into=tmp_path / "d")
+    assert (done.conclusion.classes, done.num_train, done.num_test) == (("cat", "dog"), 2000, 1000)
 
 
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("dogs-vs-cats-redux-kernels-edition", "images in"),
-        ("carvana-image-masking-challenge", "masks"),
-        ("tgs-salt-identification-challenge", "folder|masks"),
+        ("dogs-vs-cats-redux-kernels-edition", "names tell their labels, found 2: originals, train.*--train FOLDER"),
+        ("carvana-image-masking-challenge", "asks for masks"),
+        ("tgs-salt-identification-challenge", "asks for masks"),
+        ("planet-understanding-the-amazon-from-space", "each of the 1000 ids of .* found none. Say it: --data"),
     ],
 )
 def test_what_is_not_certain_of_the_layouts_that_are_here_is_asked(folder: str, message: str, tmp_path: Path) -> None:

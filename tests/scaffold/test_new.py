@@ -75,7 +75,27 @@ def paths_in_the_table(root: Path) -> None:
     table(root / "train.csv", "file,breed", ["train/t0.jpg,pug", "train/t1.jpg,boxer"])
 
 
+def masks_in_a_column(root: Path) -> None:
+    labelled(root, "id,rle_mask", ["1 1", "2 3", "4 5"], "1 1")
+    images(root / "train" / "masks", [f"t{number}.jpg" for number in range(3)])
+    images(root / "train" / "images", [f"t{number}.jpg" for number in range(3)])
+    table(root / "sample_submission.csv", "id,rle_mask", ["x,1 1"])
+
+
+def labels_in_names_of_two_folders(root: Path) -> None:
+    names(root)
+    images(root / "large", ["cat.0.jpg", "cat.1.jpg", "dog.1.jpg", "dog.2.jpg"])
+
+
+def other_images_beside_labels_in_names(root: Path) -> None:
+    names(root)
+    images(root / "extra", ["a.jpg", "b.jpg"])
+
+
 QUESTIONS: Mapping[Layout, str] = {
+    masks_in_a_column: "column 'rle_mask' asks for masks: declare them by hand",
+    labels_in_names_of_two_folders: "names tell their labels, found 2: large, train. Say it: --train FOLDER",
+    other_images_beside_labels_in_names: r"train: the names .* there are images in extra, too\..* --train train",
     names: "of which is it the probability.* --positive dog",
     grades: "names of classes, or amounts.* --task multiclass or --task regression",
     marked_tags: r"labels such as 'cloud\|road' have '\|' in them: names, or several tags",
@@ -146,6 +166,15 @@ def test_answers_are_taken_or_refused_and_never_passed_over(tmp_path: Path) -> N
     answers = Answers(sample="format.csv", task="multiclass")
     done = new_competition("pets", tmp_path / "tags", answers=answers, into=tmp_path)
     assert done.conclusion.classes == ("cloud", "cloud|road", "road")
+
+
+@pytest.mark.parametrize("layout", [labels_in_names_of_two_folders, other_images_beside_labels_in_names])
+def test_the_folder_to_train_on_is_the_one_that_is_named(layout: Layout, tmp_path: Path) -> None:
+    layout(tmp_path / "data")
+    done = new_competition("x", tmp_path / "data", answers=Answers(train="train", positive="cat"), into=tmp_path)
+    assert (done.conclusion.train_folder, done.num_train) == ("train", 6)
+    with pytest.raises(UnclearError, match=r"--train trian: expected a folder with images, .* there are: .*train"):
+        new_competition("y", tmp_path / "data", answers=Answers(train="trian"), into=tmp_path)
 
 
 def test_images_without_an_ending_are_told(tmp_path: Path) -> None:
