@@ -152,7 +152,7 @@ def select_from(
         with_error: whether the standard error of its score is wanted, which takes some dozens of scores.
         kept: what was learnt of pools before, which is asked first, and keeps what is learnt now.
         time_left: for all but the best and the mean; it is told what of the rest there was no time for. Where that is
-            the method itself, the ensemble is the better one of both.
+            the method itself, the ensemble is the better one of both, or, without time to choose, the mean.
 
     Raises:
         ConfigError: there is no such combiner, or it weights what is no member.
@@ -160,10 +160,10 @@ def select_from(
     elaborate = (candidates(fits) if elaborate is None else elaborate) if method == AUTO else ()
     way = method
     if time_left is not None and not (kept and kept.has(fits, [method, list(elaborate)], with_error=with_error)):
-        if method == AUTO:
-            elaborate = learnt_in_time(fits, elaborate, time_left)
-        elif not is_learnt_in_time(fits, method, time_left):
-            way = AUTO
+        in_time = learnt_in_time(fits, elaborate, time_left) if method == AUTO else ()
+        if method != AUTO and not is_learnt_in_time(fits, method, time_left):
+            way, in_time = AUTO, learnt_in_time(fits, (), time_left)
+        way, elaborate = ("mean", ()) if in_time is None else (way, in_time)
     learn: Learn = partial(choose, fits, elaborate) if way == AUTO else partial(fits.blend, way)
     if kept is None:
         nested = nested_score(fits, learn, with_error=with_error)

@@ -148,8 +148,10 @@ def is_learnt_in_time(fits: Fits, method: str, time_left: TimeLeft) -> bool:
     return True
 
 
-def learnt_in_time(fits: Fits, methods: Sequence[str], time_left: TimeLeft) -> tuple[str, ...]:
+def learnt_in_time(fits: Fits, methods: Sequence[str], time_left: TimeLeft) -> tuple[str, ...] | None:
     """Return those of some combiners that ``auto`` has time to judge, in their order; they are learnt by then.
+
+    It is None where there is not even time to choose between the best and the mean, which is judged everywhere, too.
 
     Args:
         fits: the pool; it keeps what is learnt.
@@ -158,7 +160,12 @@ def learnt_in_time(fits: Fits, methods: Sequence[str], time_left: TimeLeft) -> t
     """
     if not time_left.is_limited or not _masks(fits):
         return tuple(methods)
-    for method in SIMPLE:  # always there; what the others have time for is what these leave
+    simple_s = sum(choice_s(fits, method) for method in SIMPLE)
+    if not time_left.is_enough_for(" or ".join(SIMPLE), simple_s):
+        for method in methods:
+            time_left.is_enough_for(method, simple_s)
+        return None
+    for method in SIMPLE:  # what the others have time for is what these leave
         _learnt(fits, method, None)
     estimates = {method: choice_s(fits, method) for method in methods}
     cheapest_first = sorted(methods, key=lambda method: estimates[method])

@@ -46,28 +46,35 @@ def test_where_there_is_time_enough_the_ensemble_is_that_without_a_limit(metric:
     assert made.combiner not in ("best", "mean"), "so that something was at stake"
 
 
-def test_without_time_the_best_or_the_mean_is_taken_and_all_else_is_named() -> None:
+def test_without_time_the_mean_is_taken_and_all_else_is_named() -> None:
     time_left = TimeLeft(0.0, now=lambda: 5.0)
     made = select_from(pool(), AUTO, time_left=time_left)
-    assert made.combiner in ("best", "mean")
-    assert facts(made) == facts(select_from(pool(), AUTO, elaborate=()))
-    assert time_left.left_out.keys() == set(candidates(pool())) == set(ELABORATE)
+    assert facts(made) == (AUTO, *facts(select_from(pool(), "mean"))[1:])
+    assert time_left.left_out.keys() == {"best or mean", *candidates(pool())} == {"best or mean", *ELABORATE}
     assert all("0.0 s were left" in why for why in time_left.left_out.values())
 
 
-def test_a_method_that_there_is_no_time_for_gives_way_to_the_best_or_the_mean() -> None:
+def test_with_time_for_what_is_simple_alone_the_better_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_time, "choice_s", lambda fits, method: 9.0 if method in ELABORATE else 1.0)
+    time_left = TimeLeft(10.0, now=lambda: 5.0)
+    made = select_from(pool(), AUTO, time_left=time_left)
+    assert facts(made) == facts(select_from(pool(), AUTO, elaborate=()))
+    assert time_left.left_out == dict.fromkeys(ELABORATE, "estimated to take 9.0 s, and 5.0 s were left")
+
+
+def test_a_method_that_there_is_no_time_for_gives_way_to_what_is_simple() -> None:
     time_left = TimeLeft(0.0, now=lambda: 5.0)
     made = select_from(pool(), "bagged", time_left=time_left)
-    assert (made.method, list(time_left.left_out)) == ("bagged", ["bagged"])
-    assert facts(made)[1:] == facts(select_from(pool(), AUTO, elaborate=()))[1:]
+    assert (made.method, list(time_left.left_out)) == ("bagged", ["bagged", "best or mean"])
+    assert facts(made)[1:] == facts(select_from(pool(), "mean"))[1:]
 
 
 def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seconds = {"greedy": 3.0, "geometric": 1.0, "convex": 1000.0}
-    monkeypatch.setattr(in_time, "choice_s", lambda fits, method: seconds[method])
-    looks_of_one = 2 + 5 * 5 + 5  # its estimate; before each fit and each score of 6 choices of 5 parts or 4
+    monkeypatch.setattr(in_time, "choice_s", lambda fits, method: seconds.get(method, 0.0))
+    looks_of_one = 3 + 5 * 5 + 5  # its estimate; before each fit and each score of 6 choices of 5 parts or 4
     fits, time_left = pool(), TimeLeft(looks_of_one + 12.0, now=Clock())
     assert in_time.learnt_in_time(fits, ELABORATE, time_left) == ("geometric",)
     assert time_left.left_out == {"greedy": "time was up", "convex": "estimated to take 1000 s, and 0.0 s were left"}
