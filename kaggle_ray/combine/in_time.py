@@ -52,9 +52,15 @@ class TimeLeft:
         """Return the seconds that are left, infinity without a limit."""
         return math.inf if self._until is None else self._until - self._now()
 
-    def is_enough_for(self, what: str, estimated_s: float = 0.0) -> bool:
-        """Return whether there is time for something of a length that is estimated; what there is none for is named."""
-        left_s = self.left_s()
+    def is_enough_for(self, what: str, estimated_s: float = 0.0, *, kept_s: float = 0.0) -> bool:
+        """Return whether there is time for something of a length that is estimated; what there is none for is named.
+
+        Args:
+            what: a few words.
+            estimated_s: seconds that it is estimated to take; 0 where that is not known.
+            kept_s: seconds that what follows it is to have.
+        """
+        left_s = self.left_s() - kept_s
         if left_s > estimated_s:
             return True
         self.left_out[what] = (
@@ -161,16 +167,18 @@ def learnt_in_time(fits: Fits, methods: Sequence[str], time_left: TimeLeft) -> t
     if not time_left.is_limited or not _masks(fits):
         return tuple(methods)
     simple_s = sum(choice_s(fits, method) for method in SIMPLE)
-    if not time_left.is_enough_for(" or ".join(SIMPLE), simple_s):
+    cost = cost_of(fits, "mean")
+    final_s = 0.0 if cost is None else 2 * cost.score_s
+    if not time_left.is_enough_for(" or ".join(SIMPLE), simple_s, kept_s=final_s):
         for method in methods:
             time_left.is_enough_for(method, simple_s)
         return None
     for method in SIMPLE:  # what the others have time for is what these leave
-        _learnt(fits, method, None)
+        _learnt(fits, method, None, kept_s=final_s)
     estimates = {method: choice_s(fits, method) for method in methods}
     cheapest_first = sorted(methods, key=lambda method: estimates[method])
-    learnt = {each for each in cheapest_first if time_left.is_enough_for(each, estimates[each])
-              and _learnt(fits, each, time_left)}  # fmt: skip
+    learnt = {each for each in cheapest_first if time_left.is_enough_for(each, estimates[each], kept_s=final_s)
+              and _learnt(fits, each, time_left, kept_s=final_s)}  # fmt: skip
     return tuple(method for method in methods if method in learnt)
 
 
@@ -191,14 +199,20 @@ def _masks(fits: Fits) -> list[_Masks]:
     ]
 
 
-def _learnt(fits: Fits, method: str, time_left: TimeLeft | None) -> bool:
-    """Return whether there was time for all that a choice asks of a combiner, which is known from now on."""
+def _learnt(fits: Fits, method: str, time_left: TimeLeft | None, *, kept_s: float) -> bool:
+    """Return whether there was time for all that a choice asks of a combiner, which is known from now on.
+
+    A fit of unknown length is not begun within the length of the longest one so far.
+    """
+    longest_s = 0.0
     for masks in _masks(fits):
         for others in masks.others:
-            if time_left is not None and not time_left.is_enough_for(method):
+            if time_left is not None and not time_left.is_enough_for(method, kept_s=kept_s + longest_s):
                 return False
+            began_at = time.perf_counter()
             fits.blend(method, others)
-        if time_left is not None and not time_left.is_enough_for(method):
+            longest_s = max(longest_s, time.perf_counter() - began_at)
+        if time_left is not None and not time_left.is_enough_for(method, kept_s=kept_s):
             return False
         scored(fits, method, masks.seen)
     return True

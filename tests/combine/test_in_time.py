@@ -56,6 +56,7 @@ def test_without_time_the_mean_is_taken_and_all_else_is_named() -> None:
 
 def test_with_time_for_what_is_simple_alone_the_better_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_time, "choice_s", lambda fits, method: 9.0 if method in ELABORATE else 1.0)
+    monkeypatch.setattr(in_time, "cost_of", lambda fits, method: None)
     time_left = TimeLeft(10.0, now=lambda: 5.0)
     made = select_from(pool(), AUTO, time_left=time_left)
     assert facts(made) == facts(select_from(pool(), AUTO, elaborate=()))
@@ -74,6 +75,7 @@ def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_g
 ) -> None:
     seconds = {"greedy": 3.0, "geometric": 1.0, "convex": 1000.0}
     monkeypatch.setattr(in_time, "choice_s", lambda fits, method: seconds.get(method, 0.0))
+    monkeypatch.setattr(in_time, "cost_of", lambda fits, method: None)
     looks_of_one = 3 + 5 * 5 + 5  # its estimate; before each fit and each score of 6 choices of 5 parts or 4
     fits, time_left = pool(), TimeLeft(looks_of_one + 12.0, now=Clock())
     assert in_time.learnt_in_time(fits, ELABORATE, time_left) == ("geometric",)
@@ -83,6 +85,13 @@ def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_g
     assert not fits.has("convex", everything)
     made = select_from(fits, AUTO, elaborate=("geometric",))
     assert facts(made) == facts(select_from(pool(), AUTO, elaborate=("geometric",)))
+
+
+def test_what_follows_has_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_time, "choice_s", lambda fits, method: 1.0)
+    monkeypatch.setattr(in_time, "cost_of", lambda fits, method: in_time.Cost(fit_s=1.0, score_s=20.0))
+    assert in_time.learnt_in_time(pool(), ELABORATE, TimeLeft(50.0, now=lambda: 5.0)) == ELABORATE
+    assert in_time.learnt_in_time(pool(), ELABORATE, TimeLeft(50.0, now=lambda: 10.0)) is None
 
 
 def test_an_estimate_is_for_all_rows_by_a_sample_and_a_quarter_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
