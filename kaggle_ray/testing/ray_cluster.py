@@ -30,9 +30,17 @@ _NICENESS = {"RAY_worker_niceness": "0"}
 
 
 class ToyCluster:
-    """A head without cores, where drivers are, and nodes that come and go."""
+    """A head, where drivers are and by default no trials, and nodes that come and go."""
 
-    def __init__(self, *, num_nodes: int, cpus_per_node: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        num_nodes: int,
+        cpus_per_node: int = 1,
+        cpus_of_head: int = 0,
+        environment: Mapping[str, str] | None = None,
+        dashboard: bool = False,
+    ) -> None:
         """Start the head and ``num_nodes`` nodes; see ``toy_cluster``, which also ends them."""
         from ray.cluster_utils import Cluster
 
@@ -41,7 +49,12 @@ class ToyCluster:
         self._cluster = Cluster()
         self._nodes: list[Node] = []
         """Nodes that work, the eldest first."""
-        self._head = self._start(num_cpus=0, include_dashboard=False, env_vars=self._environment)
+        self._head = self._start(
+            num_cpus=cpus_of_head,
+            include_dashboard=dashboard,
+            dashboard_agent_listen_port=0,  # by default one that is the same for each Ray of this machine
+            env_vars=self._environment,
+        )
         for _ in range(num_nodes):
             self.add_node()
 
@@ -49,6 +62,11 @@ class ToyCluster:
     def address(self) -> str:
         """What a driver's RAY_ADDRESS has to say."""
         return str(self._cluster.address)
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where jobs are submitted, of a cluster with a dashboard."""
+        return f"http://{self._head.webui_url}"
 
     @property
     def num_nodes(self) -> int:
@@ -118,10 +136,21 @@ class ToyCluster:
 
 @contextmanager
 def toy_cluster(
-    *, num_nodes: int, cpus_per_node: int = 1, environment: Mapping[str, str] | None = None
+    *,
+    num_nodes: int,
+    cpus_per_node: int = 1,
+    cpus_of_head: int = 0,
+    environment: Mapping[str, str] | None = None,
+    dashboard: bool = False,
 ) -> Iterator[ToyCluster]:
     """Yield a cluster of this machine's, whose nodes see ``environment``, too, and end its processes afterwards."""
-    cluster = ToyCluster(num_nodes=num_nodes, cpus_per_node=cpus_per_node, environment=environment)
+    cluster = ToyCluster(
+        num_nodes=num_nodes,
+        cpus_per_node=cpus_per_node,
+        cpus_of_head=cpus_of_head,
+        environment=environment,
+        dashboard=dashboard,
+    )
     try:
         yield cluster
     finally:

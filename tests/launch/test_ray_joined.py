@@ -22,12 +22,14 @@ from kaggle_ray.testing.run_command import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_CPU = Settings(device="cpu", threads_per_trial=1, dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ToyCluster]:
-    with toy_cluster(num_nodes=1, cpus_per_node=2) as cluster:
+    # One node, as two of one machine would unpack a job's folder over each other.
+    with toy_cluster(num_nodes=0, cpus_of_head=2, dashboard=True) as cluster:
         yield cluster
 
 
@@ -119,6 +121,30 @@ def test_a_session_of_the_users_own_is_joined_bounded_and_left_as_it_is_of_a_run
         assert ray.get(counter.add.remote(), timeout=60) == 42
     finally:
         ray.shutdown()
+
+
+ONE_EXPERIMENT = """
+from kaggle_ray.config import SearchSpace
+from kaggle_ray.testing.toy import TINY
+SPACE = SearchSpace(base={**TINY, "epochs": 1}, grid={"lr": [1e-2]})
+"""
+
+
+def test_a_job_runs_the_embedded_competition_and_its_arguments_arrive_as_they_are_typed(
+    cluster: ToyCluster, tmp_path: Path
+) -> None:
+    runs, space = tmp_path / "runs of jobs", tmp_path / "space.py"
+    space.write_text(ONE_EXPERIMENT)
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("ray"), "job", "submit", "--address", cluster.dashboard_url,
+        "--working-dir", REPOSITORY, "--", sys.executable, "run.py", "digits", "--space", space, "--runs", runs,
+        "--device", "cpu", "--threads", "1", "--slots", "1",
+    ]  # fmt: skip
+    job = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert job.returncode == 0, job.stdout + job.stderr
+    (submission,) = runs.glob("digits/*/submissions/submission.csv")
+    assert "succeeded" in job.stdout
+    assert len(submission.read_text().splitlines()) > 100
 
 
 def test_a_node_of_another_environment_is_named_before_a_trial_meets_it(cluster: ToyCluster, tmp_path: Path) -> None:
