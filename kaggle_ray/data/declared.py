@@ -38,9 +38,14 @@ def declaring_file(named: str | Path | Competition) -> Path:
     """
     if not isinstance(named, Competition):
         return find_file(named, folder="competitions")
-    for module in list(sys.modules.values()):
-        if vars(module).get(ATTRIBUTE) is named and (file := getattr(module, "__file__", None)):
-            return Path(file).resolve()
+    having = {
+        name: Path(file).resolve()
+        for name, module in list(sys.modules.items())
+        if vars(module).get(ATTRIBUTE) is named and (file := getattr(module, "__file__", None))
+    }
+    if having:  # others may have imported it from the one that declares it
+        declaring = getattr(named.read, "__module__", "")
+        return having.get(declaring) or next(iter(having.values()))
     return _written(_cell_of(named), named.name)
 
 
