@@ -56,6 +56,14 @@ class EnsembledArrays:
         """(T, C) what is to be submitted where the metric scores decided answers, such as labels above thresholds."""
         return None if self.test is None else self.ensemble.decision.apply(self.test)
 
+    def __repr__(self) -> str:
+        """Return how they were made one, what that is worth, and the weights, in a line."""
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
+        worth = self.ensemble.why_no_score if self.score is None else f"honest score {self.score:.5g}{error}"
+        weights = ", ".join(f"{name} {weight:.3g}" for name, weight in self.weights.items())
+        shapes = f"oof {self.oof.shape}, test {None if self.test is None else self.test.shape}"
+        return f"<{type(self).__name__} {self.ensemble.combiner}: {worth}; {weights}; {shapes}>"
+
 
 def ensemble(
     oof: Mapping[str, npt.ArrayLike],

@@ -26,6 +26,16 @@ def test_arrays_are_blended_and_the_test_rows_by_the_same_weights() -> None:
     assert made.standard_error is not None
 
 
+def test_what_is_made_is_shown_in_a_line() -> None:
+    made = kaggle_ray.ensemble(OOF, TARGET, FOLDS, "log_loss", method="mean")
+    assert repr(made) == (
+        f"<EnsembledArrays mean: honest score {made.score:.5g} ± {made.standard_error:.2g}; a 0.5, b 0.5; "
+        "oof (300, 1), test None>"
+    )
+    of_one_fold = kaggle_ray.ensemble(OOF, TARGET, np.zeros(300, dtype=int), "log_loss", method="greedy")
+    assert str(of_one_fold.ensemble.why_no_score) in repr(of_one_fold)
+
+
 def test_labels_of_noise_are_worth_chance_whatever_is_chosen_among_them() -> None:
     noise = {f"e{number}": RNG.random(400) for number in range(30)}
     target = np.random.default_rng(5).integers(0, 2, 400)
