@@ -36,7 +36,7 @@ class Settings:
     """Whether models are compiled by torch.compile: minutes at first, then faster steps."""
     loader_workers: int = 0
     """Processes beside a trial's own that read and augment its batches, which are the same for any number. Reading from
-    the decode-once cache takes so little that 0 is fastest on most machines."""
+    the decode-once cache takes so little that 0, with threads beside a GPU, is fastest on most machines."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError where a value is out of range."""

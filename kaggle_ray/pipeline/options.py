@@ -125,7 +125,8 @@ class ExecutionOptions(MachineOptions):
     """Share of a GPU that a trial of one process takes: 0.5 lets Ray run two at once on each, which pays where one
     leaves most of it idle. What they need of its memory has to fit together."""
     loader_workers: int | None = option(None, unset="the run's own, or 0", at_least=0)
-    """Number of processes beside each process of a trial that read and augment its batches."""
+    """Number of processes beside each process of a trial that read and augment its batches. With none, threads do so
+    beside a GPU, which is faster unless augmentation is Python of your own."""
     compile: bool | None = option(None, unset="the run's own, or off")
     """Compile models by torch.compile, which takes minutes at first and makes steps faster."""
     checkpoint_every_s: float = option(30.0, flag="--checkpoint-every", metavar="SECONDS", at_least=0)
