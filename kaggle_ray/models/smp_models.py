@@ -22,7 +22,7 @@ from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from kaggle_ray.models.padding import padded
 from kaggle_ray.models.timm_models import state_of
-from kaggle_ray.models.weights import downloading, load_weights, read_weights
+from kaggle_ray.models.weights import check_loaded, downloading, load_weights, loads_noted, read_weights
 
 PREFIX = "smp/"
 _TIMM = "tu-"
@@ -85,9 +85,10 @@ def build(
     if not encoder.startswith(_TIMM):  # smp would pass over what it does not know
         _check_arguments(name, architecture, own)
     file = weights if pretrained and names_a_file(weights) else None
-    if file is not None and encoder.startswith(_TIMM):  # timm loads it, whatever the channels
-        read_weights(file)
-        own, file, weights = {**own, "pretrained_cfg_overlay": {"file": file}}, None, None
+    of_timm = file if encoder.startswith(_TIMM) else None
+    if of_timm is not None:  # timm loads it, whatever the channels
+        read_weights(of_timm)
+        own, file, weights = {**own, "pretrained_cfg_overlay": {"file": of_timm}}, None, None
     package = packaged_weights(name, arguments)
     if pretrained and package is not None and package.path is not None:
         own["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
@@ -101,9 +102,13 @@ def build(
         if chosen is None:
             network = architecture(encoder_weights=None, **of_model)
         else:
-            with downloading(name, f"the Hugging Face hub ({_hub_of(encoder, chosen)})", package=package):
-                network = architecture(encoder_weights=chosen, **of_model)
+            source = of_timm or f"the Hugging Face hub ({_hub_of(encoder, chosen)})"
+            with downloading(name, source, package=package), loads_noted() as loads:
+                # timm's weights are part of the encoder's name: smp asks whether there are to be some
+                network = architecture(encoder_weights=encoder.startswith(_TIMM) or chosen, **of_model)
                 statistics = encoders.get_preprocessing_params(encoder, pretrained=chosen)
+            if (given := own.get("pretrained_cfg_overlay", {}).get("file")) is not None:
+                check_loaded(loads, given, classifier=_timm_cfg(encoder).classifier)
     if file is not None:
         load_weights(network.encoder, file)
     scale = statistics["input_range"][1]
@@ -150,7 +155,7 @@ def _weights_name(name: str, encoder: str, weights: object) -> str:
         ConfigError: the encoder has none of that name.
     """
     if encoder.startswith(_TIMM):
-        return "imagenet"  # timm's weights are part of the encoder's name; smp asks for any name but None
+        return "imagenet"  # for the name of its statistics
     known = list(encoders.encoders[encoder]["pretrained_settings"])
     chosen = weights or ("imagenet" if "imagenet" in known else known[0])
     if chosen not in known:

@@ -14,7 +14,7 @@ from kaggle_ray.config.packaged import PackagedWeights, packaged_weights
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import Network
-from kaggle_ray.models.weights import downloading, read_packaged, read_weights
+from kaggle_ray.models.weights import check_loaded, downloading, loads_noted, read_packaged, read_weights
 from kaggle_ray.types import JsonValue
 
 PREFIX = "timm/"
@@ -78,8 +78,11 @@ def build(
         keywords["global_pool"] = ""
     create = _timm().create_model
     of_model = {"in_chans": num_channels, "num_classes": num_outputs or 0, **keywords}
-    with downloading(name, source, package=package) if pretrained else _refusing(name, num_outputs):
+    told = downloading(name, source, package=package) if pretrained else _refusing(name, num_outputs)
+    with told, loads_noted() as loads:
         network = create(name.removeprefix(PREFIX), pretrained=pretrained, **of_model)
+    if pretrained and (file := keywords.get("pretrained_cfg_overlay", {}).get("file")) is not None:
+        check_loaded(loads, file, classifier=network.pretrained_cfg.get("classifier"))
     cfg = network.pretrained_cfg
     size = input_size(name, arguments)
     if num_outputs is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,6 +19,17 @@ from kaggle_ray.config.packaged import EXTRA, PackagedWeights
 from kaggle_ray.errors import ConfigError
 
 _LONGEST_REASON = 300
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What a load of weights has left out, by name."""
+
+    missing: tuple[str, ...]
+    """Weights of the network that were not among those that were loaded."""
+    unexpected: tuple[str, ...]
+    """Those that were given, and of which the network has none."""
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
@@ -82,6 +96,51 @@ def load_weights(module: nn.Module, path: str, *, but: Sequence[nn.Module] = ())
         raise ConfigError(
             f"model_args 'weights': {path}: is of another model, or of images of other channels: {reason} ..."
         ) from error
+
+
+@contextmanager
+def loads_noted() -> Iterator[list[Load]]:
+    """Yield what each ``load_state_dict`` within the context leaves out, where timm loads weights by itself.
+
+    timm takes of them what has the names of the network's, which may be nothing; it only logs what is left.
+    """
+    loads: list[Load] = []
+    load, logger = nn.Module.load_state_dict, logging.getLogger("timm.models._builder")
+    level = logger.level
+
+    def noted(self: nn.Module, *arguments: Any, **keywords: Any) -> Any:
+        left_out = load(self, *arguments, **keywords)
+        loads.append(Load(missing=tuple(left_out.missing_keys), unexpected=tuple(left_out.unexpected_keys)))
+        return left_out
+
+    nn.Module.load_state_dict = noted  # type: ignore[method-assign]
+    logger.setLevel(logging.ERROR)
+    try:
+        yield loads
+    finally:
+        nn.Module.load_state_dict = load  # type: ignore[method-assign]
+        logger.setLevel(level)
+
+
+def check_loaded(loads: Sequence[Load], path: str, *, classifier: str | Sequence[str] | None) -> None:
+    """Raise ConfigError where a file lacked weights of a network that timm has loaded it into.
+
+    Args:
+        loads: of the network.
+        path: of the file.
+        classifier: name of the layer, or names, that may be lacking: timm drops that of another number of classes.
+    """
+    names_of_it = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
+    left_out = tuple(f"{name}." for name in names_of_it)
+    missing = [name for load in loads for name in load.missing if not name.startswith(left_out)]
+    if missing or not loads:
+        names = ", ".join(missing[:_NAMES_SHOWN]) + (", ..." if len(missing) > _NAMES_SHOWN else "")
+        others = [name for load in loads for name in load.unexpected]
+        has = f"; it has {', '.join(others[:_NAMES_SHOWN])}{', ...' if len(others) > _NAMES_SHOWN else ''}"
+        raise ConfigError(
+            f"model_args 'weights': {path}: is of another model: it lacks {len(missing)} of its weights, {names}"
+            f"{has if others else ''}."
+        )
 
 
 @contextmanager

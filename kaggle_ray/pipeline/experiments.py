@@ -9,23 +9,29 @@ from kaggle_ray.pipeline.identity import experiment_id, training_id
 from kaggle_ray.train.content import Content
 from kaggle_ray.types import Experiment, JsonValue
 
+_LONGEST_NAME = 64
+"""Letters of the longest name that says all in which its experiment differs from the others."""
+
 
 def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> tuple[Experiment, ...]:
     """Return the experiments of ``hyperparameter_sets`` on ``content``, named by what tells them apart."""
     dicts = [hyperparameters.to_dict() for hyperparameters in hyperparameter_sets]
-    varying = _varying(hyperparameter_sets)
     return tuple(
         Experiment(
             experiment_id=experiment_id(hyperparameters, content),
-            name=_name(hyperparameters, varying),
+            name=name,
             hyperparameters=values,
             parent_id=_id_of(hyperparameters.parent, content),
             teacher_id=_id_of(hyperparameters.teacher, content),
             labeller_id=_id_of(hyperparameters.labeller, content),
             weights_of=weights_of,
         )
-        for hyperparameters, values, weights_of in zip(
-            hyperparameter_sets, dicts, _trained_by(hyperparameter_sets, content), strict=True
+        for hyperparameters, name, values, weights_of in zip(
+            hyperparameter_sets,
+            _names(hyperparameter_sets),
+            dicts,
+            _trained_by(hyperparameter_sets, content),
+            strict=True,
         )
     )
 
@@ -68,6 +74,34 @@ def _varying(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:
     flat = [_flatten(hyperparameters) for hyperparameters in hyperparameter_sets]
     keys = sorted({key for values in flat for key in values} - {"model"})
     return [key for key in keys if any(values.get(key) != flat[0].get(key) for values in flat)]
+
+
+def _names(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:
+    """Return a name for each: all that varies, or where that is long no more of it than tells them apart."""
+    varying = _varying(hyperparameter_sets)
+    names = [_name(hyperparameters, varying) for hyperparameters in hyperparameter_sets]
+    if max(map(len, names), default=0) <= _LONGEST_NAME:
+        return names
+    fewest = _fewest(hyperparameter_sets, varying)
+    return [_name(hyperparameters, fewest) for hyperparameters in hyperparameter_sets]
+
+
+def _fewest(hyperparameter_sets: Sequence[Hyperparameters], varying: Sequence[str]) -> list[str]:
+    """Return hyperparameters that tell experiments apart: each time the one that most differ by, the first of equals.
+
+    Those of the network come first, then those of images, training and the optimizer, as ``Hyperparameters`` has them.
+    """
+    flat = [_flatten(hyperparameters) for hyperparameters in hyperparameter_sets]
+    in_order = [key for key in dict.fromkeys(key for values in flat for key in values) if key in varying]
+
+    def num_told_apart(keys: Sequence[str]) -> int:
+        return len({repr([values.get(key) for key in ("model", *keys)]) for values in flat})
+
+    chosen: list[str] = []
+    while num_told_apart(chosen) < num_told_apart(varying):
+        left = [key for key in in_order if key not in chosen]
+        chosen.append(max(left, key=lambda key: num_told_apart([*chosen, key])))
+    return sorted(chosen)
 
 
 def _name(hyperparameters: Hyperparameters, varying: Sequence[str]) -> str:

@@ -139,7 +139,10 @@ def test_a_download_that_fails_says_from_where_and_what_to_do(tmp_path: Path, mo
         check_model("smp/unet", MASKS, model_args={"encoder": "resnet18", "weights": "imagenett"}, pretrained=True)
 
 
-def test_a_file_of_a_timm_encoders_weights_is_fitted_to_more_channels(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("error")
+def test_a_file_of_a_timm_encoders_weights_is_fitted_to_more_channels(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import timm
 
     state = timm.create_model("resnet10t").state_dict()
@@ -150,3 +153,4 @@ def test_a_file_of_a_timm_encoders_weights_is_fitted_to_more_channels(tmp_path: 
     encoder = model.network.get_submodule("network.encoder.model").state_dict()
     assert encoder["conv1.0.weight"].shape[1] == 4
     assert torch.equal(encoder["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])
+    assert not caplog.records, "that an encoder has no use for a classifier is nothing to warn of"

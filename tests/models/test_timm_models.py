@@ -189,3 +189,17 @@ def test_a_file_of_another_model_and_weights_that_do_not_exist_are_refused(tmp_p
         check_model("timm/resnet18.a1_in2k", Shapes(num_outputs=1))
     with pytest.raises(ConfigError, match=r"timm has no pretrained weights of it\. Set pretrained to false"):
         check_model(f"timm/{without}", Shapes(num_outputs=1), pretrained=True)
+
+
+def test_a_file_whose_names_the_network_has_not_is_refused_where_timm_would_load_nothing(tmp_path: Path) -> None:
+    file, state = weights_file("resnet10t", tmp_path)
+    save_file({f"encoder.{name}": tensor for name, tensor in state.items()}, tmp_path / "foreign.safetensors")
+    foreign = {"weights": str(tmp_path / "foreign.safetensors")}
+    for name, arguments in (("timm/resnet10t", foreign), ("smp/unet", {"encoder": "tu-resnet10t", **foreign})):
+        shapes = Shapes(num_outputs=2, segments=name.startswith("smp"))
+        with pytest.raises(ConfigError, match=r"foreign.* is of another model: it lacks .*; it has encoder\."):
+            build_model(name, shapes, pretrained=True, model_args=arguments)
+    del state["layer4.0.conv2.weight"]
+    save_file(state, file)
+    with pytest.raises(ConfigError, match=r"lacks 1 of its weights, layer4\.0\.conv2\.weight"):
+        build_model("timm/resnet10t", Shapes(num_outputs=2), pretrained=True, model_args={"weights": str(file)})
