@@ -29,7 +29,7 @@ class Load:
     missing: tuple[str, ...]
     """Weights of the network that were not among those that were loaded."""
     unexpected: tuple[str, ...]
-    """Those that were given, and of which the network has none."""
+    """Weights that were given, and of which the network has none."""
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
