@@ -74,23 +74,32 @@ def default_space(settings: Settings) -> SearchSpace:
             },
             grid={"model": ["resnet50", "convnext_tiny"]},
         )
-    probe = {"freeze": "backbone", "image_size": 224, "batch_size": 32, "epochs": 30, "lr": 3e-3}
-    tuned = {
-        "image_size": 192,
-        "batch_size": 16,
-        "epochs": 8,
-        "lr": 1e-3,
-        "layer_decay": 0.8,
-        "schedule": "cosine",
-        "warmup": 0.1,
-        "augment": "light",
-    }
     return SearchSpace(
-        base={"pretrained": True, "head": {"pooling": "avg"}, "tta": "hflip"},
+        base={
+            "pretrained": True,
+            "freeze": "backbone",
+            "head": {"pooling": "avg"},
+            "image_size": 224,
+            "batch_size": 32,
+            "epochs": 30,
+            "lr": 3e-3,
+            "tta": "hflip",
+        },
         experiments=[
-            {"model": "timm/tf_efficientnet_lite0", **probe},
-            {"model": "timm/tf_efficientnet_lite2", **probe},
-            {"model": "timm/tf_efficientnet_lite0", **tuned},
+            {"model": "timm/tf_efficientnet_lite0"},
+            {"model": "timm/tf_efficientnet_lite2"},
+            {
+                "model": "timm/tf_efficientnet_lite0",
+                "freeze": "none",
+                "image_size": 192,
+                "batch_size": 16,
+                "epochs": 8,
+                "lr": 1e-3,
+                "layer_decay": 0.8,
+                "schedule": "cosine",
+                "warmup": 0.1,
+                "augment": "light",
+            },
         ],
     )
 

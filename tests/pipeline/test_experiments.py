@@ -32,14 +32,15 @@ def test_a_name_is_the_model_and_what_tells_the_experiments_apart() -> None:
 
 
 def test_a_long_name_has_no_more_than_tells_the_experiments_apart() -> None:
-    probe = {"freeze": "backbone", "image_size": 224, "batch_size": 32, "epochs": 30, "lr": 3e-3}
-    tuned = {"image_size": 192, "batch_size": 16, "epochs": 8, "layer_decay": 0.8, "augment": "light"}
+    tuned: dict[str, JsonValue] = {"freeze": "none", "image_size": 192, "batch_size": 16, "epochs": 8, "lr": 1e-3}
     space = SearchSpace(
-        base={"pretrained": True},
-        experiments=[{"model": "resnet18", **probe}, {"model": "resnet34", **probe}, {"model": "resnet18", **tuned}],
+        base={"pretrained": True, "freeze": "backbone", "image_size": 224, "batch_size": 32, "epochs": 30, "lr": 3e-3},
+        experiments=[{"model": "resnet18"}, {"model": "resnet34"}, {"model": "resnet18", **tuned}],
     )
     assert names(space) == ["resnet18 freeze=backbone", "resnet34 freeze=backbone", "resnet18 freeze=none"]
-    crossed = [{"lr": lr, "epochs": epochs, "label_smoothing": lr} for lr in (1e-3, 1e-2) for epochs in (10, 200)]
+    crossed: list[dict[str, JsonValue]] = [
+        {"lr": lr, "epochs": epochs, "label_smoothing": lr} for lr in (1e-3, 1e-2) for epochs in (10, 200)
+    ]
     assert names(SearchSpace(experiments=crossed))[0] == "resnet18 epochs=10 label_smoothing=0.001 lr=0.001", (
         "short names say all that varies"
     )
