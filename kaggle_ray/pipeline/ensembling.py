@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from kaggle_ray.combine import AUTO, BUILT_IN, COMBINERS, Ensemble, Fits, Kept, TimeLeft, select, select_from
 from kaggle_ray.combine.saved import BestExperiment
@@ -42,10 +42,53 @@ def save_ensembles(
         emit: is told of this ensemble, and before it of what is left out.
         time_left: for all this.
     """
-    rows = plan.folds.scored_rows()
-    target, fold_of, metric = select_rows(target, rows), plan.folds.fold_of[rows], plan.competition.metric
-
+    target = select_rows(target, plan.folds.scored_rows())
     kept = Kept(store.learnt(), code=dict(source_digests(plan.competition_file)))
+    learnt = _learn(plan, store, pool, target, method, kept, time_left)
+    for name in learnt.out_of_time:
+        store.remove_ensemble(name)  # one that is saved may be of other members
+    chosen, full_size = learnt.made[method], None
+    if not plan.competition.is_segmentation or time_left.is_enough_for("the score of masks at full size"):
+        full_size = full_size_score(plan.competition, plan.samples, plan.folds, chosen)
+    is_time_to_analyse = time_left.is_enough_for("the analysis of members and errors")
+    of_all: dict[str, JsonValue] = {
+        "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
+        "scores": learnt.scores,
+        "best_experiment": None if learnt.best is None else asdict(learnt.best),
+        "unproven": sorted(pool.unproven),
+        "left_out": dict(time_left.left_out),
+    }
+    for name, ensemble in learnt.made.items():
+        its_own = {"chosen": name == method, "score_full_size": full_size if name == method else None}
+        _save(plan, store, pool, target, name, ensemble, {**of_all, **its_own})
+    store.save_learnt(kept.to_json())
+    save_evaluation(plan, store, pool, target, chosen, learnt.alone, is_analysed=is_time_to_analyse)
+    if time_left.left_out:
+        emit(RunWarned(topic="left_out", text=_left_out(time_left.left_out, store)))
+    emit(_event(chosen, pool, full_size))
+    return chosen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Learnt:
+    """What of a pool there was time to learn."""
+
+    made: Mapping[str, Ensemble]
+    """Name of a combiner, or ``auto`` -> its ensemble."""
+    out_of_time: tuple[str, ...]
+    """Combiners that were wanted, too."""
+    alone: Mapping[str, Ensemble]
+    """Member or experiment id -> the ensemble of it alone, of those that there was time for."""
+    scores: dict[str, JsonValue]
+    """Member or experiment id -> its honest score, None where it has none or there was no time."""
+    best: BestExperiment | None
+
+
+def _learn(
+    plan: RunPlan, store: RunStore, pool: Pool, target: Rows, method: str, kept: Kept, time_left: TimeLeft
+) -> _Learnt:
+    """Learn from the (N,) or (N, T) targets of the scored rows what is to be saved of them, the cheapest first."""
+    fold_of, metric = plan.folds.fold_of[plan.folds.scored_rows()], plan.competition.metric
 
     def select_of(members: Mapping[str, Rows], method: str) -> Ensemble:
         return select(
@@ -63,7 +106,6 @@ def save_ensembles(
     made = {name: select_from(fits, name, unproven=pool.unproven, kept=kept, time_left=time_left) for name in wanted}
     members_alone.learn(share=1.0)
     alone = members_alone.known()
-    scores = {name: alone[name].score_honest if name in alone else None for name in of_all_members}
     names = {experiment.experiment_id: experiment.name for experiment in store.experiments()}
     has_no_score = {name for name, each in alone.items() if each.score_honest is None} | pool.unproven
     candidates = {each: rows for each, rows in of_all_members.items() if each in names and each not in has_no_score}
@@ -73,28 +115,13 @@ def save_ensembles(
     elif candidates:
         best = _best_experiment(select_of(candidates, "best"), candidates, names)
     made = {name: each for name, each in made.items() if name in (method, AUTO, each.combiner)}
-    for name in wanted.keys() - made.keys():
-        store.remove_ensemble(name)  # there was no time for it, and one that is saved may be of other members
-    chosen, full_size = made[method], None
-    if not plan.competition.is_segmentation or time_left.is_enough_for("the score of masks at full size"):
-        full_size = full_size_score(plan.competition, plan.samples, plan.folds, chosen)
-    is_time_to_analyse = time_left.is_enough_for("the analysis of members and errors")
-    of_all: dict[str, JsonValue] = {
-        "members": [member.to_json() for name, member in pool.members.items() if name in pool.oof],
-        "scores": scores,
-        "best_experiment": None if best is None else asdict(best),
-        "unproven": sorted(pool.unproven),
-        "left_out": dict(time_left.left_out),
-    }
-    for name, ensemble in made.items():
-        its_own = {"chosen": name == method, "score_full_size": full_size if name == method else None}
-        _save(plan, store, pool, target, name, ensemble, {**of_all, **its_own})
-    store.save_learnt(kept.to_json())
-    save_evaluation(plan, store, pool, target, chosen, alone, is_analysed=is_time_to_analyse)
-    if time_left.left_out:
-        emit(RunWarned(topic="left_out", text=_left_out(time_left.left_out, store)))
-    emit(_event(chosen, pool, full_size))
-    return chosen
+    return _Learnt(
+        made=made,
+        out_of_time=tuple(name for name in wanted if name not in made),
+        alone=alone,
+        scores={name: alone[name].score_honest if name in alone else None for name in of_all_members},
+        best=best,
+    )
 
 
 def _save(
