@@ -22,6 +22,7 @@ import torch
 
 import kaggle_ray
 from kaggle_ray.errors import KaggleRayError
+from kaggle_ray.pipeline import known_names
 from kaggle_ray.testing.command_line import said
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.checkpoint import pack
@@ -105,6 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Iterator[
     folder = tmp_path_factory.mktemp("tampering")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAGGLE_RAY_CACHE", str(folder / "cache"))
+        patch.setattr(known_names, "registered_names", lambda kind: set())  # as in a new process: names are kept
         result = finish(toy_data, folder)
         names = tuple(each.experiment_id for each in result.plan.experiments)
         result.run_dir.rename(folder / "run")

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from kaggle_ray.cache.folder import FOLDER_VARIABLE
+from kaggle_ray.cache.folder import FOLDER_VARIABLE, written_cache
 from kaggle_ray.cache.seal import file_stamp
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, StoreError
@@ -111,11 +111,13 @@ def forget(cache_dir: Path) -> None:
 
 @contextmanager
 def known_content(cache_dir: Path) -> Iterator[sqlite3.Connection]:
-    """Yield the database of what is known of files and of contents.
+    """Yield the database of what is known of files and of contents; the folder is made.
 
     Raises:
         StoreError: it is damaged or locked, its disk is full, or it may not be written.
     """
+    with written_cache(cache_dir):
+        pass
     try:
         with closing(sqlite3.connect(cache_dir / _FILE, timeout=_WAIT_S)) as connection:
             _make_tables(connection)

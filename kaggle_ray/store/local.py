@@ -86,8 +86,8 @@ class LocalBlobs:
         with named_if_unreadable(path):
             try:
                 return read_regular(path, max_bytes=max_bytes)
-            except FileNotFoundError:
-                return None
+            except (FileNotFoundError, NotADirectoryError):
+                return None  # where a file stands in a folder's place, what writes there says so, and what to do
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of ``key``, a few MiB at a time. Raises StoreError where it is absent."""
@@ -120,7 +120,7 @@ class LocalBlobs:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""
         try:
             return self.path(key).stat().st_mtime
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def digest(self, key: str) -> str | None:

@@ -220,5 +220,5 @@ def test_classes_are_counted_only_for_a_loss_that_asks() -> None:
 
     for head in EVERY_HEAD:
         make_losses([head], "default", {}, fail)
-    with pytest.raises(AssertionError, match="counted"):
+    with pytest.raises(ConfigError, match="AssertionError: counted"):
         make_losses([KIND], "default", {"class_weights": "balanced"}, fail)

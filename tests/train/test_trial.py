@@ -108,7 +108,7 @@ def test_a_failed_trials_tensors_are_gone_when_it_ends(
     monkeypatch.setattr(logging.getLogger("kaggle_ray.train.trial"), "disabled", True)  # pytest keeps what is logged
     plan = toy_plan(data=toy_data, runs=tmp_path / "runs", experiments=GOOD[:1])
     _, result = run(TrialRunner(plan.trial_context()), trials_of(plan)[0])
-    assert result.error == "RuntimeError: for another reason"
+    assert (result.error or "").startswith("RuntimeError: for another reason")
     assert [fit() for fit in fits] == [None]
     assert [activation() for activation in activations] == [None]
 
