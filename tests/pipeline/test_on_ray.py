@@ -81,7 +81,7 @@ def test_two_slots_train_ensemble_and_refit_to_the_bytes_of_one_process_and_tune
     assert on_ray.refit is not None
     assert on_ray.refit.read_bytes() == here.refit.read_bytes()
 
-    names = [f"small_resnet-epochs3-init_from-lr0.005-seed0-ttahflip-fold{fold}" for fold in (0, 1)]
+    names = [f"small_resnet-init_from-lr0.005-seed0-fold{fold}" for fold in (0, 1)]
     session, of_refit = sorted(results.iterdir())
     folders = {folder.name for folder in session.iterdir() if folder.is_dir()}
     assert len(folders) == len(EXPERIMENTS) * 2
