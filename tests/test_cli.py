@@ -13,7 +13,7 @@ import click
 import pytest
 
 from kaggle_ray.cli import commands, main
-from kaggle_ray.testing.command_line import JSON_KEYS, KAGGLE_RAY, call, said
+from kaggle_ray.testing.command_line import JSON_KEYS, KAGGLE_RAY, call, said, write_space_of_two
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")]
@@ -23,10 +23,7 @@ RUN_PY = [sys.executable, str(Path(__file__).resolve().parent.parent / "run.py")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with a search space of two tiny experiments."""
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "space.py").write_text(
-        "from kaggle_ray import SearchSpace\n"
-        f"SPACE = SearchSpace(base={{**{TINY!r}, 'epochs': 2}}, grid={{'lr': [1e-2, 1e-3]}})\n"
-    )
+    write_space_of_two(folder)
     return folder
 
 

@@ -17,18 +17,15 @@ from kaggle_ray.reporters.events import RunStarted
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.submission.kaggle_records import KaggleRecord, save_record
-from kaggle_ray.testing.command_line import JSON_KEYS, said
-from kaggle_ray.testing.toy import TINY, TOY_FILE
+from kaggle_ray.testing.command_line import JSON_KEYS, said, write_space_of_two
+from kaggle_ray.testing.toy import TOY_FILE
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a search space of two tiny experiments."""
     folder = tmp_path_factory.mktemp("cli_look")
-    (folder / "space.py").write_text(
-        "from kaggle_ray import SearchSpace\n"
-        f"SPACE = SearchSpace(base={{**{TINY!r}, 'epochs': 2}}, grid={{'lr': [1e-2, 1e-3]}})\n"
-    )
+    write_space_of_two(folder)
     return folder
 
 

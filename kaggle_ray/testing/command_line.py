@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kaggle_ray.cli import main
+from kaggle_ray.testing.toy import TINY
 
 KAGGLE_RAY = [str(Path(sys.executable).parent / "kaggle-ray")]
 """The installed program."""
@@ -24,6 +25,14 @@ JSON_KEYS = {
 def call(words: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Return what came of a program that was run in the folder ``cwd``."""
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+
+
+def write_space_of_two(folder: Path) -> None:
+    """Write ``space.py``, a search space of two tiny experiments for the toy competition."""
+    (folder / "space.py").write_text(
+        "from kaggle_ray import SearchSpace\n"
+        f"SPACE = SearchSpace(base={{**{TINY!r}, 'epochs': 2}}, grid={{'lr': [1e-2, 1e-3]}})\n"
+    )
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str, int]:
