@@ -54,7 +54,7 @@ def run(options: RunOptions) -> RunResult:
 
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> Path:
-    """Predict new test rows by a run's ensemble, without training; return the checked submission.
+    """Predict new test rows by a run's ensemble or experiment, without training; return the checked submission.
 
     >>> import kaggle_ray
     >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}

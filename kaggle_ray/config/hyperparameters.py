@@ -88,8 +88,8 @@ class Hyperparameters:
         init_from = self.model.init_from
         if not init_from:
             return None
-        ancestor = self.replace(**{"init_from": {}, **init_from})
-        if ancestor == self.replace(init_from={}):
+        ancestor = self._beginning_with({"init_from": {}, **init_from})
+        if ancestor == self._beginning_with({"init_from": {}}):
             raise ConfigError(f"hyperparameter 'init_from': expected values that differ, got {dict(init_from)}.")
         if self.training.epoch_rule == "inner" and self.training.inner_split != ancestor.training.inner_split:
             raise ConfigError(
@@ -109,7 +109,7 @@ class Hyperparameters:
         distill_from = self.loss.distill_from
         if not distill_from:
             return None
-        alone = self.replace(distill_from={}, distill_weight=0.5, temperature=2.0)
+        alone = self._beginning_with({"distill_from": {}, "distill_weight": 0.5, "temperature": 2.0})
         teacher = alone.replace(**distill_from)
         if teacher == alone:
             raise ConfigError(f"hyperparameter 'distill_from': expected values that differ, got {dict(distill_from)}.")
@@ -124,12 +124,16 @@ class Hyperparameters:
         """
         if not self.pseudolabels.share:
             return None
-        return self.replace(**flat_values(PseudolabelHyperparameters())).replace(**self.pseudolabels.teacher)
+        return self._beginning_with(flat_values(PseudolabelHyperparameters())).replace(**self.pseudolabels.teacher)
 
     @property
     def ancestors(self) -> tuple[Hyperparameters, ...]:
         """The experiments that this one starts or learns from, which are trained first."""
         return tuple(each for each in (self.parent, self.teacher, self.labeller) if each is not None)
+
+    def _beginning_with(self, values: Mapping[str, JsonValue]) -> Hyperparameters:
+        """Return an ancestor's: what it keeps of its epochs is its own, or it would not be the one that is there."""
+        return self.replace(**{"keep_epochs": [], **values})
 
     @property
     def why_unproven(self) -> str | None:

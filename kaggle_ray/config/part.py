@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -62,6 +62,10 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         require(value in get_args(hint), name, f"one of {', '.join(map(str, get_args(hint)))}", value)
         return value
+    if get_origin(hint) is Sequence:
+        require(isinstance(value, list | tuple), name, "a list", value)
+        (of_items,) = get_args(hint)
+        return [_checked_type(name, item, of_items) for item in value]
     if get_origin(hint) is not None:
         require(isinstance(value, Mapping), name, "a dictionary", value)
         return dict(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kaggle_ray.config.part import check_types, require
@@ -33,6 +34,10 @@ class TrainingHyperparameters:
     trains for all epochs."""
     evaluate_every: int = 1
     """Epochs from one evaluation to the next; the last epoch is always evaluated."""
+    keep_epochs: Sequence[int] = ()
+    """Epochs whose weights are kept beside those that predict, such as ``[5, 10]``; all of them stay when the run is
+    complete. ``load_model(epoch=5)`` and ``kaggle-ray predict --epoch 5`` predict by them; they are neither scored nor
+    in an ensemble."""
     seed: int = 0
     """Seed of all that is random: first weights, order, augmentation, dropout."""
 
@@ -49,5 +54,8 @@ class TrainingHyperparameters:
         require(self.patience >= 0, "patience", "at least 0", self.patience)
         if self.epoch_rule in ("last", "other_folds"):
             require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
+        for epoch in self.keep_epochs:
+            require(1 <= epoch <= self.epochs, "keep_epochs", f"epochs from 1 to {self.epochs}", epoch)
+        object.__setattr__(self, "keep_epochs", sorted(set(self.keep_epochs)))
         require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1", self.inner_share)
         require(0 <= self.seed < 2**31, "seed", "from 0 to 2**31 - 1", self.seed)

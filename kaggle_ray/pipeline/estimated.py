@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.train.estimate import Estimate, estimate
+from kaggle_ray.train.keep import epochs_kept_of
 from kaggle_ray.types import JsonValue
 
 _TAKE_NO_TIME: dict[str, JsonValue] = {
@@ -12,7 +15,7 @@ _TAKE_NO_TIME: dict[str, JsonValue] = {
     for name, value in Hyperparameters().to_dict().items()
     if name
     in ("lr", "weight_decay", "momentum", "beta2", "layer_decay", "warmup", "label_smoothing", "seed", "temperature",
-        "distill_weight", "trust_weights")
+        "distill_weight", "trust_weights", "keep_epochs")
 }  # fmt: skip
 """Hyperparameters whose value does not change how long a step takes -> their default."""
 
@@ -27,7 +30,10 @@ def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
     estimates: dict[str, Estimate] = {}
     for experiment in plan.examples:
         if experiment.weights_of is not None:
-            estimates[experiment.experiment_id] = Estimate()
+            weights_of = estimates[experiment.weights_of]
+            estimates[experiment.experiment_id] = Estimate(
+                weights_bytes=weights_of.weights_bytes, num_weights=weights_of.num_weights
+            )
             continue
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         timed_as = hyperparameters.replace(**_TAKE_NO_TIME)
@@ -35,5 +41,6 @@ def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
         if known is None:
             known = estimate(plan.competition, plan.samples, timed_as, plan.settings)
             timed.append((timed_as, known))
-        estimates[experiment.experiment_id] = known
+        num_weights = 1 + len(epochs_kept_of(hyperparameters))
+        estimates[experiment.experiment_id] = replace(known, num_weights=num_weights)
     return estimates

@@ -52,13 +52,19 @@ def one_epoch_of(hyperparameter_sets: Sequence[Hyperparameters], folds: Folds) -
 
 
 def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperparameters:
-    num_train = num_train // 2 if hyperparameters.training.epoch_rule == "inner" else num_train
-    smallest_batch = num_train // -(-num_train // hyperparameters.training.batch_size)
+    training = hyperparameters.training
+    num_train = num_train // 2 if training.epoch_rule == "inner" else num_train
+    smallest_batch = num_train // -(-num_train // training.batch_size)
     is_snapshot = hyperparameters.schedule.name == "snapshot"
+    has_more = (
+        hyperparameters.model.freeze_epochs
+        or is_snapshot
+        or training.epoch_rule == "other_folds"
+        or training.keep_epochs
+    )
     cut = hyperparameters.replace(
-        epochs=2
-        if hyperparameters.model.freeze_epochs or is_snapshot or hyperparameters.training.epoch_rule == "other_folds"
-        else 1,
+        epochs=2 if has_more else 1,
+        keep_epochs=[1] if training.keep_epochs else [],
         evaluate_every=1,
         freeze_epochs=min(1, hyperparameters.model.freeze_epochs),
         swa_epochs=min(1, hyperparameters.optimizer.swa_epochs),
@@ -67,7 +73,7 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         else hyperparameters.schedule.args,
         start_size=0,
         inner_share=0.5,
-        accumulate=min(hyperparameters.training.accumulate, smallest_batch),
+        accumulate=min(training.accumulate, smallest_batch),
         init_from={},
         distill_from={},
         pseudolabel_from={},

@@ -29,7 +29,17 @@ from kaggle_ray.images.sizes import with_test_sizes
 from kaggle_ray.images.unreadable import unreadable_files, without_unreadable
 from kaggle_ray.pipeline.options import PredictOptions
 from kaggle_ray.pipeline.own_code import competition_of
-from kaggle_ray.pipeline.predicting import check_graphs, check_models, ensemble_of, models_of_parts, settings_here
+from kaggle_ray.pipeline.predicting import (
+    alone,
+    at_epoch,
+    check_epoch_named,
+    check_graphs,
+    check_models,
+    ensemble_of,
+    ensemble_of_one,
+    models_of_parts,
+    settings_here,
+)
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.arrays import npy_chunks
@@ -48,15 +58,16 @@ logger = logging.getLogger(__name__)
 
 
 def predict_new(options: PredictOptions) -> Path:
-    """Predict new test rows by a run's ensemble, and write the checked submission; nothing of the run changes.
+    """Predict new test rows by a run's ensemble or experiment, and write the checked submission; no run is changed.
 
     Raises:
         StoreError: the run has no ensemble, or not the weights that are needed.
         LeakError: a trial of the run is not of the rows that it stands for.
-        ConfigError: none of the user's own competitions is the run's, and none was named.
+        ConfigError: none of the user's own competitions is the run's, and none was named; or an epoch was not kept.
         DataError: the files are missing, or have other classes or columns than those of the run.
         SubmissionError: the predictions are not what the data's sample submission asks for.
     """
+    check_epoch_named(options.experiment, options.epoch)
     store = open_run(options.run)
     record = store.known_record()
     experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
@@ -66,7 +77,11 @@ def predict_new(options: PredictOptions) -> Path:
     # What is staged stays in the cache for as long as this is held.
     staged = stage_data(options.data, cache_dir=default_cache_dir())
     competition, samples = _open(store, record, declared, staged.folder, skip_unreadable=options.skip_unreadable)
-    models = models_of_parts(ensemble.weighted_members, experiments, refit=options.refit)
+    if options.experiment is not None:
+        member = alone(store, record, options.experiment)
+        ensemble = ensemble_of_one(ensemble, member, competition.metric, competition.num_columns)
+    of_parts = models_of_parts(ensemble.weighted_members, experiments, refit=options.refit)
+    models = at_epoch(store, of_parts, options.epoch)
     check_models(store, record, models.values(), refit=options.refit)
     threads = settings.threads_per_trial if options.onnx else 0
     if options.onnx:

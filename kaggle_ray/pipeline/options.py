@@ -240,6 +240,10 @@ class PredictOptions(MachineOptions):
     never taken at its word for it, since the run may be somebody else's."""
     out: str | Path = option("submission.csv")
     """File that the submission is written to; it is replaced. One that ends in .gz or .zip is packed so."""
+    experiment: str | None = option(None, unset="the ensemble that was submitted", metavar="NAME")
+    """Experiment whose folds' mean predicts: its name, its id, or how its id begins."""
+    epoch: int | None = option(None, unset="the epoch that predicts")
+    """Epoch of --experiment whose weights predict, one of its keep_epochs."""
     refit: bool = option(False)
     """Predict by the models of all rows, of a run with --refit, instead of those of the folds."""
     onnx: bool = option(False)

@@ -20,12 +20,19 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.threads import map_in_threads
 from kaggle_ray.images.transform import Image, Transform, views_of_image
 from kaggle_ray.pipeline.own_inputs import check_listed, numbers_of, warn_of_altered
-from kaggle_ray.pipeline.predicting import check_graphs, check_models, ensemble_of, models_of_parts
+from kaggle_ray.pipeline.predicting import (
+    alone,
+    at_epoch,
+    check_epoch_named,
+    check_graphs,
+    check_models,
+    ensemble_of,
+    models_of_parts,
+)
 from kaggle_ray.pipeline.recorded import RecordedCompetition
 from kaggle_ray.pipeline.trained import LoadedTrial, OpenedRun
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.members import Member, MemberPart
-from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.train.inputs import Inputs
@@ -41,6 +48,7 @@ def predict_proba(
     images: Sequence[Image],
     *,
     experiment: str | None = None,
+    epoch: int | None = None,
     table: pd.DataFrame | None = None,
     refit: bool = False,
     competition: str | Path | None = None,
@@ -66,6 +74,8 @@ def predict_proba(
         images: files, or arrays (H, W, C) of uint8 or uint16, red first, or what the competition's reader returns of a
             file; several to a sample where the run had several.
         experiment: name or id of an experiment, whose folds' mean predicts; None: the ensemble that was submitted.
+        epoch: whose weights predict, one of ``keep_epochs``, of an experiment that is named; None: those that the run
+            predicted by.
         table: numbers that come with the images, where the run had some: a row for each image, in their order.
         refit: predict by the models of all rows, of a run with ``refit``.
         competition: the competition's name or file, where a model or the reader of the files is declared there and you
@@ -80,8 +90,9 @@ def predict_proba(
     opened = OpenedRun(run, competition=competition, device=device, by_graphs=onnx)
     check_listed(images, batch_size, num_channels=opened.asked.num_channels)
     numbers = numbers_of(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
+    check_epoch_named(experiment, epoch)
     members, combine = _ensemble(opened) if experiment is None else _alone(opened, experiment)
-    models = models_of_parts(members, opened.experiments, refit=refit)
+    models = at_epoch(opened.store, models_of_parts(members, opened.experiments, refit=refit), epoch)
     check_models(opened.store, opened.record, models.values(), refit=refit)
     if onnx:
         check_graphs(opened.store, models.values(), opened.settings)
@@ -130,9 +141,7 @@ def _ensemble(opened: OpenedRun) -> tuple[Sequence[Member], Fitted]:
 
 def _alone(opened: OpenedRun, name: str) -> tuple[Sequence[Member], Fitted]:
     """Return an experiment as the only member, and what combines it with none."""
-    found = find_experiment(opened.store, name)
-    part = MemberPart(experiment_id=found.experiment_id, epochs=(None,) * opened.record.num_folds)
-    member = Member(member_id=found.experiment_id, name=found.name, parts=(part,))
+    member = alone(opened.store, opened.record, name)
     return [member], WeightedMean(weights={member.member_id: 1.0})
 
 

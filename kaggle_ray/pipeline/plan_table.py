@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.reporters.texts import duration_text, plain
+from kaggle_ray.reporters.texts import bytes_text, duration_text, plain
 
 if TYPE_CHECKING:  # torch is not imported for a table
     from kaggle_ray.train.estimate import Estimate
@@ -34,7 +34,8 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
         caption=plain(
             f"{_how_searched(plan)}"
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
-            f"about {duration_text(total)} in all{_of_features(features_s)}. Run folder: {plan.location}"
+            f"about {duration_text(total)} in all{_of_features(features_s)}. "
+            f"{_of_weights(plan, estimates)}Run folder: {plan.location}"
         ),
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
@@ -57,6 +58,15 @@ def _of_features(seconds: float) -> str:
     if not seconds:
         return ""
     return f", of which frozen backbones take {duration_text(seconds)} of one slot, unless the cache has their features"
+
+
+def _of_weights(plan: RunPlan, estimates: Mapping[str, Estimate]) -> str:
+    """Return how much of the disk weights take at most; a complete run keeps some of them."""
+    of_examples = [estimates[each.experiment_id] for each in plan.examples]
+    mean_bytes = math.fsum(each.weights_bytes * each.num_weights for each in of_examples) / len(of_examples)
+    if not mean_bytes:
+        return ""
+    return f"Weights take up to {bytes_text(mean_bytes * plan.num_trials)} of its disk. "
 
 
 def _how_searched(plan: RunPlan) -> str:

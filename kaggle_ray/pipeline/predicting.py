@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -10,13 +11,19 @@ import numpy as np
 from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble
 from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.data.folds_csv import ids_by_fold
+from kaggle_ray.decide import default_decision
 from kaggle_ray.errors import ConfigError, JsonShapeError, StoreError
+from kaggle_ray.metrics import Metric
 from kaggle_ray.pipeline.options import MachineOptions
 from kaggle_ray.pool.ledger import check_place
 from kaggle_ray.pool.members import Member, MemberPart, full_model
+from kaggle_ray.report.explain import find_experiment
+from kaggle_ray.store.attempt import epochs_with_weights
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RUN_FILE, RunStore
 from kaggle_ray.types import Experiment, Trial
+
+logger = logging.getLogger(__name__)
 
 Models = list[tuple[Trial, int | None]]
 """Trials, and which of their epochs predict: None is the trial's end."""
@@ -48,6 +55,78 @@ def ensemble_of(store: RunStore, record: RunRecord, experiments: Collection[str]
             f"{store.location}: the ensemble {ensemble.method!r} is not made of what the run has trained."
         )
     return ensemble
+
+
+def alone(store: RunStore, record: RunRecord, name: str) -> Member:
+    """Return one experiment as a member: the mean of its folds.
+
+    Raises:
+        StoreError: the run has no such experiment, or several.
+    """
+    found = find_experiment(store, name)
+    ensemble = chosen_ensemble(store)
+    parts = [part for member in ensemble.members for part in member.parts] if ensemble else []
+    own = MemberPart(experiment_id=found.experiment_id, epochs=(None,) * record.num_folds)
+    part = next((each for each in parts if each.experiment_id == found.experiment_id), own)
+    return Member(member_id=found.experiment_id, name=found.name, parts=(part,))
+
+
+def ensemble_of_one(ensemble: SavedEnsemble, member: Member, metric: Metric, num_columns: int) -> SavedEnsemble:
+    """Return what an experiment predicts alone; its answers are made by the ensemble's rule, which is told."""
+    decision = ensemble.decide(metric, num_columns)
+    if decision != default_decision(metric, num_columns):
+        logger.warning(
+            "%s: its predictions become answers by the rule that was fitted to the ensemble's: %s",
+            member.name,
+            decision,
+        )
+    return dataclasses.replace(
+        ensemble, members=(member,), weights={member.member_id: 1.0}, fitted=None, combiner="mean"
+    )
+
+
+def check_epoch_named(experiment: str | None, epoch: int | None) -> None:
+    """Raise ConfigError for an epoch of no experiment: those of an ensemble were trained for different numbers."""
+    if epoch is not None and experiment is None:
+        raise ConfigError(
+            f"epoch {epoch}: expected the experiment that it is of, got none. Name one: experiment=NAME, or on the "
+            f"command line --experiment NAME."
+        )
+
+
+def at_epoch(store: RunStore, models: Mapping[MemberPart, Models], epoch: int | None) -> dict[MemberPart, Models]:
+    """Return the models with their weights at the end of ``epoch``; None leaves them as they are.
+
+    Raises:
+        ConfigError: the weights of that epoch were not kept.
+    """
+    if epoch is None:
+        return dict(models)
+    return {part: [(trial, epoch_of(store, trial, epoch)) for trial, _ in of_part] for part, of_part in models.items()}
+
+
+def epoch_of(store: RunStore, trial: Trial, epoch: int) -> int | None:
+    """Return which of a trial's weights are those of ``epoch``: None are those of its end.
+
+    A trial that is not committed is left to ``check_models``.
+
+    Raises:
+        ConfigError: the weights of that epoch were not kept.
+    """
+    result = store.result(trial)
+    if result is None or result.status != "committed":
+        return epoch
+    kept = epochs_with_weights(result)
+    if epoch in kept:
+        return epoch
+    if epoch == result.epoch:
+        return None
+    there = ", ".join(map(str, sorted({*kept, result.epoch})))
+    ended = f" It ended after {len(result.history)}." if epoch > len(result.history) else ""
+    raise ConfigError(
+        f"{store.location}: {trial}: epoch {epoch} was not kept, expected one of {there}.{ended} An experiment with "
+        f"keep_epochs=[{epoch}] keeps it, in another run."
+    )
 
 
 def models_of_parts(

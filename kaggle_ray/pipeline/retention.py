@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaggle_ray.combine.saved import saved_ensembles
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.members import models_of
 from kaggle_ray.store.run import RunStore
@@ -15,8 +16,8 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
     """Sum up the results, and remove what killed attempts left, and the weights that a complete run needs no more.
 
     Those of parents and of the members of every saved ensemble stay, so that a rerun with another one can predict new
-    data, too; so do those of trials of all rows. Predictions stay in any case: whatever is ensembled is ensembled from
-    them.
+    data, too; so do those of trials of all rows, and all of an experiment that names ``keep_epochs``. Predictions stay
+    in any case: whatever is ensembled is ensembled from them.
 
     Args:
         plan: of the run.
@@ -32,10 +33,17 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
     if not ensembles or not _has_ended(plan, store, admitted):
         return
     members = [member for ensemble in ensembles for member in ensemble.weighted_members]
-    needed = models_of(members, store.experiments())
+    experiments = store.experiments()
+    needed = models_of(members, experiments)
+    named = {
+        each.experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name).training.keep_epochs
+        for each in experiments
+    }
     for result in committed:
-        if result.trial.fold != FULL_DATA:
-            store.remove_weights(result, keep=needed.get(result.trial, ()))
+        if result.trial.fold == FULL_DATA:
+            continue
+        wanted = named[result.trial.experiment_id]
+        store.remove_weights(result, keep={*needed.get(result.trial, ()), *((None, *wanted) if wanted else ())})
 
 
 def _has_ended(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment]) -> bool:

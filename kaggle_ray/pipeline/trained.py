@@ -12,7 +12,7 @@ from kaggle_ray.images.layout import Layout
 from kaggle_ray.images.transform import Transform
 from kaggle_ray.models import Model
 from kaggle_ray.pipeline.options import MachineOptions
-from kaggle_ray.pipeline.predicting import check_models, settings_here
+from kaggle_ray.pipeline.predicting import check_models, epoch_of, settings_here
 from kaggle_ray.pipeline.recorded import load_own_code, reader_of_run, recorded_competition
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run
@@ -74,7 +74,7 @@ def load_model(
         run: the run's folder, or its ``s3://`` URI.
         experiment: name of the experiment, its id, or how its id begins.
         fold: fold whose rows the model never saw; None: the model of all rows, of a run with ``refit``.
-        epoch: one of those that were kept beside the last; None: that which predicts.
+        epoch: one of those that were kept, such as of ``keep_epochs``; None: that which predicts.
         competition: the competition's name or file, where the experiment's model or the reader of the files is declared
             there and you have not run it on this machine.
         device: ``cpu`` or ``cuda``; None: the run's.
@@ -85,9 +85,10 @@ def load_model(
     opened = OpenedRun(run, competition=competition, device=device)
     experiment_id = find_experiment(opened.store, experiment).experiment_id
     trial = Trial(experiment_id=experiment_id, fold=FULL_DATA if fold is None else fold)
-    check_models(opened.store, opened.record, [[(trial, epoch)]], refit=fold is None)
+    kept = None if epoch is None else epoch_of(opened.store, trial, epoch)
+    check_models(opened.store, opened.record, [[(trial, kept)]], refit=fold is None)
     with unprepared_after():
-        loaded = opened.load(trial, epoch)
+        loaded = opened.load(trial, kept)
     module = model_of(loaded.predictor.model)
     module.eval()
     return TrainedModel(

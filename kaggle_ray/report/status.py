@@ -17,7 +17,7 @@ from kaggle_ray.reporters.events import RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.reporters.live_view import counts, header, overall, running_table
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.reporters.texts import clock_text, counted, one_line, plain, time_text, title_text
+from kaggle_ray.reporters.texts import bytes_text, clock_text, counted, one_line, plain, time_text, title_text
 from kaggle_ray.reporters.trial_sums import TrialProgress
 from kaggle_ray.store.lease import Holder
 from kaggle_ray.store.record import RunRecord
@@ -43,6 +43,8 @@ class RunStatus:
     """What the last driver told, and all trials that are in the store."""
     command: str
     """The command that goes on."""
+    weights_bytes: int = 0
+    """Bytes of its folder, or place in a bucket, that weights take now."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return all of it as a JSON object; times are in seconds, points in time in those since the Unix epoch."""
@@ -70,6 +72,7 @@ class RunStatus:
             "running": [self._trial_json(trial) for trial in progress.running],
             "stopped": [self._trial_json(trial) for trial in progress.ended("stopped")],
             **{status: [self._trial_json(t) for t in progress.ended(status)] for status in _SHOWN_REASONS},
+            "weights_bytes": self.weights_bytes,
             "command": self.command,
         }
 
@@ -80,6 +83,8 @@ class RunStatus:
         if self.state == "running" and progress.num_epochs_trained:
             parts.append(overall(progress))
         parts.append(counts(progress))
+        if self.weights_bytes:
+            parts.append(plain(f"weights  {bytes_text(self.weights_bytes)} on the disk"))
         if progress.running:
             parts.append(running_table(progress))
         parts += self._reasons()
@@ -153,6 +158,7 @@ def status_of(store: RunStore) -> RunStatus:
         driver=driver,
         progress=progress,
         command=progress.how_to_resume or record.command,
+        weights_bytes=store.weights_bytes(),
     )
 
 

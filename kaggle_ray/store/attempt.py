@@ -138,7 +138,16 @@ def kept_file(name: str, epoch: int | None) -> str:
 
 def kept_epochs(result: TrialResult) -> tuple[int, ...]:
     """Return the epochs of which predictions were kept beside those of the trial's end, ascending."""
-    folders = {name.partition("/")[0] for name in result.blobs if "/" in name}
+    return _epochs_with(TEST_FILE, result)
+
+
+def epochs_with_weights(result: TrialResult) -> tuple[int, ...]:
+    """Return the epochs of which weights were kept beside those of the trial's end, ascending; some may be gone."""
+    return _epochs_with(WEIGHTS_FILE, result)
+
+
+def _epochs_with(file: str, result: TrialResult) -> tuple[int, ...]:
+    folders = [folder for folder, _, name in (name.rpartition("/") for name in result.blobs) if folder and name == file]
     return tuple(sorted(int(folder.removeprefix("epoch")) for folder in folders))
 
 

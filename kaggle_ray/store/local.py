@@ -114,7 +114,11 @@ class LocalBlobs:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Return each key that begins with ``prefix``, with the bytes of its content."""
-        return {key: self.path(key).stat().st_size for key in self.list(prefix)}
+        sizes: dict[str, int] = {}
+        for key in self.list(prefix):
+            with suppress(FileNotFoundError):  # whoever is at work on it has removed it meanwhile
+                sizes[key] = self.path(key).stat().st_size
+        return sizes
 
     def written_at(self, key: str) -> float | None:
         """Return when ``key`` was written, in seconds since the Unix epoch; None where it is absent."""

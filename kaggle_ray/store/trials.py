@@ -16,7 +16,7 @@ from kaggle_ray.store.attempt import (
     Attempt,
     attempt_key,
     checkpoint_folder,
-    kept_epochs,
+    epochs_with_weights,
     kept_file,
     result_key,
     trial_folder,
@@ -208,6 +208,11 @@ class TrialStore:
         """
         return self._verified(result, kept_file(name, epoch))
 
+    def weights_bytes(self) -> int:
+        """Return how many bytes of the run's place weights take, those of attempts that go on included."""
+        sizes = self.blobs.sizes("trials/")
+        return sum(num_bytes for key, num_bytes in sizes.items() if key.endswith(f"/{WEIGHTS_FILE}"))
+
     def remove_losing_attempts(self, result: TrialResult) -> None:
         """Remove the files of the trial's attempts that did not become ``result``, and its checkpoint."""
         self.blobs.delete(checkpoint_folder(result.trial))
@@ -223,7 +228,7 @@ class TrialStore:
             result: of the trial.
             keep: the epochs that were kept and are wanted, None for the trial's end.
         """
-        for epoch in {None, *kept_epochs(result)} - set(keep):
+        for epoch in {None, *epochs_with_weights(result)} - set(keep):
             self.blobs.delete_file(self._key(result, kept_file(WEIGHTS_FILE, epoch)))
 
     def _at(self, key: str) -> str:

@@ -32,6 +32,10 @@ class Estimate:
     features_s: Mapping[str, float] = field(default_factory=dict)
     """Each set of a frozen backbone's features -> the seconds in which it is computed: once for all trials of this
     experiment, and of those that name the same set."""
+    weights_bytes: int = 0
+    """Bytes of a file of the network's weights."""
+    num_weights: int = 1
+    """Files of weights that a trial leaves: of its end, and of each epoch that is kept."""
 
 
 def estimate(
@@ -48,6 +52,7 @@ def estimate(
         evaluate_every=1,
         epoch_rule="last",
         patience=0,
+        keep_epochs=[],
         init_from={},
         distill_from={},
         freeze_epochs=0,
@@ -69,6 +74,7 @@ def estimate(
         per_image = (time.perf_counter() - started) / (len(data.train_rows) + len(data.valid_rows))
     features = _features_of(hyperparameters, samples) if fit.predictor.features is not None else {}
     return Estimate(
+        weights_bytes=sum(tensor.nbytes for tensor in fit.weights.values()),
         trial_s=per_image * len(samples.train_ids) * hyperparameters.training.epochs,
         features_s={looked_at: per_feature * num_images for looked_at, num_images in features.items()},
     )

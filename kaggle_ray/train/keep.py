@@ -32,15 +32,17 @@ class Keeper:
         self._data = data
         self._run_data = run_data
         self._writes = ranks.rank == 0
-        self._kept_epochs = kept_epochs_of(data.hyperparameters)
+        self._predicted_epochs = predicted_epochs_of(data.hyperparameters)
+        self._kept_epochs = epochs_kept_of(data.hyperparameters)
 
     def keep(self, fit: Fit, epoch: int) -> None:
-        """Keep weights and predictions of an epoch that may be wanted beside those of the end."""
+        """Keep weights of an epoch that may be wanted beside those of the end; predictions of what may be a member."""
         if epoch not in self._kept_epochs:
             return
         if self._writes:
             self._attempt.put(kept_file(WEIGHTS_FILE, epoch), save(dict(fit.weights)))
-        self._put_predictions(fit, epoch)
+        if epoch in self._predicted_epochs:
+            self._put_predictions(fit, epoch)
         if self._writes:  # where the process is killed, whoever goes on from the checkpoint finds them by this
             fit.state.notes[str(epoch)] = asdict(self._attempt.kept(epoch))
 
@@ -88,7 +90,12 @@ class Keeper:
         )
 
 
-def kept_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
+def epochs_kept_of(hyperparameters: Hyperparameters) -> set[int]:
+    """Return the epochs whose weights are kept beside those of the end."""
+    return predicted_epochs_of(hyperparameters) | set(hyperparameters.training.keep_epochs)
+
+
+def predicted_epochs_of(hyperparameters: Hyperparameters) -> set[int]:
     """Return the epochs before the last whose predictions may be wanted: ends of cycles, or all that were evaluated."""
     training = hyperparameters.training
     if training.epoch_rule == "other_folds":

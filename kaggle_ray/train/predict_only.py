@@ -11,7 +11,7 @@ import numpy as np
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.decide import default_score
 from kaggle_ray.rows import select_rows
-from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, kept_epochs, kept_file
+from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, epochs_with_weights, kept_epochs, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.reload import reloaded
@@ -41,9 +41,12 @@ def predict_only(
     started = time.perf_counter()
     trial, result = attempt.trial, trained.result
     valid: StoredValues | None = None
-    for epoch in (*kept_epochs(result), None):
+    predicted = (*kept_epochs(result), None)
+    for epoch in (*epochs_with_weights(result), None):
         weights = store.weights(result, epoch=epoch)
         attempt.put(kept_file(WEIGHTS_FILE, epoch), weights)
+        if epoch not in predicted:
+            continue
         predictor = reloaded(
             data.competition, data.samples, settings, trained.hyperparameters, weights, where=str(result.trial)
         )

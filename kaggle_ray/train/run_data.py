@@ -73,8 +73,9 @@ class RunData:
         if trial.fold == FULL_DATA:
             epochs = self._context.full_data_epochs[trial.experiment_id]
             swa_epochs = min(hyperparameters.optimizer.swa_epochs, epochs)
+            kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
             hyperparameters = hyperparameters.replace(
-                epochs=epochs, epoch_rule="last", patience=0, swa_epochs=swa_epochs
+                epochs=epochs, epoch_rule="last", patience=0, swa_epochs=swa_epochs, keep_epochs=kept
             )
         opened, num_decoded = self._open(hyperparameters)
         data = fold_data(
