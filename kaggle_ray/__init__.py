@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kaggle_ray.api import augment as augment
     from kaggle_ray.api import board as board
     from kaggle_ray.api import ensemble_runs as ensemble_runs
     from kaggle_ray.api import import_predictions as import_predictions
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from kaggle_ray.train.schedules import register_schedule as register_schedule
 
 _HOME = {
+    "augment": "kaggle_ray.api",
     "board": "kaggle_ray.api",
     "ensemble_runs": "kaggle_ray.api",
     "import_predictions": "kaggle_ray.api",

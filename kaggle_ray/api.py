@@ -11,11 +11,12 @@ from rich.console import Console
 
 from kaggle_ray.combine import AUTO
 from kaggle_ray.config.loading import check_not_loading
+from kaggle_ray.pipeline.augmenting import AugmentedRun, augment_run
 from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import PredictOptions, RunOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs
 from kaggle_ray.report.runs import find_run
@@ -66,6 +67,24 @@ def predict(options: PredictOptions) -> Path:
         KaggleRayError: what, where, and the next step.
     """
     return predict_new(options)
+
+
+@takes(AugmentOptions)
+def augment(options: AugmentOptions) -> AugmentedRun:
+    """Predict with what a run has trained once more, with test-time augmentation; ensemble it, and submit.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> again = kaggle_ray.augment(result.run_dir, tta="hflip", launcher="local", reporters=[])
+    >>> [(each.name, [view.view for view in each.views]) for each in again.experiments]
+    [('resnet9 tta=hflip', ['as it is', 'mirrored'])]
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    shows_console = options.reporters is None or CONSOLE in options.reporters
+    return augment_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
 
 
 def push(

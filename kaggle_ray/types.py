@@ -198,6 +198,18 @@ TrialMessage = EpochMetrics | TrialWarning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ViewScore:
+    """What one view of test-time augmentation is worth on the rows that a fold scores."""
+
+    view: str
+    """The view in words, such as ``mirrored``."""
+    alone: float
+    """The competition's metric of what is predicted of this view alone."""
+    without: float
+    """The metric of the mean over all other views: what the score of the mean over all is more than that, it adds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
     """How a trial ended. A committed or pruned one, or a failure that would repeat itself, is written to the store."""
 
@@ -224,6 +236,9 @@ class TrialResult:
     """Images that the trial's own process had to decode."""
     process_id: Count = 0
     """Id of the process that ran the trial, on its machine; 0 where it died."""
+    views: tuple[ViewScore, ...] = ()
+    """What each view of test-time augmentation is worth, where the trial predicts with another's weights and has a
+    score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,7 @@ for each in (
     new.new,
     run.run,
     run.predict,
+    run.augment,
     run.find_lr,
     look.list_,
     look.status,

@@ -1,4 +1,4 @@
-"""Commands that compute: run, predict and find-lr."""
+"""Commands that compute: run, predict, augment and find-lr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.errors import KaggleRayError
-from kaggle_ray.pipeline.options import PredictOptions, RunOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,9 +66,14 @@ def _print_plan(options: RunOptions, console: Console) -> None:
 
 
 def _command_words() -> list[str]:
-    """Return what the user typed: the program by its name on the path, a script through python."""
-    program, *arguments = sys.argv
-    return ["python", program, *arguments] if program.endswith(".py") else [Path(program).name, *arguments]
+    """Return what the user typed."""
+    return [*_program_words(), *sys.argv[1:]]
+
+
+def _program_words() -> list[str]:
+    """Return the program by its name on the path, a script through python."""
+    program = sys.argv[0]
+    return ["python", program] if program.endswith(".py") else [Path(program).name]
 
 
 @click.command()
@@ -78,6 +83,33 @@ def predict(**values: Any) -> None:
     from kaggle_ray.pipeline.inference import predict_new
 
     click.echo(predict_new(PredictOptions(**values)))
+
+
+@click.command()
+@click.argument("run")
+@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT...]")
+@options_of(
+    AugmentOptions, "tta", "data", "folds", "competition", "launcher", "num_slots", "ensemble", "admit_unproven",
+    "reporters",
+)  # fmt: skip
+def augment(**values: Any) -> None:
+    """Predict with the models of RUN once more, with test-time augmentation, and ensemble and submit what it is now.
+
+    EXPERIMENT is a name, an id, or how an id begins; without any it is all that are complete. Each fold's rows are
+    predicted by that fold's weights, so that the scores are honest. What lacks weights is named, and left out.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.pipeline.augmenting import augment_run
+    from kaggle_ray.reporters.console import ConsoleReporter
+
+    console = Console()
+    done = augment_run(
+        made(AugmentOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"]
+    )
+    console.print(done.table())
+    if done.result.num_failed:
+        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
 
 
 @click.command("find-lr")

@@ -43,10 +43,22 @@ def check_model(
     model.standing_names(num_stages=freeze_stages, patterns=freeze_names)
     if gradient_checkpointing:
         model.checkpoint_gradients()
-    for height, width in sorted(sides) if model.uses_images else ():
-        _check_side(name, model, height, width)
+    _check_sides(name, model, sides)
     if pretrained:
         build_model(name, shapes, pretrained=True, model_args=arguments, head=head, fuse=fuse)
+
+
+def check_sides(
+    name: str,
+    shapes: Shapes,
+    sides: Collection[tuple[int, int]],
+    *,
+    model_args: Mapping[str, JsonValue],
+    head: Mapping[str, JsonValue] | None,
+    fuse: Fuse,
+) -> None:
+    """Raise ConfigError where a model whose weights are there takes no images of these heights and widths."""
+    _check_sides(name, built_without_values(name, shapes, model_args=model_args, head=head, fuse=fuse), sides)
 
 
 def built_without_values(
@@ -68,6 +80,11 @@ def built_without_values(
     except RuntimeError:  # RegNet, for one, reads its widths from tensors, which have no values there
         with users_code(f"model {name!r}"):
             return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
+
+
+def _check_sides(name: str, model: Model, sides: Collection[tuple[int, int]]) -> None:
+    for height, width in sorted(sides) if model.uses_images else ():
+        _check_side(name, model, height, width)
 
 
 def _check_side(name: str, model: Model, height: int, width: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from kaggle_ray.cache.folder import default_cache_dir
@@ -13,6 +13,7 @@ from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.images.datasets import open_masks, open_test, open_train
 from kaggle_ray.launch.by_name import make_launcher
+from kaggle_ray.pipeline.added import added_source, over_already
 from kaggle_ray.pipeline.announce import announcing, announcing_stop, interrupted, note, recording, run_started
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
@@ -42,6 +43,9 @@ from kaggle_ray.types import Experiment, Location, TrialResult
 
 logger = logging.getLogger(__name__)
 
+Add = Callable[[RunPlan, RunStore], None]
+"""Adds experiments to a run."""
+
 
 @sigterm_raises()
 def execute(
@@ -49,6 +53,7 @@ def execute(
     *,
     reporters: Sequence[Reporter] = (),
     command: Sequence[str] | None = None,
+    add: Add | None = None,
 ) -> RunResult:
     """Run what ``options`` describe, or what of it is not in the store yet.
 
@@ -57,6 +62,7 @@ def execute(
         reporters: who is told of the events, beside those of the options and the run's events.jsonl; all are closed at
             the end.
         command: the words that a person types to run the same again; None in a script or notebook.
+        add: adds experiments to a run that was begun, of whose own trials then none is run.
 
     Raises:
         KaggleRayError: what, where, and the next step; what is committed stays committed.
@@ -70,10 +76,12 @@ def execute(
         load_competition(options.competition)  # whose file may register them
     services = Services(named)
     with secrets_hidden(), announcing([*own, *reporters]) as fan_out:
-        return _execute(options, fan_out, services, command)
+        return _execute(options, fan_out, services, command, add)
 
 
-def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: Sequence[str] | None) -> RunResult:
+def _execute(
+    options: RunOptions, fan_out: FanOut, services: Services, command: Sequence[str] | None, add: Add | None
+) -> RunResult:
     started = time.monotonic()
     plan = make_plan(options)
     if plan.begins_anew:
@@ -86,9 +94,13 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         announcing_stop(plan, command, emit),
     ):
         store, warnings = prepare(plan, command)
-        trials = make_source(plan, store, target, standing_in(store, warnings.append), emit)
-        num_resumed = len(trials.results)
-        emit(run_started(plan, store.experiments(), trials.results, command, labels=store.labels()))
+        ended = standing_in(store, warnings.append)
+        trials = make_source(plan, store, target, ended, emit) if add is None else over_already(plan, store)
+        if add is not None:
+            add(plan, store)
+        added = added_source(plan, store, ended)
+        num_resumed, num_added_before = len(trials.results), len(added.results)
+        emit(run_started(plan, store.experiments(), _all_results(trials, added), command, labels=store.labels()))
         for warning in warnings:
             emit(warning)
         submitter = plan.submitter(store)
@@ -98,17 +110,19 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         baseline, baseline_score = submitter.submit_baseline(plan.folds, target)
         baseline_s = time.monotonic() - rehearsed_at
         emit(BaselineScored(score=baseline_score, submission=baseline))
-        if has_trials_left(trials, plan.num_trials):
-            tell = summing_up(pictures.emit, lambda: store.save_summary(trials.results))
-            limited = with_time_to_ensemble(plan, target)
-            context = limited.trial_context()
-            num_decoded += _train(limited, tell, trials, plan.experiments, plan.folds.num_folds, context)
-        if _is_cut_short(trials.results):
+        own = (trials, plan.experiments, add is None and has_trials_left(trials, plan.num_trials))
+        later = (added, added.admitted(), num_added_before < len(added.admitted()) * plan.folds.num_folds)
+        for source, experiments, has_left in (own, later):
+            if has_left:
+                tell = summing_up(pictures.emit, lambda: store.save_summary(_all_results(trials, added)))
+                limited = with_time_to_ensemble(plan, target)
+                num_decoded += _train(limited, tell, source, experiments, plan.folds.num_folds, limited.trial_context())
+        if _is_cut_short(_all_results(trials, added)):
             emit(interrupted("deadline", plan, store, command))
         pool = gather(
             store,
             plan.folds,
-            trials.admitted(),
+            [*trials.admitted(), *store.added()],
             plan.samples.test_ids,
             greater_is_better=plan.competition.metric.greater_is_better,
             admit_unproven=plan.options.admit_unproven,
@@ -123,7 +137,7 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         refitted = _refit(plan, store, ensemble, pool, emit)
         board = board_of(store)
         report = save_report_of(store)
-        retain(plan, store, trials.admitted(), [*trials.results, *refitted.results])
+        retain(plan, store, trials.admitted(), [*_all_results(trials, added), *refitted.results])
         seconds = time.monotonic() - started
         emit(
             RunEnded(
@@ -136,7 +150,11 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         )
         if plan.is_fast_dev:
             _check_all_worked(trials.results)
-    new_results = [*trials.results[num_resumed:], *refitted.results[refitted.num_resumed :]]
+    new_results = [
+        *trials.results[num_resumed:],
+        *added.results[num_added_before:],
+        *refitted.results[refitted.num_resumed :],
+    ]
     return RunResult(
         plan=plan,
         tried=store.experiments(),
@@ -146,12 +164,17 @@ def _execute(options: RunOptions, fan_out: FanOut, services: Services, command: 
         pool=pool,
         ensemble=ensemble,
         refit=None if refitted.submission is None else store.file(refitted.submission),
-        num_failed=sum(result.status == "failed" for result in trials.results),
+        num_failed=sum(result.status == "failed" for result in _all_results(trials, added)),
         num_epochs_trained=sum(len(result.history) - result.num_resumed for result in new_results),
         decoded_images=sum(result.num_decoded for result in new_results)
         + (plan.num_decoded + num_decoded + refitted.num_decoded),
         seconds=seconds,
     )
+
+
+def _all_results(trials: TrialSource, added: TrialSource) -> tuple[TrialResult, ...]:
+    """Return the results of a run's own trials, and of those that were added."""
+    return (*trials.results, *added.results)
 
 
 def _train(

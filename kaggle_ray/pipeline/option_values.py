@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
     from kaggle_ray.reporters import Reporter
     from kaggle_ray.types import JsonValue
+
+TTA = ("hflip", "hflip_sizes", "flips", "dihedral", "five_crop", "ten_crop", "scales", "none")
+"""Values of the hyperparameter ``tta``, whose module takes a second to import."""
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
@@ -92,6 +95,24 @@ def parse_metrics(given: Sequence[str] | str) -> tuple[str, ...]:
     if not all(names):
         raise ConfigError(f"--metrics {','.join(names)}: expected names with commas between, such as accuracy,auc.")
     return tuple(dict.fromkeys(names))
+
+
+def parse_tta(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the names of test-time augmentations, each once; one alone is one, too.
+
+    >>> parse_tta("hflip"), parse_tta(["flips", "hflip", "flips"])
+    (('hflip',), ('flips', 'hflip'))
+
+    Raises:
+        ConfigError: there is none, or none of that name.
+    """
+    names = tuple(dict.fromkeys((given,) if isinstance(given, str) else given))
+    if not names:
+        raise ConfigError(f"--tta: expected at least one of {', '.join(TTA)}.")
+    for name in names:
+        if name not in TTA:
+            raise ConfigError(f"--tta: there is no {name!r}{suggest(name, TTA)}")
+    return names
 
 
 def parse_reporters(given: Sequence[Reporter | str] | str) -> tuple[Reporter | str, ...]:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.declare import Options, option
 from kaggle_ray.pipeline.option_values import (
+    TTA,
     parse_deadline,
     parse_duration,
     parse_metrics,
     parse_overrides,
     parse_reporters,
+    parse_tta,
 )
 
 if TYPE_CHECKING:
@@ -221,6 +223,42 @@ class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, D
     notebook's cell that stands by itself."""
     experiments: Sequence[ExperimentLike] | None = option(None, unset="those of the search space", python_only=True)
     """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""
+
+
+@dataclass(frozen=True)
+class AugmentOptions(Options):
+    """How experiments of a run that is over predict once more, with test-time augmentation."""
+
+    run: str | Path
+    """Folder of the run, or its s3:// URI."""
+    _: KW_ONLY
+    tta: Sequence[str] | str = option((), metavar="NAME", repeated=True, choices=TTA, parse=parse_tta)
+    """Test-time augmentation to predict with, as the hyperparameter ``tta`` names it; each makes experiments of its
+    own."""
+    experiments: Sequence[str] | None = option(None, unset="all that are complete", python_only=True)
+    """Experiments that predict once more: their names, ids, or how their ids begin."""
+    data: str | Path | None = option(None, unset="data/COMPETITION")
+    """Folder of the competition's files, or an s3:// or file:// URI, as the run had them."""
+    folds: str | Path | None = option(None, unset="as the competition says", metavar="FILE")
+    """File of the folds, where the run was begun with one."""
+    competition: str | Path | None = option(
+        None, unset="the run's own, where you have run it on this machine or it came with kaggle_ray, unchanged"
+    )
+    """Competition whose code reads the files: a name in competitions/, or a path."""
+    launcher: LauncherName | Launcher = option(default_launcher(), choices=("ray", "local"))
+    """Where trials run, as of a run."""
+    num_slots: int | None = option(
+        None, unset="one per core, or per GPU; on a cluster as many as there is room for", flag="--slots", at_least=1
+    )
+    """Number of trials that run at once."""
+    ensemble: str = option("auto")
+    """Way in which the experiments are made one, as of a run: the ensembles are made anew, and the submission."""
+    admit_unproven: bool = option(False)
+    """Let experiments into the ensemble that have no honest score, as of a run."""
+    reporters: Sequence[Reporter | str] | None = option(
+        None, unset="the console", flag="--reporter", metavar="NAME", repeated=True, parse=parse_reporters
+    )
+    """Reporters that are told what happens, as of a run."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kaggle_ray.combine.saved import saved_ensembles
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.pipeline.added import pending_weights
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.members import models_of
 from kaggle_ray.store.run import RunStore
@@ -16,8 +17,8 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
     """Sum up the results, and remove what killed attempts left, and the weights that a complete run needs no more.
 
     Those of parents and of the members of every saved ensemble stay, so that a rerun with another one can predict new
-    data, too; so do those of trials of all rows, and all of an experiment that names ``keep_epochs``. Predictions stay
-    in any case: whatever is ensembled is ensembled from them.
+    data, too; so do those of trials of all rows, all of an experiment that names ``keep_epochs``, and those that an
+    experiment waits for that was added. Predictions stay in any case: whatever is ensembled is ensembled from them.
 
     Args:
         plan: of the run.
@@ -39,8 +40,9 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
         each.experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name).training.keep_epochs
         for each in experiments
     }
+    waited_for = set(pending_weights(store, plan.folds.num_folds))
     for result in committed:
-        if result.trial.fold == FULL_DATA:
+        if result.trial.fold == FULL_DATA or result.trial in waited_for:
             continue
         wanted = named[result.trial.experiment_id]
         store.remove_weights(result, keep={*needed.get(result.trial, ()), *((None, *wanted) if wanted else ())})
@@ -49,6 +51,6 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
 def _has_ended(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment]) -> bool:
     """Return whether no trial is left that may yet start from another's weights."""
     ids, folds = [experiment.experiment_id for experiment in admitted], range(plan.folds.num_folds)
-    if len(store.experiments()) < plan.num_experiments:
+    if len(store.experiments()) - len(store.added()) < plan.num_experiments:
         return False  # a search may go on
     return all(store.result(Trial(experiment_id=each, fold=fold)) is not None for each in ids for fold in folds)

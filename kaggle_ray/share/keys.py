@@ -16,7 +16,7 @@ _TRIAL = rf"{_EXPERIMENT}/(?:fold[0-9]{{1,3}}|full)"
 _ATTEMPT = rf"{_TRIAL}/attempts/[0-9a-f]{{12}}/(?:epoch[0-9]{{1,9}}/)?"
 
 _MAX_BYTES = {
-    r"(?:run|reading|labels)\.json": MAX_JSON_BYTES,
+    r"(?:run|reading|labels|added)\.json": MAX_JSON_BYTES,
     r"(?:content|unreadable|near_duplicates)\.json": MAX_LIST_BYTES,
     r"folds\.csv": MAX_LIST_BYTES,
     r"rounds/[0-9]{1,6}\.json": MAX_JSON_BYTES,

@@ -6,13 +6,14 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from kaggle_ray.errors import CorruptBlobError, RunMismatchError, StoreError
 from kaggle_ray.rows import Rows, blocks
+from kaggle_ray.store.added import read_added, write_added
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
@@ -172,12 +173,12 @@ class RunStore(TrialStore):
         )
 
     def experiments(self) -> tuple[Experiment, ...]:
-        """Return the run's experiments: those of the command, then those that were proposed, in their rounds' order.
+        """Return the run's experiments: those of the command, those that rounds proposed, those that were added.
 
         There are none before the run was begun. Those that a person has named have that name.
 
         Raises:
-            StoreError: a round names an experiment that was not saved.
+            StoreError: a round, or added.json, names an experiment that was not saved.
         """
         return labelled(self.unlabelled_experiments(), self.labels())
 
@@ -196,8 +197,23 @@ class RunStore(TrialStore):
         for number, decided in enumerate(self.rounds()):
             for proposed in from_json(list[PathPart], decided["proposed"], where=self._at(f"rounds/{number}.json")):
                 if proposed not in known:
-                    known[proposed] = self._experiment(proposed)
+                    known[proposed] = self._experiment(proposed, by="a round has proposed it")
+        for added in read_added(self.blobs):
+            if added not in known:
+                known[added] = self._experiment(added, by="it was added to the run")
         return tuple(known.values())
+
+    def add(self, experiments: Sequence[Experiment]) -> None:
+        """Add experiments to those of the run, which stays what it is: they predict with weights that it has."""
+        for experiment in experiments:
+            self.save_experiment(experiment)
+        before = read_added(self.blobs)
+        write_added(self.blobs, tuple(dict.fromkeys([*before, *(each.experiment_id for each in experiments)])))
+
+    def added(self) -> tuple[Experiment, ...]:
+        """Return the experiments that were added, by the names that the run has for them."""
+        ids = set(read_added(self.blobs))
+        return tuple(each for each in self.experiments() if each.experiment_id in ids) if ids else ()
 
     def save_round(self, number: int, decided: Mapping[str, JsonValue]) -> None:
         """Save what a round decided, before anything depends on it; the first stays.
@@ -213,12 +229,12 @@ class RunStore(TrialStore):
             found.append({"proposed": [], **decided})
         return tuple(found)
 
-    def _experiment(self, experiment_id: str) -> Experiment:
+    def _experiment(self, experiment_id: str, *, by: str) -> Experiment:
         if experiment_id in self._proposed:
             return self._proposed[experiment_id]
         key = f"trials/{experiment_id}/experiment.json"
         if (value := self._json(key)) is None:
-            raise StoreError(f"{self._at(key)}: is missing, and a round has proposed it.")
+            raise StoreError(f"{self._at(key)}: is missing, and {by}.")
         experiment = from_json(Experiment, value, where=self._at(key))
         if experiment.experiment_id != experiment_id:
             raise CorruptBlobError(f"{self._at(key)}: is experiment {experiment.experiment_id}.")

@@ -194,6 +194,11 @@ class TrialStore:
             )
         return self._verified(result, name)
 
+    def has_weights(self, result: TrialResult, *, epoch: int | None = None) -> bool:
+        """Return whether a committed trial's weights are there; ``epoch`` as for ``predictions``."""
+        name = kept_file(WEIGHTS_FILE, epoch)
+        return name in result.blobs and self.blobs.written_at(self._key(result, name)) is not None
+
     def has_graphs(self, result: TrialResult, *, epoch: int | None = None) -> bool:
         """Return whether a package keeps graphs of a committed trial's model; ``epoch`` as for ``predictions``."""
         return any(

@@ -32,6 +32,8 @@ from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
 Forward = Callable[[Tensor, Tensor | None], Output]
 """Computes logits of images 0..1 and a table, as ``Model.forward`` does."""
+OfViews = Callable[[Sequence[FloatArray]], None]
+"""Is told (n, C) what is predicted of each view of a batch of n rows."""
 
 
 class Predictor:
@@ -106,23 +108,28 @@ class Predictor:
         """Return (N, C) all that ``value_blocks`` yields, on rank 0."""
         return np.concatenate(list(self.value_blocks(inputs, rows)))
 
-    def value_blocks(self, inputs: Inputs, rows: IntArray) -> Iterator[StoredValues]:
+    def value_blocks(self, inputs: Inputs, rows: IntArray, *, told: OfViews | None = None) -> Iterator[StoredValues]:
         """Yield (n, C) float32 the means over the views that ``tta`` names; of masks bytes, 255 being 1.
 
         A block is a batch of ``rows``, in their order. With several ranks all have to iterate; rank 0 gets the blocks.
+        ``told`` is called with what is predicted of each view of a batch that this rank predicts.
 
         Predicting at a larger size than was trained at, too, makes up for random crops having enlarged the training
         images. Source: Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019.
         """
         self._ranks.share_buffers(self.model)
         views = self._hyperparameters.predict.views(self._hyperparameters.images)
-        return in_turns(self._ranks, self.batches(rows), lambda batch: self.mean_of(inputs, batch, views))
+        return in_turns(self._ranks, self.batches(rows), lambda batch: self.mean_of(inputs, batch, views, told))
 
-    def mean_of(self, inputs: Inputs, batch: IntArray, views: Sequence[View]) -> StoredValues:
+    def mean_of(
+        self, inputs: Inputs, batch: IntArray, views: Sequence[View], told: OfViews | None = None
+    ) -> StoredValues:
         """Return (n, C) the mean over ``views`` of a batch of rows, as ``value_blocks`` yields it."""
         of_views = [
             self.read(main_logits(output)) for view in views for _, output in self.outputs(inputs, batch, view=view)
         ]
+        if told is not None:
+            told(of_views)
         mean = np.asarray(np.mean(np.stack(of_views), axis=0, dtype=np.float64), dtype=np.float32)
         return mean if self._mask_size is None else quantised(mean)
 

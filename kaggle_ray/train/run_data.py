@@ -27,7 +27,7 @@ from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.pool.ledger import rows_in
 from kaggle_ray.rows import Rows
-from kaggle_ray.store.attempt import TEST_FILE
+from kaggle_ray.store.attempt import TEST_FILE, epochs_with_weights
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
@@ -37,7 +37,7 @@ from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.trial_data import TrainedElsewhere, TrialData
-from kaggle_ray.types import FULL_DATA, Folds, PseudolabelSource, StrArray, Trial
+from kaggle_ray.types import FULL_DATA, Experiment, Folds, PseudolabelSource, StrArray, Trial, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,11 +133,22 @@ class RunData:
         return TrainedElsewhere(
             hyperparameters=hyperparameters,
             result=result,
+            epochs=(*self._kept_epochs(experiment, result), None),
             train=opened.train,
             valid_rows=self.folds.valid_rows(trial.fold),
             test=opened.test,
             num_decoded=num_decoded,
         )
+
+    def _kept_epochs(self, experiment: Experiment, result: TrialResult) -> tuple[int, ...]:
+        """Return the epochs beside the last whose weights an experiment takes.
+
+        One that was added when the run was over takes those that are left: what is not a member's was removed.
+        """
+        kept = epochs_with_weights(result)
+        if experiment.experiment_id not in {each.experiment_id for each in self._store.added()}:
+            return kept
+        return tuple(epoch for epoch in kept if self._store.has_weights(result, epoch=epoch))
 
     def _with_teacher(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
         """Return the data with what the teacher says of the rows to train on, and how many images it took to decode."""

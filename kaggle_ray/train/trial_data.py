@@ -51,6 +51,8 @@ class TrainedElsewhere:
     hyperparameters: Hyperparameters
     result: TrialResult
     """Result of the trial that was trained."""
+    epochs: tuple[int | None, ...]
+    """Epochs whose weights it takes: those that were kept, then None for the trial's end."""
     train: Inputs
     valid_rows: IntArray
     test: Inputs

@@ -1,0 +1,65 @@
+"""Experiments that are added to a run when its own are over: they predict otherwise, by the weights that it has kept.
+
+Each fold's rows are predicted by the weights of that fold, as the trial that they are taken from predicted them, so
+that what the ledger proves of the one it proves of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
+from kaggle_ray.schedule.source import Ended, ListSource
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import Experiment, Trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addition:
+    """An experiment that predicts as another one does, but for its test-time augmentation."""
+
+    of: Experiment
+    """The experiment that it is otherwise the same as."""
+    experiment: Experiment
+
+
+def over_already(plan: RunPlan, store: RunStore) -> ListSource:
+    """Return the trials of a run that are over, none of which is run again; what was stopped is not among them."""
+    stopped, added = stopped_in(rounds_from_json(store.rounds())), {each.experiment_id for each in store.added()}
+    own = [each for each in store.experiments() if each.experiment_id not in {*stopped, *added}]
+    return ListSource(own, plan.folds.num_folds, store.result)
+
+
+def added_source(plan: RunPlan, store: RunStore, ended: Ended) -> ListSource:
+    """Return the trials of the experiments that were added, of which those are left whose weights are there."""
+
+    def over_or_gone(trial: Trial) -> bool:
+        return ended(trial) is not None or has_weights(store, by_id[trial.experiment_id], trial.fold)
+
+    by_id = {each.experiment_id: each for each in store.added()}
+    folds = range(plan.folds.num_folds)
+    can_be = [
+        each
+        for each in by_id.values()
+        if all(over_or_gone(Trial(experiment_id=each.experiment_id, fold=fold)) for fold in folds)
+    ]
+    # What they predict with is over: they wait for nothing.
+    return ListSource([replace(each, weights_of=None) for each in can_be], plan.folds.num_folds, ended)
+
+
+def has_weights(store: RunStore, experiment: Experiment, fold: int) -> bool:
+    """Return whether the weights are there that one trial of an experiment that was added predicts with."""
+    assert experiment.weights_of is not None, "what is added predicts with the weights of another"
+    result = store.result(Trial(experiment_id=experiment.weights_of, fold=fold))
+    return result is not None and result.status == "committed" and store.has_weights(result)
+
+
+def pending_weights(store: RunStore, num_folds: int) -> Iterator[Trial]:
+    """Yield the trials whose weights an experiment that was added has still to predict with."""
+    for experiment in store.added():
+        for fold in range(num_folds):
+            if store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) is None:
+                assert experiment.weights_of is not None, "what is added predicts with the weights of another"
+                yield Trial(experiment_id=experiment.weights_of, fold=fold)

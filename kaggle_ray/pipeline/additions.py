@@ -1,0 +1,122 @@
+"""What is to be added to a run that is over, and why some of it cannot be: looked at before anything is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.errors import ConfigError, RunMismatchError
+from kaggle_ray.models.check import check_sides
+from kaggle_ray.pipeline.added import Addition, has_weights
+from kaggle_ray.pipeline.applicable import check_applicable
+from kaggle_ray.pipeline.identity import experiment_id
+from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pool.gather import missing_folds
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.fold_data import shapes_of
+from kaggle_ray.types import Experiment
+
+
+def additions(
+    plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], tta: Sequence[str]
+) -> tuple[list[Addition], dict[str, str]]:
+    """Return what is to be added to a run, and name -> why of those that cannot be, or are there already.
+
+    Args:
+        plan: of the run, resumed.
+        store: of the run.
+        wanted: experiments of it.
+        tta: what they are to predict with, each.
+
+    Raises:
+        ConfigError: there is no such test-time augmentation, or it does not go with the competition.
+        RunMismatchError: an experiment is not what its id says.
+    """
+    found: list[Addition] = []
+    left_out: dict[str, str] = {}
+    added = {each.experiment_id for each in store.added()}
+    own = {each.experiment_id for each in store.experiments()} - added
+    for experiment in wanted:
+        source, why_not = _source_of_weights(plan, store, experiment)
+        if source is None:
+            left_out[experiment.name] = why_not
+            continue
+        for each in tta:
+            made = _made(plan, experiment, source, each)
+            if made.experiment_id == experiment.experiment_id:
+                left_out[made.name] = f"it is {experiment.name} itself"
+            elif made.experiment_id in own:
+                left_out[made.name] = "the run has it already"
+            else:
+                found.append(Addition(of=experiment, experiment=made))
+    _check_names(store, found)
+    return found, left_out
+
+
+def _check_names(store: RunStore, found: Sequence[Addition]) -> None:
+    """Raise ConfigError where two experiments would have one name: tables and the report tell them apart by it."""
+    id_of = {each.name: each.experiment_id for each in store.unlabelled_experiments()}
+    for each in (addition.experiment for addition in found):
+        if id_of.setdefault(each.name, each.experiment_id) != each.experiment_id:
+            raise ConfigError(
+                f"{store.location}: an experiment is called {each.name!r} already: expected a name of its own. Give "
+                f"one of both another by kaggle-ray label."
+            )
+
+
+def _source_of_weights(plan: RunPlan, store: RunStore, experiment: Experiment) -> tuple[Experiment | None, str]:
+    """Return the experiment that was trained just so and has the weights of all folds; None, and why there is none."""
+    if lacking := missing_folds(store, plan.folds, experiment):
+        return None, f"it lacks {_folds(lacking)}"
+    root = experiment.weights_of or experiment.experiment_id
+    twins = [each for each in store.experiments() if root in (each.experiment_id, each.weights_of)]
+    gone: tuple[int, ...] = ()
+    for twin in sorted(twins, key=lambda each: each.experiment_id != experiment.experiment_id):  # itself first
+        as_source = replace(experiment, weights_of=twin.experiment_id)
+        folds = tuple(f for f in range(plan.folds.num_folds) if not has_weights(store, as_source, f))
+        if not folds:
+            return twin, ""
+        gone = gone or folds
+    return None, (
+        f"the weights of {_folds(gone)} are gone: a run that is complete keeps those of its ensembles' members. Remove "
+        f"{store.location}/trials/{root} and run the command of the run again to train it anew"
+    )
+
+
+def _made(plan: RunPlan, experiment: Experiment, source: Experiment, tta: str) -> Experiment:
+    """Return the experiment that ``tta`` makes of another one, after a look whether it can be predicted."""
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    if (now := experiment_id(hyperparameters, plan.content)) != experiment.experiment_id:
+        raise RunMismatchError(
+            f"{plan.location}: experiment {experiment.experiment_id} would be {now} now: what it is of has changed."
+        )
+    otherwise = hyperparameters.replace(tta=tta)
+    competition, shapes = plan.competition, shapes_of(plan.competition, plan.samples)
+    check_applicable(
+        otherwise,
+        competition.heads,
+        auxiliary_heads=competition.auxiliary_heads,
+        has_table=shapes.num_table_columns > 0,
+    )
+    model, images = otherwise.model, otherwise.images
+    check_sides(
+        model.name,
+        shapes,
+        [images.sides(height) for height in otherwise.predict.heights(images)],
+        model_args=model.args,
+        head=model.head,
+        fuse=model.fuse,
+    )
+    words = [word for word in experiment.name.split(" ") if not word.startswith("tta=")]
+    return replace(
+        experiment,
+        experiment_id=experiment_id(otherwise, plan.content),
+        name=" ".join([*words, f"tta={tta}"]),
+        hyperparameters=otherwise.to_dict(),
+        weights_of=source.experiment_id,
+    )
+
+
+def _folds(folds: Sequence[int]) -> str:
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
