@@ -42,6 +42,10 @@ class SharedBlobs:
         file = self._files.get(key)
         return None if file is None else self._corner.get(file, max_bytes=max_bytes)
 
+    def get_final(self, key: str, stamp: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the same as ``get``."""
+        return self.get(key, max_bytes=max_bytes)
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of ``key``. Raises StoreError where it is absent, or not what was pushed."""
         if key not in self._files:

@@ -32,6 +32,13 @@ class Blobs(Protocol):
         """Return the content of ``key``, None where it is absent. Raise StoreError where it is too large."""
         ...
 
+    def get_final(self, key: str, stamp: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the content of ``key``, as ``get`` does, that nobody changes while it has ``stamp`` of ``stamps``.
+
+        Where reading takes a request, what was read is kept on this machine.
+        """
+        ...
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of ``key``, a few MiB at a time. Raise StoreError where it is absent."""
         ...

@@ -158,18 +158,20 @@ class BlobDiary:
         """Return the lines of all blobs, and those that this object has yet to write."""
         with self._lock:
             number, own = self._number, self._lines.copy()
-        before = [key for key in self._keys() if not number or int(Path(key).stem) < number]
-        texts = (self._blobs.get(key, max_bytes=MAX_LIST_BYTES) for key in before)
+        stamps = self._stamps()
+        before = [key for key in stamps if not number or int(Path(key).stem) < number]
+        texts = [self._blobs.get_final(key, stamps[key], max_bytes=MAX_LIST_BYTES) for key in before[:-1]]
+        texts += [self._blobs.get(key, max_bytes=MAX_LIST_BYTES) for key in before[-1:]]  # which may still grow
         return [*(line for text in texts if text is not None for line in text.split(b"\n")[:-1]), *own]
 
     def written_at(self) -> float | None:
         """Return when the last blob was written; None where there is none."""
-        keys = self._keys()
+        keys = [*self._stamps()]
         return self._blobs.written_at(keys[-1]) if keys else None
 
     def begin(self, *, is_readable: Callable[[bytes], bool], aside: str) -> None:
         """Begin a blob after those that are there, and the thread that writes."""
-        keys = self._keys()
+        keys = [*self._stamps()]
         first = self._blobs.get(keys[0], max_bytes=MAX_LIST_BYTES) if keys else None
         if first is not None and not is_readable(first.partition(b"\n")[0]):
             self._set_aside(keys, aside)
@@ -191,9 +193,10 @@ class BlobDiary:
             self._thread = None
             self._flush()
 
-    def _keys(self) -> Sequence[str]:
-        keys = self._blobs.list(f"{self._folder}/")
-        return [key for key in keys if Path(key).stem.isdecimal()]
+    def _stamps(self) -> dict[str, str]:
+        """Return each blob's key, the first one first, with its stamp."""
+        stamps = self._blobs.stamps(f"{self._folder}/")
+        return {key: stamps[key] for key in sorted(stamps) if Path(key).stem.isdecimal()}
 
     def _set_aside(self, keys: Sequence[str], aside: str) -> None:
         for key in keys:

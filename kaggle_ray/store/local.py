@@ -89,6 +89,10 @@ class LocalBlobs:
             except (FileNotFoundError, NotADirectoryError):
                 return None  # where a file stands in a folder's place, what writes there says so, and what to do
 
+    def get_final(self, key: str, stamp: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the same as ``get``."""
+        return self.get(key, max_bytes=max_bytes)
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield the content of ``key``, a few MiB at a time. Raises StoreError where it is absent."""
         path = self.path(key)

@@ -11,6 +11,7 @@ from pathlib import Path
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
+from kaggle_ray.untrusted import read_regular
 
 _LAST_FILE = "whole"
 """A file that is there as soon as one was copied."""
@@ -42,6 +43,26 @@ class LocalCopies:
     def _use(self) -> EntryUse:
         return EntryUse(self._cache_dir, "runs", self._folder.name)
 
+    def content(self, key: str, *, version: str, max_bytes: int) -> bytes | None:
+        """Return what the copy of one version of a file holds, None where there is no copy.
+
+        Raises:
+            StoreError: the cache folder cannot be written, or the copy is too large.
+        """
+        with written_cache(self._cache_dir):
+            try:
+                return read_regular(self._place(key, version), max_bytes=max_bytes)
+            except FileNotFoundError:
+                return None
+
+    def keep(self, key: str, data: bytes, *, version: str) -> None:
+        """Keep a copy of a file that has been read; it raises what ``of`` raises."""
+
+        def write(path: Path) -> None:
+            path.write_bytes(data)
+
+        self.of(key, version=version, num_bytes=len(data), fetch=write)
+
     def of(self, key: str, *, version: str, num_bytes: int, fetch: Callable[[Path], None]) -> Path:
         """Return the copy of one version of a file, which is made where there is none.
 
@@ -56,8 +77,7 @@ class LocalCopies:
             StoreError: the cache folder cannot be written.
         """
         with written_cache(self._cache_dir):
-            name = f"{hashlib.sha256(f'{key} {version}'.encode()).hexdigest()[:32]}/{key.rpartition('/')[2]}"
-            copy = self._use.folder / name
+            copy = self._place(key, version)
             if copy.exists():
                 return copy
             with self._use.filling():
@@ -72,6 +92,10 @@ class LocalCopies:
                         partial.unlink(missing_ok=True)
                     (self._use.folder / _LAST_FILE).touch()
             return copy
+
+    def _place(self, key: str, version: str) -> Path:
+        folder = hashlib.sha256(f"{key} {version}".encode()).hexdigest()[:32]
+        return self._use.folder / folder / key.rpartition("/")[2]
 
     def _grown(self, num_bytes: int) -> Description:
         """Return the description of the entry with one more file."""

@@ -7,13 +7,13 @@ import logging
 import tempfile
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kaggle_ray.errors import CorruptBlobError, StoreError
+from kaggle_ray.errors import CorruptBlobError, NoRoomError, StoreError
 from kaggle_ray.s3 import Refused, asking, refusals_as, s3_client
 from kaggle_ray.store.blobs import Blobs, Content
 from kaggle_ray.store.local_copies import LocalCopies
@@ -101,6 +101,23 @@ class S3Blobs:
     def get(self, key: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
         """Return the content of ``key``, None where it is absent. Raises StoreError where it is too large."""
         found = self.read(key, max_bytes=max_bytes)
+        return None if found is None else found.data
+
+    def get_final(self, key: str, stamp: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> bytes | None:
+        """Return the content of ``key``, that nobody changes while it has the ETag ``stamp``; None where it is absent.
+
+        It is asked of S3 once per machine: a copy is kept in the cache, where there is room.
+
+        Raises:
+            StoreError: it is too large, or S3 refuses.
+        """
+        with suppress(StoreError):  # of a cache that cannot be used: who only looks at a run needs none
+            if (kept := self._copies.content(key, version=stamp, max_bytes=max_bytes)) is not None:
+                return kept
+        found = self.read(key, max_bytes=max_bytes)
+        if found is not None and found.etag == stamp:
+            with suppress(StoreError, NoRoomError):
+                self._copies.keep(key, found.data, version=stamp)
         return None if found is None else found.data
 
     def read(self, key: str, *, max_bytes: int = MAX_WEIGHTS_BYTES) -> Stamped | None:

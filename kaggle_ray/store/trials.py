@@ -72,15 +72,7 @@ class TrialStore:
         """
         if trial in self._results:
             return self._results[trial]
-        key = result_key(trial)
-        value = self._json(key)
-        if value is None:
-            return None
-        result = result_from_json(value, where=self._at(key), way_out=self._way_out)
-        if result.trial != trial:
-            raise CorruptBlobError(f"{self._at(key)}: is the result of trial {result.trial}. {self._way_out}")
-        self._results[trial] = result
-        return result
+        return self._committed(trial, self.blobs.get(result_key(trial), max_bytes=MAX_JSON_BYTES))
 
     def has_results(self) -> bool:
         """Return whether any trial is over."""
@@ -89,13 +81,16 @@ class TrialStore:
     def results(self, trials: Iterable[Trial]) -> dict[Trial, TrialResult]:
         """Return how those of ``trials`` ended that are over; what the last summary tells is not read again.
 
+        Nor is what this machine has read before: a commit is final, but for a removal, which changes its stamp.
+
         Raises:
             CorruptBlobError: what is committed somewhere is another trial's.
         """
         stamps = self.blobs.stamps("trials/")
         self._results = summarised(self.blobs, stamps) | self._results
-        there = (trial for trial in trials if result_key(trial) in stamps)
-        return {trial: result for trial in there if (result := self.result(trial)) is not None}
+        there = {trial: stamps[key] for trial in trials if (key := result_key(trial)) in stamps}
+        found = {trial: self._final_result(trial, stamp) for trial, stamp in there.items()}
+        return {trial: result for trial, result in found.items() if result is not None}
 
     def save_summary(self, results: Iterable[TrialResult]) -> None:
         """Save what ``results`` of later sessions need not read one by one."""
@@ -235,6 +230,22 @@ class TrialStore:
         """
         for epoch in {None, *epochs_with_weights(result)} - set(keep):
             self.blobs.delete_file(self._key(result, kept_file(WEIGHTS_FILE, epoch)))
+
+    def _final_result(self, trial: Trial, stamp: str) -> TrialResult | None:
+        if trial in self._results:
+            return self._results[trial]
+        return self._committed(trial, self.blobs.get_final(result_key(trial), stamp, max_bytes=MAX_JSON_BYTES))
+
+    def _committed(self, trial: Trial, data: bytes | None) -> TrialResult | None:
+        """Return the result that ``data`` is, and keep it. Raises CorruptBlobError where it is another trial's."""
+        if data is None:
+            return None
+        where = self._at(result_key(trial))
+        result = result_from_json(decode(data, where=where), where=where, way_out=self._way_out)
+        if result.trial != trial:
+            raise CorruptBlobError(f"{where}: is the result of trial {result.trial}. {self._way_out}")
+        self._results[trial] = result
+        return result
 
     def _at(self, key: str) -> str:
         """Return where a file of the run is, for people."""

@@ -52,6 +52,7 @@ def check_blobs(make_blobs: Callable[[], Blobs]) -> None:
 
 def _absent_is_no_error(blobs: Blobs) -> None:
     assert blobs.get("folder/absent") is None
+    assert blobs.get_final("folder/absent", "of another time") is None
     assert blobs.list("") == []
     assert blobs.list("folder/") == []
     blobs.delete("folder")
@@ -62,6 +63,8 @@ def _what_is_put_is_got(blobs: Blobs) -> None:
     for key, data in contents.items():
         blobs.put(key, data)
     assert {key: blobs.get(key) for key in contents} == contents
+    for _ in range(2):
+        assert {key: blobs.get_final(key, stamp) for key, stamp in blobs.stamps("").items()} == contents
     assert blobs.list("") == sorted(contents)
 
 

@@ -20,10 +20,12 @@ from botocore.awsrequest import AWSResponse
 from kaggle_ray.errors import ConfigError, CorruptBlobError, StoreError
 from kaggle_ray.s3 import s3_client
 from kaggle_ray.store import s3_upload
+from kaggle_ray.store.diary import BlobDiary
 from kaggle_ray.store.opening import list_runs, open_run
 from kaggle_ray.store.s3 import S3Blobs
 from kaggle_ray.testing.blobs_contract import check_blobs
 from kaggle_ray.testing.s3 import requests_counted, s3_served
+from kaggle_ray.types import Trial, TrialResult
 
 pytestmark = pytest.mark.service
 
@@ -249,6 +251,53 @@ def test_processes_that_map_a_file_at_once_copy_it_once(blobs: S3Blobs) -> None:
         for thread in threads:
             thread.join()
     assert counted["GetObject"] == 1
+
+
+def test_who_looks_at_a_run_again_reads_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_RAY_CACHE", str(tmp_path / "cache"))
+    trials = [Trial(experiment_id="e" * 12, fold=fold) for fold in range(5)]
+
+    def commit(trial: Trial, score: float) -> None:
+        open_run("s3://runs/looked-at").attempt(trial).commit(
+            TrialResult(trial=trial, status="committed", attempt_id="", score=score)
+        )
+
+    def look() -> tuple[list[float | None], int]:
+        """Return the scores, and how many objects were read for them, by a process that has read none before."""
+        with requests_counted() as counted:
+            found = open_run("s3://runs/looked-at").results(trials)
+        return [result.score for result in found.values()], counted["GetObject"]
+
+    no_summary = 1  # which is asked for, and not there
+    for trial in trials[:4]:
+        commit(trial, 0.5)
+    assert look() == ([0.5] * 4, no_summary + 4)
+    assert look() == ([0.5] * 4, no_summary)
+    commit(trials[4], 0.25)
+    assert look() == ([0.5] * 4 + [0.25], no_summary + 1)
+    open_run("s3://runs/looked-at").remove(trials[0])
+    commit(trials[0], 0.75)
+    assert look() == ([0.75] + [0.5] * 3 + [0.25], no_summary + 1)
+
+
+def test_where_the_cache_cannot_be_written_a_run_is_looked_at_without_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    blobs = S3Blobs("s3://runs/uncached", tmp_path / "file" / "cache")
+    blobs.put("a", b"content")
+    for _ in range(2):
+        with requests_counted() as counted:
+            assert blobs.get_final("a", blobs.stamps("a")["a"]) == b"content"
+        assert counted["GetObject"] == 1
+
+
+def test_a_diary_in_a_bucket_is_read_again_by_its_last_blob_alone(blobs: S3Blobs) -> None:
+    for number in range(3):
+        blobs.put(f"events/{number + 1:08d}.jsonl", b"%d\n" % number)
+    assert BlobDiary(blobs, "events").lines() == [b"0", b"1", b"2"]
+    blobs.put("events/00000003.jsonl", b"2\n3\n")
+    with requests_counted() as counted:
+        assert BlobDiary(blobs, "events").lines() == [b"0", b"1", b"2", b"3"]
+    assert counted == {"ListObjectsV2": 1, "GetObject": 1}
 
 
 def test_runs_in_a_bucket_are_listed_without_a_request_per_trial() -> None:
