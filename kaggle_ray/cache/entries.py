@@ -16,18 +16,24 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from kaggle_ray.errors import StoreError
+from kaggle_ray.progress import Counter
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.untrusted import MAX_JSON_BYTES, PathPart, Size, read_regular
 
 EntryKind = Literal["images", "features", "data", "runs"]
+
+_TELL_EVERY_S = 5.0
+"""Seconds from one word of who waits to the next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +96,26 @@ class EntryUse:
         """The folder of the content, which ``describe`` makes."""
         self._file = _hold(self.folder.with_suffix(".use"))
 
-    def filling(self) -> FileLock:
-        """Return the lock of the one process that looks whether the entry is whole, and fills it where it is not."""
-        return FileLock(self.folder.with_suffix(".lock"))
+    @contextmanager
+    def filling(self, *, waits: bool = True) -> Iterator[bool]:
+        """Hold the lock of the one process that looks whether the entry is whole, and fills it where it is not.
+
+        Another process that fills it is waited for, and that this one waits is told as progress. Yield whether the lock
+        is held: it is not where another has it, and the caller does not wait.
+        """
+        lock = FileLock(self.folder.with_suffix(".lock"))
+        is_held = _acquired(lock, timeout_s=0)
+        if not is_held and waits:
+            counter = Counter("waiting for another process", 0)
+            while not _acquired(lock, timeout_s=_TELL_EVERY_S):
+                counter.add(1)
+            counter.end()
+            is_held = True
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                lock.release()
 
     def description(self) -> Description | None:
         """Return the description, None where the entry was not begun."""
@@ -167,6 +190,14 @@ def _hold(path: Path) -> IO[bytes]:
         except FileNotFoundError:
             pass
         file.close()
+
+
+def _acquired(lock: FileLock, *, timeout_s: float) -> bool:
+    try:
+        lock.acquire(timeout=timeout_s)
+    except Timeout:
+        return False
+    return True
 
 
 def _lock_alone(file: IO[bytes]) -> bool:

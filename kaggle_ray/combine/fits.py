@@ -20,6 +20,7 @@ from kaggle_ray.config.users_code import users_code
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Jackknifed, Metric
+from kaggle_ray.progress import Counter
 from kaggle_ray.rows import LazyRows, Rows, select_rows
 from kaggle_ray.types import BoolArray, canonical_json
 
@@ -69,6 +70,7 @@ class Fits:
         self.target, self.fold_of, self.metric, self.forward = target, fold_of, metric, forward
         self.scores: dict[tuple[str, bytes], Jackknifed] = {}
         """Combiner and rows that were seen, as bits -> its honest score on them, for who compares combiners."""
+        self._counter = Counter("combining predictions", 0)
         self._learnt: dict[tuple[str, bytes], Blend] = {}
         self._decisions: dict[tuple[type, str, bytes], Decision] = {}
 
@@ -86,6 +88,7 @@ class Fits:
         key = (method, np.packbits(seen).tobytes())
         if key not in self._learnt:
             self._learnt[key] = self._fit(method, seen)
+            self._counter.add(1)
         return self._learnt[key]
 
     def has(self, method: str, seen: BoolArray) -> bool:

@@ -8,6 +8,7 @@ from contextlib import closing
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.local_peers import LocalRunner
 from kaggle_ray.launch.relay import TrialRelay
+from kaggle_ray.progress import TRIAL_EVERY_S, progress_told_to, throttled
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
 from kaggle_ray.store.opening import open_run
@@ -28,7 +29,9 @@ class LocalLauncher:
                     return
                 if isinstance(step, Wait):
                     raise RuntimeError("the source waits for a trial to end, but none is running")
-                _run_one(TrialRelay(step, source, store, emit), runner.run(step))
+                relay = TrialRelay(step, source, store, emit)
+                with progress_told_to(throttled(relay.progressed, every_s=TRIAL_EVERY_S)):
+                    _run_one(relay, runner.run(step))
 
 
 def _run_one(relay: TrialRelay, messages: Generator[TrialMessage, None, TrialResult]) -> None:

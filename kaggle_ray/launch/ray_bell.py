@@ -1,20 +1,28 @@
 """Lets the slots of a run know that the driver has been asked to end: they save checkpoints of their trials at once.
 
-A slot is busy with its trial, and a call of its actor would wait until an epoch's end: a thread of its own listens.
+And lets the driver know how far the slots' trials are between two of their messages. A slot is busy with its trial, and
+a call of its actor would wait until an epoch's end: a thread of its own listens.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from kaggle_ray.progress import TRIAL_EVERY_S, Listener, Progress, throttled
+
+if TYPE_CHECKING:  # the bell's own process imports this, and no more than it needs
+    from kaggle_ray.types import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +31,13 @@ _SAVE_S = 20.0
 
 
 class _Bell:
-    """Rings once: an actor beside the driver.
+    """Rings once, and keeps the latest words of the slots: an actor beside the driver.
 
-    It is given no handle of a slot: Ray would import there all that a slot does, torch included.
+    It is given no handle of a slot: Ray would import there all that a slot does, torch included. So are words bytes.
     """
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._rung, self._words = asyncio.Event(), dict[str, bytes]()
 
     async def wait(self) -> None:
         """Return when the bell rings."""
@@ -38,6 +46,15 @@ class _Bell:
     async def ring(self) -> None:
         """Let whoever waits go on."""
         self._rung.set()
+
+    async def say(self, slot: str, word: bytes) -> None:
+        """Keep the latest word of a slot."""
+        self._words[slot] = word
+
+    async def said(self) -> list[bytes]:
+        """Return the slots' words since the last time."""
+        words, self._words = self._words, {}
+        return list(words.values())
 
 
 def beside_this_process(actor: type) -> Any:
@@ -70,6 +87,36 @@ def _wait_for_checkpoints(slots: Sequence[Any]) -> None:
     _, missing = ray.wait(saving, num_returns=len(saving), timeout=_SAVE_S) if saving else ([], [])
     if missing:
         logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
+
+
+class SlotWords:
+    """What the slots say, asked for now and then by the driver, which waits for no answer."""
+
+    def __init__(self, bell: Any, *, every_s: float = 1.0) -> None:
+        """Ask ``bell`` every so many seconds."""
+        self._bell, self._every_s = bell, every_s
+        self._asked: Any = None
+        self._asked_at = 0.0
+
+    def taken(self) -> list[tuple[Trial, Progress]]:
+        """Return what has come since the last time, nothing where the bell is gone."""
+        if self._asked is None and time.monotonic() - self._asked_at >= self._every_s:
+            self._asked, self._asked_at = self._bell.said.remote(), time.monotonic()
+        if self._asked is None or not ray.wait([self._asked], timeout=0)[0]:
+            return []
+        answer, self._asked = self._asked, None
+        with suppress(RayError):
+            return [pickle.loads(word) for word in ray.get(answer)]
+        return []
+
+
+def progress_of(trial: Trial, bell: Any) -> Listener:
+    """Return what lets the driver know of a slot's trial, by a listener that waits for nobody."""
+
+    def say(progress: Progress) -> None:
+        bell.say.remote(str(trial), pickle.dumps((trial, progress)))
+
+    return throttled(say, every_s=TRIAL_EVERY_S)
 
 
 def heed(bell: Any, end: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from kaggle_ray.errors import TrialError
 from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.ray_nodes import living_nodes
 from kaggle_ray.launch.relay import TrialRelay
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.source import Done, Stop, TrialSource, Wait
 from kaggle_ray.store.trials import TrialStore
@@ -83,6 +84,12 @@ class SourceBridge(Searcher):  # type: ignore[misc]
             self._again.append(trial)
         else:
             relay.fail(error)
+
+    def progressed(self, trial: Trial, progress: Progress) -> None:
+        """Tell that a trial gets on; one that has ended meanwhile is told of no more."""
+        for running, relay in self._running.values():
+            if running == trial:
+                relay.progressed(progress)
 
     def goes_on(self, trial_id: str, message: TrialMessage) -> bool:
         """Pass on what a trial tells; return False where that ends it, as its source decides."""
@@ -166,15 +173,20 @@ class SourceScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class CallbackRelay(tune.Callback):  # type: ignore[misc]
-    """Tells the bridge what Tune tells callbacks only: that a trial began, and why it died."""
+    """Tells the bridge what Tune tells callbacks only: that a trial began, why it died, and that time has passed."""
 
-    def __init__(self, bridge: SourceBridge) -> None:
-        """Relay to ``bridge``."""
-        self._bridge = bridge
+    def __init__(self, bridge: SourceBridge, taken_words: Callable[[], Iterable[tuple[Trial, Progress]]]) -> None:
+        """Relay to ``bridge``, and what ``taken_words`` returns of trials that get on."""
+        self._bridge, self._taken_words = bridge, taken_words
 
     def __getstate__(self) -> dict[str, Any]:
         """Carry nothing to Ray's processes: the bridge is this one's."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Relay what trials have said since the last time: Tune looks around several times a second."""
+        for trial, progress in self._taken_words():
+            self._bridge.progressed(trial, progress)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Relay the start."""

@@ -16,7 +16,7 @@ import os
 import tempfile
 import threading
 import uuid
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from typing import Any
 
 import ray
@@ -26,7 +26,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import TrialError
-from kaggle_ray.launch.ray_bell import beside_this_process, heed
+from kaggle_ray.launch.ray_bell import beside_this_process, heed, progress_of
 from kaggle_ray.launch.ray_bridge import MESSAGE, NODE, RESULT
 from kaggle_ray.launch.ray_controller_watch import ControllerWatch
 from kaggle_ray.launch.ray_exchange import Exchange, Verdict
@@ -36,6 +36,7 @@ from kaggle_ray.launch.ray_last_words import LastWords
 from kaggle_ray.launch.ray_results import columns_of
 from kaggle_ray.launch.ray_start_limit import start_limit_s
 from kaggle_ray.launch.watchdog import Watchdog
+from kaggle_ray.progress import progress_told_to
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import reason_of
 from kaggle_ray.train.heartbeat import watched_by
@@ -89,7 +90,7 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         self._exchange = beside_this_process(Exchange)
         ray.get(self._exchange.watch.remote())
         self._folder = tempfile.TemporaryDirectory(prefix="kaggle_ray_train_")
-        trainer = _make_trainer(context, self._exchange, self._folder.name)
+        trainer = _make_trainer(context, self._exchange, bell, self._folder.name)
         self._workers = threading.Thread(target=_fit, args=(trainer, self._exchange), daemon=True)
         self._workers.start()
         heed(bell, lambda: ray.get(self._exchange.end.remote()))
@@ -126,11 +127,11 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         ray.get(self._exchange.begin.remote(trial))
 
 
-def _make_trainer(context: TrialContext, exchange: Any, folder: str) -> TorchTrainer:
+def _make_trainer(context: TrialContext, exchange: Any, bell: Any, folder: str) -> TorchTrainer:
     settings = context.settings
     return TorchTrainer(
         _run_trials,
-        train_loop_config={"context": context, "exchange": exchange},
+        train_loop_config={"context": context, "exchange": exchange, "bell": bell},
         torch_config=TorchConfig(backend=_backend_of(settings)),
         scaling_config=train.ScalingConfig(
             num_workers=settings.world_size,
@@ -163,7 +164,7 @@ def _fit(trainer: TorchTrainer, exchange: Any) -> None:
 
 def _run_trials(config: dict[str, Any]) -> None:
     """Run one trial after the other as one of the ranks, in a worker of Ray Train, which has joined them."""
-    context, exchange = config["context"], config["exchange"]
+    context, exchange, bell = config["context"], config["exchange"], config["bell"]
     ranks, runner, number = Group(context.settings), TrialRunner(context), 0
     if ranks.rank == 0:  # whose notice is everyone's
         threading.Thread(target=_give_notice, args=(runner, exchange), daemon=True).start()
@@ -172,7 +173,8 @@ def _run_trials(config: dict[str, Any]) -> None:
     with closing(Watchdog.of(context.settings)) as watchdog, watched_by(watchdog), suppress(Terminated):
         while (step := ray.get(exchange.next_trial.remote(group, number))) is not None:
             number, trial = step
-            _run_trial(runner, ranks, trial, number, exchange)
+            with progress_told_to(progress_of(trial, bell)) if ranks.rank == 0 else nullcontext():
+                _run_trial(runner, ranks, trial, number, exchange)
     if ranks.rank == 0:
         ray.get(exchange.close.remote())
 

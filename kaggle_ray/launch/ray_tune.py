@@ -21,7 +21,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from kaggle_ray.launch.launcher import Launcher
 from kaggle_ray.launch.placement import RayPlacement
-from kaggle_ray.launch.ray_bell import bell_of_driver, heed
+from kaggle_ray.launch.ray_bell import SlotWords, bell_of_driver, heed, progress_of
 from kaggle_ray.launch.ray_bridge import MESSAGE, NAME, NODE, RESULT, CallbackRelay, SourceBridge, SourceScheduler
 from kaggle_ray.launch.ray_head import head_watched
 from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_name
@@ -31,6 +31,7 @@ from kaggle_ray.launch.ray_start_limit import SlotStartLimit, start_limit_s
 from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.trial_names import TrialNames
 from kaggle_ray.launch.watchdog import Watchdog
+from kaggle_ray.progress import progress_told_to
 from kaggle_ray.reporters import Emit
 from kaggle_ray.schedule.bounded import BoundedSource
 from kaggle_ray.schedule.source import TrialSource
@@ -83,7 +84,8 @@ class RayTuneLauncher:
                 bell_of_driver(scheduler.begun) as bell,
             ):
                 slot = _slot(context, bell, session)
-                _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, loggers=loggers).fit()
+                relay = CallbackRelay(bridge, SlotWords(bell).taken)
+                _make_tuner(slot, bridge, scheduler, name=name, folder=kept_in, callbacks=[relay, *loggers]).fit()
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def _make_tuner(
     *,
     name: str,
     folder: Path,
-    loggers: Sequence[tune.Callback],
+    callbacks: Sequence[tune.Callback],
 ) -> tune.Tuner:
     return tune.Tuner(
         slot,
@@ -126,7 +128,7 @@ def _make_tuner(
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the bridge knows which deaths count
-            callbacks=[CallbackRelay(bridge), SlotStartLimit(scheduler.starting, start_limit_s()), *loggers],
+            callbacks=[SlotStartLimit(scheduler.starting, start_limit_s()), *callbacks],
         ),
     )
 
@@ -154,7 +156,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], context: TrialContext, bell: Any) -> None:
         """Begin the first trial."""
-        self._watchdog = Watchdog.of(context.settings)
+        self._bell, self._watchdog = bell, Watchdog.of(context.settings)
         self._node = ray.get_runtime_context().get_node_id()
         self._runner = TrialRunner(context)
         heed(bell, self._runner.notice.give)
@@ -172,7 +174,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
         # tells which is which. An actor's own name is that of its first trial for ever.
         setproctitle(f"ray::{self.config[NAME]}")
         try:
-            with watched_by(self._watchdog):
+            with watched_by(self._watchdog), progress_told_to(self._progress):
                 message = next(self._messages)
             return {MESSAGE: message, **columns_of(message), NODE: self._node}
         except StopIteration as stop:
@@ -195,6 +197,7 @@ class FoldTrial(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         trial = Trial(experiment_id=config["experiment_id"], fold=config["fold"])
+        self._progress = progress_of(trial, self._bell)
         self._messages: Generator[TrialMessage, None, TrialResult] = self._runner.run(trial)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from kaggle_ray.errors import TrialError
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import TrialEnded, TrialStarted, event_of
+from kaggle_ray.reporters.events import TrialEnded, TrialProgressed, TrialStarted, event_of
 from kaggle_ray.schedule.source import Continue, Stop, TrialSource
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.train.failures import policy_of, reason_of
@@ -28,6 +29,10 @@ class TrialRelay:
         """Tell that an attempt began; what an earlier one measured is told again where it goes on from there."""
         self._history.clear()
         self._emit(TrialStarted(trial=self._trial))
+
+    def progressed(self, progress: Progress) -> None:
+        """Tell that the trial gets on, between two messages of it."""
+        self._emit(TrialProgressed(trial=self._trial, progress=progress))
 
     def tell(self, message: TrialMessage) -> Continue | Stop:
         """Pass on a message, and return what the source decides; the trial takes no step before that."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -12,9 +11,9 @@ from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.services import Services
-from kaggle_ray.pipeline.stalls import stalls_told
+from kaggle_ray.pipeline.stalls import StallWatch
 from kaggle_ray.pool.gather import missing_folds
-from kaggle_ray.progress import Listener, Progress, progress_told_to
+from kaggle_ray.progress import progress_told_to, throttled
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import (
     InterruptReason,
@@ -52,31 +51,13 @@ def recording(plan: RunPlan, fan_out: FanOut, services: Services) -> Iterator[Em
     store = open_run(plan.location)
     diary = JsonlReporter(store.diary)
     with services.told_of(store) as deliveries:
-        fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, first=[diary, *deliveries])
+        watch = StallWatch(fan_out.emit)
+        fan_out.name_run(competition=plan.competition.name, run_id=plan.run_id, first=[diary, watch, *deliveries])
         try:
-            with stalls_told(fan_out.emit) as emit:
-                yield emit
+            yield fan_out.emit
         finally:
+            watch.close()
             diary.close()
-
-
-def throttled(listener: Listener, *, every_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> Listener:
-    """Return a listener that passes on one word of progress in ``every_s`` seconds, and the last one of a stage.
-
-    A stage that takes no longer than that says nothing at all.
-    """
-    told_at, stage_told = clock(), False
-
-    def listen(progress: Progress) -> None:
-        nonlocal told_at, stage_told
-        if progress.num_done == 0:
-            told_at, stage_told = clock(), False
-        is_last_word = stage_told and progress.num_done == progress.num_total
-        if is_last_word or clock() - told_at >= every_s:
-            told_at, stage_told = clock(), True
-            listener(progress)
-
-    return listen
 
 
 @contextmanager

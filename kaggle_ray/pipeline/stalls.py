@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from kaggle_ray.reporters import Emit
-from kaggle_ray.reporters.events import Event, RunStalled
+from kaggle_ray.reporters import Emit, Reporter
+from kaggle_ray.reporters.envelope import Envelope
+from kaggle_ray.reporters.events import RunStalled
 
 LEAST_S = 900.0
 """Seconds of silence that are nothing unusual in any run."""
@@ -38,27 +38,44 @@ class Silence:
         return silent_s
 
 
-@contextmanager
-def stalls_told(emit: Emit, *, least_s: float = LEAST_S, look_every_s: float = 15.0) -> Iterator[Emit]:
-    """Yield an ``emit`` that is listened to: after an unusual silence RunStalled is told, from a thread, once."""
-    silence, is_over, lock = Silence(now=time.monotonic(), least_s=least_s), threading.Event(), threading.Lock()
+class StallWatch:
+    """Hears, as a reporter, all that is told of a run; after an unusual silence it tells RunStalled, once, by a thread.
 
-    def heard(event: Event) -> None:
-        with lock:
-            silence.end(time.monotonic())
-        emit(event)
+    As a reporter, because whoever tells anything is heard: the driver, a trial, and what only counts its progress.
+    """
 
-    def listen() -> None:
-        while not is_over.wait(look_every_s):
-            with lock:
-                unusual_s = silence.unusual_s(time.monotonic())
+    def __init__(
+        self,
+        emit: Emit,
+        *,
+        least_s: float = LEAST_S,
+        look_every_s: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin to listen; ``emit`` is told of a stall."""
+        self._tell, self._look_every_s, self._clock = emit, look_every_s, clock
+        self._silence, self._lock = Silence(now=clock(), least_s=least_s), threading.Lock()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="stalls", daemon=True)
+        self._thread.start()
+
+    def emit(self, envelope: Envelope) -> None:
+        """Take note that something was heard."""
+        if not isinstance(envelope.event, RunStalled):
+            with self._lock:
+                self._silence.end(self._clock())
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._is_over.wait(self._look_every_s):
+            with self._lock:
+                unusual_s = self._silence.unusual_s(self._clock())
             if unusual_s is not None:
-                emit(RunStalled(silent_s=unusual_s))
+                self._tell(RunStalled(silent_s=unusual_s))
 
-    thread = threading.Thread(target=listen, name="stalls", daemon=True)
-    thread.start()
-    try:
-        yield heard
-    finally:
-        is_over.set()
-        thread.join()
+
+_: type[Reporter] = StallWatch

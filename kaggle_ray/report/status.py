@@ -12,10 +12,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
-from kaggle_ray.reporters.live_view import counts, header, overall, running_table
+from kaggle_ray.reporters.live_view import counts, header, overall, preparation, running_table
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.texts import bytes_text, clock_text, counted, one_line, plain, time_text, title_text
 from kaggle_ray.reporters.trial_sums import TrialProgress
@@ -69,6 +70,7 @@ class RunStatus:
             "eta_s": progress.eta_s if self.state == "running" else None,
             "ends_at": progress.ends_at if self.state == "running" else None,
             "last_event_at": progress.now or None,
+            "preparation": _progress_json(progress.preparation),
             "running": [self._trial_json(trial) for trial in progress.running],
             "stopped": [self._trial_json(trial) for trial in progress.ended("stopped")],
             **{status: [self._trial_json(t) for t in progress.ended(status)] for status in _SHOWN_REASONS},
@@ -85,6 +87,8 @@ class RunStatus:
         parts.append(counts(progress))
         if self.weights_bytes:
             parts.append(plain(f"weights  {bytes_text(self.weights_bytes)} on the disk"))
+        if self.state == "running" and progress.preparation is not None:
+            parts.append(preparation(progress.preparation))
         if progress.running:
             parts.append(running_table(progress))
         parts += self._reasons()
@@ -128,10 +132,15 @@ class RunStatus:
             "epoch": trial.epoch,
             "num_epochs": self.progress.num_epochs_of(trial.trial),
             "score": score if score is not None and math.isfinite(score) else None,
+            "doing": _progress_json(trial.doing),
             "eta_s": self.progress.eta_of(trial),
             "last_event_at": trial.last_event_at or None,
             "reason": trial.error or trial.reason,
         }
+
+
+def _progress_json(done: Progress | None) -> JsonValue:
+    return None if done is None else asdict(done)
 
 
 def status_of(store: RunStore) -> RunStatus:

@@ -19,6 +19,7 @@ from kaggle_ray.reporters.events import (
     RunInterrupted,
     RunStarted,
     TrialEnded,
+    TrialProgressed,
 )
 from kaggle_ray.reporters.lines import event_lines
 from kaggle_ray.reporters.live_view import live_view
@@ -48,8 +49,6 @@ class ConsoleReporter:
 
     def emit(self, envelope: Envelope) -> None:
         """Take in one event and show it."""
-        before = self._progress.trials.get(envelope.trial) if envelope.trial else None
-        previous_at = before.last_event_at if before else envelope.time
         self._progress.update(envelope)
         match envelope.event:
             case PreparationProgressed() | RunStarted():
@@ -59,7 +58,7 @@ class ConsoleReporter:
         if self._is_live:
             self._show_on_terminal(envelope.event)
         else:
-            self._show_in_pipe(envelope, previous_at)
+            self._show_in_pipe(envelope)
 
     def close(self) -> None:
         """Stop the live view; its last state stays on the screen."""
@@ -76,7 +75,7 @@ class ConsoleReporter:
     def _show_on_terminal(self, event: Event) -> None:
         is_failure = isinstance(event, TrialEnded) and event.status == "failed"
         if is_failure or not isinstance(
-            event, PreparationProgressed | RunStarted | EpochEnded | TrialEnded
+            event, PreparationProgressed | RunStarted | TrialProgressed | EpochEnded | TrialEnded
         ):  # in the view
             if isinstance(event, RunEnded) and not self._console.is_jupyter:  # which shows that of the result
                 self._console.print(self._leaderboard(event))
@@ -85,12 +84,12 @@ class ConsoleReporter:
         if self._live is not None:
             self._live.update(live_view(self._progress))
 
-    def _show_in_pipe(self, envelope: Envelope, previous_at: float) -> None:
+    def _show_in_pipe(self, envelope: Envelope) -> None:
         event = envelope.event
         match event:
-            case EpochEnded():
-                is_shown = envelope.time - previous_at > SLOW_EPOCH_S and self._is_sign_of_life_due(envelope.time)
-            case PreparationProgressed():
+            case EpochEnded(metrics=metrics):
+                is_shown = metrics.duration_s > SLOW_EPOCH_S and self._is_sign_of_life_due(envelope.time)
+            case PreparationProgressed() | TrialProgressed():
                 is_shown = self._is_sign_of_life_due(envelope.time)
             case _:
                 is_shown = True

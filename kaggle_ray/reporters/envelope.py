@@ -18,6 +18,7 @@ from kaggle_ray.reporters.events import (
     RunWarned,
     SamplesDrawn,
     TrialEnded,
+    TrialProgressed,
     TrialStarted,
     TrialWarned,
 )
@@ -63,7 +64,7 @@ class Envelope:
     def trial(self) -> Trial | None:
         """The trial that it happened in; None where it concerns the run as a whole."""
         match self.event:
-            case TrialStarted() | EpochEnded() | TrialWarned() | TrialEnded() | SamplesDrawn():
+            case TrialStarted() | TrialProgressed() | EpochEnded() | TrialWarned() | TrialEnded() | SamplesDrawn():
                 return self.event.trial
         return None
 
@@ -95,7 +96,7 @@ class Envelope:
                 return topic
             case RoundBegan(number=number):
                 return str(number)
-            case PreparationProgressed(progress=progress):
+            case PreparationProgressed(progress=progress) | TrialProgressed(progress=progress):
                 return progress.stage.replace(" ", "_")
         return ""
 

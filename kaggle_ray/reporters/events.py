@@ -83,6 +83,15 @@ class EpochEnded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrialProgressed:
+    """A trial got on between two epochs, before the first or after the last; told every ten seconds at most."""
+
+    trial: Trial
+    progress: Progress
+    """Stage, and how far it is in batches, or whatever the stage counts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialWarned:
     """A trial met an anomaly, and goes on."""
 
@@ -181,7 +190,7 @@ class RoundBegan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparationProgressed:
-    """Files were copied, decoded or compared, before or between the trials; told once a second at most."""
+    """Files were copied, decoded or compared, or predictions combined, apart from trials; once a second at most."""
 
     progress: Progress
 
@@ -319,6 +328,7 @@ Event = (
     | BaselineScored
     | DashboardServed
     | TrialStarted
+    | TrialProgressed
     | EpochEnded
     | TrialWarned
     | TrialEnded

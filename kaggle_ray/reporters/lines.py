@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.events import (
     BaselineScored,
     DashboardServed,
@@ -20,6 +21,7 @@ from kaggle_ray.reporters.events import (
     RunStarted,
     RunWarned,
     TrialEnded,
+    TrialProgressed,
     TrialWarned,
 )
 from kaggle_ray.reporters.progress import RunProgress
@@ -46,7 +48,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
     """
     match event:
         case PreparationProgressed(progress=done):
-            return [Text(f"{done.stage}: {done.num_done} of {done.num_total}")]
+            return [Text(f"{done.stage}{_of_total(done)}")]
         case RunStarted(weights=weights):
             return [_start_line(progress), *(_weights_line(name, sha256) for name, sha256 in weights.items())]
         case RoundBegan(number=number, experiments=experiments):
@@ -61,6 +63,8 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
             return [Text(f"dashboard  {one_line(url)}{token}")]
         case EpochEnded(metrics=metrics):
             return [_epoch_line(progress.trials[event.trial], metrics, progress)]
+        case TrialProgressed(trial=trial, progress=done):
+            return [Text(f"{_counter(progress)} {title_text(trial, progress)}  {done.stage}{_of_total(done)}")]
         case TrialWarned(trial=trial, warning=warning):
             return [Text(f"warning: {title_text(trial, progress)}, {warning.text}", style="yellow")]
         case TrialEnded():
@@ -151,6 +155,10 @@ def _ending(event: RunEnded, progress: RunProgress) -> Text:
     failed = f"{num_failed} of {counted(progress.num_trials, 'trial')} failed"
     again = "the same command tries again what need not fail the same way"
     return Text(f"ended after {seconds}: {failed}; {again}", style="yellow")
+
+
+def _of_total(done: Progress) -> str:
+    return f": {done.num_done} of {done.num_total}" if done.num_total else ""
 
 
 def _counter(progress: RunProgress) -> str:

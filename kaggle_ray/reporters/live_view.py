@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from collections.abc import Collection
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +29,10 @@ from kaggle_ray.types import EpochMetrics, TrialStatus
 _BAD_ENDS: dict[TrialStatus, str] = {"pruned": "yellow", "stopped": "yellow", "failed": "bold red"}
 """Status of a trial that was not committed -> its style."""
 
+_SPARED = ("memory", "samples/s", "train loss", "valid loss")
+"""Columns that a narrow terminal does without, the first one first."""
+_NO_LIMIT = 10_000
+
 
 def live_view(progress: RunProgress) -> RenderableType:
     """Return the live view: what is prepared, what runs, how far it is, the best score, the trials under way."""
@@ -33,7 +40,7 @@ def live_view(progress: RunProgress) -> RenderableType:
     if progress.has_started:
         parts += [header(progress), overall(progress), counts(progress)]
     if progress.preparation is not None:
-        parts.append(_preparation(progress.preparation))
+        parts.append(preparation(progress.preparation))
     if progress.running:
         parts.append(running_table(progress))
     return Group(*parts)
@@ -59,7 +66,10 @@ def overall(progress: RunProgress) -> RenderableType:
     return row
 
 
-def _preparation(done: Progress) -> RenderableType:
+def preparation(done: Progress) -> RenderableType:
+    """Return a bar of what is being prepared, or only its name where it is not known how much there is."""
+    if not done.num_total:
+        return Text(done.stage)
     row = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=done.num_total, completed=done.num_done, width=32)
     row.add_row(done.stage, bar, f"{done.num_done}/{done.num_total}")
@@ -81,26 +91,63 @@ def counts(progress: RunProgress) -> Text:
     return line
 
 
-def running_table(progress: RunProgress) -> Table:
-    """Return a table of the trials under way: how far each is, and what its last epoch measured."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("running", overflow="ellipsis", no_wrap=True)
-    for title in ("fold", "epoch", "train loss", "valid loss", progress.metric, "samples/s", "memory", "eta"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for trial in progress.running:
-        measured = trial.measured
-        table.add_row(
-            plain(progress.name_of(trial.trial)),
-            trial.trial.rows.removeprefix("fold"),
-            f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
-            loss_text(measured.train_loss) if measured else "",
-            loss_text(measured.valid_loss) if measured else "",
-            known_score(measured.score) if measured else "",
-            _rate(measured) if measured else "",
-            _memory(measured) if measured else "",
-            _eta(trial, progress),
-        )
-    return table
+def running_table(progress: RunProgress) -> RenderableType:
+    """Return a table of the trials under way: how far each is, what it is at, and what its last epoch measured."""
+    return _Fitting(progress)
+
+
+class _Fitting:
+    """A table of the trials under way that leaves out, where it is too wide, what can be spared."""
+
+    def __init__(self, progress: RunProgress) -> None:
+        self._progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for number in range(len(_SPARED) + 1):
+            table = self._table(left_out=_SPARED[:number])
+            if Measurement.get(console, options.update(max_width=_NO_LIMIT), table).maximum <= options.max_width:
+                break
+        yield table
+
+    def _table(self, *, left_out: Collection[str]) -> Table:
+        progress = self._progress
+        rows = [_row(trial, progress) for trial in progress.running]
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        names = [name for name in rows[0] if name not in left_out] if rows else []
+        if not any(row["now"] for row in rows):
+            names = [name for name in names if name != "now"]
+        for name in names:
+            is_text = name in ("running", "now")
+            title = progress.metric if name == "score" else name
+            table.add_column(title, justify="left" if is_text else "right", overflow="ellipsis", no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
+        return table
+
+
+def _row(trial: TrialProgress, progress: RunProgress) -> dict[str, str | Text]:
+    """Return column -> what it says of a trial."""
+    measured = trial.measured
+    return {
+        "running": plain(progress.name_of(trial.trial)),
+        "fold": trial.trial.rows.removeprefix("fold"),
+        "epoch": f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
+        "now": doing_text(trial),
+        "train loss": loss_text(measured.train_loss) if measured else "",
+        "valid loss": loss_text(measured.valid_loss) if measured else "",
+        "score": known_score(measured.score) if measured else "",
+        "samples/s": _rate(measured) if measured else "",
+        "memory": _memory(measured) if measured else "",
+        "eta": _eta(trial, progress),
+    }
+
+
+def doing_text(trial: TrialProgress) -> str:
+    """Return what a trial is at, and how far that is; nothing where nothing was told of it."""
+    done = trial.doing
+    if done is None:
+        return ""
+    return f"{done.stage} {done.num_done / done.num_total:.0%}" if done.num_total else done.stage
 
 
 def _eta(trial: TrialProgress, progress: RunProgress) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
+    EnsembleChosen,
     EpochEnded,
     InterruptReason,
     PreparationProgressed,
@@ -20,6 +21,7 @@ from kaggle_ray.reporters.events import (
     RunKilled,
     RunStarted,
     TrialEnded,
+    TrialProgressed,
     TrialStarted,
 )
 from kaggle_ray.reporters.trial_sums import TrialProgress, TrialSums
@@ -94,9 +96,11 @@ class RunProgress:
         self.competition, self.run_id = envelope.competition, envelope.run_id
         self.has_started |= not isinstance(envelope.event, PreparationProgressed)
         event = envelope.event
+        if isinstance(event, EnsembleChosen | RunInterrupted | RunKilled | RunFailed | RunEnded):
+            self.preparation = None
         match event:
             case PreparationProgressed(progress=done):
-                self.preparation = done if done.num_done < done.num_total else None
+                self.preparation = None if _is_over(done) else done
             case RunStarted():
                 self._start(event, envelope.time)
             case RoundBegan():
@@ -105,9 +109,15 @@ class RunProgress:
                 with self._changed(trial) as of_trial:
                     of_trial.status, of_trial.error, of_trial.reason = "running", None, None
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = 0, None, envelope.time
+                    of_trial.doing = None
+            case TrialProgressed(trial=trial, progress=done):
+                with self._changed(trial) as of_trial:
+                    of_trial.last_event_at = envelope.time
+                    of_trial.doing = None if _is_over(done) or of_trial.status != "running" else done
             case EpochEnded(trial=trial, metrics=metrics):
                 with self._changed(trial) as of_trial:
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = metrics.epoch, metrics, envelope.time
+                    of_trial.doing = None
                 self.num_epochs_trained += 1
                 self.seconds_of_epochs += metrics.duration_s
                 self.first_epoch_at = self.first_epoch_at or envelope.time
@@ -126,15 +136,16 @@ class RunProgress:
     def settle(self, ended: TrialEnded) -> None:
         """Take in how a trial ended, whenever that was."""
         with self._changed(ended.trial) as trial:
-            trial.status, trial.duration_s = ended.status, ended.duration_s
+            trial.status, trial.duration_s, trial.doing = ended.status, ended.duration_s, None
             trial.error, trial.reason = ended.error, ended.reason
             trial.score = ended.score if ended.score is not None and math.isfinite(ended.score) else None
 
     def cut_short(self) -> None:
         """Take in that the driver is gone: what was under way is stopped."""
+        self.preparation = None
         for running in self.running:
             with self._changed(running.trial) as trial:
-                trial.status = "stopped"
+                trial.status, trial.doing = "stopped", None
 
     def name_of(self, trial: Trial) -> str:
         """Return the name of the trial's experiment, or its id where that is unknown."""
@@ -279,3 +290,7 @@ class RunProgress:
         trial = of_trial.trial
         is_planned = trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds
         self._sums.put(of_trial, num_epochs=self.num_epochs_of(trial), is_planned=is_planned)
+
+
+def _is_over(done: Progress) -> bool:
+    return done.num_done == done.num_total > 0

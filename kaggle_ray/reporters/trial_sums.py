@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Generic, Literal, TypeVar
 
+from kaggle_ray.progress import Progress
 from kaggle_ray.types import EpochMetrics, Trial, TrialStatus
 
 Key = TypeVar("Key", bound=Hashable)
@@ -23,6 +24,8 @@ class TrialProgress:
     """The last one completed; 0 before the first."""
     measured: EpochMetrics | None = None
     """What the last epoch measured."""
+    doing: Progress | None = None
+    """What it is at since then; None where nothing was told of it."""
     score: float | None = None
     """The fold's final score; set where status is committed."""
     duration_s: float = 0.0

@@ -29,6 +29,7 @@ from kaggle_ray.reporters.events import (
     RunWarned,
     SamplesDrawn,
     TrialEnded,
+    TrialProgressed,
     TrialStarted,
     TrialWarned,
 )
@@ -126,6 +127,7 @@ def every_kind_of_event() -> list[Envelope]:
         BaselineScored(score=0.69, submission=Location(f"{RUN}/submissions/baseline.csv")),
         DashboardServed(url="http://127.0.0.1:8265", asks_for_token=True),
         TrialStarted(trial=KNOWN),
+        TrialProgressed(trial=KNOWN, progress=Progress(stage="computing features", num_done=32, num_total=96)),
         EpochEnded(trial=KNOWN, metrics=_epoch_metrics(1)),
         TrialWarned(trial=KNOWN, warning=_warning("exploding_gradient")),
         TrialWarned(trial=KNOWN, warning=_warning("constant_predictions")),

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import Timeout
 from torch import Tensor
 
 from kaggle_ray.cache.budget import reserve
@@ -183,12 +182,10 @@ class FrozenFeatures:
         with written_cache(self._cache_dir):
             use = EntryUse(self._cache_dir, "features", key)
             entry = use.folder / _FEATURES_FILE
-            try:
-                filling = use.filling().acquire(timeout=-1 if waits else 0)
-            except Timeout:
-                use.close()
-                return None
-            with filling:
+            with use.filling(waits=waits) as is_ours:
+                if not is_ours:
+                    use.close()
+                    return None
                 if not is_intact(entry):
                     features_NF = self._computed(images.shape[0], read)
                     try:
@@ -207,7 +204,8 @@ class FrozenFeatures:
     def _computed(self, num_images: int, read: ReadImages) -> FloatArray:
         self._pooled.backbone.eval()
         blocks: list[FloatArray] = []
-        for start in with_heartbeats(range(0, num_images, _NUM_AT_ONCE)):
+        starts = range(0, num_images, _NUM_AT_ONCE)
+        for start in with_heartbeats(starts, "computing features", num_total=len(starts)):
             rows = np.arange(start, min(start + _NUM_AT_ONCE, num_images))
             with torch.inference_mode(), autocast(self._settings):
                 features_NF = self._model.features(read(rows))

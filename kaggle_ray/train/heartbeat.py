@@ -1,5 +1,7 @@
 """Tells whoever watches over this process that its trial gets on: with each batch that is trained on or predicted.
 
+Batches are counted as progress, too: who waits for the run hears of them, however long an epoch takes.
+
 Only between two batches is it known how long something may take: as long as it did between others, or not much longer.
 What comes before, between and after them (files that are staged, a score, an upload) takes what it takes.
 """
@@ -10,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
+
+from kaggle_ray.progress import Counter, Stage
 
 T = TypeVar("T")
 
@@ -37,15 +41,18 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def with_heartbeats(batches: Iterable[T]) -> Iterator[T]:
-    """Yield ``batches``, telling the watcher of each, and when they are over or nobody asks for more."""
-    watcher = _watcher.get()
-    if watcher is None:
-        yield from batches
-        return
+def with_heartbeats(batches: Iterable[T], stage: Stage, *, num_total: int) -> Iterator[T]:
+    """Yield ``batches``, telling the watcher of each, and when they are over or nobody asks for more.
+
+    Those that are done with are counted, of ``num_total``, as progress of ``stage``.
+    """
+    watcher, counter = _watcher.get(), Counter(stage, num_total)
     try:
         for batch in batches:
-            watcher.beat()
+            if watcher is not None:
+                watcher.beat()
             yield batch
+            counter.add(1)
     finally:
-        watcher.rest()
+        if watcher is not None:
+            watcher.rest()

@@ -45,7 +45,7 @@ def load(batches: EpochBatches, settings: Settings, *, first: int = 0) -> Genera
         pieces = made_ahead(batches, numbers, num_threads=min(_MAX_THREADS, settings.threads_per_trial), pins=True)
     else:
         pieces = (batches[number] for number in numbers)
-    yield from with_heartbeats(pieces)
+    yield from with_heartbeats(pieces, "training", num_total=len(numbers))
 
 
 def made_ahead(

@@ -224,7 +224,8 @@ def in_turns(ranks: Ranks, items: Sequence[Item], compute: Callable[[Item], T]) 
     Every rank computes its share, whole items at a time, so that the results are the same to the bit for any number of
     ranks. All ranks have to iterate to the end.
     """
-    for start in with_heartbeats(range(0, len(items), ranks.world_size)):
+    starts = range(0, len(items), ranks.world_size)
+    for start in with_heartbeats(starts, "predicting", num_total=len(starts)):
         own = start + ranks.rank
         value = compute(items[own]) if own < len(items) else None
         yield from ranks.gather(cast("T", value))[: len(items) - start]

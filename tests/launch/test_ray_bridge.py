@@ -8,7 +8,8 @@ from ray.tune.search import Searcher
 
 from kaggle_ray.errors import ProcessDiedError
 from kaggle_ray.launch.ray_bridge import NODE, RESULT, CallbackRelay, SourceBridge
-from kaggle_ray.reporters.events import Event, TrialEnded, TrialStarted, TrialWarned
+from kaggle_ray.progress import Progress
+from kaggle_ray.reporters.events import Event, TrialEnded, TrialProgressed, TrialStarted, TrialWarned
 from kaggle_ray.schedule.source import ListSource
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.recorder import of_type
@@ -29,7 +30,8 @@ class Tune:
         self.bridge = SourceBridge(
             self.source, open_run(folder), self.events.append, living_nodes=lambda: {LIVING, "another"}
         )
-        self.relay = CallbackRelay(self.bridge)
+        self.words: list[tuple[Trial, Progress]] = []
+        self.relay = CallbackRelay(self.bridge, lambda: self.words)
         self.num_asked = 0
         self.error_file = folder / "error.txt"
 
@@ -69,6 +71,16 @@ class Tune:
     @property
     def statuses(self) -> list[tuple[Trial, str]]:
         return [(event.trial, event.status) for event in of_type(self.events, TrialEnded)]
+
+
+def test_what_a_trial_says_between_two_messages_is_told_while_it_runs(tune: Tune) -> None:
+    first = tune.begin()
+    tune.words = [(FIRST, Progress(stage="computing features", num_done=3, num_total=9))]
+    tune.relay.on_step_begin(0, [])
+    assert [(event.trial, event.progress) for event in of_type(tune.events, TrialProgressed)] == tune.words
+    tune.end(first, FIRST)
+    tune.relay.on_step_begin(1, [])
+    assert len(of_type(tune.events, TrialProgressed)) == 1
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.train.heartbeat import watched_by, with_heartbeats
 at_least_s, seconds = map(float, sys.argv[1:3])
 with watched_by(Watchdog(at_least_s=at_least_s)):
-    for number in with_heartbeats(range(20)):
+    for number in with_heartbeats(range(20), "training", num_total=20):
         time.sleep(0.1)
         if number == 15:
             print("hangs", flush=True)

@@ -9,45 +9,10 @@ from kaggle_ray.images import duplicate_rows
 from kaggle_ray.pipeline import announce
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
-from kaggle_ray.progress import Counter, Progress
+from kaggle_ray.progress import Counter
 from kaggle_ray.reporters.events import PreparationProgressed, RunStarted
 from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.toy import TOY_FILE
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def told_of(num_items: int, *, seconds_each: float) -> list[int]:
-    """Return the counts that are passed on of a stage."""
-    clock, told = Clock(), list[Progress]()
-    listen = announce.throttled(told.append, clock=clock)
-    for number in range(num_items + 1):
-        listen(Progress(stage="decoding images", num_done=number, num_total=num_items))
-        clock.now += seconds_each
-    return [progress.num_done for progress in told]
-
-
-def test_a_stage_of_less_than_a_second_says_nothing() -> None:
-    assert told_of(3, seconds_each=0.3) == []
-
-
-def test_a_long_stage_says_one_word_a_second_and_its_last_one() -> None:
-    assert told_of(10, seconds_each=0.4) == [3, 6, 9, 10]
-
-
-def test_each_stage_has_its_own_first_second() -> None:
-    clock, told = Clock(), list[Progress]()
-    listen = announce.throttled(told.append, clock=clock)
-    for stage in ("reading files", "decoding images"):
-        for number in range(3):
-            listen(Progress(stage=stage, num_done=number, num_total=2))
-            clock.now += 0.4
-    assert told == []
 
 
 def options(runs: Path, data: Path) -> RunOptions:
@@ -72,7 +37,8 @@ def test_what_is_prepared_is_told_before_the_run_has_its_name_and_after(
     started = next(told for told in recorder.envelopes if isinstance(told.event, RunStarted))
     assert {told.run_id for told in progress} == {"", started.run_id}
     stages = {told.event.progress.stage for told in progress if isinstance(told.event, PreparationProgressed)}
-    assert stages == {"reading files", "checking images", "decoding images", "comparing images"}
+    prepared = {"reading files", "checking images", "decoding images", "comparing images"}
+    assert stages == {*prepared, "combining predictions"}
 
 
 @pytest.mark.usefixtures("_unthrottled")

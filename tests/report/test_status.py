@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -12,10 +13,12 @@ from rich.console import Console
 
 import kaggle_ray
 from kaggle_ray.errors import ConfigError, NothingToSubmitError
+from kaggle_ray.progress import Progress
 from kaggle_ray.report.runs import find_run
 from kaggle_ray.report.status import RunStatus, status_of
 from kaggle_ray.reporters.envelope import Envelope
-from kaggle_ray.reporters.events import EpochEnded, RunStarted
+from kaggle_ray.reporters.events import EpochEnded, RunStarted, TrialProgressed
+from kaggle_ray.reporters.jsonl import JsonlReporter, read_events
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import EVENTS_FILE, RunStore
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -83,6 +86,24 @@ def test_a_run_that_goes_on_tells_what_runs_what_waits_and_when_it_ends(watched:
     assert ", ends about " in text
 
 
+def test_a_trial_between_two_epochs_tells_what_it_is_at(watched: Onlooker, tmp_path: Path) -> None:
+    store = cut_diary(watched.run_dir, tmp_path / "now", after="trial_started", number=2)
+    envelopes = read_events(store.diary)
+    (trial,) = {envelope.trial for envelope in envelopes[-1:]}
+    assert trial is not None
+    event = TrialProgressed(trial=trial, progress=Progress(stage="computing features", num_done=3, num_total=4))
+    diary = JsonlReporter(store.diary)
+    diary.emit(dataclasses.replace(envelopes[-1], event=event))
+    diary.close()
+    store.remove(trial)
+    with store.lease.held():
+        status = status_of(open_run(store.location))
+    told: dict[str, Any] = status.to_json()
+    (running,) = told["running"]
+    assert running["doing"] == {"stage": "computing features", "num_done": 3, "num_total": 4}
+    assert "computing features 75%" in shown(status)
+
+
 def test_a_complete_run_has_no_driver_and_nothing_to_go_on_with(watched: Onlooker) -> None:
     status = status_of(open_run(watched.run_dir))
     assert (status.state, status.to_json()["eta_s"]) == ("complete", None)
@@ -101,6 +122,7 @@ def test_a_killed_run_tells_what_was_cut_short_and_how_to_go_on(watched: Onlooke
     told: dict[str, Any] = status.to_json()
     assert (told["num_committed"], told["num_waiting"], told["running"]) == (1, 2, [])
     assert len(told["stopped"]) == 1
+    assert told["preparation"] is None
     text = shown(status)
     assert "its driver ended without a word" in text
     assert "after 1 of 2 epochs; it goes on from there" in text

@@ -14,12 +14,14 @@ from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
     BoardRow,
+    EnsembleChosen,
     EpochEnded,
     Event,
     PreparationProgressed,
     RunEnded,
     RunStarted,
     TrialEnded,
+    TrialProgressed,
     TrialStarted,
 )
 from kaggle_ray.reporters.live_view import live_view
@@ -125,17 +127,50 @@ def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
         started(),
         at(0.0, TrialStarted(trial=resnet)),
         at(0.0, TrialStarted(trial=vit)),
-        epoch(resnet, 1, time=20.0),
-        epoch(resnet, 2, time=60.0),
-        epoch(vit, 1, time=70.0),
-        epoch(vit, 2, time=110.0),
-        epoch(resnet, 3, time=115.0),
+        epoch(resnet, 1, time=20.0, duration_s=20.0),
+        epoch(resnet, 2, time=60.0, duration_s=40.0),
+        epoch(vit, 1, time=70.0, duration_s=70.0),
+        epoch(vit, 2, time=110.0, duration_s=40.0),
+        epoch(resnet, 3, time=115.0, duration_s=55.0),
     ]
     _, *lines = shown(story, terminal=False).splitlines()
     assert lines == [
         "[0/4] resnet-a fold 0  epoch 2/4  train 0.2500  valid 0.3750  log_loss 0.50000  eta 12:00",
         "[0/4] vit-b fold 0  epoch 2/6  train 0.2500  valid 0.3750  log_loss 0.50000  eta 8:00",
     ]
+
+
+def progressed(which: Trial, num_done: int, *, time: float) -> Envelope:
+    progress = Progress(stage="computing features", num_done=num_done, num_total=200)
+    return at(time, TrialProgressed(trial=which, progress=progress))
+
+
+def test_what_a_trial_is_at_is_told_until_the_next_epoch() -> None:
+    resnet = trial(RESNET)
+    story = [started(), at(0.0, TrialStarted(trial=resnet))]
+    story += [progressed(resnet, num_done, time=float(num_done)) for num_done in range(10, 90, 10)]
+    assert "computing features 40%" in live(story)
+    narrow = live(story, width=80)
+    assert "computing features 40%" in narrow
+    assert "samples/s" not in narrow, "there is no room for it"
+    assert "computing features" not in live([*story, epoch(resnet, 1, time=100.0)])
+    assert "computing features" not in live([*story, progressed(resnet, 200, time=200.0)])
+    assert "computing features" not in live([*story, finished(resnet, time=100.0), progressed(resnet, 90, time=101.0)])
+    assert shown(story, terminal=False).splitlines()[1:] == [
+        "[0/4] resnet-a fold 0  computing features: 10 of 200",
+        "[0/4] resnet-a fold 0  computing features: 40 of 200",
+        "[0/4] resnet-a fold 0  computing features: 70 of 200",
+    ]
+
+
+def test_predictions_being_combined_are_told_until_the_ensemble_is() -> None:
+    combining = at(
+        1.0, PreparationProgressed(progress=Progress(stage="combining predictions", num_done=3, num_total=0))
+    )
+    chosen = EnsembleChosen(method="mean", weights={}, score_honest=0.5, score_in_sample=0.5)
+    assert "combining predictions" in live([started(), combining])
+    assert "combining predictions" not in live([started(), combining, at(2.0, chosen)])
+    assert shown([combining], terminal=False).splitlines() == ["combining predictions"]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -16,6 +16,7 @@ from kaggle_ray.reporters.events import (
     RunStarted,
     SamplesDrawn,
     TrialEnded,
+    TrialProgressed,
     TrialStarted,
 )
 from kaggle_ray.reporters.lines import event_lines
@@ -24,6 +25,10 @@ from kaggle_ray.types import EpochMetrics, Trial
 
 NUM_NOTES = 12
 """Lines of what was last worth telling."""
+
+
+_UNNOTED = (EpochEnded, PreparationProgressed, RunStarted, TrialProgressed, TrialStarted)
+"""Kinds that other windows show."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,7 +72,7 @@ class RunHistory:
                 self.samples = event
             case RunEnded(board=board):
                 self.final_board = board
-        is_noted = not isinstance(event, EpochEnded | PreparationProgressed | RunStarted | TrialStarted)
+        is_noted = not isinstance(event, _UNNOTED)
         if is_noted and not (isinstance(event, TrialEnded) and event.status == "committed"):
             self.notes.extend(line.plain for line in event_lines(event, self.progress))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from kaggle_ray.reporters.live_view import counts
+from kaggle_ray.reporters.live_view import counts, doing_text
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.table import Leaderboard
 from kaggle_ray.reporters.texts import (
@@ -98,7 +98,7 @@ def _running(progress: RunProgress) -> list[str]:
     running = progress.running
     if not running:
         return [_paragraph("none", _DIM)]
-    header = ["trial", "epoch", "valid loss", progress.metric, "eta"]
+    header = ["trial", "epoch", "now", "valid loss", progress.metric, "eta"]
     table = html_table(header, (_running_row(trial, progress) for trial in running[:MAX_ROWS]), text_column=0)
     return [table, _left_out(len(running))]
 
@@ -108,6 +108,7 @@ def _running_row(trial: TrialProgress, progress: RunProgress) -> list[str]:
     return [
         title_text(trial.trial, progress),
         f"{trial.epoch}/{progress.num_epochs_of(trial.trial) or '?'}",
+        doing_text(trial),
         loss_text(trial.measured.valid_loss) if trial.measured else "",
         known_score(trial.measured.score) if trial.measured else "",
         "" if eta is None else clock_text(eta),
