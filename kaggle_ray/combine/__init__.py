@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking  # register their combiners
+from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking, tempered  # register their combiners
 from kaggle_ray.combine.choice import candidates, choose
 from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
 from kaggle_ray.combine.fits import Blend, Fits
@@ -25,7 +25,7 @@ from kaggle_ray.types import IntArray
 
 __all__ = [
     "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "TimeLeft", "convex", "greedy", "means", "per_label",
-    "ranks", "select", "select_from", "stacking",
+    "ranks", "select", "select_from", "stacking", "tempered",
 ]  # fmt: skip
 
 BUILT_IN = ("mean", "greedy")

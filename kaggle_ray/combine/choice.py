@@ -18,7 +18,7 @@ import numpy as np
 from kaggle_ray.combine.columns import columns_of
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.nested import cross_fitted
-from kaggle_ray.metrics import Jackknifed, Metric, jackknife
+from kaggle_ray.metrics import LOG_LOSS, Jackknifed, Metric, jackknife
 from kaggle_ray.rows import select_rows
 from kaggle_ray.types import BoolArray
 
@@ -36,8 +36,10 @@ def candidates(fits: Fits) -> tuple[str, ...]:
     if len(fits.members) == 1 or fits.metric.mean_over_rows:
         return ("greedy",)
     few = ("convex",) if len(fits.members) <= _MOST_CONVEX else ()
-    of_probabilities = () if columns_of(fits.members, fits.target) == "numbers" else ("geometric",)
-    return ("greedy", *of_probabilities, *few)
+    if columns_of(fits.members, fits.target) == "numbers":
+        return ("greedy", *few)
+    sure = ("tempered",) if fits.metric.name == LOG_LOSS.name else ()  # what ranks or decides sees nothing of it
+    return ("greedy", "geometric", *few, *sure)
 
 
 def choose(fits: Fits, elaborate: tuple[str, ...], seen: BoolArray) -> Blend:

@@ -60,7 +60,7 @@ def test_convex_weights_of_numbers_are_those_of_the_least_squared_error() -> Non
     assert convex_weights(members, target) == pytest.approx([0.8, 0.2], abs=0.05), "the inverse of their variances"
 
 
-@pytest.mark.parametrize("name", ["geometric", "power", "logistic", "convex", "per_label", "bagged"])
+@pytest.mark.parametrize("name", ["geometric", "power", "logistic", "convex", "per_label", "bagged", "tempered"])
 @pytest.mark.parametrize("is_of_classes", [True, False])
 def test_every_way_is_better_than_the_worst_member(name: str, is_of_classes: bool) -> None:
     members, target = of_classes() if is_of_classes else of_labels()
@@ -102,7 +102,7 @@ def test_ridge_takes_numbers_back_to_their_scale() -> None:
     assert fitted_score("ridge", members, target, RMSE) < 0.05
 
 
-@pytest.mark.parametrize("name", ["geometric", "power", "vote", "logistic"])
+@pytest.mark.parametrize("name", ["geometric", "power", "vote", "logistic", "tempered"])
 def test_what_is_for_probabilities_refuses_numbers_by_name(name: str) -> None:
     members = {each: np.array([[3.0], [-1.0], [2.0]], dtype=np.float32) for each in ("a", "b")}
     with pytest.raises(DataError, match=f"ensemble '{name}': expected probabilities"):
