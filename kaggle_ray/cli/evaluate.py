@@ -73,10 +73,12 @@ def evaluate(
 
     from kaggle_ray.evaluation.scores import histograms, label_scores
     from kaggle_ray.evaluation.selection import Selection
+    from kaggle_ray.pipeline.recorded import load_own_rules
     from kaggle_ray.report.past_run import open_run
     from kaggle_ray.report.runs import find_run
 
     store = find_run(run, runs)
+    load_own_rules(store, store.known_record(), competition, decides=True)
     evaluated = open_run(store.location).evaluated(experiment)
     selection = Selection(outcome=outcome, label=label, combination=combination, probability=probability, head=head)
     if gallery is not None:

@@ -7,7 +7,7 @@ import json
 import click
 
 from kaggle_ray.cli.options import RUN, options_of
-from kaggle_ray.pipeline.options import OutputOptions
+from kaggle_ray.pipeline.options import OutputOptions, PredictOptions
 from kaggle_ray.untrusted import printable
 
 _SORT = click.option(
@@ -180,9 +180,13 @@ def label(run: str, experiment: str, name: str | None, notes: str | None) -> Non
 
 @click.command()
 @RUN
-def report(run: str) -> None:
+@options_of(PredictOptions, "competition")
+def report(run: str, competition: str | None) -> None:
     """Write report.html of RUN, a run folder, anew."""
+    from kaggle_ray.pipeline.recorded import load_own_rules
     from kaggle_ray.report.collect import save_report_of
     from kaggle_ray.store.opening import open_run
 
-    click.echo(save_report_of(open_run(run)))
+    store = open_run(run)
+    load_own_rules(store, store.known_record(), competition, decides=True)
+    click.echo(save_report_of(store))

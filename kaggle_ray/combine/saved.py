@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kaggle_ray.combine.combiner import COMBINERS, Fitted
 from kaggle_ray.decide import Decision, default_decision
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.pool.members import Member
 from kaggle_ray.store.run import RunStore
@@ -83,7 +84,13 @@ class SavedEnsemble:
             ConfigError: no combiner of its name is registered.
         """
         value: Mapping[str, JsonValue] = {"weights": self.weights} if self.fitted is None else self.fitted
-        return COMBINERS[self.combiner or self.method]().from_json(value)
+        name = self.combiner or self.method
+        if name not in COMBINERS:
+            raise ConfigError(
+                f"ensemble {name!r}: no combiner of this name is known here. Import the file that registers it, or "
+                f"name the competition whose file does."
+            )
+        return COMBINERS[name]().from_json(value)
 
     def decide(self, metric: Metric, num_columns: int) -> Decision:
         """Return the rule that turns its predictions into answers.

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kaggle_ray.decide.expected_f import best_sets
-from kaggle_ray.decide.own import BUILT_IN, DECISIONS
-from kaggle_ray.errors import JsonShapeError
+from kaggle_ray.decide.own import BUILT_IN, DECISIONS, OwnDecision
+from kaggle_ray.errors import ConfigError, JsonShapeError
 from kaggle_ray.metrics import CountsScore, Metric, with_parts
 from kaggle_ray.rows import Rows
 from kaggle_ray.typed_json import from_json
@@ -66,8 +66,17 @@ class Decision:
             answers = [rule.apply(values[:, end - num : end]) for (num, rule), end in zip(rules, ends, strict=True)]
             return np.concatenate(answers, axis=1)
         if self.kind not in BUILT_IN:
-            return DECISIONS[self.kind].answers(values, self.parameters)
+            return self._own.answers(values, self.parameters)
         return np.asarray(values, dtype=np.float32)
+
+    @property
+    def _own(self) -> OwnDecision:
+        if self.kind not in DECISIONS:
+            raise ConfigError(
+                f"decision {self.kind!r}: no rule of this name is known here. Import the file that registers it, or "
+                f"name the competition whose file does."
+            )
+        return DECISIONS[self.kind]
 
     def masks(self, values: FloatArray | Float64Array) -> BoolArray:
         """Return (N, P) whether each pixel is of the mask, of a rule for masks: the answers without their numbers."""
@@ -94,7 +103,7 @@ class Decision:
         """Return (C,) whether the answers of a column are whole numbers."""
         if self.kind == "by_head":
             return np.concatenate([rule.whole_columns(num) for num, rule in self.of_heads()])
-        is_whole = self.kind != "none" if self.kind in BUILT_IN else DECISIONS[self.kind].whole_numbers
+        is_whole = self.kind != "none" if self.kind in BUILT_IN else self._own.whole_numbers
         return np.full(num_columns, is_whole)
 
     def enlarged(self, times: float) -> Decision:

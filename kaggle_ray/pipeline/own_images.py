@@ -29,7 +29,7 @@ from kaggle_ray.pipeline.predicting import (
     ensemble_of,
     models_of_parts,
 )
-from kaggle_ray.pipeline.recorded import RecordedCompetition
+from kaggle_ray.pipeline.recorded import RecordedCompetition, load_own_rules
 from kaggle_ray.pipeline.trained import LoadedTrial, OpenedRun
 from kaggle_ray.pool.gather import mean_of
 from kaggle_ray.pool.members import Member, MemberPart
@@ -91,7 +91,7 @@ def predict_proba(
     check_listed(images, batch_size, num_channels=opened.asked.num_channels)
     numbers = numbers_of(table, opened.asked.table_columns, num_rows=len(images), where=opened.store.location)
     check_epoch_named(experiment, epoch)
-    members, combine = _ensemble(opened) if experiment is None else _alone(opened, experiment)
+    members, combine = _ensemble(opened, competition) if experiment is None else _alone(opened, experiment)
     models = at_epoch(opened.store, models_of_parts(members, opened.experiments, refit=refit), epoch)
     check_models(opened.store, opened.record, models.values(), refit=refit)
     if onnx:
@@ -134,8 +134,9 @@ def _batches(images: Sequence[Image], numbers: FloatArray | None, batch_size: in
         yield _Batch(samples=images[rows], numbers=None if numbers is None else numbers[rows])
 
 
-def _ensemble(opened: OpenedRun) -> tuple[Sequence[Member], Fitted]:
+def _ensemble(opened: OpenedRun, competition: str | Path | None) -> tuple[Sequence[Member], Fitted]:
     ensemble = ensemble_of(opened.store, opened.record, opened.experiments)
+    load_own_rules(opened.store, opened.record, competition, combines=True)
     return ensemble.weighted_members, ensemble.combine()
 
 

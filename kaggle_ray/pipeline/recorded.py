@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine import COMBINERS
+from kaggle_ray.combine.saved import chosen_ensemble
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import Head, Scale
 from kaggle_ray.data.reading import ImageReading, Reading
+from kaggle_ray.decide import BUILT_IN, DECISIONS
 from kaggle_ray.errors import ConfigError, JsonShapeError
 from kaggle_ray.images.readers import READERS, NamedReader, named_reader, reader_of
 from kaggle_ray.metrics import Metric
@@ -140,6 +144,50 @@ def load_own_code(
     needed = set(of_run) if isinstance(of_run, Mapping) else set()
     if named is not None or needed - set(registered_code(hyperparameter_sets)):
         competition_of(store, record, named, cache_dir=default_cache_dir())
+
+
+def load_own_rules(
+    store: RunStore,
+    record: RunRecord,
+    named: str | Path | Competition | None,
+    *,
+    combines: bool = False,
+    decides: bool = False,
+) -> None:
+    """Load the competition's file where it registers by what the run's ensemble combines or decides.
+
+    Else nothing is run.
+
+    Args:
+        store: of the run.
+        record: of the run.
+        named: the competition that the user named, None where none was; see ``own_code``.
+        combines: whether members are combined.
+        decides: whether answers are asked for, and so the decision.
+
+    Raises:
+        ConfigError: code is needed, none was named, and the run's own is not known to be the user's.
+    """
+    ensemble = chosen_ensemble(store)
+    if ensemble is None:
+        return
+    known = {*BUILT_IN, *DECISIONS}
+    lacks_decision = decides and not known.issuperset(_kinds_in(ensemble.decision))
+    lacks_combiner = combines and (ensemble.combiner or ensemble.method) not in COMBINERS
+    if lacks_decision or lacks_combiner:
+        competition_of(store, record, named, cache_dir=default_cache_dir())
+
+
+def _kinds_in(rule: JsonValue) -> Iterator[str]:
+    """Yield the kinds of a rule as ``Decision.to_json`` gives it, and of those of the heads within."""
+    if isinstance(rule, Mapping):
+        if isinstance(kind := rule.get("kind"), str):
+            yield kind
+        for value in rule.values():
+            yield from _kinds_in(value)
+    elif isinstance(rule, Sequence) and not isinstance(rule, str):
+        for value in rule:
+            yield from _kinds_in(value)
 
 
 def _head(value: JsonValue, *, where: str) -> Head:

@@ -54,7 +54,7 @@ def test_a_rule_of_ones_own_is_fitted_applied_and_read_back(metric: Metric) -> N
 
 def test_a_record_is_read_without_the_rule_which_is_missed_where_it_is_applied() -> None:
     decision = Decision.from_json({"kind": "scaled", "factor": 2.0})
-    with pytest.raises(ConfigError, match="unknown decision 'scaled'"):
+    with pytest.raises(ConfigError, match="decision 'scaled': no rule of this name is known here"):
         decision.apply(np.ones((1, 1), dtype=np.float32))
 
 
