@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kaggle_ray.config.distributions import Choice, Distribution, FloatRange, IntRange
 from kaggle_ray.config.hyperparameters import Hyperparameters, check_names, parse_hyperparameters
 from kaggle_ray.config.search import extremes_of
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue
+
+Texts = Mapping[str, str]
+"""The ``name`` and ``notes`` of an experiment, where it has them."""
+_TEXTS = ("name", "notes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +33,8 @@ class SearchSpace:
     grid: Mapping[str, Sequence[JsonValue]] = field(default_factory=dict)
     """Values per hyperparameter; their product is taken, the last key fastest."""
     experiments: Sequence[Mapping[str, JsonValue]] = ()
-    """Further points, each a dictionary; with a grid, each is combined with every point of it."""
+    """Further points, each a dictionary; with a grid, each is combined with every point of it. Beside hyperparameters
+    one may have a ``name`` and ``notes`` of your own, which change nothing of what is computed."""
     search: Mapping[str, Distribution] = field(default_factory=dict)
     """What values are drawn from, such as ``{"lr": log_uniform(1e-4, 1e-2)}``; each draw is put into one of the points,
     which is drawn too. Only draws are run, then: the points themselves have no value there."""
@@ -73,7 +78,8 @@ class SearchSpace:
                 raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
         products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
         hyperparameter_sets: list[Hyperparameters] = []
-        for number, extra in enumerate(self.experiments or [{}]):
+        for number, entry in enumerate(self.experiments or [{}]):
+            extra = _without_texts(entry, number, num_points=len(products), is_searched=bool(self.search))
             check_names(extra, where=f"experiments[{number}]")
             for product in products:
                 hyperparameters = parse_hyperparameters(
@@ -85,6 +91,45 @@ class SearchSpace:
         if not hyperparameter_sets:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(hyperparameter_sets)
+
+    def texts(self, overrides: Mapping[str, JsonValue] | None = None) -> list[tuple[Hyperparameters, Texts]]:
+        """Return the points whose entry of ``experiments`` says a name or notes, with these; see ``expand``."""
+        found: list[tuple[Hyperparameters, Texts]] = []
+        for entry in self.experiments:
+            texts = {name: str(entry[name]) for name in _TEXTS if name in entry}
+            if not texts:
+                continue
+            alone = replace(self, experiments=[{name: value for name, value in entry.items() if name not in _TEXTS}])
+            # What it starts from comes before it, and is not meant.
+            of_entry = alone.expand(overrides)
+            ancestors = [known for point in of_entry for known in _lineage_of(point)[:-1]]
+            found += [(point, texts) for point in of_entry if point not in ancestors]
+        return found
+
+
+def _without_texts(
+    entry: Mapping[str, JsonValue], number: int, *, num_points: int, is_searched: bool
+) -> Mapping[str, JsonValue]:
+    """Return the hyperparameters of an entry of ``experiments``.
+
+    Raises:
+        ConfigError: its name or notes are no text, or would be of several points, or of none that is run.
+    """
+    for name in _TEXTS:
+        value = entry.get(name, "")
+        if not isinstance(value, str):
+            raise ConfigError(f"experiments[{number}]: {name!r}: expected a text, got {value!r}.")
+        if value and is_searched:
+            raise ConfigError(
+                f"experiments[{number}]: {name!r}: a space that is searched runs what it draws, and not its points, "
+                f"which so have no {name}. kaggle-ray label names what was drawn."
+            )
+    if entry.get("name") and num_points > 1:
+        raise ConfigError(
+            f"experiments[{number}]: 'name': the grid makes {num_points} experiments of it, and a name is of one. Name "
+            f"them by kaggle-ray label, or list them without a grid."
+        )
+    return {name: value for name, value in entry.items() if name not in _TEXTS}
 
 
 def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -> tuple[Hyperparameters, ...]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters, Search
+from kaggle_ray.config.space import Texts
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.identity import experiment_id, training_id
+from kaggle_ray.store.labels import Label, check_label
 from kaggle_ray.train.content import Content
 from kaggle_ray.types import Experiment, JsonValue
 
@@ -34,6 +37,32 @@ def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Co
             strict=True,
         )
     )
+
+
+def labels_of(
+    experiments: Sequence[Experiment],
+    hyperparameter_sets: Sequence[Hyperparameters],
+    texts: Sequence[tuple[Hyperparameters, Texts]],
+) -> dict[str, Label]:
+    """Return experiment id -> the name and notes that a space has of it.
+
+    Args:
+        experiments: of a run.
+        hyperparameter_sets: of each of them.
+        texts: names and notes of some of these.
+
+    Raises:
+        ConfigError: a name is that of another experiment, or none that a line can have.
+    """
+    labels: dict[str, Label] = {}
+    for experiment, hyperparameters in zip(experiments, hyperparameter_sets, strict=True):
+        of_it = [Label(**found) for known, found in texts if known == hyperparameters]
+        if of_it:
+            labels[experiment.experiment_id] = of_it[0]
+            check_label(experiments, labels, experiment.experiment_id)
+        if any(label != of_it[0] for label in of_it):
+            raise ConfigError(f"experiment {experiment.name}: the space has it twice, by different names or notes.")
+    return labels
 
 
 def maker_of_proposed(search: Search, content: Content) -> Callable[[Hyperparameters], Experiment]:

@@ -29,7 +29,7 @@ from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.address import LOCAL, named_address
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.execution import settings_of
-from kaggle_ray.pipeline.experiments import make_experiments
+from kaggle_ray.pipeline.experiments import labels_of, make_experiments
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
 from kaggle_ray.pipeline.known_names import check_known
@@ -38,6 +38,7 @@ from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
 from kaggle_ray.s3 import credentials
+from kaggle_ray.store.labels import Label
 from kaggle_ray.store.opening import open_run, place_of
 from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import FAST_DEV, RunStore
@@ -76,6 +77,8 @@ class RunPlan:
     search: Search | None
     examples: tuple[Experiment, ...]
     """What is looked at before anything is trained: the experiments, or those at the ends of what a search draws."""
+    labels: Mapping[str, Label]
+    """Experiment id -> name and notes that the space has of it."""
     content: Content
     """What they are trained on."""
     settings: Settings
@@ -197,7 +200,8 @@ def make_plan(options: RunOptions) -> RunPlan:
         started = open_run(place_of(options.runs, declared.name, _checked_run_id(options.run_id)))
     record = started.record() if started else None
     settings = settings_of(options, machine, record)
-    hyperparameter_sets, search = what_is_tried(options, declared, settings, record)
+    tried = what_is_tried(options, declared, settings, record)
+    hyperparameter_sets, search = tried.hyperparameter_sets, tried.search
     check_known(hyperparameter_sets, default_cache_dir())
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
@@ -230,6 +234,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         data_dir=data_dir, cache_dir=default_cache_dir(),
     )  # fmt: skip
     examples = make_experiments(hyperparameter_sets, content)
+    labels = labels_of(examples, hyperparameter_sets, tried.texts)
     experiments = examples if search is None else ()
     name = options.run_id or run_id(experiments, settings, search, content)
     name = f"{FAST_DEV}-{name}" if options.fast_dev else name
@@ -248,6 +253,7 @@ def make_plan(options: RunOptions) -> RunPlan:
         experiments=experiments,
         search=search,
         examples=examples,
+        labels=labels,
         content=content,
         settings=settings,
         num_slots=options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.reporters.texts import bytes_text, duration_text, plain
+from kaggle_ray.store.labels import labelled
 
 if TYPE_CHECKING:  # torch is not imported for a table
     from kaggle_ray.train.estimate import Estimate
@@ -40,7 +41,7 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
         table.add_column(name, overflow="fold", justify="left" if name in ("experiment", "id") else "right")
-    for experiment in plan.examples:
+    for experiment in labelled(plan.examples, plan.labels):
         seconds = estimates[experiment.experiment_id].trial_s
         table.add_row(
             plain(experiment.name),

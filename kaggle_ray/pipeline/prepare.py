@@ -187,6 +187,10 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     store.save_folds_csv(folds_to_csv(plan.folds))
     for experiment in plan.experiments:
         store.save_experiment(experiment)
+    known = store.labels()
+    for experiment_id, label in plan.labels.items():
+        if experiment_id not in known:  # what a person has said since stays
+            store.label(experiment_id, name=label.name, notes=label.notes)
     if plan.options.launcher == default_launcher() == "local" and not plan.is_fast_dev:
         text = "one trial runs after the other, as Ray is not installed: pip install 'kaggle-ray[ray]' for more at once"
         warnings.append(RunWarned(topic="no_ray", text=text))

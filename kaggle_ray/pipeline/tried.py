@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from kaggle_ray.config import Hyperparameters, Search, SearchSpace, parse_hyperparameters, with_seeds
 from kaggle_ray.config.loading import find_file, load_attribute
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.config.space import Texts
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import ConfigError
@@ -21,9 +23,18 @@ _SMALLEST_ROUND = 4
 _NUM_ROUNDS = 5
 
 
-def what_is_tried(
-    options: RunOptions, competition: Competition, settings: Settings, record: RunRecord | None
-) -> tuple[list[Hyperparameters], Search | None]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What a run tries."""
+
+    hyperparameter_sets: list[Hyperparameters]
+    """The experiments, or those at the ends of what the search draws."""
+    search: Search | None = None
+    texts: Sequence[tuple[Hyperparameters, Texts]] = ()
+    """Names and notes that the space has of some of the experiments."""
+
+
+def what_is_tried(options: RunOptions, competition: Competition, settings: Settings, record: RunRecord | None) -> Tried:
     """Return the experiments that the user names, else those that the run was begun with, else the default space's.
 
     Where a search proposes them, it is returned beside those at the ends of what it draws. A fast-dev run tries these
@@ -34,8 +45,9 @@ def what_is_tried(
     """
     if record is not None and not _names_any(options):
         if record.search is not None:
-            return at_own_sizes(record.search.extremes), record.search
-        return [parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments], None
+            return Tried(hyperparameter_sets=at_own_sizes(record.search.extremes), search=record.search)
+        of_record = [parse_hyperparameters(each.hyperparameters, where=each.name) for each in record.experiments]
+        return Tried(hyperparameter_sets=of_record)
     space = _space(options, competition, settings)
     if not space.search:
         for flag in ("search", "num_experiments", "round_size"):
@@ -44,9 +56,22 @@ def what_is_tried(
                     f"--{flag.replace('_', '-')} {given}: the space has nothing to draw values from. "
                     f"Give it a search, such as search={{'lr': log_uniform(1e-4, 1e-2)}}."
                 )
-        return at_own_sizes(with_seeds(space.expand(options.overrides), options.seeds)), None
+        points = with_seeds(space.expand(options.overrides), options.seeds)
+        return Tried(hyperparameter_sets=at_own_sizes(points), texts=_texts(space, options))
     search = _search(space, options)
-    return at_own_sizes(search.extremes), None if options.fast_dev else search
+    return Tried(hyperparameter_sets=at_own_sizes(search.extremes), search=None if options.fast_dev else search)
+
+
+def _texts(space: SearchSpace, options: RunOptions) -> list[tuple[Hyperparameters, Texts]]:
+    """Return what the space says of its experiments; a name of one with further seeds tells the seed of these."""
+    found: list[tuple[Hyperparameters, Texts]] = []
+    for point, texts in space.texts(options.overrides):
+        (sized,) = at_own_sizes([point])
+        found.append((sized, texts))
+        for seed in range(point.training.seed + 1, point.training.seed + options.seeds):
+            named = {name: f"{text} seed={seed}" if text and name == "name" else text for name, text in texts.items()}
+            found.append((sized.replace(seed=seed), named))
+    return found
 
 
 def _names_any(options: RunOptions) -> bool:

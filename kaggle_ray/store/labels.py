@@ -54,15 +54,26 @@ def write_label(
     Raises:
         ConfigError: the name is none that tells it from the others, or a text is too long.
     """
-    labels = read_labels(blobs)
+    labels = dict(read_labels(blobs))
     before = labels.get(experiment_id, Label())
     after = Label(name=before.name if name is None else name, notes=before.notes if notes is None else notes)
-    others = {each.experiment_id: each.name for each in experiments if each.experiment_id != experiment_id}
-    others |= {other: label.name for other, label in labels.items() if label.name and other in others}
-    _check(after, others)
     labels[experiment_id] = after
+    check_label(experiments, labels, experiment_id)
     kept = {each: asdict(label) for each, label in labels.items() if label != Label()}
     blobs.put(LABELS_FILE, encode({"experiments": kept}))
+
+
+def check_label(experiments: Sequence[Experiment], labels: Mapping[str, Label], experiment_id: str) -> None:
+    """Raise ConfigError where the label of an experiment does not tell it from the others, or is too long.
+
+    Args:
+        experiments: of the run, by the names that the run gave them.
+        labels: of some of them.
+        experiment_id: whose label is looked at.
+    """
+    others = {each.experiment_id: each.name for each in experiments if each.experiment_id != experiment_id}
+    others |= {other: label.name for other, label in labels.items() if label.name and other in others}
+    _check(labels[experiment_id], others)
 
 
 def labelled(experiments: Sequence[Experiment], labels: Mapping[str, Label]) -> tuple[Experiment, ...]:
