@@ -27,6 +27,7 @@ from kaggle_ray.decide import Decision
 from kaggle_ray.rows import Rows, blocks
 from kaggle_ray.submission.answers import answers_of
 from kaggle_ray.submission.cells import cells_of
+from kaggle_ray.submission.draft import PART_BYTES, StoredParts, records_of
 from kaggle_ray.submission.table import CellsDigest
 from kaggle_ray.types import FloatArray, StrArray
 
@@ -44,6 +45,7 @@ def write_masks(
     decision: Decision,
     *,
     num_threads: int | None = None,
+    parts: StoredParts | None = None,
 ) -> str:
     """Write the run lengths of (N, P) predictions as CSV, and return the digest of what was written.
 
@@ -57,6 +59,7 @@ def write_masks(
         competition: of masks.
         decision: turns predictions into masks.
         num_threads: that make rows; None is one for each core.
+        parts: where whole rows are kept beside ``path``; None keeps none elsewhere.
 
     Raises:
         SubmissionError: a prediction is not finite.
@@ -65,7 +68,10 @@ def write_masks(
     make = partial(_line, competition=competition, decision=decision)
     asked = repr((decision.to_json(), fmt, competition.mask and (competition.mask.height, competition.mask.width)))
     salt = hashlib.blake2b(asked.encode(), digest_size=16).digest()
-    with _Kept(path, header=_text(fmt.header)) as kept, ThreadPoolExecutor(num_threads or num_cpus()) as pool:
+    with (
+        _Kept(path, header=_text(fmt.header), parts=parts) as kept,
+        ThreadPoolExecutor(num_threads or num_cpus()) as pool,
+    ):
         under_way: deque[tuple[str, bytes, Future[bytes]]] = deque()
         most = _ROWS_PER_THREAD * (num_threads or num_cpus())
 
@@ -89,11 +95,6 @@ def write_masks(
             write_first()
         kept.end()
     return digest.hex()
-
-
-def records_of(path: Path) -> Path:
-    """Return the file of records beside a submission's file."""
-    return path.with_name(f"{path.name}.rows")
 
 
 def _each(sample_ids: StrArray, values: Rows) -> Iterator[tuple[str, FloatArray]]:
@@ -127,8 +128,9 @@ def _full_size(competition: Competition, sample_id: str) -> tuple[int, int]:
 class _Kept:
     """A file of rows and its records: what an earlier write left of both, and what is written now."""
 
-    def __init__(self, path: Path, *, header: bytes) -> None:
+    def __init__(self, path: Path, *, header: bytes, parts: StoredParts | None) -> None:
         """Open both files. Rows of a file with another ``header`` are none of this one's."""
+        self._parts = parts
         self._file: BinaryIO = path.open("a+b")
         self._records: BinaryIO = records_of(path).open("a+b")
         self._file.seek(0)
@@ -163,6 +165,8 @@ class _Kept:
         self._end += len(line)
         self._records.write(_RECORD.pack(_digest_of(of_values, line), self._end))
         self._records.flush()
+        if self._parts is not None and self._end - self._parts.end >= PART_BYTES:
+            self._parts.grow(self._file, self._records)
 
     def end(self) -> None:
         """Cut off what an earlier write of more rows left."""
@@ -173,6 +177,8 @@ class _Kept:
         for file, size in ((self._file, self._end), (self._records, self._num_rows * _RECORD.size)):
             file.truncate(size)
             file.seek(0, io.SEEK_END)
+        if self._parts is not None:
+            self._parts.cut(self._end)
 
     def __enter__(self) -> _Kept:
         return self

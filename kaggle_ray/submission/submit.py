@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +17,10 @@ from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import over_folds
 from kaggle_ray.pool.gather import Pool
 from kaggle_ray.rows import LazyRows, Rows, select_rows
-from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.submission.check import check_submission
+from kaggle_ray.submission.draft import Kept, StoredParts, draft_file, kept_by
 from kaggle_ray.submission.mask_rows import write_masks
 from kaggle_ray.submission.rescore import ScoredRows
 from kaggle_ray.submission.saved import BASELINE, FINAL, REFIT
@@ -30,8 +28,6 @@ from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.types import Folds, JsonValue, Location, StrArray
 
-_DRAFTS = "drafts"
-"""Folder of a run where masks are written, until they are whole and checked."""
 REHEARSED_MASKS = 16
 """Training rows whose masks are rehearsed: all would take a pass over the images."""
 
@@ -149,10 +145,9 @@ class Submitter:
         return self._submit(REFIT, ensemble.apply(test), ensemble.decision, made_of)
 
     def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Location:
-        blobs = self.store.blobs
-        kept_in = blobs.root / _DRAFTS / name if isinstance(blobs, LocalBlobs) else None
+        kept = kept_by(self.store, name)
         with checked_draft(
-            values, decision, self.competition, self.test_ids, self.data_dir, only_ids=self.only_ids, kept_in=kept_in
+            values, decision, self.competition, self.test_ids, self.data_dir, only_ids=self.only_ids, kept=kept
         ) as draft:
             return self.store.save_submission(name, draft, made_of)
 
@@ -166,7 +161,7 @@ def checked_draft(
     data_dir: Path,
     *,
     only_ids: frozenset[str] | None = None,
-    kept_in: Path | None = None,
+    kept: Kept = None,
 ) -> Iterator[Path]:
     """Yield the file of a submission of (T, C) test predictions, which was read back and checked; it does not stay.
 
@@ -179,36 +174,20 @@ def checked_draft(
         test_ids: (T,) of the rows.
         data_dir: the folder with the sample submission.
         only_ids: that a fast-dev run is cut to; None is all.
-        kept_in: a folder where masks that are whole outlive a killed write, and where the next one goes on; None: each
-            begins anew.
+        kept: where masks that are whole outlive a killed write, and where the next one goes on; None: each begins anew.
 
     Raises:
         SubmissionError: the file is not what the sample submission asks for.
     """
     fmt = competition.submission
-    with _folder_of_draft(kept_in if fmt.cells == "rle" else None) as folder:
-        draft = folder / "draft.csv"
-        if fmt.cells == "rle":
-            written = write_masks(draft, test_ids, values, competition, decision)
+    are_masks = fmt.cells == "rle"
+    with draft_file(kept if are_masks else None) as draft:
+        if are_masks:
+            parts = kept if isinstance(kept, StoredParts) else None
+            written = write_masks(draft, test_ids, values, competition, decision, parts=parts)
         else:
             written = write_submission(draft, test_ids, to_cells(values, competition, decision, ids=test_ids), fmt)
         check_submission(draft, data_dir / fmt.sample_file, competition, only_ids=only_ids)
         if digest_of_cells(draft) != written:
             raise SubmissionError("the submission reads back with other values than were written.")
         yield draft
-
-
-@contextmanager
-def _folder_of_draft(kept_in: Path | None) -> Iterator[Path]:
-    """Yield a folder that is removed in the end; ``kept_in`` is kept where the process is stopped before that."""
-    if kept_in is None:
-        with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
-            yield Path(folder)
-        return
-    kept_in.mkdir(parents=True, exist_ok=True)
-    try:
-        yield kept_in
-    except SubmissionError:  # what is wrong with it would be met again
-        shutil.rmtree(kept_in)
-        raise
-    shutil.rmtree(kept_in)

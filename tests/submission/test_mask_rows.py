@@ -18,9 +18,11 @@ from kaggle_ray.decide import Decision
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.metrics import DICE, MEAN_IOU
 from kaggle_ray.rows import LazyRows
+from kaggle_ray.store.local import LocalBlobs
 from kaggle_ray.submission import mask_rows
 from kaggle_ray.submission.cells import to_cells
-from kaggle_ray.submission.mask_rows import records_of, write_masks
+from kaggle_ray.submission.draft import FOLDER, StoredParts, records_of
+from kaggle_ray.submission.mask_rows import write_masks
 from kaggle_ray.submission.submit import checked_draft
 from kaggle_ray.submission.write import write_submission
 from kaggle_ray.testing import toy
@@ -54,6 +56,17 @@ def predictions(of: Competition, seed: int = 0) -> FloatArray:
 def expected(of: Competition, rule: Decision, values: FloatArray, path: Path) -> tuple[str, bytes]:
     digest = write_submission(path, IDS[: len(values)], to_cells(values, of, rule, ids=IDS), of.submission)
     return digest, path.read_bytes()
+
+
+def stopped(values: FloatArray) -> LazyRows:
+    """Return predictions in whose reading the process is stopped, at row 20."""
+
+    def read(rows: Any) -> FloatArray:
+        if 20 in rows:
+            raise KeyboardInterrupt
+        return np.asarray(values[rows], dtype=np.float32)
+
+    return LazyRows(values.shape, read)
 
 
 @contextmanager
@@ -148,20 +161,55 @@ def test_a_draft_outlives_a_kill_and_goes_once_the_submission_is_there(
     _, data = expected(CARS, RULE, values, tmp_path / "plain.csv")
     (tmp_path / CARS.submission.sample_file).write_bytes(data)
 
-    def read(rows: Any) -> FloatArray:
-        if 20 in rows:
-            raise KeyboardInterrupt
-        return np.asarray(values[rows], dtype=np.float32)
-
     monkeypatch.setattr("kaggle_ray.rows._BLOCK_VALUES", 10 * values.shape[1])
     with (
         pytest.raises(KeyboardInterrupt),
-        checked_draft(LazyRows(values.shape, read), RULE, CARS, IDS, tmp_path, kept_in=kept),
+        checked_draft(stopped(values), RULE, CARS, IDS, tmp_path, kept=kept),
     ):
         raise AssertionError("nothing is whole")
     num_kept = len((kept / "draft.csv").read_bytes().splitlines()) - 1
     assert 0 < num_kept <= 20
-    with counted(monkeypatch) as made, checked_draft(values, RULE, CARS, IDS, tmp_path, kept_in=kept) as draft:
+    with counted(monkeypatch) as made, checked_draft(values, RULE, CARS, IDS, tmp_path, kept=kept) as draft:
         assert draft.read_bytes() == data
     assert len(made) == NUM_ROWS - num_kept
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("damage", ["none", "a prediction", "a part that is gone", "a cut part", "another header"])
+def test_parts_in_a_store_outlive_a_kill_and_the_machine(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, blobs = predictions(CARS), LocalBlobs(tmp_path / "run")
+    monkeypatch.setattr("kaggle_ray.rows._BLOCK_VALUES", 10 * values.shape[1])
+    monkeypatch.setattr(mask_rows, "PART_BYTES", 300)
+    _, data = expected(CARS, RULE, values, tmp_path / "plain.csv")
+    (tmp_path / CARS.submission.sample_file).write_bytes(data)
+    folder = tmp_path / "run" / FOLDER / "submission"
+
+    def draft_of(of: Any) -> Any:  # each time as by another process, of which only the store is left
+        return checked_draft(of, RULE, CARS, IDS, tmp_path, kept=StoredParts(blobs, "submission"))
+
+    with pytest.raises(KeyboardInterrupt), draft_of(stopped(values)):
+        raise AssertionError("nothing is whole")
+    parts = sorted(folder.iterdir())
+    num_rows = [part.read_bytes().count(b"\n") for part in parts]
+    assert len(parts) > 2
+    num_kept = {"none": None, "a prediction": 3, "another header": 0}.get(damage)
+    if damage == "a prediction":
+        values[3, 3] += 0.75
+        write_submission(tmp_path / "plain.csv", IDS, to_cells(values, CARS, RULE, ids=IDS), CARS.submission)
+        data = (tmp_path / "plain.csv").read_bytes()
+    elif damage == "a part that is gone":
+        parts[1].unlink()
+    elif damage == "a cut part":
+        parts[1].write_bytes(parts[1].read_bytes()[:-5])
+    elif damage == "another header":
+        parts[0].write_bytes(parts[0].read_bytes().replace(b"img,car", b"img,cat"))
+    with counted(monkeypatch) as made, draft_of(values) as draft:
+        assert draft.read_bytes() == data
+    num_made = len(made)
+    if num_kept is not None:
+        assert num_made == NUM_ROWS - num_kept
+    else:
+        assert NUM_ROWS - 20 <= num_made < NUM_ROWS, num_rows
+    assert not folder.exists()
