@@ -194,11 +194,22 @@ OF_JSON: dict[str, Callable[[bytes, int], bytes]] = {
     "huge": lambda data, turn: with_number(data, 10**18, turn=turn),
     "no count": lambda data, turn: with_number(data, 1e308, turn=turn),
 }
+OF_FOLDS: dict[str, Callable[[bytes, int], bytes]] = {
+    "a row in another fold": lambda data, turn: data.replace(b",1\n", b",0\n", 1),
+    "two rows in each other's": lambda data, turn: (
+        data.replace(b",1\n", b",2\n", 1).replace(b",0\n", b",1\n", 1).replace(b",2\n", b",0\n", 1)
+    ),
+}
 OF_PLACE = ("gone", "a folder", "a link to nowhere", "not permitted")
 
 
 def tamperings(kind: str) -> tuple[str, ...]:
-    return (*OF_ANY, *(OF_JSON if kind.endswith(".json") else ()), *OF_PLACE)
+    return (
+        *OF_ANY,
+        *(OF_JSON if kind.endswith(".json") else ()),
+        *(OF_FOLDS if kind == "folds.csv" else ()),
+        *OF_PLACE,
+    )
 
 
 @contextmanager
@@ -226,7 +237,7 @@ def tamper(place: Place, kind: str, tampering: str, turn: int) -> Path:
         shutil.rmtree(file.parent.parent)
         file.parent.mkdir(parents=True)
         shutil.copy(place.folder / "checkpoint", file)
-    change = (OF_ANY | OF_JSON).get(tampering)
+    change = (OF_ANY | OF_JSON | OF_FOLDS).get(tampering)
     if change is not None:
         file.write_bytes(change(file.read_bytes(), turn))
     elif tampering != "not permitted":
@@ -276,6 +287,17 @@ def test_a_file_that_was_tampered_with_ends_in_no_traceback(
     kind: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(place, kind, capsys, first=list(FILES).index(kind), num=1)
+
+
+@pytest.mark.parametrize("tampering", OF_FOLDS)
+def test_no_command_takes_a_fold_that_somebody_has_changed(
+    tampering: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tamper(place, "folds.csv", tampering, 0)
+    for command in FILES["folds.csv"]:
+        error = end_of(place, command, capsys)
+        assert "folds.csv: expected the sha256" in error, command
+    place.restore()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
@@ -153,7 +154,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     Raises:
         RunMismatchError: the folder is another run's.
     """
-    store, files = open_run(plan.location), plan.content.files
+    store, files, folds_csv = open_run(plan.location), plan.content.files, folds_to_csv(plan.folds)
     facts: dict[str, JsonValue] = {
         "run_id": plan.run_id,
         "classes": list(plan.competition.classes),
@@ -165,6 +166,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
         "competition_file": str(plan.competition_file),
         "data": plan.data,
         "fast_dev": plan.is_fast_dev,
+        "folds_csv_sha256": hashlib.sha256(folds_csv.encode()).hexdigest(),
         **provenance(command),
     }
     remember(plan.competition_file, default_cache_dir())
@@ -184,7 +186,7 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     if plan.near_duplicates.groups:
         store.save_near_duplicates(plan.near_duplicates.to_json())
     store.save_reading(plan.reading.to_json())
-    store.save_folds_csv(folds_to_csv(plan.folds))
+    store.save_folds_csv(folds_csv)
     for experiment in plan.experiments:
         store.save_experiment(experiment)
     known = store.labels()

@@ -45,7 +45,8 @@ def push(store: RunStore, place: str, *, user: str | None = None, weights: bool 
 
     Raises:
         StoreError: it is no run, or a trial that is shared under its name is not this run's.
-        CorruptBlobError: a file changes while it is read, or what arrived is not what was sent.
+        CorruptBlobError: a file changes while it is read, or what arrived is not what was sent; or folds.csv is not the
+            run's.
         LeaseError: another push under the same name is at work.
         ConfigError: it is somebody else's run, or one that only shows whether everything works.
     """
@@ -90,6 +91,7 @@ def _index_of(store: RunStore, user: str, *, weights: bool) -> SharedRun:
         raise ConfigError(f"{store.location}: is a fast-dev run, which only shows whether everything works.")
     if store.blobs.written_at(ORIGIN_FILE) is not None:
         raise ConfigError(f"{store.location}: was pulled: it is somebody else's, who shares it.")
+    store.folds_csv()  # team mates score by it: one that was changed since is refused
     keys = [key for key in _keys(store, record.num_folds) if weights or not is_weights(key)]
     return SharedRun(
         competition=store.competition_name,

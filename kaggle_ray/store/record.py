@@ -92,6 +92,8 @@ class RunRecord(RunIdentity):
     hardware: Hardware
     differs_from: DiffersFrom | None = None
     """Why the command did not go on with an earlier run; None where there is none."""
+    folds_csv_sha256: str | None = None
+    """Digest of folds.csv; None of a run that was begun before it was kept."""
 
     @property
     def identity(self) -> RunIdentity:

@@ -5,6 +5,7 @@ A run is the only truth there is: ``driver.py`` keeps nothing that is not here, 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -127,8 +128,19 @@ class RunStore(TrialStore):
         return changes(self.known_record().identity, now, files_then=self._files(CONTENT_FILE), files_now=files or {})
 
     def folds_csv(self) -> str | None:
-        """Return the saved fold plan, None before it was made."""
-        data = self.blobs.get(FOLDS_FILE, max_bytes=MAX_LIST_BYTES)
+        """Return the saved fold plan, None before it was made.
+
+        Raises:
+            CorruptBlobError: it is not the one that the run was begun with.
+        """
+        data, record = self.blobs.get(FOLDS_FILE, max_bytes=MAX_LIST_BYTES), self.record()
+        expected = record.folds_csv_sha256 if record else None
+        if data is not None and expected is not None and (got := hashlib.sha256(data).hexdigest()) != expected:
+            raise CorruptBlobError(
+                f"{self._at(FOLDS_FILE)}: expected the sha256 {expected} that run.json names, got {got}: the file was "
+                f"changed, and models would be scored on rows that they were trained on. Restore the file, or start a "
+                f"new run with another --run-id."
+            )
         try:
             return None if data is None else data.decode()
         except UnicodeDecodeError as error:
