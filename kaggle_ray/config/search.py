@@ -75,7 +75,7 @@ def extremes_of(
     Raises:
         ConfigError: a hyperparameter refuses a value; or experiments start or learn from others, which are not drawn.
     """
-    found: list[Hyperparameters] = []
+    found: dict[Hyperparameters, None] = {}
     for point in points:
         firsts = {name: distribution.ends[0] for name, distribution in distributions.items()}
         singles = ({**firsts, name: end} for name, each in distributions.items() for end in each.ends)
@@ -86,8 +86,7 @@ def extremes_of(
                     "search: expected no init_from, distill_from or pseudolabel_share: what is drawn starts from "
                     "nothing."
                 )
-            if hyperparameters not in found:
-                found.append(hyperparameters)
+            found[hyperparameters] = None
     return tuple(found)
 
 

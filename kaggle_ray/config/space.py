@@ -77,7 +77,7 @@ class SearchSpace:
             if not isinstance(values, list | tuple):
                 raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
         products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-        hyperparameter_sets: list[Hyperparameters] = []
+        hyperparameter_sets: dict[Hyperparameters, None] = {}
         for number, entry in enumerate(self.experiments or [{}]):
             extra = _without_texts(entry, number, num_points=len(products), is_searched=bool(self.search))
             check_names(extra, where=f"experiments[{number}]")
@@ -85,9 +85,7 @@ class SearchSpace:
                 hyperparameters = parse_hyperparameters(
                     {**base, **extra, **product}, where=f"experiment {len(hyperparameter_sets)}"
                 )
-                hyperparameter_sets += [
-                    known for known in _lineage_of(hyperparameters) if known not in hyperparameter_sets
-                ]
+                hyperparameter_sets |= dict.fromkeys(_lineage_of(hyperparameters))
         if not hyperparameter_sets:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(hyperparameter_sets)
@@ -147,11 +145,11 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
     """
     if num_seeds < 1:
         raise ConfigError(f"--seeds {num_seeds}: expected at least 1.")
-    seeded: list[Hyperparameters] = []
+    seeded: dict[Hyperparameters, None] = {}
     for number in range(num_seeds):
         for hyperparameters in hyperparameter_sets:
             lineage = _lineage_of(hyperparameters.replace(seed=hyperparameters.training.seed + number))
-            seeded += [known for known in lineage if known not in seeded]
+            seeded |= dict.fromkeys(lineage)
     return tuple(seeded)
 
 

@@ -86,16 +86,15 @@ def at_own_sizes(hyperparameter_sets: Sequence[Hyperparameters]) -> list[Hyperpa
 
     Ids and the cache see numbers only. torch, which knows the models, is imported only where there is one.
     """
-    sized: list[Hyperparameters] = []
+    sized: dict[Hyperparameters, None] = {}
     for hyperparameters in hyperparameter_sets:
         if not hyperparameters.images.image_size:
             from kaggle_ray.models import input_size
 
             own_size = input_size(hyperparameters.model.name, hyperparameters.model.args)
             hyperparameters = hyperparameters.replace(image_size=own_size)
-        if hyperparameters not in sized:
-            sized.append(hyperparameters)
-    return sized
+        sized[hyperparameters] = None
+    return list(sized)
 
 
 def _varying(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:

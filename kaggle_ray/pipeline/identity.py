@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from kaggle_ray.config import Hyperparameters, PredictHyperparameters, Search
 from kaggle_ray.config.part import flat_values
@@ -48,7 +49,7 @@ def _digest_of_experiment(
     parent, teacher, labeller = hyperparameters.parent, hyperparameters.teacher, hyperparameters.labeller
     by_id = {"init_from", "distill_from"} | ({"pseudolabel_from"} if labeller else set())
     weights = [content.weights[name] for name in hyperparameters.model.weights_files]
-    changed = differing(hyperparameters.to_dict(), Hyperparameters().to_dict())
+    changed = differing(hyperparameters.to_dict(), _defaults())
     return short_digest(
         {
             "version": _VERSION,
@@ -90,6 +91,11 @@ def identity_of(
         content=content.to_json(),
         search=search,
     )
+
+
+@cache
+def _defaults() -> Mapping[str, JsonValue]:
+    return Hyperparameters().to_dict()
 
 
 def differing(values: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

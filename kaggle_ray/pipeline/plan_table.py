@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # torch is not imported for a table
     from kaggle_ray.train.estimate import Estimate
 
 
+MOST_ROWS = 100
+"""Experiments that are shown: of thousands nobody reads all, and to draw them takes seconds."""
+
+
 def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     """Return the experiments of ``plan`` with the time that their trials are expected to take.
 
@@ -33,7 +37,7 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     table = Table(
         title=plain(f"{plan.competition.name}: {plan.num_experiments} experiments x {num_folds} folds"),
         caption=plain(
-            f"{_how_searched(plan)}"
+            f"{_left_out(plan)}{_how_searched(plan)}"
             f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
             f"about {duration_text(total)} in all{_of_features(features_s)}. "
             f"{_of_weights(plan, estimates)}Run folder: {plan.location}"
@@ -41,7 +45,7 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     )
     for name in ("experiment", "id", "image size", "epochs", "per trial", "all folds"):
         table.add_column(name, overflow="fold", justify="left" if name in ("experiment", "id") else "right")
-    for experiment in labelled(plan.examples, plan.labels):
+    for experiment in labelled(plan.examples[:MOST_ROWS], plan.labels):
         seconds = estimates[experiment.experiment_id].trial_s
         table.add_row(
             plain(experiment.name),
@@ -68,6 +72,12 @@ def _of_weights(plan: RunPlan, estimates: Mapping[str, Estimate]) -> str:
     if not mean_bytes:
         return ""
     return f"Weights take up to {bytes_text(mean_bytes * plan.num_trials)} of its disk. "
+
+
+def _left_out(plan: RunPlan) -> str:
+    """Return how many experiments are not shown; nothing where all are."""
+    num_more = len(plan.examples) - MOST_ROWS
+    return f"{num_more:,} more experiments are not shown. " if num_more > 0 else ""
 
 
 def _how_searched(plan: RunPlan) -> str:

@@ -147,6 +147,27 @@ def test_each_further_experiment_is_combined_with_the_grid_which_has_the_last_wo
     ]  # fmt: skip
 
 
+def test_thousands_of_points_are_told_apart_without_comparing_each_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[object] = []
+    equal = Hyperparameters.__eq__
+
+    def counting(self: Hyperparameters, other: object) -> bool:
+        compared.append(other)
+        return equal(self, other)
+
+    monkeypatch.setattr(Hyperparameters, "__eq__", counting)
+    space = SearchSpace(grid={"lr": [number / 1000 for number in range(1, 101)], "model_args": [{"width": [4]}, {}]})
+    assert len(with_seeds(space.expand(), 2)) == 400
+    assert len(compared) < 400
+
+
+def test_equal_points_have_one_hash_however_their_arguments_are_spelt() -> None:
+    alike = [{"width": 4, "blocks": {"a": [1, 2]}}, {"blocks": {"a": [1.0, 2]}, "width": 4.0}]
+    one, other = (Hyperparameters(model_args=args) for args in alike)
+    assert one == other
+    assert hash(one) == hash(other)
+
+
 def test_duplicates_are_removed_also_where_they_are_spelt_differently() -> None:
     space = SearchSpace(grid={"lr": [1, 1.0, 2]}, experiments=[{}, {"seed": 0}])
     assert [hyperparameters.optimizer.lr for hyperparameters in space.expand()] == [1.0, 2.0]
