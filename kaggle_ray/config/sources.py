@@ -89,19 +89,41 @@ def source_files(file: Path) -> dict[str, Path]:
     Raises:
         ConfigError: a module is no Python.
     """
+    found, _ = _walked(file)
+    first, *others = found
+    return {name: found[name] for name in (first, *sorted(others))}
+
+
+def foreign_modules(file: Path) -> set[str]:
+    """Return the modules that the ``source_files`` of ``file`` import and that are neither theirs nor Python's own.
+
+    Of each the first part of its name: ``skimage`` of ``skimage.io``. kaggle_ray does not count.
+
+    Raises:
+        ConfigError: a module is no Python.
+    """
+    _, others = _walked(file)
+    return {name.partition(".")[0] for name in others} - {"kaggle_ray", *sys.stdlib_module_names}
+
+
+def _walked(file: Path) -> tuple[dict[str, Path], set[str]]:
+    """Return the user's own files by name, ``file`` first, and the dotted names that they import of anybody else."""
     folder = file.parent
     found: dict[str, Path] = {file.name: file}
+    others: set[str] = set()
     pending: list[tuple[Path, str]] = [(file, "")]
     while pending:
         path, package = pending.pop()
         for name in _imported_names(path, package):
-            for module, root, module_package in _modules_of(name, folder):
+            modules = list(_modules_of(name, folder))
+            if not modules:
+                others.add(name)
+            for module, root, module_package in modules:
                 key = module.relative_to(folder if module.is_relative_to(folder) else root).as_posix()
                 if key not in found:
                     found[key] = module
                     pending.append((module, module_package))
-    first, *others = found
-    return {name: found[name] for name in (first, *sorted(others))}
+    return found, others
 
 
 def _imported_names(path: Path, package: str) -> Iterator[str]:

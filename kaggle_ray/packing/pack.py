@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.config.settings import Device
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.opening import load_competition, open_to_predict
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.packing.copying import copy_run
 from kaggle_ray.packing.graphs import GraphExporter
+from kaggle_ray.packing.needs import needs_of
 from kaggle_ray.packing.notebook import notebook_of, script_of
 from kaggle_ray.packing.timing import Timing, measure
 from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, read_installed, write_own_wheel
@@ -23,10 +22,6 @@ from kaggle_ray.pipeline.own_code import competition_file
 from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
 from kaggle_ray.pipeline.recorded import recorded_competition
 from kaggle_ray.store.opening import open_run
-from kaggle_ray.types import Experiment
-
-_LIBRARIES = {"timm/": "timm", "smp/": "smp"}
-"""How the names of a library's models begin -> the extra that brings it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,13 +90,16 @@ def pack(
     if data is not None:
         recorded_competition(store, record)  # what cannot be timed is refused before anything is written
     file = competition_file(store, record, competition, cache_dir=default_cache_dir())
+    extras, others = needs_of(
+        file, load_competition(file)[0].reader, (experiments[part.experiment_id] for part in models)
+    )
 
     exporter = GraphExporter(run, file) if onnx else None
     copy = copy_run(store, record, ensemble, models.values(), folder / "run", graphs_of=exporter)
     uses_graphs = exporter is not None and exporter.num_exported > 0
     packed_file = _write_sources(file, folder / "competition")
-    extras = _extras(experiments[part.experiment_id] for part in models) | ({"onnxruntime"} if uses_graphs else set())
-    needs, why_no_wheels = _write_wheels(extras, folder, installed=installed, python=python)
+    extras |= {"onnxruntime"} if uses_graphs else set()
+    needs, why_no_wheels = _write_wheels(extras, others, folder, installed=installed, python=python)
     script = script_of(
         competition=record.competition,
         run_id=record.run_id,
@@ -144,19 +142,13 @@ def _write_sources(file: Path, folder: Path) -> Path:
 
 
 def _write_wheels(
-    extras: set[str], folder: Path, *, installed: Path | None, python: str | None
+    extras: set[str], others: set[str], folder: Path, *, installed: Path | None, python: str | None
 ) -> tuple[Needed, str | None]:
     """Write the wheels that the notebook lacks; return what is needed, and why some are not there."""
     wheels = folder / "wheels"
     wheels.mkdir()
     write_own_wheel(wheels)
     has = ASSUMED if installed is None else read_installed(installed)
-    needs = needed(extras, has)
+    needs = needed(extras, has, others=others)
     (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in needs.requirements))
     return needs, download(needs.lacking, wheels, python=python or ".".join(platform.python_version_tuple()[:2]))
-
-
-def _extras(experiments: Iterable[Experiment]) -> set[str]:
-    """Return the extras that bring the libraries of the experiments' models."""
-    names = [parse_hyperparameters(each.hyperparameters, where=each.name).model.name for each in experiments]
-    return {extra for prefix, extra in _LIBRARIES.items() if any(name.startswith(prefix) for name in names)}

@@ -65,16 +65,20 @@ def write_own_wheel(folder: Path) -> Path:
     return path
 
 
-def needed(extras: Collection[str], has: Mapping[str, str | None]) -> Needed:
+def needed(extras: Collection[str], has: Mapping[str, str | None], *, others: Collection[str] = ()) -> Needed:
     """Return what kaggle_ray with ``extras`` needs, all in all, and what of it a notebook lacks.
 
     Args:
         extras: names of extras.
         has: package -> version, None of one that is there in any version that will do.
+        others: further packages that are needed, in any version.
+
+    Raises:
+        ConfigError: one is not installed here, where what is known of it stands.
     """
     requirements: dict[str, Requirement] = {}
     lacking: dict[str, str] = {}
-    pending = list(_requirements_of(PACKAGE, extras))
+    pending = [*requirements_of(PACKAGE, extras), *map(Requirement, sorted(others))]
     while pending:
         requirement = pending.pop(0)
         name = canonicalize_name(requirement.name)
@@ -86,8 +90,8 @@ def needed(extras: Collection[str], has: Mapping[str, str | None]) -> Needed:
             (version := has[name]) is None or requirement.specifier.contains(version, prereleases=True)
         ):
             continue
+        pending += requirements_of(name, requirement.extras)
         lacking[name] = f"{name}=={metadata.version(name)}"
-        pending += _requirements_of(name, requirement.extras)
     lines = (f"{name}{requirement.specifier}" for name, requirement in sorted(requirements.items()))
     return Needed(requirements=tuple(lines), lacking=tuple(lacking[name] for name in sorted(lacking)))
 
@@ -142,7 +146,8 @@ def _pip() -> list[str] | None:
     return [found] if (found := shutil.which("pip")) else ["uv", "tool", "run", "pip"] if shutil.which("uv") else None
 
 
-def _requirements_of(name: str, extras: Collection[str]) -> Iterator[Requirement]:
+def requirements_of(name: str, extras: Collection[str]) -> Iterator[Requirement]:
+    """Yield what an installed package with ``extras`` asks for. Raises ConfigError where it is not installed."""
     try:
         lines = metadata.requires(name) or []
     except metadata.PackageNotFoundError as error:

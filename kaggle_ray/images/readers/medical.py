@@ -11,8 +11,6 @@ import numpy.typing as npt
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.readers.registry import check_values, extra_module, register_reader
 
-_EXTRA = "medical"
-
 
 @register_reader("dicom")
 def read_dicom(path: Path) -> npt.NDArray[Any]:
@@ -22,7 +20,7 @@ def read_dicom(path: Path) -> npt.NDArray[Any]:
     float32. What is stored with white as its lowest value is turned round. Compressed pixels need the packages that
     pydicom names.
     """
-    pydicom, pixels = (extra_module(name, extra=_EXTRA) for name in ("pydicom", "pydicom.pixels"))
+    pydicom, pixels = (extra_module(name, reader="dicom") for name in ("pydicom", "pydicom.pixels"))
     dataset = pydicom.dcmread(path)
     num_frames = int(dataset.get("NumberOfFrames") or 1)
     num_samples = int(dataset.get("SamplesPerPixel", 1))
@@ -50,7 +48,7 @@ def read_nifti(path: Path) -> npt.NDArray[Any]:
     Raises:
         DataError: it has other than two or three axes.
     """
-    nibabel = extra_module("nibabel", extra=_EXTRA)
+    nibabel = extra_module("nibabel", reader="nifti")
     image = nibabel.load(path)
     shape = tuple(side for axis, side in enumerate(image.shape) if axis < 2 or side > 1)
     check_values(path, shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,22 @@ MAX_VALUES = 2**29
 
 READERS: Registry[Reader] = Registry("reader")
 """Readers of ours, and those that a competition's file registers."""
+
+EXTRAS: Mapping[str, str] = {"dicom": "medical", "nifti": "medical", "tiff": "tiff", "MelSpectrogram": "audio"}
+"""Readers of ours that need more than kaggle_ray does -> the extra that brings it."""
+
+
+def extras_of(reader: str | Reader | None) -> set[str]:
+    """Return the extras that a competition's reader needs, that which it reads by included.
+
+    >>> extras_of("dicom")
+    {'medical'}
+    """
+    if reader is None:
+        return set()
+    found = EXTRAS.get(reader if isinstance(reader, str) else type(reader).__name__)
+    inner = getattr(reader, "reader", None)  # of one that reads by another
+    return ({found} if found else set()) | (extras_of(inner) if isinstance(inner, str) or callable(inner) else set())
 
 
 def register_reader(name: str) -> Callable[[Reader], Reader]:
@@ -38,13 +54,13 @@ def register_reader(name: str) -> Callable[[Reader], Reader]:
     return READERS.register(name)
 
 
-def extra_module(name: str, *, extra: str) -> Any:
-    """Return the module ``name`` of an optional dependency. Raises ConfigError, with the ``extra``, without it."""
+def extra_module(name: str, *, reader: str) -> Any:
+    """Return the module ``name`` that one of ``EXTRAS`` needs. Raises ConfigError, with the extra, without it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise ConfigError(f"a reader needs {package}: pip install 'kaggle-ray[{extra}]'.") from error
+        raise ConfigError(f"a reader needs {package}: pip install 'kaggle-ray[{EXTRAS[reader]}]'.") from error
 
 
 def check_values(path: Path, shape: Sequence[int]) -> None:

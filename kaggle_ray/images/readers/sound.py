@@ -77,7 +77,7 @@ class MelSpectrogram:
     def _samples(self, path: Path) -> Float64Array:
         from scipy.signal import resample_poly
 
-        soundfile = extra_module("soundfile", extra="audio")
+        soundfile = extra_module("soundfile", reader="MelSpectrogram")
         with soundfile.SoundFile(path) as file:
             rate, wanted = int(file.samplerate), int(np.ceil(self.seconds * file.samplerate))
             check_values(path, (wanted, int(file.channels)))

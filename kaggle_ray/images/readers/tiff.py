@@ -15,7 +15,7 @@ from kaggle_ray.images.readers.registry import check_values, extra_module, regis
 @register_reader("tiff")
 def read_tiff(path: Path) -> npt.NDArray[Any]:
     """Return all pages of a TIFF file: (H, W, pages) of grey ones, (pages, H, W, samples) of coloured ones."""
-    tifffile = extra_module("tifffile", extra="tiff")
+    tifffile = extra_module("tifffile", reader="tiff")
     with tifffile.TiffFile(path) as file:
         stack = file.series[0]
         axes, shape = str(stack.axes), tuple(stack.shape)
