@@ -43,8 +43,9 @@ def estimate(
 ) -> Estimate:
     """Return the estimated times of an experiment over all rows, from two short epochs on noise; nothing is kept.
 
-    An epoch of training and scoring takes as long per image as the second of them; decoding, start-up and the
-    prediction of the test set come on top. Frozen features take as long per image and view as those of the noise.
+    An epoch of training and scoring takes as long per image as the second of them, and each row that a trial predicts
+    in the end, of its fold and of the test set, as long as one of the noise by all views. Decoding and start-up come on
+    top. Frozen features take as long per image and view as those of the noise.
     """
     data = made_up_data(competition, samples, hyperparameters)
     short = hyperparameters.replace(
@@ -72,10 +73,15 @@ def estimate(
         started = time.perf_counter()
         next(epochs)
         per_image = (time.perf_counter() - started) / (len(data.train_rows) + len(data.valid_rows))
+        started = time.perf_counter()
+        fit.predictor.values(data.inputs, data.valid_rows)
+        per_prediction = (time.perf_counter() - started) / len(data.valid_rows)
     features = _features_of(hyperparameters, samples) if fit.predictor.features is not None else {}
+    num_train = len(samples.train_ids)
+    num_predicted = len(samples.test_ids) + num_train // competition.folds.num_folds
     return Estimate(
         weights_bytes=sum(tensor.nbytes for tensor in fit.weights.values()),
-        trial_s=per_image * len(samples.train_ids) * hyperparameters.training.epochs,
+        trial_s=per_image * num_train * hyperparameters.training.epochs + per_prediction * num_predicted,
         features_s={looked_at: per_feature * num_images for looked_at, num_images in features.items()},
     )
 

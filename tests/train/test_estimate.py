@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kaggle_ray.config import parse_hyperparameters
@@ -49,3 +51,15 @@ def test_frozen_features_are_estimated_once_for_all_that_take_them_and_none_of_n
     assert len(of_views.keys() & of_copies.keys()) == 1
     assert min([*of_views.values(), *of_copies.values()]) > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_rows_that_a_trial_predicts_in_the_end_take_time_too(toy_data: Path) -> None:
+    hyperparameters = parse_hyperparameters({**TINY, "epochs": 1}, where="here")
+    samples = open_competition(COMPETITION, toy_data)[1]
+    more = dataclasses.replace(
+        samples,
+        test_ids=np.array([f"t{number}" for number in range(50_000)]),
+        test_paths=samples.test_paths[:1] * 50_000,
+    )
+    few, many = (estimate(COMPETITION, each, hyperparameters, SETTINGS).trial_s for each in (samples, more))
+    assert many > 3 * few
