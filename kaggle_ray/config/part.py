@@ -21,9 +21,13 @@ def called(flat: str) -> Mapping[str, str]:
     return {_FLAT: flat}
 
 
-@cache
 def flat_names(part: Any) -> Mapping[str, str]:
     """Return what a user's dictionary calls each field of a part -> the field."""
+    return _flat_names(part)
+
+
+@cache
+def _flat_names(part: Any) -> Mapping[str, str]:
     return {spec.metadata.get(_FLAT, spec.name): spec.name for spec in dataclasses.fields(part)}
 
 

@@ -36,7 +36,8 @@ from kaggle_ray.data.opening import load_competition
 from kaggle_ray.decide import Decision
 from kaggle_ray.images.decode import decode_image
 from kaggle_ray.rows import LazyRows
-from kaggle_ray.submission.mask_rows import records_of, write_masks
+from kaggle_ray.submission.draft import records_of
+from kaggle_ray.submission.mask_rows import write_masks
 from kaggle_ray.submission.rle import decode_rle, encode_rle
 from kaggle_ray.submission.table import digest_of_cells
 from kaggle_ray.types import BoolArray

@@ -162,7 +162,7 @@ def test_thousands_of_points_are_told_apart_without_comparing_each_with_all(monk
 
 
 def test_equal_points_have_one_hash_however_their_arguments_are_spelt() -> None:
-    alike = [{"width": 4, "blocks": {"a": [1, 2]}}, {"blocks": {"a": [1.0, 2]}, "width": 4.0}]
+    alike: list[JsonValue] = [{"width": 4, "blocks": {"a": [1, 2]}}, {"blocks": {"a": [1.0, 2]}, "width": 4.0}]
     one, other = (Hyperparameters(model_args=args) for args in alike)
     assert one == other
     assert hash(one) == hash(other)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def write_wheels(packages: Sequence[str], folder: Path, *, python: str) -> None:
                     wheel.write(str(file.locate()), str(file))
 
 
-def without(packages: Sequence[str], folder: Path) -> Path:
+def without(packages: Collection[str], folder: Path) -> Path:
     """Return a folder of what is installed here but for packages, which Python may take for its site-packages."""
     site = Path(str(metadata.distribution("pytest").locate_file("")))
     hidden = {file.parts[0] for each in packages for file in metadata.distribution(each).files or ()}
