@@ -25,7 +25,7 @@ PART_BYTES = 2**22
 """Text of a part: what a kill costs at most. Of Carvana's masks 450 rows."""
 
 _SIZES = struct.Struct("<QQ")
-"""At the head of a part: where it begins in the file, and the bytes of its records."""
+"""What a part begins with: its place in the file, and the bytes of its records."""
 
 
 def records_of(path: Path) -> Path:
