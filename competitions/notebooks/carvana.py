@@ -46,7 +46,16 @@ def outlined(name):
     return pixels
 
 
-px.imshow(np.stack([outlined(name) for name in images[:3]]), facet_col=0)
+def show(names):
+    """Show photographs side by side, each with its name."""
+    figure = px.imshow(np.stack([outlined(name) for name in names]), facet_col=0, height=260)
+    for annotation, name in zip(figure.layout.annotations, names, strict=True):
+        annotation.text = name
+    figure.update_layout(margin={"t": 40, "b": 0})
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+show(images[:3])
 
 # %% [markdown]
 # ## An experiment
@@ -78,7 +87,7 @@ worst = past.evaluation().nsmallest(3, "dice")
 worst
 
 # %%
-px.imshow(np.stack([outlined(name) for name in worst["id"]]), facet_col=0)
+show(worst["id"])
 
 # %% [markdown]
 # ## The submission

@@ -19,6 +19,8 @@ Figure = dict[str, Any]
 """A figure of plotly.js, ``{"data": traces, "layout": layout}``."""
 Folds = Sequence[Sequence[EpochMetrics]]
 """The epochs of each fold."""
+FEW_EPOCHS = 10
+"""Epochs that are no longer so few that each is a tick, and a point of its curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,21 @@ def learning_curves(
         if name in histories
         for trace in _curves_of(name, histories[name], mark, solid, dashed)
     ]
+    last = max((each.epoch for folds in histories.values() for fold in folds for each in fold), default=0)
     layout = {
         "height": 340,
         "margin": {"l": 56, "r": 12, "t": 30, "b": 44},
         "showlegend": False,
         "hovermode": "closest",
-        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero", "tickformat": "d"},
+        "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero", "tickformat": "d", **ticks_of(last)},
         "yaxis": {"title": {"text": escape(title)}, "automargin": True},
     }
     return {"data": data, "layout": layout}
+
+
+def ticks_of(last_epoch: int) -> dict[str, float]:
+    """Return how far plotly's ticks of an axis of epochs are apart, where it would put some between two epochs."""
+    return {"dtick": 1} if last_epoch < FEW_EPOCHS else {}
 
 
 def fold_scores(scores: Mapping[str, Sequence[float | None]], mark_of: Mapping[str, Mark], *, metric: str) -> Figure:

@@ -21,6 +21,7 @@ from kaggle_ray.pool.members import Member, MemberPart
 from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.report.explain import find_experiment
+from kaggle_ray.report.figures import FEW_EPOCHS, ticks_of
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.record import RunRecord
@@ -121,10 +122,13 @@ class PastRun:
         """Return a figure of a column of ``history`` by epoch: a line per fold, a colour per experiment."""
         import plotly.express as px
 
-        title = self.record.metric if quantity == "score" else quantity
-        return px.line(
-            self.history(), x="epoch", y=quantity, color="experiment", line_group="fold", labels={quantity: title}
-        )
+        title, history = self.record.metric if quantity == "score" else quantity, self.history()
+        last = int(history["epoch"].max()) if len(history) else 0
+        figure = px.line(
+            history, x="epoch", y=quantity, color="experiment", line_group="fold", labels={quantity: title},
+            markers=last < FEW_EPOCHS,  # a line of one epoch is nothing to be seen
+        )  # fmt: skip
+        return figure.update_xaxes(ticks_of(last))
 
     def predictions(self, experiment: str | None = None, *, of: Part = "oof") -> pd.DataFrame:
         """Return what an experiment, or by default the submitted ensemble, predicts: a row per id, sorted by it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -33,6 +34,8 @@ from kaggle_ray.untrusted import printable
 SLOW_EPOCH_S = 30.0
 """Seconds of an epoch from which a trial in a pipe shows signs of life, at most one in this time."""
 _PIPE_WIDTH = 200
+_NOTEBOOK_WIDTH = 100
+"""Letters of a line that a notebook's cell has room for, whose width nobody tells."""
 
 
 class ConsoleReporter:
@@ -79,10 +82,17 @@ class ConsoleReporter:
         ):  # in the view
             if isinstance(event, RunEnded) and not self._console.is_jupyter:  # which shows that of the result
                 self._console.print(self._leaderboard(event))
-            for line in event_lines(event, self._progress):
-                self._console.print(_printable(line), soft_wrap=True)
+            self._print([_printable(line) for line in event_lines(event, self._progress)])
         if self._live is not None:
             self._live.update(live_view(self._progress))
+
+    def _print(self, lines: Sequence[Text]) -> None:
+        """Print whole lines; in a notebook, where each output has a frame and a bar of its own, wrapped and as one."""
+        if not self._console.is_jupyter:
+            for line in lines:
+                self._console.print(line, soft_wrap=True)
+        elif lines:
+            self._console.print(Text("\n").join(lines), width=min(self._console.width, _NOTEBOOK_WIDTH))
 
     def _show_in_pipe(self, envelope: Envelope) -> None:
         event = envelope.event

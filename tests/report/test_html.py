@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
-from kaggle_ray.report.figures import MOST_DRAWN, NUM_SHOWN, PALETTE, marks
+from kaggle_ray.report.figures import MOST_DRAWN, NUM_SHOWN, PALETTE, marks, ticks_of
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.types import EpochMetrics, JsonValue
 
@@ -144,6 +144,10 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page() -> Page:
     return Page(render_report(demo_report()))
+
+
+def test_an_axis_of_few_epochs_has_no_ticks_between_two() -> None:
+    assert (ticks_of(2), ticks_of(100)) == ({"dtick": 1}, {})
 
 
 def test_page_shows_the_honest_score_the_best_single_model_and_the_command(page: Page) -> None:

@@ -48,6 +48,8 @@ def test_a_run_that_is_opened_again_shows_the_board_and_each_epoch(result: kaggl
     curves = past.learning_curves()
     assert sorted(trace.name for trace in curves.data) == sorted(2 * list(past.experiments))
     assert curves.layout.yaxis.title.text == "log_loss"
+    assert curves.layout.xaxis.dtick == 1, "there is no epoch between two"
+    assert {trace.mode for trace in curves.data} == {"lines+markers"}
 
 
 def test_metrics_beside_the_heads_own_are_in_the_history_of_training_and_of_validation(

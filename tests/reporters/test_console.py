@@ -20,6 +20,7 @@ from kaggle_ray.reporters.events import (
     PreparationProgressed,
     RunEnded,
     RunStarted,
+    RunWarned,
     TrialEnded,
     TrialProgressed,
     TrialStarted,
@@ -415,3 +416,19 @@ def test_live_view_shows_a_trials_throughput_and_memory() -> None:
     assert drawn.splitlines()[-1].split()[-4:] == ["1,234", "1.5", "GiB", "0:03"]
     drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_gpu))])
     assert drawn.splitlines()[-1].split()[-5:] == ["1,234", "2.0", "GiB", "GPU", "0:03"]
+
+
+def test_in_a_notebook_the_lines_of_an_event_are_one_output_and_none_is_wider_than_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("ipywidgets")
+    outputs: list[str] = []
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: outputs.append(text))
+    reporter = ConsoleReporter(Console(force_jupyter=True, width=60, color_system=None))
+    reporter.emit(at(1.0, RunWarned(topic="other_code", text="a long warning " * 10)))
+    reporter.emit(at(2.0, RunEnded(submission=Location("s.csv"), report=Location("r.html"), seconds=3.0, board=())))
+    warning, end = outputs
+    assert max(map(len, warning.splitlines())) <= 60
+    assert [line.rstrip() for line in end.splitlines()] == [
+        "submission: s.csv", "report:     r.html", "finished in 3.0s",
+    ]  # fmt: skip
