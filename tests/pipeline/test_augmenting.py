@@ -8,6 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+import kaggle_ray
+from kaggle_ray.cli import main
 from kaggle_ray.config.predict import TestTimeAugmentation
 from kaggle_ray.errors import ConfigError, NothingToSubmitError, StoreError
 from kaggle_ray.metrics import LOG_LOSS
@@ -18,6 +20,7 @@ from kaggle_ray.pipeline.team import ensemble_of_runs
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.tasks import SIZE
 from kaggle_ray.testing.toy import TOY_FILE
 from kaggle_ray.train.predict_only import predict_only
 from kaggle_ray.types import Trial
@@ -127,6 +130,36 @@ def test_what_cannot_be_is_refused_by_name(toy_data: Path, tmp_path: Path) -> No
     first.run_dir.rename(tmp_path / "moved")
     with pytest.raises(ConfigError, match="expected a run at its own place"):
         augmented(toy_data, tmp_path / "moved", "hflip")
+
+
+def test_masks_are_mapped_back_and_each_view_is_scored_as_they_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "toy_masks.py"
+    file.write_text("from kaggle_ray.testing.tasks import toy_of\n\nCOMPETITION = toy_of('masks')\n")
+    network: dict[str, Any] = {"model": "unet", "model_args": {"width": 4, "depth": 2}, "image_size": SIZE}
+    values = {**network, "batch_size": 16, "epochs": 1}
+    where: dict[str, Any] = {"data": tmp_path / "data", "launcher": "local", "reporters": []}
+    first = kaggle_ray.run(file, runs=tmp_path / "runs", experiments=[values], **where)
+    done = kaggle_ray.augment(first.run_dir, tta="dihedral", competition=file, **where)
+    assert len(done.experiments[0].views) == 8
+    store = open_run(first.run_dir)
+    plain, made = (store.result(Trial(experiment_id=each.experiment_id, fold=0)) for each in done.result.tried)
+    assert plain is not None
+    assert made is not None
+    assert made.views[0].alone == plain.score
+
+
+def test_the_command_line_tells_what_each_view_adds(
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(toy_data, tmp_path, [PLAIN])
+    capsys.readouterr()
+    main([
+        "augment", str(first.run_dir), "small_resnet", "--tta", "hflip", "--data", str(toy_data),
+        "--competition", str(TOY_FILE), "--launcher", "local",
+    ])  # fmt: skip
+    told = capsys.readouterr().out
+    assert "small_resnet tta=hflip" in told
+    assert "mirrored" in told
 
 
 def test_the_command_line_knows_every_augmentation() -> None:
