@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.declared import ATTRIBUTE, declaring_file
 from kaggle_ray.data.files import absent_images_named, read_header
 from kaggle_ray.data.given_folds import given_scheme
-from kaggle_ray.data.samples import Samples, as_folds, as_marks, as_times, as_weights, views_of
+from kaggle_ray.data.samples import ImagePaths, Samples, as_folds, as_marks, as_times, as_weights, views_of
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
 
@@ -125,12 +125,19 @@ def _prepare(prepare: Callable[[Path], None], data_dir: Path) -> None:
 
 
 def _check_views(samples: Samples, where: str) -> None:
-    numbers = {len(views_of(paths)) for paths in (*samples.train_paths, *samples.test_paths)}
-    if len(numbers) > 1:
+    numbers = {len(views_of(paths)): sample_id for sample_id, paths in _paths_by_id(samples)}
+    if 0 in numbers:
+        raise DataError(f"{where}: sample {numbers[0]!r} has no image. Leave it out, or name at least one.")
+    if len(numbers) > 1 and samples.train_masks is not None:
         raise DataError(
-            f"{where}: expected as many images of each id, got {min(numbers)} to {max(numbers)}. Let read choose a "
-            f"fixed number of them, such as evenly spaced ones, and repeat one where some are missing."
+            f"{where}: expected as many images of each id, as there are masks, got {min(numbers)} to {max(numbers)}. "
+            f"Let read choose a fixed number of them, such as evenly spaced ones, and repeat one if some are missing."
         )
+
+
+def _paths_by_id(samples: Samples) -> Iterator[tuple[str, ImagePaths]]:
+    yield from zip(samples.train_ids.tolist(), samples.train_paths, strict=True)
+    yield from zip(samples.test_ids.tolist(), samples.test_paths, strict=True)
 
 
 def _checked(competition: Competition, samples: Samples, where: str) -> Samples:

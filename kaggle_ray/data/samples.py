@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +42,7 @@ class Samples:
     train_ids: StrArray
     """(N,) unique ids of the rows to train on."""
     train_paths: tuple[ImagePaths, ...]
-    """(N,) image files: one for each sample, or for each the same number of them."""
+    """(N,) image files: one for each sample, or for each a tuple of several, as many or different numbers of them."""
     target: Target
     """(N,) class numbers or values, or (N, T) labels or the heads' targets side by side, of any type of number: an
     opened competition has them in the form of ``canonical_target``. For segmentation: (N,) the share of foreground, by
@@ -49,7 +50,7 @@ class Samples:
     test_ids: StrArray
     """(T,) unique ids of the rows to predict, in the order of the sample submission."""
     test_paths: tuple[ImagePaths, ...]
-    """(T,) image files, as many for each sample as in train."""
+    """(T,) image files, one or several for each sample, as in train."""
     train_masks: tuple[Path, ...] | None = None
     """(N,) mask files, for segmentation, be it what is asked for or an auxiliary head."""
     auxiliary_target: Target | None = None
@@ -77,8 +78,30 @@ class Samples:
 
     @property
     def num_views(self) -> int:
-        """Images per sample."""
-        return len(views_of((self.train_paths or self.test_paths)[0])) * self.images_per_file
+        """Images per sample; where these differ, the most that one has."""
+        return max(self._numbers_of_files) * self.images_per_file
+
+    @property
+    def varies(self) -> bool:
+        """Whether samples have different numbers of images."""
+        return len(self._numbers_of_files) > 1
+
+    @property
+    def train_counts(self) -> IntArray | None:
+        """(N,) images of each sample to train on; None where all samples, those to predict too, have as many."""
+        return self._counts(self.train_paths) if self.varies else None
+
+    @property
+    def test_counts(self) -> IntArray | None:
+        """(T,) the same of the samples to predict."""
+        return self._counts(self.test_paths) if self.varies else None
+
+    @property
+    def _numbers_of_files(self) -> set[int]:
+        return {len(views_of(paths)) for paths in chain(self.train_paths, self.test_paths)}
+
+    def _counts(self, paths: tuple[ImagePaths, ...]) -> IntArray:
+        return np.array([len(views_of(each)) for each in paths], dtype=np.int64) * self.images_per_file
 
     @property
     def train_files(self) -> tuple[Path, ...]:

@@ -60,8 +60,19 @@ def draw_mix(mixup_alpha: float, cutmix_alpha: float, num_samples: int, generato
     )  # fmt: skip
 
 
-def check_mix(cutmix_alpha: float, *, has_table: bool) -> None:
-    """Raise ConfigError where samples with a table would be cut: a cut has a share of an image, and none of a row."""
+def check_mix(mixup_alpha: float, cutmix_alpha: float, *, has_table: bool, varies: bool) -> None:
+    """Raise ConfigError for samples that cannot be mixed.
+
+    Those with a table are not cut: a cut has a share of an image, and none of a row. Those with different numbers of
+    images have no partner for each.
+    """
+    for name, alpha in (("mixup", mixup_alpha), ("cutmix", cutmix_alpha)):
+        if alpha and varies:
+            raise ConfigError(
+                f"hyperparameter {name!r}: expected 0 where samples have different numbers of images, got {alpha:g}: "
+                f"there is not an image of the one for each of the other. Let read choose a fixed number, or leave it "
+                f"at 0."
+            )
     if cutmix_alpha and has_table:
         raise ConfigError(
             f"hyperparameter 'cutmix': expected 0 for images that come with a table, got {cutmix_alpha:g}: a part of a "

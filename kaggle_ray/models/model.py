@@ -17,6 +17,7 @@ from kaggle_ray.models.network import Network
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.stages import depths
 from kaggle_ray.models.table import JoinedTable, TableNorm, TableOnly
+from kaggle_ray.models.varying import mean_of_there, padded, places_of
 
 EXTRA_MEAN, EXTRA_STD = 0.5, 0.25
 """Mean and deviation that channels beyond red, green and blue are normalised with."""
@@ -145,14 +146,18 @@ class Model(nn.Module):
             if isinstance(module, TableNorm):
                 module.fit(table_ND)
 
-    def forward(self, images: Tensor, table_ND: Tensor | None = None) -> Output:
+    def forward(self, images: Tensor, table_ND: Tensor | None = None, counts_N: Tensor | None = None) -> Output:
         """Return (N, C) logits, or (N, K, H, W) for segmentation; where it ``gives_auxiliary``, theirs beside them.
 
         Args:
             images: (N, C, H, W) values 0..1, or (N, F) ``features`` of them; where a sample has several views
                 (N, V, C, H, W) or (N, V, F): the logits are the mean, or those of the features that are fused.
             table_ND: (N, D), where the competition has a table.
+            counts_N: how many images each sample has, where they differ; ``images`` are then (M, C, H, W) or (M, F),
+                those of all samples one after the other.
         """
+        if counts_N is not None:
+            return self._of_varying(images, table_ND, counts_N)
         if images.ndim in (3, 5) and self.fusion is not None:
             return self._told(self._of_features(self._features_of_views(images), table_ND))
         if images.ndim in (3, 5):
@@ -172,6 +177,21 @@ class Model(nn.Module):
             output = self.network(normalize(images, self.mean, self.std))
         return self._told(output)
 
+    def _of_varying(self, images: Tensor, table_ND: Tensor | None, counts_N: Tensor) -> Output:
+        """Return ``forward`` of samples that have different numbers of images."""
+        is_there_NV = places_of(counts_N)
+        if self.fusion is not None:
+            features_MF = images if images.ndim == 2 else self.features(images)
+            return self._told(self._of_features(padded(features_MF, is_there_NV), table_ND, is_there_NV))
+        repeated = None if table_ND is None else table_ND.repeat_interleave(counts_N, dim=0)
+        output: Output = self(images, repeated)
+        if isinstance(output, Tensor):
+            return mean_of_there(padded(output, is_there_NV), is_there_NV)
+        return (
+            mean_of_there(padded(output[0], is_there_NV), is_there_NV),
+            mean_of_there(padded(output[1], is_there_NV), is_there_NV),
+        )
+
     def _features_of_views(self, images: Tensor) -> Tensor:
         """Return (N, V, F) ``features`` of images (N, V, C, H, W), or those that are given."""
         if images.ndim == 3:
@@ -179,14 +199,14 @@ class Model(nn.Module):
         features_NVF: Tensor = self.features(images.flatten(0, 1)).unflatten(0, (-1, images.shape[1]))  # type: ignore[no-untyped-call]
         return features_NVF
 
-    def _of_features(self, features: Tensor, table_ND: Tensor | None) -> Tensor:
+    def _of_features(self, features: Tensor, table_ND: Tensor | None, is_there_NV: Tensor | None = None) -> Tensor:
         """Return (N, C) logits of ``features`` (N, F), or of those (N, V, F) of several images, which are fused."""
         assert isinstance(self.network, HeadedNetwork | JoinedTable), "no other network tells its features"
         assert self.pooled is not None, "no other network tells its features"
         pooled = self.pooled.pooled(features.flatten(0, -2))
         if features.ndim == 3:
             assert self.fusion is not None, "the images are fused"
-            pooled = self.fusion(pooled.unflatten(0, (-1, features.shape[1])))  # type: ignore[no-untyped-call]
+            pooled = self.fusion(pooled.unflatten(0, (-1, features.shape[1])), is_there_NV)  # type: ignore[no-untyped-call]
         return self.network.logits(pooled, table_ND)
 
     def _told(self, output: Output) -> Output:

@@ -12,7 +12,12 @@ from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS
 
 
 def check_applicable(
-    hyperparameters: Hyperparameters, heads: Sequence[Head], *, auxiliary_heads: Sequence[Head] = (), has_table: bool
+    hyperparameters: Hyperparameters,
+    heads: Sequence[Head],
+    *,
+    auxiliary_heads: Sequence[Head] = (),
+    has_table: bool,
+    varies: bool = False,
 ) -> None:
     """Raise ConfigError for a hyperparameter that is set and has nothing to act on, or cannot go with another one.
 
@@ -24,9 +29,10 @@ def check_applicable(
         heads: of the competition.
         auxiliary_heads: what is learnt beside them.
         has_table: whether numbers come with the images.
+        varies: whether samples have different numbers of images.
     """
     images, loss, model = hyperparameters.images, hyperparameters.loss, hyperparameters.model
-    check_mix(images.cutmix, has_table=has_table)
+    check_mix(images.mixup, images.cutmix, has_table=has_table, varies=varies)
     if images.tile and heads[0].task != "segmentation":
         raise ConfigError(
             f"hyperparameter 'tile': expected 0 for a task without masks, got {images.tile}: only masks are predicted "

@@ -99,7 +99,8 @@ def predict_proba(
     with unprepared_after():
         loaded = {part: [opened.load(*model) for model in of_part] for part, of_part in models.items()}
         warn_of_altered(images, numbers, opened.asked, [each.predictor for of in loaded.values() for each in of])
-        blocks = [_predicted(batch, members, combine, loaded) for batch in _batches(images, numbers, batch_size)]
+        batches = _batches(images, numbers, batch_size, varies=opened.asked.varies)
+        blocks = [_predicted(batch, members, combine, loaded) for batch in batches]
     return _by_head(np.concatenate(blocks), opened.asked)
 
 
@@ -109,29 +110,35 @@ class _Batch:
 
     samples: Sequence[Image]
     numbers: FloatArray | None
+    varies: bool
+    """Whether the run had samples of different numbers of images."""
     decoded: dict[tuple[int, int], Inputs] = field(default_factory=dict)
 
     def inputs(self, transform: Transform) -> Inputs:
         sides = transform.layout.height, transform.layout.width
         if sides not in self.decoded:
             views = [views_of_image(sample) for sample in self.samples]
-            if len({len(each) for each in views}) > 1:
+            if len({len(each) for each in views}) > 1 and not self.varies:
                 raise DataError("images: expected as many for each sample, as the run had.")
             pixels = map_in_threads(transform.pixels, [image for of_sample in views for image in of_sample])
-            num_views = len(views[0]) * len(pixels[0])
+            counts = np.array([len(of_sample) for of_sample in views], dtype=np.int64) * len(pixels[0])
             if len(depths := {each.dtype for each in pixels}) > 1:
                 raise DataError(f"images: expected all of one depth, got {' and '.join(sorted(map(str, depths)))}.")
             self.decoded[sides] = Inputs(
-                images=Images.of_array(np.concatenate(pixels)), num_views=num_views, table=self.numbers
+                images=Images.of_array(np.concatenate(pixels)),
+                num_views=int(counts.max()),
+                counts=counts if self.varies else None,
+                table=self.numbers,
             )
-        transform.check_several(self.decoded[sides].num_views)
+        if not self.varies:
+            transform.check_several(self.decoded[sides].num_views)
         return self.decoded[sides]
 
 
-def _batches(images: Sequence[Image], numbers: FloatArray | None, batch_size: int) -> Iterator[_Batch]:
+def _batches(images: Sequence[Image], numbers: FloatArray | None, batch_size: int, *, varies: bool) -> Iterator[_Batch]:
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
-        yield _Batch(samples=images[rows], numbers=None if numbers is None else numbers[rows])
+        yield _Batch(samples=images[rows], numbers=None if numbers is None else numbers[rows], varies=varies)
 
 
 def _ensemble(opened: OpenedRun, competition: str | Path | None) -> tuple[Sequence[Member], Fitted]:

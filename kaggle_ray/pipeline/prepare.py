@@ -87,6 +87,7 @@ def check_models(plan: RunPlan) -> None:
             competition.heads,
             auxiliary_heads=competition.auxiliary_heads,
             has_table=shapes.num_table_columns > 0,
+            varies=plan.samples.varies,
         )
         check_samplable(
             hyperparameters.training.sampler, competition.heads, has_weights=plan.samples.train_weights is not None

@@ -22,7 +22,7 @@ from kaggle_ray.metrics.metric import Values
 from kaggle_ray.pipeline.own_code import competition_of
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.train.content import registered_code
+from kaggle_ray.train.content import IMAGES_OF_ROWS, registered_code
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import JsonValue, Target, Task
 from kaggle_ray.untrusted import Count
@@ -47,6 +47,8 @@ class RecordedCompetition:
     reader: JsonValue
     """What is said of the reader of its files: a name, or what tells a function from others; None of photographs."""
     images_per_file: int
+    varies: bool
+    """Whether its samples have different numbers of images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,7 @@ def recorded_competition(store: RunStore, record: RunRecord) -> RecordedCompetit
         table_columns=record.table_columns or (),
         reader=described.reader,
         images_per_file=described.images_per_file,
+        varies=IMAGES_OF_ROWS in record.content,
     )
 
 

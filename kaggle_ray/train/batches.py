@@ -26,12 +26,15 @@ from kaggle_ray.images.geometry import MaskKind
 from kaggle_ray.images.mix import Mix, check_mix, draw_mix, mix_batch, mix_table, mix_targets
 from kaggle_ray.images.randomness import Keys, keys_of_copy, repeated_keys, sample_keys
 from kaggle_ray.train.features import FrozenFeatures
-from kaggle_ray.train.inputs import FitData
+from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.losses import Outputs
 from kaggle_ray.train.losses.objective import Objective, Targets
 from kaggle_ray.train.process import derive_seed
 from kaggle_ray.train.sampling import UNIFORM, WEIGHTED, repeats_of, rows_of_steps
 from kaggle_ray.types import FloatArray, IntArray
+
+ModelInputs = tuple[Tensor | None, ...]
+"""Images or features, the table or None, and where samples have different numbers of images, these numbers."""
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -52,7 +55,8 @@ class Batch:
     """(M,) positions of the rows that were read: ``rows``, then partners that they are mixed with and that are not
     among them."""
     pixels: Pixels | FloatArray
-    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, F) features of them."""
+    """(M * V, H, W, C) pixels of the rows that were read, uint8 or uint16; or (M * V, F) features of them. Where rows
+    have different numbers of images, those of all rows, one row's after the other's."""
     target: npt.NDArray[np.generic]
     """(M,) or (M, T) targets of the rows that were read; for segmentation (M, H, W, 1) masks."""
     auxiliary: npt.NDArray[np.generic] | None
@@ -114,8 +118,10 @@ class EpochBatches(Dataset[Batch]):
                 f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
                 f"{hyperparameters.training.accumulate} pieces each. Use a larger batch_size, or fewer of them."
             )
-        check_mix(hyperparameters.images.cutmix, has_table=data.inputs.table is not None)
-        self._mixes = hyperparameters.images.mixup > 0 or hyperparameters.images.cutmix > 0
+        mixup, cutmix = hyperparameters.images.mixup, hyperparameters.images.cutmix
+        has_table, varies = data.inputs.table is not None, data.inputs.counts is not None
+        check_mix(mixup, cutmix, has_table=has_table, varies=varies)
+        self._mixes = mixup > 0 or cutmix > 0
         self._features = (
             features.of_epoch(data.inputs.images, self._sides, hyperparameters.images, self._keys) if features else None
         )
@@ -136,7 +142,7 @@ class EpochBatches(Dataset[Batch]):
         if self._data.masks is not None:  # one mask is moved along with all images of its sample, which so move alike
             keys = keys[:: self._data.inputs.num_views].repeat(self._data.inputs.num_views)
         if self._repeats is not None and not self._hyperparameters.images.augment_copies:  # a copy stays as it is
-            keys = repeated_keys(keys, self._repeats[step][positions].repeat(self._data.inputs.num_views))
+            keys = repeated_keys(keys, self._repeats[step][positions].repeat(self._data.inputs.counts_of(read_rows)))
         pixels: Pixels | FloatArray
         masks: Pixels | None = None
         if self._features is not None:
@@ -234,8 +240,8 @@ class Finisher:
         self._recipe = recipe
         self._device = device
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor | None, Targets]:
-        """Return images (N, C, H, W) 0..1, or (N, V, C, H, W), the table (N, D) or None, and the loss's targets.
+    def __call__(self, batch: Batch) -> tuple[ModelInputs, Targets]:
+        """Return what the model takes, of images 0..1, and the loss's targets.
 
         All that belongs to a sample is mixed alike: its images, its row of the table, its weight, its soft targets, and
         beside these the columns of what a teacher says, where there is one.
@@ -259,8 +265,9 @@ class Finisher:
             targets[positions] = self._outputs.targets_of_values(labels_NC)
         if batch.teacher is not None:
             targets = torch.cat([targets, to_device(batch.teacher, self._device)], dim=1)
-        images = split_views(images, self._inputs.num_views)
-        table_ND = table_of(self._inputs.table, batch.read_rows, self._device)
+        given, table_ND, *counts = model_inputs(images, self._inputs, batch.read_rows)
+        assert given is not None, "they are there"
+        images = given
         if batch.mix is not None:
             height, width = images.shape[-2:]
             if auxiliary is not None:
@@ -269,7 +276,7 @@ class Finisher:
                 weights_N = mix_targets(weights_N, batch.mix, height=height, width=width)
             images, targets = mix_batch(images, targets, batch.mix)
             table_ND = None if table_ND is None else mix_table(table_ND, batch.mix)
-        return images, table_ND, Targets(main=targets, auxiliary=auxiliary, weights_N=weights_N)
+        return (images, table_ND, *counts), Targets(main=targets, auxiliary=auxiliary, weights_N=weights_N)
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
@@ -282,6 +289,15 @@ def table_of(table: npt.NDArray[np.float32] | None, rows: IntArray, device: torc
     return None if table is None else to_device(table[rows], device)
 
 
-def split_views(images: Tensor, num_views: int) -> Tensor:
-    """Return (N, V, C, H, W), or (N, V, E) of features, where samples have several images; else what is given."""
-    return images if num_views == 1 else images.reshape(-1, num_views, *images.shape[1:])
+def model_inputs(images: Tensor, inputs: Inputs, rows: IntArray) -> ModelInputs:
+    """Return what a model takes of ``rows`` (N,), on the device of their ``images`` or of features of these.
+
+    Those are (N, V, C, H, W), or (N, V, E) of features, where samples have several images, and as they are given where
+    samples have different numbers of them, which then come last.
+    """
+    table_ND = table_of(inputs.table, rows, images.device)
+    if inputs.counts is not None:
+        return images, table_ND, to_device(inputs.counts[rows], images.device)
+    if inputs.num_views == 1:
+        return images, table_ND
+    return images.reshape(-1, inputs.num_views, *images.shape[1:]), table_ND

@@ -31,6 +31,10 @@ _FILE_HEX = 16
 """Hex digits that are kept of a file's sha256, to tell which files have changed."""
 
 
+IMAGES_OF_ROWS = "images of each training row"
+"""Part of the content that there is where rows have different numbers of images."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
     """What the trials of a run are computed from, besides their hyperparameters and settings."""
@@ -104,7 +108,12 @@ def content_of(
             "competition": described(competition),
         }
     )
-    beside = {"auxiliary labels": samples.auxiliary_target, "row weights": samples.train_weights}
+    beside = {
+        "auxiliary labels": samples.auxiliary_target,
+        "row weights": samples.train_weights,
+        IMAGES_OF_ROWS: samples.train_counts,  # which of the files are whose
+        "images of each test row": samples.test_counts,
+    }
     given = {name: _digest_of(values) for name, values in beside.items() if values is not None}
     content = dataclasses.replace(content, parts={**content.parts, **given})
     reader = {competition.reader} if isinstance(competition.reader, str) else set()

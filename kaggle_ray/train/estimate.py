@@ -89,7 +89,7 @@ def estimate(
 def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str, int]:
     """Return each set of features that a probe takes, named by model and view -> how many images it is computed of."""
     images, model = hyperparameters.images, hyperparameters.model
-    num_train, num_test = (len(ids) * samples.num_views for ids in (samples.train_ids, samples.test_ids))
+    num_train, num_test = (len(files) * samples.images_per_file for files in (samples.train_files, samples.test_files))
     trained_on = views_trained_on(images, hyperparameters.size_at(1)) or ()
     num_of: dict[object, int] = dict.fromkeys(trained_on, num_train)
     num_of |= {f"copy {number} by {images.augment}": num_train for number in range(copies_trained_on(images))}
@@ -100,7 +100,8 @@ def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str
 
 def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:
     """Return a few batches of noise in the shapes of the competition, with the targets and tables of real rows."""
-    batch, num_views = hyperparameters.training.batch_size, samples.num_views
+    batch, counts = hyperparameters.training.batch_size, samples.train_counts
+    num_views = samples.num_views if counts is None else max(2, round(counts.mean()))
     rows = np.arange(batch * (_NUM_BATCHES + 1))
     real = rows % len(samples.train_ids)
     height, width = hyperparameters.images.decoded_sides

@@ -25,17 +25,20 @@ from kaggle_ray.types import Float64Array, FloatArray, Folds, IntArray, StrArray
 
 def hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
     """Return (N * V,) the hashes of the training samples' ids, a sample's views one after the other."""
-    return _hashes(samples.train_ids, samples.num_views)
+    return _hashes(samples.train_ids, samples.num_views, samples.train_counts)
 
 
 def test_hashes_of(samples: Samples) -> npt.NDArray[np.uint64]:
     """Return (T * V,) the same of the test rows."""
-    return _hashes(samples.test_ids, samples.num_views)
+    return _hashes(samples.test_ids, samples.num_views, samples.test_counts)
 
 
-def _hashes(sample_ids: StrArray, num_views: int) -> npt.NDArray[np.uint64]:
-    ids, views = sample_ids.tolist(), range(num_views)
-    return id_hashes([sample_id if not view else f"{sample_id}/{view}" for sample_id in ids for view in views])
+def _hashes(sample_ids: StrArray, num_views: int, counts: IntArray | None) -> npt.NDArray[np.uint64]:
+    numbers = [num_views] * len(sample_ids) if counts is None else counts.tolist()
+    ids = zip(sample_ids.tolist(), numbers, strict=True)
+    return id_hashes(
+        [f"{sample_id}/{view}" if view else sample_id for sample_id, of_id in ids for view in range(of_id)]
+    )
 
 
 def shapes_of(competition: Competition, samples: Samples) -> Shapes:
@@ -56,6 +59,7 @@ def train_inputs(competition: Competition, samples: Samples, sides: tuple[int, i
     return Inputs(
         images=open_train(competition, samples, sides, cache_dir),
         num_views=samples.num_views,
+        counts=samples.train_counts,
         table=None if table is None else table.values,
     )
 
@@ -66,6 +70,7 @@ def test_inputs(competition: Competition, samples: Samples, sides: tuple[int, in
     return Inputs(
         images=open_test(competition, samples, sides, cache_dir),
         num_views=samples.num_views,
+        counts=samples.test_counts,
         table=None if table is None else table.values,
     )
 

@@ -17,6 +17,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.models import Output, main_logits
 from kaggle_ray.models.model import mean_over_views
 from kaggle_ray.models.onnx_graph import NotExportableError, OnnxGraph, exported
+from kaggle_ray.models.varying import mean_of_there, padded, places_of
 from kaggle_ray.store.attempt import GRAPH_ENDING
 from kaggle_ray.store.trials import TrialStore
 from kaggle_ray.train.inputs import Inputs
@@ -84,8 +85,15 @@ class Graphs:
         self._num_threads = num_threads
         self._opened: dict[str, OnnxGraph] = {}
 
-    def __call__(self, images: Tensor, table_ND: Tensor | None) -> Tensor:
-        """Return the logits of images (N, C, H, W), or the mean of those of each sample's (N, V, C, H, W)."""
+    def __call__(self, images: Tensor, table_ND: Tensor | None, counts_N: Tensor | None = None) -> Tensor:
+        """Return the logits of images (N, C, H, W), or the mean of those of each sample's (N, V, C, H, W).
+
+        Where ``counts_N`` are given, samples have so many of the images, one sample's after the other's.
+        """
+        if counts_N is not None:
+            is_there_NV = places_of(counts_N)
+            repeated = None if table_ND is None else table_ND.repeat_interleave(counts_N, dim=0)
+            return mean_of_there(padded(self(images, repeated), is_there_NV), is_there_NV)
         if images.ndim == 5:
             num_views = images.shape[1]
             repeated = None if table_ND is None else table_ND.repeat_interleave(num_views, dim=0)

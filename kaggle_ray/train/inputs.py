@@ -25,6 +25,9 @@ class Inputs:
     images: ImageRows
     """(N * V) decoded images, the V views of a row one after the other."""
     num_views: int = 1
+    """V; where rows have different numbers of images, the most that one has."""
+    counts: IntArray | None = None
+    """(N,) how many images each row has; None where all have ``num_views``."""
     table: FloatArray | None = None
     """(N, D) numbers that come with the images; NaN where a value is missing."""
 
@@ -34,10 +37,18 @@ class Inputs:
         return self.images.read(np.zeros(1, dtype=np.int64)).dtype
 
     def views(self, rows: IntArray) -> IntArray:
-        """Return (n * V,) the positions in ``images`` of the views of ``rows`` (n,)."""
+        """Return (n * V,) the positions in ``images`` of the views of ``rows`` (n,), one row's after the other's."""
+        if self.counts is not None:
+            first, counts = (np.cumsum(self.counts) - self.counts)[rows], self.counts[rows]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            return np.asarray(np.repeat(first, counts) + within, dtype=np.int64)
         if self.num_views == 1:
             return rows
         return np.asarray((rows[:, np.newaxis] * self.num_views + np.arange(self.num_views)).ravel(), dtype=np.int64)
+
+    def counts_of(self, rows: IntArray) -> IntArray:
+        """Return (n,) how many images each of ``rows`` (n,) has."""
+        return np.full(len(rows), self.num_views) if self.counts is None else self.counts[rows]
 
     def read(self, rows: IntArray) -> Pixels:
         """Return (n * V, H, W, C) the pixels of ``rows`` (n,)."""
@@ -100,7 +111,8 @@ class FitData:
     @property
     def num_rows(self) -> int:
         """N, with the test rows where some have a pseudolabel."""
-        return self.inputs.images.shape[0] // self.inputs.num_views
+        counts = self.inputs.counts
+        return self.inputs.images.shape[0] // self.inputs.num_views if counts is None else len(counts)
 
     @property
     def segments(self) -> bool:

@@ -262,10 +262,10 @@ class Fit:
         """Add the gradients of a piece's share of the step's mean loss."""
         seed_step(self._device, batch.seed)
         self.state.trained_rows[batch.rows] = True
-        images, table_ND, targets = self._finish(batch)
+        inputs, targets = self._finish(batch)
         with nullcontext() if batch.ends_step else self._ranks.without_exchange(self._parallel):
             with autocast(self._settings):
-                output = self._forward(images, table_ND)
+                output = self._forward(*inputs)
             self._running.add(batch.rows, main_logits(output))
             losses_N = self._objective.sample_losses(output, targets)
             with noting(self._ranks, at=batch.step):  # the other ranks wait for this one's gradient, whatever it is

@@ -128,9 +128,9 @@ def _train(
     finish = Finisher(data, objective, hyperparameters.images.augment, device)
     batches = _batches(data, hyperparameters, settings, uses_images=model.uses_images)
     for step, batch in enumerate(batches):
-        images, table_ND, targets = finish(batch)
+        inputs, targets = finish(batch)
         with autocast(settings):
-            output = model(images, table_ND)
+            output = model(*inputs)
         loss = objective.sample_losses(output, targets).mean()
         yield loss.item()
         for group in optimizer.param_groups:

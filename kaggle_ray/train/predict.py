@@ -22,7 +22,7 @@ from kaggle_ray.images.tiles import predict_tiled
 from kaggle_ray.images.views import viewed, viewed_back
 from kaggle_ray.models import Model, Output, main_logits
 from kaggle_ray.store.predictions import quantised
-from kaggle_ray.train.batches import split_views, table_of, to_device
+from kaggle_ray.train.batches import ModelInputs, model_inputs, to_device
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
@@ -30,8 +30,8 @@ from kaggle_ray.train.process import autocast
 from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues
 
-Forward = Callable[[Tensor, Tensor | None], Output]
-"""Computes logits of images 0..1 and a table, as ``Model.forward`` does."""
+Forward = Callable[..., Output]
+"""Computes logits of images 0..1, a table, and numbers of images where these differ, as ``Model.forward`` does."""
 OfViews = Callable[[Sequence[FloatArray]], None]
 """Is told (n, C) what is predicted of each view of a batch of n rows."""
 
@@ -95,10 +95,9 @@ class Predictor:
         sides = self._hyperparameters.images.sides(view.height)
         uses_images = uses_images_of(self.model)
         for batch in self.batches(rows):
-            table_ND = table_of(inputs.table, batch, self._device)
             with torch.inference_mode(), autocast(self._settings):
                 images = self._images(inputs, batch, sides if uses_images else (1, 1), view)
-                output = self._forward(images, table_ND)
+                output = self._forward(model_inputs(images, inputs, batch))
             if isinstance(output, Tensor):
                 yield batch, _upright(output, view)
             else:
@@ -149,23 +148,23 @@ class Predictor:
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def _images(self, inputs: Inputs, rows: IntArray, sides: tuple[int, int], view: View) -> Tensor:
-        """Return (n, C, H, W) images or (n, E) features of them; (n, V, ...) where a sample has several."""
+        """Return (n * V, C, H, W) images or (n * V, E) features of them, one row's after the other's."""
         if self.features is not None:
             features = self.features.of(inputs.images, sides, view)[inputs.views(rows)]
-            return split_views(to_device(features, self._device), inputs.num_views)
+            return to_device(features, self._device)
         if sides == (1, 1):
-            pixels = np.zeros((len(rows) * inputs.num_views, 1, 1, inputs.images.shape[3]), dtype=np.uint8)
-            return split_views(to_float(to_device(pixels, self._device)), inputs.num_views)
+            pixels = np.zeros((len(inputs.views(rows)), 1, 1, inputs.images.shape[3]), dtype=np.uint8)
+            return to_float(to_device(pixels, self._device))
         images_NCHW = to_float(to_device(resize_pixels(inputs.read(rows), *sides), self._device))
-        return split_views(viewed(images_NCHW, view), inputs.num_views)
+        return viewed(images_NCHW, view)
 
-    def _forward(self, images_NCHW: Tensor, table_ND: Tensor | None) -> Output:
+    def _forward(self, given: ModelInputs) -> Output:
+        images, *beside = given
+        assert images is not None, "there are always some"
         tile = self._hyperparameters.images.tile
-        if self._mask_size is None or not tile or tile >= max(images_NCHW.shape[2:]):
-            return self._network(images_NCHW, table_ND)
-        return predict_tiled(
-            lambda tiles: main_logits(self._network(tiles, table_ND)).float(), images_NCHW, tile, tile // 4
-        )
+        if self._mask_size is None or not tile or tile >= max(images.shape[2:]):
+            return self._network(images, *beside)
+        return predict_tiled(lambda tiles: main_logits(self._network(tiles, *beside)).float(), images, tile, tile // 4)
 
 
 def _upright(logits: Tensor, view: View) -> Tensor:

@@ -176,7 +176,9 @@ class MaskLabels:
 
 def _joined(train: Inputs, test: Inputs) -> Inputs:
     table = None if train.table is None or test.table is None else np.concatenate([train.table, test.table])
-    return Inputs(images=JoinedImages(train.images, test.images), num_views=train.num_views, table=table)
+    counts = None if train.counts is None or test.counts is None else np.concatenate([train.counts, test.counts])
+    images = JoinedImages(train.images, test.images)
+    return Inputs(images=images, num_views=train.num_views, counts=counts, table=table)
 
 
 def _with_zeros(target: Rows, num_rows: int) -> Rows:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import channels_last
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
@@ -23,7 +22,7 @@ from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
 from kaggle_ray.train.predict import Forward, Predictor
 from kaggle_ray.train.process import derive_seed, prepare_process
-from kaggle_ray.train.start import load_weights
+from kaggle_ray.train.start import load_weights, placed
 from kaggle_ray.types import BoolArray, StoredValues
 
 
@@ -158,7 +157,7 @@ def predictor_of(
             f"Are they of the same competition, with the same channels and columns?"
         ) from error
     return Predictor(
-        model.to(device, memory_format=channels_last),  # type: ignore[call-overload]
+        placed(model, device),
         outputs,
         hyperparameters,
         settings,

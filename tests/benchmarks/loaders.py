@@ -108,7 +108,8 @@ class Ours:
         objective = Objective(data, self._hyperparameters.loss)
         finish = Finisher(data, objective, self._hyperparameters.images.augment, CPU)
         for batch in load(EpochBatches(data, self._hyperparameters, number, uses_images=True), self._settings):
-            images_NCHW, _, _ = finish(batch)
+            (images_NCHW, *_), _ = finish(batch)
+            assert images_NCHW is not None
             yield normalize(images_NCHW, self._mean, self._std)
 
 

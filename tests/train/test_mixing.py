@@ -45,7 +45,12 @@ def batches(data: FitData, *, accumulate: int = 1, **values: float) -> list[tupl
     finish = Finisher(data, Objective(data, hyperparameters.loss), "none", torch.device("cpu"))
     pieces = EpochBatches(data, hyperparameters, 1, uses_images=True)
     finished = [finish(pieces[number]) for number in range(len(pieces))]
-    return [(images, table, targets.main) for images, table, targets in finished]
+    return [(_there(images), table, targets.main) for (images, table), targets in finished]
+
+
+def _there(images: Tensor | None) -> Tensor:
+    assert images is not None
+    return images
 
 
 def number_of(targets: Tensor) -> Tensor:
