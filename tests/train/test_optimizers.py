@@ -89,17 +89,6 @@ def test_a_momentum_that_would_change_nothing_is_refused() -> None:
     check_optimizer(Hyperparameters(optimizer="sgdw", momentum=0.5).optimizer)
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS.names()))
-@pytest.mark.parametrize("share", [0.0, 0.999])
-def test_one_of_ours_takes_all_that_its_hyperparameters_may_be_so_that_none_is_made_to_see(
-    name: str, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = Hyperparameters(optimizer=name, momentum=share, beta2=share, weight_decay=share, lr=10.0).optimizer
-    make_optimizer(Model(build_network(), Shapes(num_outputs=2)), asked)
-    monkeypatch.setattr(optimizers, "build_optimizer", lambda groups, given: pytest.fail("it was made"))
-    check_optimizer(asked)
-
-
 def test_without_timm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "find_spec", lambda name: None)
     assert timm_optimizers() == {}
