@@ -27,7 +27,7 @@ OUT = Path(os.environ.get("OUT", "/kaggle/working/submission.csv"))
 # %%
 # What the notebook lacks, or has in a version that will not do, is taken from the package's wheels.
 work = Path(tempfile.mkdtemp(prefix="kaggle_ray_"))
-site = work / "site"
+site = work / "site-packages"  # by which what is in it is told from code of your own
 
 
 def lacks(requirement: Requirement) -> bool:

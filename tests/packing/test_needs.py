@@ -133,7 +133,7 @@ def without(packages: Collection[str], folder: Path) -> Path:
     """Return a folder of what is installed here but for packages, which Python may take for its site-packages."""
     site = Path(str(metadata.distribution("pytest").locate_file("")))
     hidden = {file.parts[0] for each in packages for file in metadata.distribution(each).files or ()}
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for entry in site.iterdir():
         if entry.name not in hidden | {"__pycache__"} and entry.suffix != ".pth":
             (folder / entry.name).symlink_to(entry)
@@ -168,7 +168,7 @@ def test_a_package_of_dicom_files_and_sounds_predicts_where_their_readers_are_no
     shutil.rmtree(result.run_dir)
     moved = (tmp_path / "packed").rename(tmp_path / "elsewhere")
 
-    bare = without(lacking, tmp_path / "bare")
+    bare = without(lacking, tmp_path / "bare" / "site-packages")
     (tmp_path / "empty").mkdir()
     known = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "HOME", "PATH") if name in os.environ}
     places = {"PACKAGE": str(moved), "DATA": str(tmp_path / "data"), "OUT": str(tmp_path / "out.csv")}
@@ -176,14 +176,15 @@ def test_a_package_of_dicom_files_and_sounds_predicts_where_their_readers_are_no
     def python(*words: str) -> subprocess.CompletedProcess[str]:
         env = {**known, **places, "PYTHONPATH": str(bare)}
         command = [sys.executable, "-S", "-c", *words]
-        return subprocess.run(command, cwd=tmp_path / "empty", env=env, capture_output=True, text=True, timeout=500)
+        return subprocess.run(command, cwd=tmp_path / "empty", env=env, capture_output=True, text=True, timeout=300)
 
     assert "No module named 'pydicom'" in python("import pydicom").stderr
     done = python(OFFLINE, str(moved / "inference.py"))
     assert done.returncode == 0, done.stderr
+    assert "is not what run" not in done.stderr, "what came from wheels is no code of the user's"
     assert (tmp_path / "out.csv").read_bytes() == submitted
     where = done.stdout.splitlines()[-1].partition("by kaggle_ray of ")[2]
-    assert where.endswith("/site/kaggle_ray"), "the packed wheel is imported, and not this checkout"
+    assert where.endswith("/site-packages/kaggle_ray"), "the packed wheel is imported, and not this checkout"
     assert not list(moved.rglob("*.npy"))
 
 
