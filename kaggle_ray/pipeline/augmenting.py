@@ -36,7 +36,7 @@ from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.rows import select_rows
-from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.opening import is_uri, open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Trial, TrialResult
 
@@ -126,7 +126,7 @@ def augment_run(
         RunMismatchError: the files are not those that the run was begun with.
         NothingToSubmitError: nothing is left that could be done.
     """
-    store = open_run(options.run)
+    store = open_run(options.run if is_uri(options.run) else Path(options.run).absolute())
     record = store.known_record()
     parts = store.location.rsplit("/", 2)
     if len(parts) != 3 or parts[1:] != [record.competition, record.run_id]:

@@ -149,12 +149,13 @@ def test_masks_are_mapped_back_and_each_view_is_scored_as_they_are_kept(tmp_path
 
 
 def test_the_command_line_tells_what_each_view_adds(
-    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(toy_data, tmp_path, [PLAIN])
+    monkeypatch.chdir(first.run_dir.parent)
     capsys.readouterr()
     main([
-        "augment", str(first.run_dir), "small_resnet", "--tta", "hflip", "--data", str(toy_data),
+        "augment", first.run_dir.name, "small_resnet", "--tta", "hflip", "--data", str(toy_data),
         "--competition", str(TOY_FILE), "--launcher", "local",
     ])  # fmt: skip
     told = capsys.readouterr().out
