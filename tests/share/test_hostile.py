@@ -237,7 +237,9 @@ def test_predictions_of_another_fold_plan_are_refused(shared: Shared, pulled: Pa
 def test_a_fold_that_was_dealt_other_rows_is_refused(shared: Shared, pulled: Path) -> None:
     header, *lines = shared.read("folds.csv").decode().splitlines()
     swapped = [f"{line.split(',')[0]},{1 - int(line.split(',')[1])}" for line in lines]
-    shared.put("folds.csv", "\n".join([header, *swapped]).encode() + b"\n")
+    digest = shared.put("folds.csv", "\n".join([header, *swapped]).encode() + b"\n")
+    check_refused(shared, pulled, "the file was changed")
+    shared.change_json("run.json", lambda run: run.update(folds_csv_sha256=digest))
     check_refused(shared, pulled, "rows are not predicted")
 
 
