@@ -69,11 +69,10 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """A narrow U-Net on an encoder that knows ImageNet, and stays as it is; on a GPU of larger images, for longer.
+    """A narrow U-Net on an encoder that knows ImageNet, and stays as it is; on a GPU it is trained for longer.
 
-    On the 32 photographs of README it has an honest Dice of 0.978, the one for a GPU of 0.983.
+    On the 32 photographs of README it has an honest Dice of 0.980, the one for a GPU of 0.983.
     """
-    on_gpu = settings.device == "cuda"
     return SearchSpace(
         base={
             "model": "smp/unet",
@@ -84,10 +83,10 @@ def default_space(settings: Settings) -> SearchSpace:
             },
             "pretrained": True,
             "freeze": "backbone",
-            "image_size": 320 if on_gpu else 256,
+            "image_size": 320,
             "aspect": 1.5,
             "batch_size": 4,
-            "epochs": 36 if on_gpu else 24,
+            "epochs": 36 if settings.device == "cuda" else 30,
             "lr": 2e-3,
             "layer_decay": 0.8,
             "schedule": "cosine",

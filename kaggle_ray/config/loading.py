@@ -92,5 +92,16 @@ def _run_file(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except KaggleRayError as error:
         del sys.modules[spec.name]
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}{_of_a_file_beside(path, error.__cause__)}") from error
     return module
+
+
+def _of_a_file_beside(path: Path, cause: BaseException | None) -> str:
+    """Return the next step where the module that a file did not find lies beside it: a file's folder is not looked in,
+    or two competitions would share what happens to have one name."""
+    if not isinstance(cause, ModuleNotFoundError) or cause.name is None:
+        return ""
+    beside = path.parent / cause.name.partition(".")[0]
+    if not (beside.is_dir() or beside.with_suffix(".py").is_file()):
+        return ""
+    return f". It lies beside the file: export PYTHONPATH={path.parent}"

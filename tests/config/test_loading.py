@@ -90,3 +90,13 @@ def test_an_error_of_ours_keeps_its_kind(tmp_path: Path) -> None:
     file = write(tmp_path / "space.py", "from kaggle_ray.errors import DataError\nraise DataError('no files')")
     with pytest.raises(DataError, match=rf"{file}: no files"):
         load_attribute(file, "SPACE", SearchSpace)
+
+
+def test_an_import_of_what_lies_beside_the_file_is_told_with_what_finds_it(tmp_path: Path) -> None:
+    write(tmp_path / "beside_it.py", "NAMES = ()\n")
+    file = write(tmp_path / "space.py", "from beside_it import NAMES\n")
+    with pytest.raises(ConfigError, match=rf"'beside_it'.*lies beside the file: export PYTHONPATH={tmp_path}$"):
+        load_attribute(file, "SPACE", SearchSpace)
+    absent = write(tmp_path / "other.py", "from not_beside_it import NAMES\n")
+    with pytest.raises(ConfigError, match=r"NAMES\)$"):
+        load_attribute(absent, "SPACE", SearchSpace)
