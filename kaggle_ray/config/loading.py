@@ -97,8 +97,10 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _of_a_file_beside(path: Path, cause: BaseException | None) -> str:
-    """Return the next step where the module that a file did not find lies beside it: a file's folder is not looked in,
-    or two competitions would share what happens to have one name."""
+    """Return the next step where the module that a file did not find lies beside it, empty where it does not.
+
+    A file's folder is not looked in, or two competitions would share what happens to have one name.
+    """
     if not isinstance(cause, ModuleNotFoundError) or cause.name is None:
         return ""
     beside = path.parent / cause.name.partition(".")[0]

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from kaggle_ray.errors import CorruptBlobError, RunMismatchError, StoreError
 from kaggle_ray.rows import Rows, blocks
-from kaggle_ray.store.added import read_added, write_added
 from kaggle_ray.store.arrays import npy_chunks
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.store.changes import Change, changes
 from kaggle_ray.store.diary import Diary
-from kaggle_ray.store.labels import Label, labelled, read_labels, write_label
+from kaggle_ray.store.experiments import ExperimentStore
 from kaggle_ray.store.lease import LEASE_FILES, Lease
 from kaggle_ray.store.predictions import quantised
 from kaggle_ray.store.record import RunIdentity, RunRecord
-from kaggle_ray.store.schema import decode, encode, experiment_to_json, sealed, unsealed
+from kaggle_ray.store.schema import decode, encode, sealed, unsealed
 from kaggle_ray.store.trials import RUN_FILE as RUN_FILE
-from kaggle_ray.store.trials import TrialStore, why_no_run
 from kaggle_ray.typed_json import from_json
-from kaggle_ray.types import Experiment, JsonValue, Location
-from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, PathPart
+from kaggle_ray.types import JsonValue, Location
+from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES
 
 CONTENT_FILE = "content.json"
 FOLDS_FILE = "folds.csv"
@@ -55,7 +53,7 @@ class _OfFiles:
     files: dict[str, str]
 
 
-class RunStore(TrialStore):
+class RunStore(ExperimentStore):
     """One run: what it is, its trials, and what follows from them. Open it by ``open_run``."""
 
     def __init__(self, blobs: Blobs, lease: Lease, diary: Diary) -> None:
@@ -63,7 +61,6 @@ class RunStore(TrialStore):
         super().__init__(blobs)
         self.lease = lease
         self.diary = diary
-        self._proposed: dict[str, Experiment] = {}  # read once: what an id stands for is final
 
     @property
     def competition_name(self) -> str:
@@ -86,11 +83,6 @@ class RunStore(TrialStore):
             self.blobs.clear(keep=LEASE_FILES)
 
     # What the run is ------------------------------------------------------------------------------------------------
-
-    def record(self) -> RunRecord | None:
-        """Return what run.json says, None before the run was begun."""
-        value = self._json(RUN_FILE)
-        return None if value is None else from_json(RunRecord, value, where=self._at(RUN_FILE))
 
     def begun_at(self) -> float:
         """Return when run.json was written, in seconds since the Unix epoch; 0 before."""
@@ -178,81 +170,6 @@ class RunStore(TrialStore):
         """Return how the values of images and masks are read, None where an earlier version did not say."""
         return self._json(READING_FILE)
 
-    def save_experiment(self, experiment: Experiment) -> None:
-        """Save what an experiment id stands for."""
-        self.blobs.put_if_absent(
-            f"trials/{experiment.experiment_id}/experiment.json", encode(experiment_to_json(experiment))
-        )
-
-    def experiments(self) -> tuple[Experiment, ...]:
-        """Return the run's experiments: those of the command, those that rounds proposed, those that were added.
-
-        There are none before the run was begun. Those that a person has named have that name.
-
-        Raises:
-            StoreError: a round, or added.json, names an experiment that was not saved.
-        """
-        return labelled(self.unlabelled_experiments(), self.labels())
-
-    def labels(self) -> dict[str, Label]:
-        """Return experiment id -> its own name and notes, of those that a person has given any."""
-        return read_labels(self.blobs)
-
-    def label(self, experiment_id: str, *, name: str | None = None, notes: str | None = None) -> None:
-        """Keep a name and notes of one's own of an experiment, as ``write_label`` does."""
-        write_label(self.blobs, self.unlabelled_experiments(), experiment_id, name=name, notes=notes)
-
-    def unlabelled_experiments(self) -> tuple[Experiment, ...]:
-        """Return the run's experiments by the names that the run gave them."""
-        record = self.record()
-        known = {each.experiment_id: each for each in record.experiments} if record else {}
-        for number, decided in enumerate(self.rounds()):
-            for proposed in from_json(list[PathPart], decided["proposed"], where=self._at(f"rounds/{number}.json")):
-                if proposed not in known:
-                    known[proposed] = self._experiment(proposed, by="a round has proposed it")
-        for added in read_added(self.blobs):
-            if added not in known:
-                known[added] = self._experiment(added, by="it was added to the run")
-        return tuple(known.values())
-
-    def add(self, experiments: Sequence[Experiment]) -> None:
-        """Add experiments to those of the run, which stays what it is: they predict with weights that it has."""
-        for experiment in experiments:
-            self.save_experiment(experiment)
-        before = read_added(self.blobs)
-        write_added(self.blobs, tuple(dict.fromkeys([*before, *(each.experiment_id for each in experiments)])))
-
-    def added(self) -> tuple[Experiment, ...]:
-        """Return the experiments that were added, by the names that the run has for them."""
-        ids = set(read_added(self.blobs))
-        return tuple(each for each in self.experiments() if each.experiment_id in ids) if ids else ()
-
-    def save_round(self, number: int, decided: Mapping[str, JsonValue]) -> None:
-        """Save what a round decided, before anything depends on it; the first stays.
-
-        Its ``proposed`` are the ids of the experiments that it adds, each of which is saved already.
-        """
-        self.blobs.put_if_absent(f"rounds/{number}.json", encode(decided))
-
-    def rounds(self) -> tuple[dict[str, JsonValue], ...]:
-        """Return what each round decided, the first one first; none in a run that has no rounds."""
-        found: list[dict[str, JsonValue]] = []
-        while (decided := self._json(f"rounds/{len(found)}.json")) is not None:
-            found.append({"proposed": [], **decided})
-        return tuple(found)
-
-    def _experiment(self, experiment_id: str, *, by: str) -> Experiment:
-        if experiment_id in self._proposed:
-            return self._proposed[experiment_id]
-        key = f"trials/{experiment_id}/experiment.json"
-        if (value := self._json(key)) is None:
-            raise StoreError(f"{self._at(key)}: is missing, and {by}.")
-        experiment = from_json(Experiment, value, where=self._at(key))
-        if experiment.experiment_id != experiment_id:
-            raise CorruptBlobError(f"{self._at(key)}: is experiment {experiment.experiment_id}.")
-        self._proposed[experiment_id] = experiment
-        return experiment
-
     # What follows from the trials -----------------------------------------------------------------------------------
 
     def save_ensemble(
@@ -318,17 +235,6 @@ class RunStore(TrialStore):
     def file(self, location: Location) -> Path:
         """Return a local file with the content of a file of the run, which is only to be read."""
         return self.blobs.path(location.removeprefix(self._at("")))
-
-    def known_record(self) -> RunRecord:
-        """Return what run.json says.
-
-        Raises:
-            StoreError: there is none: it is no run.
-        """
-        record = self.record()
-        if record is None:
-            raise StoreError(why_no_run(self.blobs))
-        return record
 
     def _files(self, key: str) -> dict[str, str]:
         """Return what is said of each of the competition's files; nothing where that was not saved."""
