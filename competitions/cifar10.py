@@ -43,43 +43,40 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """Linear probes on ImageNet's weights, whose features are computed once; on a GPU a residual network from scratch.
+    """A linear probe on ImageNet's weights, whose features are computed once, and a small network that is fine-tuned.
 
-    On the 2,500 images of README the two have an honest accuracy of 0.807 together, 0.790 and 0.776 alone. The rate is
-    the one of a few settings that was best on half of these rows.
+    On the 2,500 images of README the two have an honest accuracy of 0.841 together, 0.790 and 0.796 alone.
     """
-    if settings.device == "cuda":
-        return SearchSpace(
-            base={
-                "model": "resnet9",
-                "model_args": {"width": 64, "stem_stride": 1},
-                "image_size": 32,
-                "batch_size": 32,
-                "epochs": 60,
-                "lr": 3e-3,
-                "beta2": 0.99,
-                "schedule": "cosine",
-                "warmup": 0.15,
-                "label_smoothing": 0.1,
-                "mixup": 0.2,
-                "ema_decay": 0.998,
-                "augment": "light",
-                "tta": "hflip",
-            }
-        )
     return SearchSpace(
         base={
             "pretrained": True,
-            "freeze": "backbone",
             "head": {"pooling": "avg"},
-            "image_size": 192,
-            "batch_size": 32,
-            "epochs": 30,
-            "lr": 1e-3,
-            "augment": "flip",
             "tta": "hflip",
         },
-        grid={"model": ["timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite2"]},
+        experiments=[
+            {
+                "model": "timm/tf_efficientnet_lite2",
+                "freeze": "backbone",
+                "image_size": 192,
+                "batch_size": 32,
+                "epochs": 30,
+                "lr": 1e-3,
+                "augment": "flip",
+            },
+            {
+                "model": "timm/tf_efficientnet_lite0",
+                "freeze_stages": 4,
+                "image_size": 128,
+                "batch_size": 16,
+                "epochs": 5,
+                "lr": 2e-3,
+                "layer_decay": 0.8,
+                "schedule": "cosine",
+                "warmup": 0.1,
+                "label_smoothing": 0.05,
+                "augment": "light",
+            },
+        ],
     )
 
 
