@@ -75,7 +75,7 @@ def augment(options: AugmentOptions) -> AugmentedRun:
 
     >>> import kaggle_ray
     >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
-    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", reporters=[])
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", run_id="first", reporters=[])
     >>> again = kaggle_ray.augment(result.run_dir, tta="hflip", launcher="local", reporters=[])
     >>> [(each.name, [view.view for view in each.views]) for each in again.experiments]
     [('resnet9 tta=hflip', ['as it is', 'mirrored'])]

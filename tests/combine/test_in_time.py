@@ -9,7 +9,7 @@ from kaggle_ray.combine import AUTO, Ensemble, Fits, TimeLeft, in_time, select_f
 from kaggle_ray.combine.choice import candidates
 from kaggle_ray.metrics import AUC, LOG_LOSS, Metric
 
-ELABORATE = ("greedy", "geometric", "convex")
+ELABORATE = ("greedy", "geometric", "convex", "tempered")
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_g
     monkeypatch.setattr(in_time, "cost_of", lambda fits, method: None)
     looks_of_one = 3 + 5 * 5 + 5  # its estimate; before each fit and each score of 6 choices of 5 parts or 4
     fits, time_left = pool(), TimeLeft(looks_of_one + 12.0, now=Clock())
-    assert in_time.learnt_in_time(fits, ELABORATE, time_left) == ("geometric",)
+    assert in_time.learnt_in_time(fits, tuple(seconds), time_left) == ("geometric",)
     assert time_left.left_out == {"greedy": "time was up", "convex": "estimated to take 1000 s, and 0.0 s were left"}
     everything = np.ones(400, dtype=np.bool_)
     assert fits.has("greedy", fits.fold_of != 0), "it was begun"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kaggle_ray.errors import (
+    CorruptBlobError,
     FoldsError,
     LeaseError,
     RunMismatchError,
@@ -55,6 +56,13 @@ def committed(runs: Path) -> dict[str, str]:
     }
 
 
+def name_digest_of_folds(run_dir: Path) -> None:
+    """Let run.json name the fold plan that is there, as if that were the run's."""
+    record = json.loads((run_dir / "run.json").read_text())
+    digest = hashlib.sha256((run_dir / "folds.csv").read_bytes()).hexdigest()
+    (run_dir / "run.json").write_text(json.dumps({**record, "folds_csv_sha256": digest}))
+
+
 def edit(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
 
@@ -87,12 +95,18 @@ def test_a_damaged_run_file_is_named(tmp_path: Path, data: Path, begun: Path) ->
 
 def test_an_edited_fold_plan_is_refused(tmp_path: Path, data: Path, begun: Path) -> None:
     edit(begun / "folds.csv", lambda lines: [lines[0], *(f"{line[:-1]}{1 - int(line[-1])}" for line in lines[1:])])
+    with pytest.raises(CorruptBlobError, match=r"folds\.csv: expected the sha256 .*: the file was changed"):
+        run(tmp_path / "runs", data, run_id="mine")
+    name_digest_of_folds(begun)
     with pytest.raises(FoldsError, match=r"folds\.csv: since the run was started something has changed"):
         run(tmp_path / "runs", data, run_id="mine")
 
 
 def test_a_damaged_fold_plan_is_refused(tmp_path: Path, data: Path, begun: Path) -> None:
     (begun / "folds.csv").write_text("id;fold\n")
+    with pytest.raises(CorruptBlobError, match=r"folds\.csv: expected the sha256 .*: the file was changed"):
+        run(tmp_path / "runs", data, run_id="mine")
+    name_digest_of_folds(begun)
     with pytest.raises(FoldsError, match=r"folds\.csv is damaged"):
         run(tmp_path / "runs", data, run_id="mine")
 

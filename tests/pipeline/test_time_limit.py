@@ -62,7 +62,7 @@ def test_ensembling_is_estimated_by_members_and_rows(
     monkeypatch.setattr(time_limit, "nested_s", lambda fits, method, num_rows: float(num_rows * len(fits.members)))
     monkeypatch.setattr(time_limit, "choice_s", lambda fits, method, num_rows: float(num_rows * len(fits.members)))
     num_rows = len(plan.folds.scored_rows())
-    assert ensembling_s(plan, target) == 3 * num_rows + 5 * 3 * num_rows, "each alone, and five ways together"
+    assert ensembling_s(plan, target) == 3 * num_rows + 6 * 3 * num_rows, "each alone, and six ways together"
     monkeypatch.undo()
     assert 0 < ensembling_s(plan, target) < 60
 
@@ -79,7 +79,7 @@ def test_what_a_run_has_no_time_for_is_named_and_made_up_for_later(
     assert saved is not None
     assert saved.combiner == "mean"
     assert saved.score_honest is not None
-    assert {"greedy", "geometric", "convex", "the analysis of members and errors"} <= saved.left_out.keys()
+    assert {"greedy", "geometric", "convex", "tempered", "the analysis of members and errors"} <= saved.left_out.keys()
     assert [each.method for each in saved_ensembles(store)] == ["auto", "mean"], "none that is not what it is called"
     told = next(each.text for each in recorder.all(RunWarned) if each.topic == "left_out")
     assert "greedy" in told
