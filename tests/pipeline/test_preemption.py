@@ -95,7 +95,7 @@ def test_two_processes_save_the_step_that_they_are_asked_to_end_in(
     assert len(run.processes()) == 2
     os.killpg(process.pid, signal.SIGTERM)
     said_at_end(process, 143)
-    assert wait_for(lambda: not run.processes(), seconds=5)
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
     assert run.start().wait(240) == 0
     assert max(Counter(run.steps()).values()) == 1, "no step was trained twice"
     assert run.outcome() == expected
@@ -107,7 +107,7 @@ def test_a_killed_process_leaves_none_behind_that_trained_with_it(command_of: St
     assert wait_for(lambda: len(run.steps()) > 50)
     assert len(run.processes()) == 2
     process.kill()
-    assert wait_for(lambda: not run.processes(), seconds=5)
+    assert wait_for(lambda: not run.processes(), seconds=30), run.processes()
     process.communicate()
 
 
