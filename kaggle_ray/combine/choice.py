@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 
 from kaggle_ray.combine.columns import columns_of
+from kaggle_ray.combine.convex import MOST_MEMBERS
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.nested import cross_fitted
 from kaggle_ray.metrics import LOG_LOSS, Jackknifed, Metric, jackknife
@@ -24,8 +25,6 @@ from kaggle_ray.types import BoolArray
 
 SIMPLE = ("best", "mean")
 """Combiners of which the better one is always there to be chosen."""
-_MOST_CONVEX = 64
-"""Members from which convex weights would take minutes."""
 
 
 def candidates(fits: Fits) -> tuple[str, ...]:
@@ -35,7 +34,7 @@ def candidates(fits: Fits) -> tuple[str, ...]:
     """
     if len(fits.members) == 1 or fits.metric.mean_over_rows:
         return ("greedy",)
-    few = ("convex",) if len(fits.members) <= _MOST_CONVEX else ()
+    few = ("convex",) if len(fits.members) <= MOST_MEMBERS else ()
     if columns_of(fits.members, fits.target) == "numbers":
         return ("greedy", *few)
     sure = ("tempered",) if fits.metric.name == LOG_LOSS.name else ()  # what ranks or decides sees nothing of it

@@ -19,6 +19,8 @@ from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import Rows
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue, Target
 
+MOST_MEMBERS = 64
+"""Members from which the search for the minimum would take minutes."""
 _LEAST_PROBABILITY = 1e-7
 _LEAST_WEIGHT = 1e-4
 """Weights below are set to 0: what the search for the minimum leaves of members that do not count."""

@@ -22,9 +22,9 @@ import numpy as np
 
 from kaggle_ray.combine.columns import Columns, normalized, probabilities_of
 from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
-from kaggle_ray.combine.convex import Convex
+from kaggle_ray.combine.convex import MOST_MEMBERS, Convex
 from kaggle_ray.combine.means import Mean, equal_shares
-from kaggle_ray.metrics import Metric
+from kaggle_ray.metrics import LOG_LOSS, Metric
 from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue, Target
@@ -34,8 +34,6 @@ _LEAST = 1e-7
 _SHARPEST = 0.25
 _LEAST_PROBABILITIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2)
 """Not more: it is learnt of rows that one model predicts, and their mean is in less need of it."""
-_MOST_CONVEX = 64
-"""Members from which convex weights would take minutes: more of them count the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,21 +72,21 @@ class TemperedMean:
 
 @COMBINERS.register("tempered")
 class Tempered:
-    """Convex weights, then the temperature and the least probability of the least log loss."""
+    """Convex weights, or of very many members equal ones, then what is of the least log loss."""
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> TemperedMean:
         """Return the mean of least log loss, whatever the metric. Raises DataError where there are no probabilities."""
         columns = probabilities_of(members, target, method="tempered")
         if len(members) == 1:
             return TemperedMean(weights=equal_shares(members), columns=columns, temperature=1.0, least=0.0)
-        weigher = Convex() if len(members) <= _MOST_CONVEX else Mean()
+        weigher = Convex() if len(members) <= MOST_MEMBERS else Mean()
         mean = weigher.fit(members, target, fold_of, metric)
         values_NC, truth = mean.predict(members)[:].astype(np.float64), target[:]
         least = 0.0
         for _ in range(2):  # each is found under the other
             temperature = _best_temperature(values_NC, truth, columns, least)
             tempered_NC = tempered_by(values_NC, columns, temperature)
-            losses = [_log_loss(at_least(tempered_NC, columns, each), truth, columns) for each in _LEAST_PROBABILITIES]
+            losses = [LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, each)) for each in _LEAST_PROBABILITIES]
             least = _LEAST_PROBABILITIES[int(np.argmin(losses))]
         return TemperedMean(weights=mean.weights, columns=columns, temperature=temperature, least=least)
 
@@ -123,16 +121,7 @@ def _best_temperature(values_NC: Float64Array, truth: Target, columns: Columns, 
 
     def loss(log_temperature: float) -> float:
         tempered_NC = tempered_by(values_NC, columns, float(np.exp(log_temperature)))
-        return _log_loss(at_least(tempered_NC, columns, least), truth, columns)
+        return LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, least))
 
     found = minimize_scalar(loss, bounds=(np.log(_SHARPEST), 0.0), method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
-
-
-def _log_loss(values_NC: Float64Array, truth: Target, columns: Columns) -> float:
-    if columns == "classes":
-        normalized_NC = normalized(values_NC, columns)
-        of_truth = normalized_NC[np.arange(len(truth)), truth.reshape(-1).astype(np.int64)]
-    else:
-        of_truth = np.where(truth.reshape(values_NC.shape) > 0, values_NC, 1 - values_NC)
-    return -float(np.log(np.clip(of_truth, _LEAST, None)).mean())

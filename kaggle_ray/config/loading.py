@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -106,4 +107,4 @@ def _of_a_file_beside(path: Path, cause: BaseException | None) -> str:
     beside = path.parent / cause.name.partition(".")[0]
     if not (beside.is_dir() or beside.with_suffix(".py").is_file()):
         return ""
-    return f". It lies beside the file: export PYTHONPATH={path.parent}"
+    return f". It lies beside the file: export PYTHONPATH={shlex.quote(str(path.parent))}"

@@ -100,7 +100,7 @@ class SearchSpace:
             alone = replace(self, experiments=[{name: value for name, value in entry.items() if name not in _TEXTS}])
             # What it starts from comes before it, and is not meant.
             of_entry = alone.expand(overrides)
-            ancestors = [known for point in of_entry for known in _lineage_of(point)[:-1]]
+            ancestors = {known for point in of_entry for known in _lineage_of(point)[:-1]}
             found += [(point, texts) for point in of_entry if point not in ancestors]
         return found
 

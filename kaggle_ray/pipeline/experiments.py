@@ -55,8 +55,11 @@ def labels_of(
         ConfigError: a name is that of another experiment, or none that a line can have.
     """
     labels: dict[str, Label] = {}
+    said: dict[Hyperparameters, list[Label]] = {}
+    for hyperparameters, of_point in texts:
+        said.setdefault(hyperparameters, []).append(Label(**of_point))
     for experiment, hyperparameters in zip(experiments, hyperparameter_sets, strict=True):
-        of_it = [Label(**found) for known, found in texts if known == hyperparameters]
+        of_it = said.get(hyperparameters, [])
         if of_it:
             labels[experiment.experiment_id] = of_it[0]
             check_label(experiments, labels, experiment.experiment_id)
