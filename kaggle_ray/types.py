@@ -219,6 +219,8 @@ class TrialResult:
     history: tuple[EpochMetrics, ...] = ()
     epoch: Count = 0
     """Epoch whose weights predict, 1 for the first; set where status is committed."""
+    averaged_epochs: tuple[Count, ...] = ()
+    """Epochs the mean of whose weights predicts, the best first; empty where one epoch's do."""
     num_resumed: Count = 0
     """Epochs of the history that this attempt did not train: an earlier one did, whose checkpoint it went on from, or
     another experiment, whose weights predict."""

@@ -68,6 +68,9 @@ class Hyperparameters:
         self.schedule.full_args(epochs=self.training.epochs)
         swa_epochs, epochs = self.optimizer.swa_epochs, self.training.epochs
         require(swa_epochs <= epochs, "swa_epochs", f"at most epochs, which is {epochs}", swa_epochs)
+        if swa_epochs:
+            averaged = self.training.average_best
+            require(averaged == 1, "average_best", "1 with swa_epochs: one average predicts", averaged)
 
     def __hash__(self) -> int:
         """Return the same for equal ones, so that thousands are told apart in no more time than they take to make."""

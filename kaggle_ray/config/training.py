@@ -29,6 +29,11 @@ class TrainingHyperparameters:
     ``scored_fold``: the best on the very rows that are scored, which is a selection and gets no honest score."""
     inner_share: float = 0.1
     """Share of the training rows that ``epoch_rule`` inner holds out."""
+    average_best: int = 1
+    """Best epochs whose weights are averaged, for ``epoch_rule`` inner and scored_fold; 1 lets the best alone predict.
+    Their mean predicts unless the best alone scores better on the rows that it was chosen by. The statistics of batch
+    normalisation are computed anew, of the training rows as they were trained on. Source: Wortsman et al., "Model
+    soups", ICML 2022."""
     patience: int = 0
     """Evaluations without a better one after which training ends early, for ``epoch_rule`` inner and scored_fold; 0
     trains for all epochs."""
@@ -49,11 +54,15 @@ class TrainingHyperparameters:
     def __post_init__(self) -> None:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
-        for name in ("batch_size", "epochs", "accumulate", "evaluate_every"):
+        for name in ("batch_size", "epochs", "accumulate", "evaluate_every", "average_best"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.patience >= 0, "patience", "at least 0", self.patience)
         if self.epoch_rule in ("last", "other_folds"):
             require(self.patience == 0, "patience", f"0 with epoch_rule {self.epoch_rule}", self.patience)
+            require(self.average_best == 1, "average_best", f"1 with epoch_rule {self.epoch_rule}", self.average_best)
+        num_evaluated = -(-self.epochs // self.evaluate_every)
+        most = f"at most {num_evaluated}, the epochs that are evaluated"
+        require(self.average_best <= num_evaluated, "average_best", most, self.average_best)
         for epoch in self.keep_epochs:
             require(1 <= epoch <= self.epochs, "keep_epochs", f"epochs from 1 to {self.epochs}", epoch)
         object.__setattr__(self, "keep_epochs", sorted(set(self.keep_epochs)))

@@ -61,10 +61,12 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         or is_snapshot
         or training.epoch_rule == "other_folds"
         or training.keep_epochs
+        or training.average_best > 1
     )
     cut = hyperparameters.replace(
         epochs=2 if has_more else 1,
         keep_epochs=[1] if training.keep_epochs else [],
+        average_best=min(2, training.average_best),
         evaluate_every=1,
         freeze_epochs=min(1, hyperparameters.model.freeze_epochs),
         swa_epochs=min(1, hyperparameters.optimizer.swa_epochs),

@@ -53,6 +53,7 @@ def estimate(
         evaluate_every=1,
         epoch_rule="last",
         patience=0,
+        average_best=1,
         keep_epochs=[],
         init_from={},
         distill_from={},

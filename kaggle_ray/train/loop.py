@@ -12,19 +12,21 @@ Shape suffixes: N samples, C columns of the prediction, D of a table.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 
 from kaggle_ray.config import Hyperparameters, LossHyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.models import Output, main_logits
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
 from kaggle_ray.train.auxiliary import AuxiliaryScores
+from kaggle_ray.train.averaging import count_anew, load_best
 from kaggle_ray.train.batches import Batch, EpochBatches, Finisher
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints
 from kaggle_ray.train.compiled import Compiled
@@ -130,6 +132,8 @@ class Fit:
         self._saving.restore()
         self.num_resumed = len(self.state.history)
         """Epochs that were trained before, and that a checkpoint brought along."""
+        self.averaged_epochs: tuple[int, ...] = ()
+        """Epochs the mean of whose weights predicts in the end, the best first; empty where one epoch's do."""
 
     @property
     def epoch(self) -> int:
@@ -164,8 +168,20 @@ class Fit:
                 yield self._run_epoch()
                 if self._saving.is_to_end():  # while whoever iterates had the word
                     self._saving.do("save and end")
-        if self.state.epoch_selection.weights is not None:
-            self.predictor.model.load_state_dict(self.state.epoch_selection.weights)
+        if selection.best:
+            self.averaged_epochs = load_best(
+                self.predictor.model, selection.best, self._measured_anew, self._data.metric
+            )
+
+    def _measured_anew(self, norms: Sequence[_NormBase], epoch: int) -> float:
+        """Return the score that epochs are chosen by, of weights whose normalisation counts anew."""
+        batches = EpochBatches(
+            self._data, self._hyperparameters, epoch, uses_images=self.state.model.uses_images,
+            features=self.predictor.features,
+        )  # fmt: skip
+        count_anew(self.predictor.model, norms, batches, self._finish, self._settings)
+        rows = self._data.valid_rows if self._data.inner_rows is None else self._data.inner_rows
+        return self._evaluator.measure(rows, epoch).score
 
     def _run_epoch(self) -> EpochMetrics:
         epoch, started = len(self.state.history) + 1, time.perf_counter() - self.state.seconds_of_epoch

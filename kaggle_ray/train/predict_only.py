@@ -84,6 +84,7 @@ def predict_only(
             attempt_id=attempt.attempt_id,
             history=result.history,
             epoch=result.epoch,
+            averaged_epochs=result.averaged_epochs,
             num_resumed=len(result.history),
             score=score,
             duration_s=time.perf_counter() - started,

@@ -72,10 +72,14 @@ class RunData:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         if trial.fold == FULL_DATA:
             epochs = self._context.full_data_epochs[trial.experiment_id]
-            swa_epochs = min(hyperparameters.optimizer.swa_epochs, epochs)
             kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
             hyperparameters = hyperparameters.replace(
-                epochs=epochs, epoch_rule="last", patience=0, swa_epochs=swa_epochs, keep_epochs=kept
+                epochs=epochs,
+                epoch_rule="last",
+                patience=0,
+                average_best=1,
+                swa_epochs=min(_last_epochs_averaged(hyperparameters), epochs),
+                keep_epochs=kept,
             )
         opened, num_decoded = self._open(hyperparameters)
         data = fold_data(
@@ -297,3 +301,9 @@ class RunData:
                 f"{self._context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
+
+
+def _last_epochs_averaged(hyperparameters: Hyperparameters) -> int:
+    """Return how many last epochs are averaged without rows to choose the best by; 0 where none is, or a moving one."""
+    optimizer, num_best = hyperparameters.optimizer, hyperparameters.training.average_best
+    return num_best if num_best > 1 and not optimizer.ema_decay else optimizer.swa_epochs

@@ -148,6 +148,7 @@ class _Attempted:
             "committed",
             score=keeper.put(fit),
             epoch=fit.epoch,
+            averaged_epochs=fit.averaged_epochs,
             num_resumed=fit.num_resumed,
             num_decoded=data.num_decoded,
         )
@@ -194,6 +195,7 @@ class _Attempted:
         status: TrialStatus,
         *,
         epoch: int = 0,
+        averaged_epochs: tuple[int, ...] = (),
         num_resumed: int = 0,
         num_decoded: int = 0,
         score: float | None = None,
@@ -205,6 +207,7 @@ class _Attempted:
             attempt_id=self._attempt.attempt_id,
             history=tuple(self._history),
             epoch=epoch,
+            averaged_epochs=averaged_epochs,
             num_resumed=num_resumed,
             score=score,
             duration_s=time.perf_counter() - self._started,

@@ -70,6 +70,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("patience", -1, "expected at least 0, got -1"),
     ("patience", 2, "expected 0 with epoch_rule last, got 2"),
     ("evaluate_every", 0, "expected at least 1, got 0"),
+    ("average_best", 0, "expected at least 1, got 0"),
+    ("average_best", 3, "expected 1 with epoch_rule last, got 3"),
     ("keep_epochs", [11], "expected epochs from 1 to 10, got 11"),
     ("keep_epochs", 5, "expected a list, got 5"),
     ("layer_decay", 1.5, "expected above 0 and at most 1, got 1.5"),

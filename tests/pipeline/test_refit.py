@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load
 
 import kaggle_ray
 from kaggle_ray.cli import main
@@ -224,6 +225,20 @@ def test_it_trains_for_the_epochs_that_the_folds_chose(tmp_path: Path, toy_data:
     assert full.epoch == len(full.history)
     trial, epoch = full_model(member.parts[0], result.plan.experiments[0])
     assert (trial, epoch) == (full.trial, None)
+
+
+def test_where_the_best_epochs_were_averaged_it_averages_as_many_last_ones(tmp_path: Path, toy_data: Path) -> None:
+    chosen = {**BASE, "epochs": 4, "lr": 0.1, "epoch_rule": "inner", "inner_share": 0.25, "average_best": 3}
+    result = run(tmp_path, toy_data, chosen)
+    (full,) = full_results(result)
+    store = open_run(result.run_dir)
+    assert full is not None
+    (experiment,) = result.plan.experiments
+    for fold in range(2):
+        of_fold = store.result(Trial(experiment_id=experiment.experiment_id, fold=fold))
+        assert of_fold is not None
+        assert of_fold.averaged_epochs == () or len(of_fold.averaged_epochs) == 3
+    assert int(load(store.weights(full))["n_averaged"]) == min(3, len(full.history))
 
 
 @pytest.mark.parametrize(

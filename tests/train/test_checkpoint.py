@@ -41,6 +41,7 @@ RECIPES = [
     {"optimizer": "sgd", "schedule": "cosine", "accumulate": 3, "clip_norm": 0.1},
     {"optimizer": "lamb", "schedule": "constant", "epoch_rule": "scored_fold", "patience": 1},
     {"epoch_rule": "inner", "evaluate_every": 2, "ema_decay": 0.8},
+    {"epoch_rule": "inner", "average_best": 2, "schedule": "constant"},
     {"constraint": "max_norm", "constraint_args": {"max_norm": 0.5}, "l1": 0.01},
 ]
 
