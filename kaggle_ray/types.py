@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.untrusted import AttemptFile, Count, FoldNumber, PathPart, Seconds
+from kaggle_ray.untrusted import AttemptFile, Count, FoldNumber, PathPart, Seconds, Size
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "segmentation"]
 TrialStatus = Literal["committed", "pruned", "stopped", "failed"]
@@ -210,6 +210,19 @@ class ViewScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSize:
+    """How large a network is, and what it costs."""
+
+    num_parameters: Size
+    """Parameters, the frozen ones included."""
+    num_layers: Size
+    """Modules that have parameters of their own."""
+    flops: Size | None
+    """Floating-point operations of a forward pass of an image, or of all of an id's that are fused, at the size that
+    is predicted: an addition and a multiplication count as two. None where they are not known without computing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
     """How a trial ended. A committed or pruned one, or a failure that would repeat itself, is written to the store."""
 
@@ -241,6 +254,10 @@ class TrialResult:
     views: tuple[ViewScore, ...] = ()
     """What each view of test-time augmentation is worth, where the trial predicts with another's weights and has a
     score."""
+    model_size: ModelSize | None = None
+    """Of its network; set where status is committed, but not by earlier versions."""
+    gpu: str | None = None
+    """Name of the GPU that the trial's own process computed on; None on a CPU, and of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,7 +73,8 @@ def test_the_score_is_the_ensembles_honest_one(result: kaggle_ray.RunResult) -> 
 def test_experiments_are_a_data_frame_best_first(result: kaggle_ray.RunResult) -> None:
     frame = result.experiments
     assert list(frame.columns) == [
-        "experiment", "score", "score_std", "weight", "folds", "seconds", *HYPERPARAMETER_NAMES,
+        "experiment", "score", "score_std", "weight", "folds", "seconds", "parameters", "layers", "flops",
+        *HYPERPARAMETER_NAMES,
     ]  # fmt: skip
     assert len(frame) == 2
     assert frame["score"].is_monotonic_increasing

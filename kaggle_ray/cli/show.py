@@ -17,7 +17,7 @@ from kaggle_ray.pipeline.options import DataOptions, SearchOptions
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kaggle_ray.data.competition import Competition
+    from kaggle_ray.models import Shapes
     from kaggle_ray.models.summary import ModelSummary
     from kaggle_ray.types import JsonValue
 
@@ -56,12 +56,13 @@ def show(
     """Write contact sheets of COMPETITION: samples, masks, augmented variants, sizes and channels of train and test.
 
     With --submission, of the file's masks or labels on the test images, the worst-looking first. With --model, print
-    layers, parameters and operations; COMPETITION then only tells what goes in and comes out.
+    layers, parameters and operations; COMPETITION then only tells what goes in and comes out, with --data just as its
+    files do.
     """
     if model is not None:
         from rich.console import Console
 
-        Console().print(_table(_summary(model, competition, parse_overrides(overrides) or {})))
+        Console().print(_table(_summary(model, competition, data, parse_overrides(overrides) or {})))
         return
     if competition is None:
         raise click.UsageError("name a COMPETITION, or a --model.")
@@ -96,43 +97,50 @@ def _submission_page(file: Path, competition: str, data: str | None, out: Path |
     return submission_page(file, sized, samples, out=out or Path("show") / opened.name)
 
 
-def _summary(name: str, named: str | None, overrides: Mapping[str, JsonValue]) -> ModelSummary:
+def _summary(name: str, named: str | None, data: str | None, overrides: Mapping[str, JsonValue]) -> ModelSummary:
     """Return what a model consists of; for images of the size that its library trained it on, where none is set."""
-    from kaggle_ray.config import Hyperparameters
-    from kaggle_ray.data.opening import load_competition
+    from kaggle_ray.config import SearchSpace
     from kaggle_ray.models import input_size
     from kaggle_ray.models.summary import shapes_for, summarise
 
-    competition: Competition | None = None if named is None else load_competition(named)[0]
-    heads = () if competition is None or competition.resolve is not None else competition.heads
-    hyperparameters = Hyperparameters(**{"image_size": 0, **overrides, "model": name})
-    fuse, num_views = hyperparameters.model.fuse, 1 if competition is None else competition.images_per_file
-    size = hyperparameters.images.image_size or input_size(name, hyperparameters.model.args)
-    return summarise(
-        name,
-        shapes_for(
-            name,
-            num_outputs=sum(head.num_outputs for head in heads) or 1,
-            num_channels=3 if competition is None else competition.channels,
-            num_views=num_views if fuse == "mean" else max(num_views, _FUSED),
-        ),
-        sides=hyperparameters.images.sides(size),
-        model_args=hyperparameters.model.args,
-        head=hyperparameters.model.head,
-        fuse=fuse,
+    point = SearchSpace(base={"image_size": 0, "model": name}).expand({**overrides, "model": name})[-1]
+    model, images = point.model, point.images
+    shapes = shapes_for(name, num_outputs=1, num_channels=3) if named is None else _shapes_of(named, data, name)
+    if model.fuse != "mean":
+        shapes = replace(shapes, num_views=max(shapes.num_views, _FUSED))
+    size = images.predict_size or input_size(name, model.args)
+    return summarise(name, shapes, sides=images.sides(size), model_args=model.args, head=model.head, fuse=model.fuse)
+
+
+def _shapes_of(named: str, data: str | None, model: str) -> Shapes:
+    """Return what a model of a competition takes and gives: as its files tell where they are given."""
+    from kaggle_ray.cache.folder import default_cache_dir
+    from kaggle_ray.data.opening import load_competition, open_competition
+    from kaggle_ray.data.staging import stage_data
+    from kaggle_ray.models.summary import shapes_for
+    from kaggle_ray.train.fold_data import shapes_of
+    from kaggle_ray.train.inputs import shapes_of_heads
+
+    declared, _ = load_competition(named)
+    if data is not None:
+        return shapes_of(*open_competition(declared, stage_data(data, cache_dir=default_cache_dir()).folder))
+    if declared.resolve is not None:  # which files are needed for
+        return shapes_for(model, num_outputs=1, num_channels=declared.channels, num_views=declared.images_per_file)
+    return shapes_of_heads(
+        declared.heads, declared.auxiliary_heads, num_channels=declared.channels, num_views=declared.images_per_file
     )
 
 
 def _table(summary: ModelSummary) -> Table:
     from rich.table import Table
 
+    from kaggle_ray.reporters.texts import size_text
+
     channels, height, width = summary.input
     images = "an image" if summary.num_views == 1 else f"{summary.num_views} images"
-    flops = "unknown" if summary.flops is None else f"{summary.flops / 1e9:.3f} GFLOPs"
     table = Table(
-        title=f"{summary.name}: {summary.num_parameters:,} parameters, {flops} for {images} of {channels} x "
-        f"{height} x {width}",
-        caption="A multiplication and an addition are two operations. A layer counts with all that is in it.",
+        title=f"{summary.name}: {size_text(summary.size)} for {images} of {channels} x {height} x {width}",
+        caption="A multiplication and an addition are two operations. A line counts with all that is in it.",
     )
     for header in ("layer", "kind", "output", "parameters", "GFLOPs"):
         table.add_column(header, justify="left" if header in ("layer", "kind") else "right")

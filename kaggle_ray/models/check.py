@@ -43,7 +43,7 @@ def check_model(
     model.standing_names(num_stages=freeze_stages, patterns=freeze_names)
     if gradient_checkpointing:
         model.checkpoint_gradients()
-    _check_sides(name, model, sides)
+    check_fits(name, model, sides)
     if pretrained:
         build_model(name, shapes, pretrained=True, model_args=arguments, head=head, fuse=fuse)
 
@@ -58,7 +58,7 @@ def check_sides(
     fuse: Fuse,
 ) -> None:
     """Raise ConfigError where a model whose weights are there takes no images of these heights and widths."""
-    _check_sides(name, built_without_values(name, shapes, model_args=model_args, head=head, fuse=fuse), sides)
+    check_fits(name, built_without_values(name, shapes, model_args=model_args, head=head, fuse=fuse), sides)
 
 
 def built_without_values(
@@ -82,7 +82,8 @@ def built_without_values(
             return build_model(name, shapes, model_args=model_args, head=head, fuse=fuse)
 
 
-def _check_sides(name: str, model: Model, sides: Collection[tuple[int, int]]) -> None:
+def check_fits(name: str, model: Model, sides: Collection[tuple[int, int]]) -> None:
+    """Raise ConfigError where a model that was built takes no images of these heights and widths."""
     for height, width in sorted(sides) if model.uses_images else ():
         _check_side(name, model, height, width)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kaggle_ray.config.model import Fuse
-from kaggle_ray.models.check import built_without_values
+from kaggle_ray.models.check import built_without_values, check_fits
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import on_meta
 from kaggle_ray.models.registry import SEGMENTERS, SMP_PREFIX
 from kaggle_ray.models.shapes import Shapes
-from kaggle_ray.types import JsonValue
+from kaggle_ray.types import JsonValue, ModelSize
 
 _DEPTH = 2
 """How deep a layer may lie that is listed by itself, in the modules within one another of a network."""
@@ -35,7 +34,7 @@ class LayerSummary:
     """Shape of what it makes of one image, without the batch; None where that is no single tensor, or not known."""
     num_parameters: int
     flops: int
-    """Operations, as ``ModelSummary.flops`` counts them."""
+    """Operations, as ``ModelSize.flops`` counts them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +46,9 @@ class ModelSummary:
     """Channels, height and width in pixels."""
     num_views: int
     """Images of an id that are fused; 1 where each is taken by itself."""
-    num_parameters: int
-    flops: int | None
-    """Floating-point operations of a forward pass of an image, or of all that are fused, an addition and a
-    multiplication counting as two; None where they are not known without computing."""
+    size: ModelSize
     layers: tuple[LayerSummary, ...]
+    """The outer ones, each with all that is in it."""
 
 
 def shapes_for(name: str, *, num_outputs: int, num_channels: int, num_views: int = 1) -> Shapes:
@@ -74,7 +71,7 @@ def summarise(
     Several images of an id that are fused count together.
 
     Raises:
-        ConfigError: there is no such model, or it cannot be built so.
+        ConfigError: there is no such model, it cannot be built so, or takes no images of these sides.
     """
     model = built_without_values(name, shapes, model_args=model_args, head=head, fuse=fuse)
     named = [(f"network.{name}", name, module) for name, module in model.network.named_modules() if name]
@@ -90,7 +87,7 @@ def summarise(
         module.register_forward_hook(partial(_keep_shape, outputs, layer)) for layer, (_, module) in listed.items()
     ]
     try:
-        flops = _count_flops(model, sides)
+        flops = _count_flops(name, model, sides)
     finally:
         for hook in hooks:
             hook.remove()
@@ -108,23 +105,33 @@ def summarise(
         name=name,
         input=(shapes.num_channels, *sides),
         num_views=1 if model.fusion is None else shapes.num_views,
-        num_parameters=_num_parameters(model),
-        flops=flops.get("Global"),
+        size=ModelSize(
+            num_parameters=_num_parameters(model),
+            num_layers=sum(any(True for _ in module.parameters(recurse=False)) for module in model.modules()),
+            flops=flops.get("Global"),
+        ),
         layers=layers,
     )
 
 
-def _count_flops(model: Model, sides: tuple[int, int]) -> dict[str, int]:
-    """Return module -> operations of a forward pass of an id; empty where shapes depend on values."""
+def _count_flops(name: str, model: Model, sides: tuple[int, int]) -> dict[str, int]:
+    """Return module -> operations of a forward pass of an id; empty where they cannot be counted without values.
+
+    Raises:
+        ConfigError: the model takes no images of these sides.
+    """
     shapes = model.shapes
     views = () if model.fusion is None else (shapes.num_views,)
     inputs = [torch.empty(1, *views, shapes.num_channels, *sides, device="meta")]
     if shapes.num_table_columns:
         inputs.append(torch.empty(1, shapes.num_table_columns, device="meta"))
-    with FlopCounterMode(display=False) as counter, contextlib.suppress(NotImplementedError):
-        on_meta(model, *inputs)
-        return {module: sum(of_operations.values()) for module, of_operations in counter.get_flop_counts().items()}
-    return {}
+    try:
+        with FlopCounterMode(display=False) as counter:
+            on_meta(model, *inputs)
+    except Exception:  # of whatever code the network is, which may do what a tensor without values cannot
+        check_fits(name, model, [sides])
+        return {}
+    return {module: sum(of_operations.values()) for module, of_operations in counter.get_flop_counts().items()}
 
 
 def _keep_shape(

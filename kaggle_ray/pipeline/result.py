@@ -74,7 +74,7 @@ class RunResult:
 
     @property
     def experiments(self) -> pd.DataFrame:
-        """One row per experiment, best first: name, score and spread, weight, folds, seconds, hyperparameters."""
+        """One row per experiment, best first: name, score, spread, weight, folds, seconds, network, hyperparameters."""
         import pandas as pd
 
         by_name = {experiment.name: experiment for experiment in self.tried}
@@ -86,6 +86,9 @@ class RunResult:
                 "weight": row.weight,
                 "folds": row.folds_done,
                 "seconds": row.duration_s,
+                "parameters": row.num_parameters,
+                "layers": row.num_layers,
+                "flops": row.flops,
                 **by_name[row.name].hyperparameters,
             }
             for row in self.board.rows

@@ -17,13 +17,13 @@ from kaggle_ray.report.analysis import analysis_of
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.report.kaggle_scores import kaggle_scores_of
-from kaggle_ray.reporters.texts import score_text
+from kaggle_ray.reporters.texts import score_text, size_text
 from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
 from kaggle_ray.store.labels import Label
 from kaggle_ray.store.record import RunRecord
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.saved import BASELINE, REFIT, saved_submission
-from kaggle_ray.types import Experiment, IntArray, Location, Trial, TrialResult
+from kaggle_ray.types import Experiment, IntArray, Location, ModelSize, Trial, TrialResult
 
 
 def board_of(store: RunStore) -> Board:
@@ -122,7 +122,8 @@ def report_of(store: RunStore) -> ReportData:
         confusion=_confusion(store, chosen, record),
         class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
-        facts={**_facts(record), **_near_duplicates(store), **_refit(store), **_left_out(chosen)},
+        networks={name: size_text(size) for name, of_folds in results.items() if (size := _size_of(of_folds))},
+        facts={**_facts(record, _gpus(record, ended)), **_near_duplicates(store), **_refit(store), **_left_out(chosen)},
         kaggle_scores=kaggle_scores_of(store),
         failures={row.name: row.error or "not complete" for row in board.rows if row.score is None},
         analysis=analysis_of(store),
@@ -162,6 +163,7 @@ def _experiment_row(
     unproven = _why_unproven(experiment)
     fold_scores = [result.score for result in committed if result.score is not None and unproven is None]
     scores = {} if chosen is None else chosen.scores
+    size = _size_of(committed)
     is_member = chosen is not None and any(m.member_id == experiment.experiment_id for m in chosen.members)
     return BoardRow(
         name=experiment.name,
@@ -178,7 +180,13 @@ def _experiment_row(
         or unproven
         or _why_unscored(experiment, chosen),
         metrics=_mean_metrics(committed),
+        **({} if size is None else asdict(size)),
     )
+
+
+def _size_of(results: Sequence[TrialResult | None]) -> ModelSize | None:
+    """Return how large the network is whose trials' results are given; None where none tells it."""
+    return next((result.model_size for result in results if result is not None and result.model_size is not None), None)
 
 
 def _mean_metrics(committed: Sequence[TrialResult]) -> dict[str, float]:
@@ -239,11 +247,16 @@ def _left_out(chosen: SavedEnsemble | None) -> dict[str, str]:
     return {"Left out of ensembling": "; ".join(f"{what}: {why}" for what, why in chosen.left_out.items())}
 
 
-def _facts(record: RunRecord) -> dict[str, str]:
+def _gpus(record: RunRecord, ended: Mapping[Trial, TrialResult]) -> Sequence[str]:
+    """Return the names of the GPUs that trials computed on; before one has ended, those of the run's own machine."""
+    return sorted({result.gpu for result in ended.values() if result.gpu is not None}) or record.hardware.gpus
+
+
+def _facts(record: RunRecord, gpus: Sequence[str]) -> dict[str, str]:
     hardware, settings, code = record.hardware, asdict(record.settings), record.code
     return {
         "Processor": f"{hardware.processor}, {hardware.num_cpus} cores, {hardware.memory_gib} GiB",
-        **({"GPU": ", ".join(hardware.gpus)} if hardware.gpus else {}),
+        **({"GPU": ", ".join(gpus)} if gpus else {}),
         "Settings": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
         "Packages": ", ".join(f"{name} {version}" for name, version in record.packages.items()),
         "Python": record.python,

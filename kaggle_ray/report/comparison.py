@@ -25,6 +25,9 @@ _FIGURES: Mapping[str, Callable[[BoardRow], Cell]] = {
     "folds": lambda row: row.folds_done,
     "epochs": lambda row: row.epochs,
     "seconds": lambda row: row.duration_s,
+    "parameters": lambda row: row.num_parameters,
+    "layers": lambda row: row.num_layers,
+    "flops": lambda row: row.flops,
 }
 _SHOWN = (
     "experiment",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from kaggle_ray.report.analysis import Analysis
@@ -67,6 +67,8 @@ class ReportData:
     """The submissions that Kaggle has scored."""
     analysis: Analysis | None = None
     """What there is to tell of the answers beyond their score; None where the run keeps no rows."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Experiment name -> how large its network is, in words, of those of which a trial is committed."""
 
 
 def render_report(data: ReportData) -> str:
@@ -88,7 +90,7 @@ def render_report(data: ReportData) -> str:
         analysis_sections(data.analysis, data.histories),
         _failures_section(data),
         _notes_section(data),
-        hyperparameters_section(data.experiments, mark_of),
+        hyperparameters_section(data.experiments, data.networks, mark_of),
         _facts_section(data),
     ]
     body = "\n".join(section for section in sections if section)

@@ -59,6 +59,12 @@ class BoardRow:
     predict; of an experiment only."""
     notes: str = ""
     """What a person has noted of the experiment."""
+    num_parameters: int | None = None
+    """Parameters of the experiment's network, the frozen ones included; None before a trial is committed."""
+    num_layers: int | None = None
+    """Modules of it that have parameters of their own."""
+    flops: int | None = None
+    """Operations of a forward pass of it, as ``ModelSize`` counts them."""
 
     def optimism(self, *, greater_is_better: bool) -> float | None:
         """Return how much better the row looks in-sample than it is; negative where it looks worse."""

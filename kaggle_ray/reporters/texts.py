@@ -8,7 +8,7 @@ import time
 from rich.text import Text
 
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.types import Trial
+from kaggle_ray.types import ModelSize, Trial
 from kaggle_ray.untrusted import printable
 
 
@@ -65,6 +65,12 @@ def bytes_text(num_bytes: float) -> str:
         if num_bytes < 2**10:
             return f"{num_bytes:.1f} {unit}"
     return f"{num_bytes / 2**10:.1f} GiB"
+
+
+def size_text(size: ModelSize) -> str:
+    """Return how large a network is: ``11,177,025 parameters in 41 layers, 3.627 GFLOPs``."""
+    flops = "GFLOPs unknown" if size.flops is None else f"{size.flops / 1e9:.3f} GFLOPs"
+    return f"{size.num_parameters:,} parameters in {counted(size.num_layers, 'layer')}, {flops}"
 
 
 def eta_text(progress: RunProgress) -> str:

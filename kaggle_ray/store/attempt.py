@@ -100,16 +100,13 @@ class Attempt:
         for name, (path, _) in found.items():
             self.put(name, file_chunks(path))
 
-    def put_manifest(
-        self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage, *, num_parameters: int | None = None
-    ) -> None:
-        """Write what the rows of both parts are, what they depend on, and how large the network is."""
+    def put_manifest(self, valid_ids: StrArray, test_ids: StrArray, lineage: Lineage) -> None:
+        """Write what the rows of both parts are, and what they depend on."""
         manifest = {
             "valid_ids": valid_ids.tolist(),
             "test_ids": test_ids.tolist(),
             "trial": dataclasses.asdict(self.trial),
             "lineage": lineage_to_json(lineage),
-            "num_parameters": num_parameters,
         }
         self.put(MANIFEST_FILE, encode(manifest))
 

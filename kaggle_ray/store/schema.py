@@ -108,7 +108,7 @@ class Manifest:
     trial: Trial | None = None
     """Trial whose attempt it is; None in a run of before it was written down."""
     num_parameters: int | None = None
-    """Parameters of the network, the frozen ones included; None in a run of before they were counted."""
+    """Parameters of the network as an earlier version wrote them, which the trial's result has now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -157,14 +157,6 @@ class TrialStore:
         """
         return np.array(self._manifest(result).valid_ids, dtype=np.str_)
 
-    def num_parameters(self, result: TrialResult) -> int | None:
-        """Return how many parameters a committed trial's network has, None where an earlier version did not say.
-
-        Raises:
-            CorruptBlobError: the manifest is missing or is not the one that was committed.
-        """
-        return self._manifest(result).num_parameters
-
     def lineage(self, result: TrialResult) -> Lineage:
         """Return what a committed trial's predictions depend on.
 

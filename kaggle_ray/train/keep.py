@@ -53,8 +53,7 @@ class Keeper:
         if lineage is None:
             return None
         rows, samples = self._data.fit.valid_rows, self._run_data.samples
-        num_parameters = sum(parameter.numel() for parameter in fit.state.model.parameters())
-        self._attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage, num_parameters=num_parameters)
+        self._attempt.put_manifest(samples.train_ids[rows], samples.test_ids, lineage)
         if not lineage.is_proven:
             return None
         return default_score(

@@ -16,6 +16,7 @@ from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, kept_epochs, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.trial_data import TrainedElsewhere
@@ -74,7 +75,6 @@ def predict_only(
         data.samples.train_ids[trained.valid_rows],
         data.samples.test_ids,
         replace(lineage, parents=parents),
-        num_parameters=store.num_parameters(result),
     )
     score = None if valid is None else default_score(data.competition.metric, target, float_rows(valid))
     return attempt.commit(
@@ -91,5 +91,7 @@ def predict_only(
             num_decoded=trained.num_decoded,
             process_id=os.getpid(),
             views=views,
+            model_size=data.model_size(trained.hyperparameters),
+            gpu=gpu_name(settings),
         )
     )

@@ -37,6 +37,11 @@ def prepare_process(settings: Settings, seed: int) -> torch.device:
     return torch.device(settings.device)
 
 
+def gpu_name(settings: Settings) -> str | None:
+    """Return the name of the GPU that this process computes on, None on a CPU."""
+    return torch.cuda.get_device_name() if settings.device == "cuda" else None
+
+
 def autocast(settings: Settings) -> AbstractContextManager[object]:
     """Return the context in which forward passes run at the settings' dtype."""
     if settings.dtype == "float32":

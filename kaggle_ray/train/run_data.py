@@ -24,6 +24,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.images.unreadable import without_unreadable
+from kaggle_ray.models.summary import summarise
 from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.pool.ledger import rows_in
 from kaggle_ray.rows import Rows
@@ -32,12 +33,22 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.fold_data import fold_data, hashes_of, test_hashes_of, test_inputs, train_inputs
+from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.trial_data import TrainedElsewhere, TrialData
-from kaggle_ray.types import FULL_DATA, Experiment, Folds, PseudolabelSource, StrArray, Trial, TrialResult
+from kaggle_ray.types import (
+    FULL_DATA,
+    Experiment,
+    Folds,
+    ModelSize,
+    PseudolabelSource,
+    StrArray,
+    Trial,
+    TrialResult,
+    canonical_json,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +72,7 @@ class RunData:
         self._cache_dir = default_cache_dir()
         self._opened: dict[tuple[int, int], _OpenedImages] = {}
         self._content: Content | None = None
+        self._sizes: dict[str, ModelSize] = {}
 
     def of_trial(self, trial: Trial) -> TrialData:
         """Return what ``trial`` is made of; the fold plan is in the order of the competition's samples.
@@ -192,6 +204,18 @@ class RunData:
             trial=labeller, digest=result.blobs[TEST_FILE], num_rows=len(data.pseudolabelled.rows)
         )
         return data, (source,)
+
+    def model_size(self, hyperparameters: Hyperparameters) -> ModelSize:
+        """Return how large an experiment's network is; experiments of one network are counted once."""
+        model, images = hyperparameters.model, hyperparameters.images
+        sides = images.sides(images.predict_size)
+        key = canonical_json([model.name, model.args, model.head, model.fuse, sides])
+        if key not in self._sizes:
+            self._sizes[key] = summarise(
+                model.name, shapes_of(self.competition, self.samples), sides=sides, model_args=model.args,
+                head=model.head, fuse=model.fuse,
+            ).size  # fmt: skip
+        return self._sizes[key]
 
     @cached_property
     def _staged(self) -> StagedData:

@@ -8,8 +8,10 @@ import time
 from bdb import BdbQuit
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from kaggle_ray.cache.folder import adopt_variables
+from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import UnusableCheckpointError
 from kaggle_ray.s3 import adopt_credentials
 from kaggle_ray.store.attempt import KeptFiles
@@ -21,6 +23,7 @@ from kaggle_ray.train.keep import Keeper
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.predict_only import predict_only
 from kaggle_ray.train.preemption import Notice
+from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.ranks import ALONE, Ranks, together
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.trial_data import TrainedElsewhere
@@ -152,7 +155,14 @@ class _Attempted:
             num_resumed=fit.num_resumed,
             num_decoded=data.num_decoded,
         )
-        return self._of_first(lambda: self._attempt.commit(result))
+        return self._of_first(lambda: self._attempt.commit(self._with_model(result, data.hyperparameters)))
+
+    def _with_model(self, result: TrialResult, hyperparameters: Hyperparameters) -> TrialResult:
+        """Return the result with how large the network is, and where it was trained."""
+        runner = self._runner
+        return replace(
+            result, model_size=runner.data.model_size(hyperparameters), gpu=gpu_name(runner.context.settings)
+        )
 
     def _predicted(self, trained: TrainedElsewhere | None) -> TrialResult:
         """Predict with another trial's weights: by rank 0 alone, as the bits do not depend on who predicts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from kaggle_ray.errors import ConfigError, DataError, StoreError, WeightsGoneErr
 from kaggle_ray.images.transform import Image
 from kaggle_ray.packing.timing import measure
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.reporters.texts import size_text
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.testing.command_line import said
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue, Trial
@@ -71,6 +73,25 @@ def test_neither_the_data_nor_the_competition_are_needed(
     assert not (tmp_path / "of_another_machine").exists()
 
 
+def test_how_large_a_network_is_stands_in_the_record_of_each_trial_as_show_tells_it(
+    finished: RunResult, toy_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_fold = open_run(finished.run_dir).result(Trial(experiment_id=finished.plan.experiments[0].experiment_id, fold=1))
+    assert of_fold is not None
+    assert of_fold.gpu is None
+    size = of_fold.model_size
+    assert size is not None
+    module = kaggle_ray.load_model(finished.run_dir, "small_resnet", 1).module
+    assert size.num_parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert size.flops
+    assert finished.experiments.loc[0, ["parameters", "layers", "flops"]].tolist() == list(asdict(size).values())
+    assert size_text(size) in finished.report.read_text()
+    asked = ("--set", "image_size=8", "--set", "model_args.width=4", "--set", "model_args.blocks=[1]")
+    told, _, code = said(capsys, "show", str(TOY_FILE), "--data", str(toy_data), "--model", "small_resnet", *asked)
+    assert code == 0
+    assert f"small_resnet: {size_text(size)} for an image of 3 x 8 x 8" in " ".join(told.split())
+
+
 def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
     finished: RunResult, toy_data: Path
 ) -> None:
@@ -80,10 +101,6 @@ def test_a_model_comes_in_evaluation_mode_with_what_makes_its_input_of_an_image(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not loaded.module.training
     assert [(head.name, head.classes) for head in loaded.heads] == [("target", ("dark", "bright"))]
-    of_fold = open_run(finished.run_dir).result(Trial(experiment_id=finished.plan.experiments[0].experiment_id, fold=1))
-    assert of_fold is not None
-    num_parameters = sum(parameter.numel() for parameter in loaded.module.parameters())
-    assert open_run(finished.run_dir).num_parameters(of_fold) == num_parameters
     never_seen = finished.plan.folds.sample_ids[finished.plan.folds.valid_rows(1)[0]]
     image = toy_data / "train" / f"{never_seen}.png"
     input_CHW = loaded.transform(image)
