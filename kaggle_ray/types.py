@@ -255,7 +255,7 @@ class TrialResult:
     """What each view of test-time augmentation is worth, where the trial predicts with another's weights and has a
     score."""
     model_size: ModelSize | None = None
-    """Of its network; set where status is committed, but not by earlier versions."""
+    """Size of its network; set where status is committed, but not by earlier versions."""
     gpu: str | None = None
     """Name of the GPU that the trial's own process computed on; None on a CPU, and of earlier versions."""
 

@@ -41,16 +41,20 @@ class Transform:
     """How images are decoded, and at which size."""
     sides: tuple[int, int]
     """Height and width in pixels at which the model predicts."""
-    needs_several: bool = False
+    fuses: bool = False
     """Whether the model fuses the several images of a sample by more than their mean."""
+    varies: bool = False
+    """Whether the run had samples of different numbers of images: where they are fused, one is a sequence, too."""
 
     def __call__(self, image: Image) -> Tensor:
         """Return (C, H, W) float32, of several images of one sample (V, C, H, W); batches are stacked.
 
-        Pixels are from 0 to 1, other numbers that a reader reads as they are.
+        Of one image it is (1, C, H, W) where the model fuses however many there are. Pixels are from 0 to 1, other
+        numbers that a reader reads as they are.
 
         Raises:
-            DataError: a file does not decode, or an array is no image of these channels.
+            DataError: a file does not decode, an array is no image of these channels, or it is one where the model
+                fuses a number of them that is always the same.
         """
         views = views_of_image(image)
         pixels = [self.pixels(view) for view in views]
@@ -60,11 +64,11 @@ class Transform:
         self.check_several(len(pixels_VHWC))
         self._warn_of(views)
         images_VCHW = to_float(torch.from_numpy(pixels_VHWC))
-        return images_VCHW[0] if len(images_VCHW) == 1 else images_VCHW
+        return images_VCHW[0] if len(images_VCHW) == 1 and not self.fuses else images_VCHW
 
     def check_several(self, num_views: int) -> None:
-        """Raise DataError where a sample has one image, and the model fuses several."""
-        if self.needs_several and num_views == 1:
+        """Raise DataError where a sample has one image, and the model fuses several of each."""
+        if self.fuses and not self.varies and num_views == 1:
             raise DataError("images: expected several to a sample, which the run's models fuse, got one.")
 
     def _warn_of(self, views: Sequence[OneImage]) -> None:

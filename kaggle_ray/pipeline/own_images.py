@@ -130,8 +130,7 @@ class _Batch:
                 counts=counts if self.varies else None,
                 table=self.numbers,
             )
-        if not self.varies:
-            transform.check_several(self.decoded[sides].num_views)
+        transform.check_several(self.decoded[sides].num_views)
         return self.decoded[sides]
 
 

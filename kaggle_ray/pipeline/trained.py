@@ -164,6 +164,7 @@ class OpenedRun:
         transform = Transform(
             layout=layout,
             sides=images.sides(images.predict_size),
-            needs_several=hyperparameters.model.fuse != "mean",
+            fuses=hyperparameters.model.fuse != "mean",
+            varies=asked.varies,
         )
         return LoadedTrial(predictor=predictor, transform=transform, hyperparameters=hyperparameters)

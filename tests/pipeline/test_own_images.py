@@ -84,7 +84,8 @@ def test_how_large_a_network_is_stands_in_the_record_of_each_trial_as_show_tells
     module = kaggle_ray.load_model(finished.run_dir, "small_resnet", 1).module
     assert size.num_parameters == sum(parameter.numel() for parameter in module.parameters())
     assert size.flops
-    assert finished.experiments.loc[0, ["parameters", "layers", "flops"]].tolist() == list(asdict(size).values())
+    (row,) = finished.experiments[["parameters", "layers", "flops"]].to_dict("records")
+    assert list(row.values()) == list(asdict(size).values())
     assert size_text(size) in finished.report.read_text()
     asked = ("--set", "image_size=8", "--set", "model_args.width=4", "--set", "model_args.blocks=[1]")
     told, _, code = said(capsys, "show", str(TOY_FILE), "--data", str(toy_data), "--model", "small_resnet", *asked)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters
@@ -18,6 +19,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.images.mix import check_mix
 from kaggle_ray.images.randomness import sample_keys
+from kaggle_ray.images.transform import Image
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, SIZE, TINY
@@ -103,6 +105,23 @@ def test_a_sample_of_one_image_is_predicted_beside_others(finished: RunResult, s
     all_at_once = proba(finished, samples.test_paths[:8], fused)
     one_by_one = proba(finished, samples.test_paths[:8], fused, batch_size=1)
     assert np.allclose(all_at_once, one_by_one, atol=1e-5)
+
+
+def test_a_loaded_model_takes_one_image_of_an_id_or_several(finished: RunResult, samples: Samples) -> None:
+    num_folds = finished.plan.folds.num_folds
+    several = samples.test_paths[:4]
+    assert [len(of) for of in several if isinstance(of, tuple)] == [1, 2, 3, 4]
+    for experiment in finished.plan.experiments:
+        loaded = [kaggle_ray.load_model(finished.run_dir, experiment.experiment_id, fold) for fold in range(num_folds)]
+        expected = proba(finished, several, experiment.experiment_id)
+        for number, images in enumerate(several):
+            assert isinstance(images, tuple)
+            as_given: list[Image] = [images, images[0] if len(images) == 1 else [*map(str, images)]]
+            for given in as_given:
+                with torch.inference_mode():
+                    logits = [each.module(each.transform(given)[None]) for each in loaded]
+                found = float(torch.stack(logits).sigmoid().mean())
+                assert found == pytest.approx(float(expected[number]), abs=1e-5)
 
 
 def proba(result: RunResult, images: object, experiment: str, batch_size: int = 64) -> FloatArray:
