@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from kaggle_ray.errors import ConfigError, ServiceError
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.launch.ray_address import cluster_address
 from kaggle_ray.launch.ray_nodes import check_nodes
+from kaggle_ray.launch.ray_processes import few_processes
 from kaggle_ray.launch.ray_resources import (
     Resources,
     check_fits,
@@ -126,7 +127,7 @@ def ray_session(settings: Settings, placement: RayPlacement) -> Iterator[RaySess
         return
     with _on_loopback(), _short_folder() as folder, deaths_told_once():
         try:
-            with sigterm_kept(), _out_of_this_group():
+            with sigterm_kept(), _out_of_this_group(), nullcontext() if placement.dashboard else few_processes():
                 num_processes = placement.num_slots * settings.world_size
                 _start(needed, num_processes, folder, dashboard=placement.dashboard)
             yield RaySession(num_slots=placement.num_slots, needed=needed, is_cluster=False, dashboard=_dashboard())

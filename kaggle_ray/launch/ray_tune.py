@@ -28,6 +28,7 @@ from kaggle_ray.launch.ray_results import columns_of, result_loggers, session_na
 from kaggle_ray.launch.ray_secrets import credentials_unlogged
 from kaggle_ray.launch.ray_session import RaySession, ray_session
 from kaggle_ray.launch.ray_start_limit import SlotStartLimit, start_limit_s
+from kaggle_ray.launch.ray_usage import callbacks_uncounted
 from kaggle_ray.launch.reach import check_reach
 from kaggle_ray.launch.trial_names import TrialNames
 from kaggle_ray.launch.watchdog import Watchdog
@@ -80,6 +81,7 @@ class RayTuneLauncher:
             with (
                 _given_back(scheduler, session),
                 credentials_unlogged(),
+                callbacks_uncounted(),
                 head_watched(head),
                 bell_of_driver(scheduler.begun) as bell,
             ):

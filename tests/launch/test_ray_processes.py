@@ -1,0 +1,71 @@
+"""What a Ray of one machine does without: processes beside those of its trials, and imports for a count of its use."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+
+def test_a_ray_without_dashboard_has_no_process_of_it_of_an_autoscaler_and_of_logs() -> None:
+    from ray._private import parameter, services, utils
+
+    from kaggle_ray.launch.ray_processes import few_processes
+
+    before = parameter.RayParams, services.start_api_server, utils.get_dashboard_dependency_error
+    with few_processes():
+        made = parameter.RayParams(num_cpus=2)
+        assert (made.num_cpus, made.no_monitor, made.include_log_monitor) == (2, True, False)
+        assert services.start_api_server(False, False, port=None) == (None, None)
+        assert isinstance(utils.get_dashboard_dependency_error(), ImportError)
+    assert before == (parameter.RayParams, services.start_api_server, utils.get_dashboard_dependency_error)
+
+
+def test_ray_starts_its_processes_by_the_names_that_are_replaced() -> None:
+    from ray._private import node, services, worker
+
+    assert "ray._private.parameter.RayParams(" in inspect.getsource(worker.init)
+    assert "ray._private.services.start_api_server(" in inspect.getsource(node.Node.start_api_server)
+    assert "ray._private.utils.get_dashboard_dependency_error()" in inspect.getsource(services.start_raylet)
+    head = inspect.getsource(node.Node.start_head_processes)
+    assert "not self._ray_params.no_monitor" in head
+    assert "self._ray_params.include_log_monitor" in inspect.getsource(node.Node.start_ray_processes)
+
+
+def test_tune_asks_for_its_count_of_callbacks_by_the_name_that_is_replaced() -> None:
+    from ray.air._internal import usage
+    from ray.tune import Callback, tune
+
+    from kaggle_ray.launch.ray_usage import callbacks_uncounted
+
+    assert "air_usage.tag_callbacks(callbacks)" in inspect.getsource(tune.run)
+    trackers = {"ray.air.integrations.comet", "ray.air.integrations.mlflow", "ray.air.integrations.wandb"}
+    loaded = trackers & set(sys.modules)
+    with callbacks_uncounted():
+        assert not usage.tag_callbacks([Callback()])
+    assert trackers & set(sys.modules) == loaded
+    assert usage.tag_callbacks.__name__ == "tag_callbacks"
+
+
+@pytest.mark.slow
+def test_a_run_on_one_machine_has_the_processes_that_its_trials_need_and_no_others() -> None:
+    import ray
+
+    from kaggle_ray.config.settings import Settings
+    from kaggle_ray.launch.placement import RayPlacement
+    from kaggle_ray.launch.ray_session import ray_session
+    from kaggle_ray.testing.crash import descendants
+
+    with (
+        ray_session(Settings(device="cpu", threads_per_trial=1, dtype="float32"), RayPlacement(num_slots=1)) as session,
+    ):
+        assert session.dashboard is None
+        assert ray.get(ray.remote(lambda: 1).options(num_cpus=0).remote()) == 1
+        commands = " ".join(descendants(os.getpid()).values())
+    for name in ("dashboard/dashboard.py", "autoscaler/_private/monitor.py", "log_monitor.py"):
+        assert name not in commands, commands
+    assert "raylet" in commands
