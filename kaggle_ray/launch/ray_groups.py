@@ -16,7 +16,7 @@ def remove_orphaned_groups() -> None:
     """Remove the placement groups of this job that an actor made which is dead.
 
     Ray itself keeps a group as long as its job. Ray Train has a cleaner for those of its controllers, which asks the
-    dashboard whether a controller lives; where there is no dashboard it asks for ever.
+    dashboard whether a controller lives, for ever where there is none: ``GroupTrainer`` starts without it.
     """
     # Ray takes the creator of a group that a driver made, as Tune does, for an actor that is dead.
     _remove_groups(lambda group: group.creator_actor_dead and not ActorID(group.creator_actor_id).is_nil())

@@ -1,6 +1,6 @@
 """A trial of several ranks on Ray: workers of Ray Train, which live on from trial to trial.
 
-A slot is an actor of Tune, as for trials of one process. It owns a ``TorchTrainer`` whose train loop asks for the next
+A slot is an actor of Tune, as for trials of one process. It owns a ``GroupTrainer`` whose train loop asks for the next
 trial, runs what every rank runs, tells what came of it, and asks again: starting Ray Train anew for each trial would
 cost 17 s of each. Ray Train places the workers, on several nodes where one has no room, joins their process group, and
 sees when one dies or hangs: then it starts another group, which goes on with the trial from our own checkpoint.
@@ -22,7 +22,7 @@ from typing import Any
 import ray
 from ray import train, tune
 from ray.exceptions import RayError
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import TrialError
@@ -35,6 +35,7 @@ from kaggle_ray.launch.ray_groups import remove_orphaned_groups
 from kaggle_ray.launch.ray_last_words import LastWords
 from kaggle_ray.launch.ray_results import columns_of
 from kaggle_ray.launch.ray_start_limit import start_limit_s
+from kaggle_ray.launch.ray_trainer import NO_PREEMPTION_WATCHER, GroupTrainer
 from kaggle_ray.launch.watchdog import Watchdog
 from kaggle_ray.progress import progress_told_to
 from kaggle_ray.train.context import TrialContext
@@ -79,20 +80,21 @@ def slot_of_head(num_slots: int) -> tune.PlacementGroupFactory:
 class GroupTrial(tune.Trainable):  # type: ignore[misc]
     """One slot: a step is a message of the current trial, mostly an epoch's, and the last step is its result."""
 
-    def setup(self, config: dict[str, Any], context: TrialContext, bell: Any) -> None:
+    def setup(self, config: dict[str, Any], context: TrialContext, bell: Any, is_cluster: bool) -> None:
         """Start the workers, and begin the first trial."""
-        os.environ.update(_ENVIRONMENT)
+        os.environ.update(_ENVIRONMENT if is_cluster else {**_ENVIRONMENT, **NO_PREEMPTION_WATCHER})
         if context.settings.device == "cuda":
             os.environ.update(_ENVIRONMENT_OF_GPUS)
         remove_orphaned_groups()  # of a slot that was killed, in whose place this one is: its workers' cores are needed
         self._node = ray.get_runtime_context().get_node_id()
         self._watchdog = Watchdog.against_stops()
         self._exchange = beside_this_process(Exchange)
-        ray.get(self._exchange.watch.remote())
+        is_watched = self._exchange.watch.remote()
         self._folder = tempfile.TemporaryDirectory(prefix="kaggle_ray_train_")
-        trainer = _make_trainer(context, self._exchange, bell, self._folder.name)
+        trainer = _make_trainer(context, self._exchange, bell, self._folder.name, is_cluster=is_cluster)
         self._workers = threading.Thread(target=_fit, args=(trainer, self._exchange), daemon=True)
         self._workers.start()
+        ray.get(is_watched)  # while the workers' own processes start
         heed(bell, lambda: ray.get(self._exchange.end.remote()))
         self._begin(config)
 
@@ -127,10 +129,11 @@ class GroupTrial(tune.Trainable):  # type: ignore[misc]
         ray.get(self._exchange.begin.remote(trial))
 
 
-def _make_trainer(context: TrialContext, exchange: Any, bell: Any, folder: str) -> TorchTrainer:
+def _make_trainer(context: TrialContext, exchange: Any, bell: Any, folder: str, *, is_cluster: bool) -> GroupTrainer:
     settings = context.settings
-    return TorchTrainer(
+    return GroupTrainer(
         _run_trials,
+        is_cluster=is_cluster,
         train_loop_config={"context": context, "exchange": exchange, "bell": bell},
         torch_config=TorchConfig(backend=_backend_of(settings)),
         scaling_config=train.ScalingConfig(
@@ -152,7 +155,7 @@ def _backend_of(settings: Settings) -> str:
     return "nccl" if settings.device == "cuda" else "gloo"
 
 
-def _fit(trainer: TorchTrainer, exchange: Any) -> None:
+def _fit(trainer: GroupTrainer, exchange: Any) -> None:
     """Keep the workers until the exchange is closed; where Ray Train gives up, let the slot know."""
     died_of = None
     try:

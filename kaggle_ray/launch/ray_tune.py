@@ -145,7 +145,7 @@ def _slot(context: TrialContext, bell: Any, session: RaySession) -> Any:
     if context.settings.world_size > 1:
         from kaggle_ray.launch.ray_train import GroupTrial, slot_of_head  # takes seconds, and only these trials need it
 
-        group = tune.with_parameters(GroupTrial, context=context, bell=bell)
+        group = tune.with_parameters(GroupTrial, context=context, bell=bell, is_cluster=session.is_cluster)
         return tune.with_resources(group, slot_of_head(session.num_slots))
     resources = {name.lower(): amount for name, amount in session.needed.items()}  # as Tune calls them
     slot = tune.with_resources(tune.with_parameters(FoldTrial, context=context, bell=bell), resources)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,33 @@ def test_tune_asks_for_its_count_of_callbacks_by_the_name_that_is_replaced() -> 
         assert not usage.tag_callbacks([Callback()])
     assert trackers & set(sys.modules) == loaded
     assert usage.tag_callbacks.__name__ == "tag_callbacks"
+
+
+@pytest.mark.parametrize("is_cluster", [False, True])
+def test_a_group_of_workers_starts_without_helpers_and_asks_an_autoscaler_for_room_where_there_may_be_one(
+    is_cluster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray import train
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.execution.scaling_policy import create_scaling_policy
+
+    from kaggle_ray.launch.ray_trainer import GroupTrainer
+
+    started: dict[str, Any] = {}
+    monkeypatch.setattr(TorchTrainer, "_initialize_and_run_controller", lambda self, **options: started.update(options))
+    scaling = train.ScalingConfig(num_workers=2)
+    trainer = GroupTrainer(print, is_cluster=is_cluster, scaling_config=scaling)
+    callbacks = {type(each).__name__ for each in trainer._create_default_callbacks()}
+    assert callbacks >= {"BackendSetupCallback", "AcceleratorSetupCallback"}
+    assert not callbacks & {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    plain = create_scaling_policy(scaling)
+    trainer._initialize_and_run_controller(scaling_policy=plain, callbacks=[])
+    policy = started["scaling_policy"]
+    assert (policy is plain) == is_cluster
+    if not is_cluster:
+        policy.after_controller_start(None)
+        assert policy.make_decision_for_non_running_worker_group().num_workers == 2
+    assert policy._coordinator_client is None
 
 
 @pytest.mark.slow
