@@ -16,9 +16,11 @@ from kaggle_ray import SearchSpace, choice, log_uniform
 from kaggle_ray.config.settings import Machine
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.registry import registrations_undone
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import EpochEnded
 from kaggle_ray.testing.crash import descendants
+from kaggle_ray.testing.own_parts import FILE
 from kaggle_ray.testing.tasks import NUM_TEST, NUM_TRAIN, SIZE, toy_of
 from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.types import JsonValue
@@ -99,15 +101,27 @@ def test_two_slots_train_ensemble_and_refit_to_the_bytes_of_one_process_and_tune
     assert not any("kaggle_ray_message" in column for column in table.columns)
 
 
-def test_two_slots_propose_and_submit_what_one_process_does(toy_data: Path, tmp_path: Path) -> None:
+def test_two_slots_propose_and_submit_what_one_process_does_by_parts_of_the_competitions_own_file(
+    toy_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own_parts.py").write_text(FILE)
     space = SearchSpace(
-        base={**TINY, "epochs": 1}, search={"lr": log_uniform(1e-4, 1e-1), "augment": choice(["none", "light"])}
+        base={**TINY, "epochs": 1, "loss": "squared"},
+        search={"lr": log_uniform(1e-4, 1e-1), "augment": choice(["none", "light"])},
     )
     options = options_of(
         tmp_path / "alone", toy_data, space=space, search="tpe", num_experiments=5, round_size=2, launcher="local"
     )
-    alone = execute(options)
-    at_once = execute(dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray"))
+    options = dataclasses.replace(
+        options, competition=tmp_path / "own_parts.py", ensemble="last_two", reporters=["chat"]
+    )
+    with registrations_undone():
+        alone = execute(options)
+    with registrations_undone():
+        at_once = execute(dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray"))
+    assert at_once.ensemble is not None
+    assert len(at_once.ensemble.weights) == 2
+    assert (tmp_path / "chat.txt").read_text().split().count("RunEnded") == 2
     assert at_once.tried == alone.tried
     assert at_once.submission.read_bytes() == alone.submission.read_bytes()
 

@@ -1,4 +1,4 @@
-"""A competition's file that brings its own decision, searcher, reporter and way to ensemble: in one whole run.
+"""A competition's file that brings its own loss, metric, decision, searcher, reporter and way to ensemble: a whole run.
 
 Whatever looks at the run afterwards is a process of its own, which knows none of the names before it loads the file:
 here they are forgotten.
@@ -20,84 +20,16 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.registry import registered_names, registrations_undone
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.command_line import said
+from kaggle_ray.testing.own_parts import FILE
 from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.toy import NUM_TEST, TINY
-
-FILE = '''
-import dataclasses
-import pathlib
-
-import numpy as np
-
-import kaggle_ray
-from kaggle_ray.testing.toy import COMPETITION as TOY
-
-
-@kaggle_ray.register_decision("rounded_up", whole_numbers=True)
-class RoundedUp:
-    """Answers 1 above a cut that the rows teach."""
-
-    def fit(self, metric, target, values):
-        cuts = [0.3, 0.4, 0.5, 0.6]
-        return {"cut": cuts[int(np.argmax([metric.score(target, self.apply(values, {"cut": cut})) for cut in cuts]))]}
-
-    def default(self, num_columns):
-        return {"cut": 0.5}
-
-    def apply(self, values, parameters):
-        return (values > parameters["cut"]).astype(np.float32)
-
-
-@kaggle_ray.register_searcher("halving")
-def halving(of):
-    """Half the best learning rate so far."""
-    best = min(of.told, key=lambda told: told.loss, default=None)
-    rate = 2e-2 if best is None else best.draw["lr"] / 2
-    for number in range(100):
-        yield {"lr": rate / 2**number}
-
-
-@kaggle_ray.register_combiner("last_two")
-class LastTwo:
-    """Half of each of the two members whose ids come last."""
-
-    def fit(self, members, target, fold_of, metric):
-        chosen = sorted(members)[-2:]
-        return kaggle_ray.WeightedMean(weights={each: 1 / len(chosen) for each in chosen})
-
-    def from_json(self, value):
-        return kaggle_ray.WeightedMean.from_json(value)
-
-
-class Chat:
-    """Writes what kinds of events it is told into a file."""
-
-    name = "chat"
-
-    def recall(self, envelopes):
-        pass
-
-    def send(self, envelopes):
-        with (pathlib.Path(__file__).parent / "chat.txt").open("a") as file:
-            file.writelines(f"{type(each.event).__name__}\\n" for each in envelopes)
-
-    def close(self):
-        pass
-
-
-@kaggle_ray.register_reporter("chat")
-def make_sink(settings, read_artifact):
-    return Chat()
-
-
-METRIC = dataclasses.replace(kaggle_ray.metric_by_name("f1"), decision="rounded_up")
-COMPETITION = dataclasses.replace(TOY, name="own_parts", heads=(dataclasses.replace(TOY.heads[0], metric=METRIC),))
-'''
 
 
 def options_of(folder: Path, data: Path) -> dict[str, Any]:
     return {
-        "space": kaggle_ray.SearchSpace(base={**TINY, "epochs": 2}, search={"lr": kaggle_ray.log_uniform(1e-4, 1e-1)}),
+        "space": kaggle_ray.SearchSpace(
+            base={**TINY, "epochs": 2, "loss": "squared"}, search={"lr": kaggle_ray.log_uniform(1e-4, 1e-1)}
+        ),
         "data": data, "runs": folder / "runs", "run_id": "one", "launcher": "local", "device": "cpu", "threads": 1,
         "search": "halving", "num_experiments": 3, "round_size": 2, "ensemble": "last_two", "reporters": ["chat"],
     }  # fmt: skip
@@ -130,6 +62,8 @@ def test_each_of_them_has_its_say_in_the_run(finished: RunResult, file: Path) ->
     assert finished.ensemble is not None
     assert sorted(finished.ensemble.weights) == sorted(finished.pool.oof)[-2:]
     assert set(np.unique(submitted_values(finished.submission))) <= {0.0, 1.0}
+    assert finished.plan.competition.metric.name == "hits"
+    assert {each.hyperparameters["loss"] for each in finished.tried} == {"squared"}
     told = (file.parent / "chat.txt").read_text().split()
     assert {"RunStarted", "EpochEnded", "TrialEnded", "EnsembleChosen", "RunEnded"} <= set(told)
 

@@ -20,6 +20,7 @@ from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.images.mix import check_mix
 from kaggle_ray.images.randomness import sample_keys
 from kaggle_ray.images.transform import Image
+from kaggle_ray.packing.pack import pack
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.testing.submitted import submitted_values
 from kaggle_ray.testing.toy import NUM_TEST, NUM_TRAIN, SIZE, TINY
@@ -122,6 +123,21 @@ def test_a_loaded_model_takes_one_image_of_an_id_or_several(finished: RunResult,
                     logits = [each.module(each.transform(given)[None]) for each in loaded]
                 found = float(torch.stack(logits).sigmoid().mean())
                 assert found == pytest.approx(float(expected[number]), abs=1e-5)
+
+
+def test_a_package_predicts_as_the_run_did(
+    finished: RunResult, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kaggle_ray.packing.wheels.find_spec", lambda name: None)  # which would download some
+    monkeypatch.setenv("PATH", "")
+    packed = pack(finished.run_dir, tmp_path / "package", data=folder / "data", onnx=True)
+    assert packed.timing is not None
+    (run,) = (tmp_path / "package" / "run" / "varying").iterdir()
+    for onnx in (False, True):
+        again = kaggle_ray.predict(
+            run, data=folder / "data", competition=folder / "varying.py", out=tmp_path / f"{onnx}.csv", onnx=onnx
+        )
+        assert np.allclose(submitted_values(again), submitted_values(finished.submission), atol=1e-4)
 
 
 def proba(result: RunResult, images: object, experiment: str, batch_size: int = 64) -> FloatArray:
