@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters, Search
@@ -14,6 +15,8 @@ from kaggle_ray.types import Experiment, JsonValue
 
 _LONGEST_NAME = 64
 """Letters of the longest name that says all in which its experiment differs from the others."""
+_CHANGES_NOTHING = ("keep_epochs",)
+"""Hyperparameters of what is kept of a training, which is the same without them."""
 
 
 def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Content) -> tuple[Experiment, ...]:
@@ -108,9 +111,18 @@ def _varying(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:
 
 
 def _names(hyperparameter_sets: Sequence[Hyperparameters]) -> list[str]:
-    """Return a name for each: all that varies, or where that is long no more of it than tells them apart."""
+    """Return a name for each: all that varies, or where that is long no more of it than tells them apart.
+
+    What changes nothing of what an experiment learns names it where nothing else tells it from another.
+    """
     varying = _varying(hyperparameter_sets)
-    names = [_name(hyperparameters, varying) for hyperparameters in hyperparameter_sets]
+    telling = [key for key in varying if key not in _CHANGES_NOTHING]
+    names = [_name(hyperparameters, telling) for hyperparameters in hyperparameter_sets]
+    num_called = Counter(names)
+    names = [
+        _name(hyperparameters, telling if num_called[name] == 1 else varying)
+        for hyperparameters, name in zip(hyperparameter_sets, names, strict=True)
+    ]
     if max(map(len, names), default=0) <= _LONGEST_NAME:
         return names
     fewest = _fewest(hyperparameter_sets, varying)

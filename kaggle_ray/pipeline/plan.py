@@ -39,7 +39,7 @@ from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
 from kaggle_ray.s3 import credentials
 from kaggle_ray.store.labels import Label
-from kaggle_ray.store.opening import open_run, place_of
+from kaggle_ray.store.opening import check_is_no_run, open_run, place_of
 from kaggle_ray.store.record import RunIdentity
 from kaggle_ray.store.run import FAST_DEV, RunStore
 from kaggle_ray.submission.submit import Submitter
@@ -192,6 +192,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     clock = SteadyClock()
     declared, competition_file = load_competition(options.competition)
     COMBINERS.check(options.ensemble)
+    check_is_no_run(options.runs)
     options = _in_this_process(options) if options.fast_dev else options
     joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
     machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)

@@ -52,9 +52,41 @@ def folder_of(location: str) -> Path:
 
 
 def list_runs(runs: str | Path) -> list[RunStore]:
-    """Return the runs under ``runs/<competition>/<run_id>``, sorted by place; fast-dev runs are none."""
+    """Return the runs under ``runs/<competition>/<run_id>``, sorted by place; fast-dev runs are none.
+
+    Raises:
+        ConfigError: there is none, as it is a run itself, or has those of one competition.
+    """
     competitions = open_blobs(runs).folders("")
-    return [run for competition in competitions for run in list_runs_of(runs, competition)]
+    found = [run for competition in competitions for run in list_runs_of(runs, competition)]
+    if not found:
+        check_has_competitions(runs)
+    return found
+
+
+def check_is_no_run(runs: str | Path) -> None:
+    """Raise ConfigError where what is named as the folder of the run folders is a run itself."""
+    blobs = open_blobs(runs)
+    if blobs.written_at(RUN_FILE) is not None:
+        raise ConfigError(
+            f"--runs {runs}: is a run itself, where the folder of the run folders was expected, "
+            f"{_folder_above(blobs.location, 2)}. To mean this run, name it in the place of RUN, without --runs."
+        )
+
+
+def check_has_competitions(runs: str | Path) -> None:
+    """Raise ConfigError where the folder of the run folders is a run itself, or has those of one competition."""
+    check_is_no_run(runs)
+    blobs = open_blobs(runs)
+    if any(blobs.written_at(f"{name}/{RUN_FILE}") is not None for name in blobs.folders("")):
+        raise ConfigError(
+            f"{runs}: has the runs of one competition, where the folder of all run folders was expected, "
+            f"{_folder_above(blobs.location, 1)}."
+        )
+
+
+def _folder_above(location: str, levels: int) -> str:
+    return location.rstrip("/").rsplit("/", levels)[0]
 
 
 def list_runs_of(runs: str | Path, competition: str) -> list[RunStore]:

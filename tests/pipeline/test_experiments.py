@@ -31,6 +31,14 @@ def test_a_name_is_the_model_and_what_tells_the_experiments_apart() -> None:
     assert names(SearchSpace()) == ["resnet18"]
 
 
+def test_what_is_kept_of_an_experiment_names_it_where_nothing_else_tells_it_from_another() -> None:
+    kept: list[dict[str, JsonValue]] = [{"lr": 1e-2, "keep_epochs": [1]}, {"lr": 1e-3, "keep_epochs": []}]
+    assert names(SearchSpace(experiments=kept)) == ["resnet18 lr=0.01", "resnet18 lr=0.001"]
+    assert names(SearchSpace(experiments=[*kept, {"lr": 1e-3, "keep_epochs": [2]}])) == [
+        "resnet18 lr=0.01", "resnet18 keep_epochs=[] lr=0.001", "resnet18 keep_epochs=[2] lr=0.001",
+    ]  # fmt: skip
+
+
 def test_a_long_name_has_no_more_than_tells_the_experiments_apart() -> None:
     tuned: dict[str, JsonValue] = {"freeze": "none", "image_size": 192, "batch_size": 16, "epochs": 8, "lr": 1e-3}
     space = SearchSpace(

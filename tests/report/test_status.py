@@ -178,3 +178,7 @@ def test_a_run_is_found_by_its_folder_its_id_its_competition_or_as_the_latest(wa
         find_run(watched.run_dir.name[:-1] + "x", root)
     with pytest.raises(ConfigError, match=r"there is no run\. .* --runs"):
         find_run(None, root / "empty")
+    with pytest.raises(ConfigError, match=f"--runs {watched.run_dir}: is a run itself, where the .* expected, {root}"):
+        find_run(None, watched.run_dir)
+    with pytest.raises(ConfigError, match=f"has the runs of one competition, where .* expected, {root}"):
+        find_run(None, watched.run_dir.parent)
