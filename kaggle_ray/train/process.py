@@ -12,11 +12,12 @@ import torch
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.train.heap import keep_freed_memory, return_freed_memory
 from kaggle_ray.types import short_digest
 
 
 def prepare_process(settings: Settings, seed: int) -> torch.device:
-    """Set threads, backend flags and the global seeds of this process; return the device to compute on.
+    """Set threads, memory, backend flags and the global seeds of this process; return the device to compute on.
 
     On the CPU the same settings give the same bits. On a GPU speed goes first: the fastest algorithm of each shape.
 
@@ -27,6 +28,8 @@ def prepare_process(settings: Settings, seed: int) -> torch.device:
         raise ConfigError("settings ask for device cuda, but torch sees no GPU in this process. Use --device cpu.")
     torch.set_num_threads(settings.threads_per_trial)
     cv2.setNumThreads(0)
+    if settings.device == "cpu":
+        keep_freed_memory()
     torch.use_deterministic_algorithms(settings.device == "cpu", warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = settings.device == "cuda"
@@ -69,6 +72,7 @@ def unprepared_after() -> Iterator[None]:
             torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
             torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
             torch.set_num_threads(threads)
+            return_freed_memory()
 
 
 def derive_seed(*parts: int | str) -> int:
