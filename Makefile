@@ -16,6 +16,7 @@ help:
 
 demo: setup  ## the embedded competition: 4 experiments x 5 folds on Ray Tune, a submission and report.html
 	$(PYTHON) run.py digits
+	@echo 'The command kaggle-ray is in .venv. In each new shell: source .venv/bin/activate'
 
 test: lint  ## ruff, mypy --strict, the import floors, the tests
 	$(TWO_AT_ONCE) -m "not slow" --dist loadfile

@@ -19,14 +19,16 @@ if __name__ == "__main__":
         # it never starts a Ray of its own.
         os.environ.setdefault("RAY_ADDRESS", "auto")
 
+    arguments = sys.argv[1:]
     try:
         from kaggle_ray.cli import main
-    except ModuleNotFoundError as missing:
+
+        main(["run", *(arguments or SMOKE_TEST)])
+    except ModuleNotFoundError as missing:  # of a Python that lacks some of what the package needs, or all
+        if (missing.name or "").startswith("kaggle_ray."):
+            raise
         sys.exit(
             f"run.py: {missing}. Use the environment of `make setup`: source .venv/bin/activate, or: uv run run.py"
         )
-
-    arguments = sys.argv[1:]
-    main(["run", *(arguments or SMOKE_TEST)])
     if not arguments:
         print(NEXT_STEP)

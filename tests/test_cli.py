@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import shutil
@@ -280,7 +281,14 @@ def test_json_says_what_went_wrong(
     assert (said["error"], "mediann" in said["message"]) == ("ConfigError", True)
 
 
-def test_run_py_in_another_python_says_which_environment_it_needs() -> None:
+@pytest.mark.parametrize("has", [[], ["click"]])
+def test_run_py_in_another_python_says_which_environment_it_needs(
+    has: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in has:  # a Python that has some of what the package needs
+        (tmp_path / name).symlink_to(Path(importlib.import_module(name).__path__[0]))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = call([sys.executable, "-S", RUN_PY[-1]], cwd=Path(RUN_PY[-1]).parent)
     assert "run.py: No module named" in done.stderr
     assert done.stderr.rstrip().endswith("source .venv/bin/activate, or: uv run run.py")
+    assert "Traceback" not in done.stderr

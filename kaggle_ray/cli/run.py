@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,16 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
 
 
 def _print_plan(options: RunOptions, console: Console) -> None:
+    started = time.monotonic()
     from kaggle_ray.pipeline.estimated import estimates_of
     from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.pipeline.plan_table import plan_table
     from kaggle_ray.pipeline.prepare import rehearse
 
+    imports_s = time.monotonic() - started
     plan = make_plan(options)
     rehearse(plan)
-    console.print(plan_table(plan, estimates_of(plan)))
+    console.print(plan_table(plan, estimates_of(plan), imports_s=imports_s))
 
 
 def _command_words() -> list[str]:

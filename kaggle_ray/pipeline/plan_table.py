@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.reporters.texts import bytes_text, duration_text, plain
+from kaggle_ray.reporters.texts import bytes_text, counted, duration_text, plain
 from kaggle_ray.store.labels import labelled
 
 if TYPE_CHECKING:  # torch is not imported for a table
@@ -20,12 +20,13 @@ MOST_ROWS = 100
 """Experiments that are shown: of thousands nobody reads all, and to draw them takes seconds."""
 
 
-def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
+def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: float = 0.0) -> Table:
     """Return the experiments of ``plan`` with the time that their trials are expected to take.
 
     Args:
         plan: what would run.
         estimates: experiment id -> its estimated times.
+        imports_s: seconds in which this process imported what plans and trains.
     """
     num_folds = plan.folds.num_folds
     seconds_of = [estimates[experiment.experiment_id].trial_s for experiment in plan.examples]
@@ -33,13 +34,14 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
         seconds_of = [math.fsum(seconds_of) / len(seconds_of)] * plan.search.num_experiments
     features_of = {looked_at: s for each in estimates.values() for looked_at, s in each.features_s.items()}
     features_s = math.fsum(features_of.values())
-    total = estimated_seconds(seconds_of, num_folds, plan.num_slots) + features_s / plan.num_slots
+    start_s = starting_seconds(plan, estimates, imports_s)
+    total = start_s + estimated_seconds(seconds_of, num_folds, plan.num_slots) + features_s / plan.num_slots
     table = Table(
-        title=plain(f"{plan.competition.name}: {plan.num_experiments} experiments x {num_folds} folds"),
+        title=plain(f"{plan.competition.name}: {counted(plan.num_experiments, 'experiment')} x {num_folds} folds"),
         caption=plain(
             f"{_left_out(plan)}{_how_searched(plan)}"
-            f"{plan.num_trials} trials, {plan.num_slots} at a time on {plan.settings.device} ({plan.settings.dtype}), "
-            f"about {duration_text(total)} in all{_of_features(features_s)}. "
+            f"{counted(plan.num_trials, 'trial')}, {plan.num_slots} at a time on {plan.settings.device} "
+            f"({plan.settings.dtype}), about {duration_text(total)} in all{_of_parts(start_s, features_s)}. "
             f"{_of_weights(plan, estimates)}Run folder: {plan.location}"
         ),
     )
@@ -58,11 +60,23 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate]) -> Table:
     return table
 
 
-def _of_features(seconds: float) -> str:
-    """Return what the features of frozen backbones have of the whole time; nothing where there are none."""
-    if not seconds:
-        return ""
-    return f", of which frozen backbones take {duration_text(seconds)} of one slot, unless the cache has their features"
+def starting_seconds(plan: RunPlan, estimates: Mapping[str, Estimate], imports_s: float) -> float:
+    """Return how long processes start and end, beside their trials.
+
+    The driver imports what this process did. On Ray those that train start after it, and import all once more.
+    """
+    one_process = imports_s + max(each.start_s for each in estimates.values())
+    return one_process if plan.options.launcher == "local" else 2 * one_process
+
+
+def _of_parts(start_s: float, features_s: float) -> str:
+    """Return what start and frozen backbones have of the whole time; nothing where they take none."""
+    parts = [f"starting takes {duration_text(start_s)}"] if start_s else []
+    if features_s:
+        parts.append(
+            f"frozen backbones take {duration_text(features_s)} of one slot, unless the cache has their features"
+        )
+    return f", of which {' and '.join(parts)}" if parts else ""
 
 
 def _of_weights(plan: RunPlan, estimates: Mapping[str, Estimate]) -> str:

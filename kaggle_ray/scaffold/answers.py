@@ -50,4 +50,6 @@ def only(
     if len(found) == 1:
         return found[0]
     got = f"{len(found)}: {', '.join(found[:8])}" if found else "none"
+    if not found and known:
+        got = f"none among {', '.join(sorted(known)[:8])}"
     raise UnclearError(f"expected {what}, found {got}. Say it: {option}.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,8 @@ from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 
 _NUM_BATCHES = 4
+_LEAST_S, _MOST_EPOCHS = 0.5, 6
+"""Epochs are timed for so long, and so many of them at most: on a busy machine a tenth of a second tells little."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,20 +39,23 @@ class Estimate:
     """Bytes of a file of the network's weights."""
     num_weights: int = 1
     """Files of weights that a trial leaves: of its end, and of each epoch that is kept."""
+    start_s: float = 0.0
+    """Seconds that this process needed before its first epoch, and longer for it than for the next: what is imported
+    and made ready. A process that has trained already needs hardly any."""
 
 
 def estimate(
     competition: Competition, samples: Samples, hyperparameters: Hyperparameters, settings: Settings
 ) -> Estimate:
-    """Return the estimated times of an experiment over all rows, from two short epochs on noise; nothing is kept.
+    """Return the estimated times of an experiment over all rows, from a few short epochs on noise; nothing is kept.
 
-    An epoch of training and scoring takes as long per image as the second of them, and each row that a trial predicts
-    in the end, of its fold and of the test set, as long as one of the noise by all views. Decoding and start-up come on
+    An epoch of training and scoring takes as long per image as those after the first, and each row that a trial
+    predicts in the end, of its fold and of the test set, as long as one of the noise by all views. Decoding comes on
     top. Frozen features take as long per image and view as those of the noise.
     """
     data = made_up_data(competition, samples, hyperparameters)
     short = hyperparameters.replace(
-        epochs=2,
+        epochs=1 + _MOST_EPOCHS,
         evaluate_every=1,
         epoch_rule="last",
         patience=0,
@@ -64,27 +70,39 @@ def estimate(
         augment_copies=min(1, hyperparameters.images.augment_copies),  # the second epoch takes what the first computed
     )
     with TemporaryDirectory() as cache_dir:
+        began = time.perf_counter()
         fit = Fit(data, short, dataclasses.replace(settings, world_size=1), cache_dir=Path(cache_dir))
         started = time.perf_counter()
         fit.predictor.prepare(data.inputs)
         num_prepared = data.inputs.images.shape[0] * len(short.predict.views(short.images))
-        per_feature = (time.perf_counter() - started) / num_prepared
+        prepared_s = time.perf_counter() - started
         epochs = fit.epochs()
         next(epochs)
-        started = time.perf_counter()
-        next(epochs)
-        per_image = (time.perf_counter() - started) / (len(data.train_rows) + len(data.valid_rows))
+        first_s = time.perf_counter() - began - prepared_s
+        epoch_s = _seconds_per_epoch(epochs)
         started = time.perf_counter()
         fit.predictor.values(data.inputs, data.valid_rows)
         per_prediction = (time.perf_counter() - started) / len(data.valid_rows)
     features = _features_of(hyperparameters, samples) if fit.predictor.features is not None else {}
+    per_image = epoch_s / (len(data.train_rows) + len(data.valid_rows))
     num_train = len(samples.train_ids)
     num_predicted = len(samples.test_ids) + num_train // competition.folds.num_folds
     return Estimate(
         weights_bytes=sum(tensor.nbytes for tensor in fit.weights.values()),
         trial_s=per_image * num_train * hyperparameters.training.epochs + per_prediction * num_predicted,
-        features_s={looked_at: per_feature * num_images for looked_at, num_images in features.items()},
+        features_s={looked_at: prepared_s / num_prepared * num_images for looked_at, num_images in features.items()},
+        start_s=max(0.0, first_s - epoch_s),
     )
+
+
+def _seconds_per_epoch(epochs: Iterator[object]) -> float:
+    """Return how long one epoch takes, of as many as make up a time that can be told."""
+    started, taken_s, num_epochs = time.perf_counter(), 0.0, 0
+    for _ in islice(epochs, _MOST_EPOCHS):
+        taken_s, num_epochs = time.perf_counter() - started, num_epochs + 1
+        if taken_s >= _LEAST_S:
+            break
+    return taken_s / num_epochs
 
 
 def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str, int]:

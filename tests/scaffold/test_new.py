@@ -136,7 +136,7 @@ def test_a_download_without_sample_images_or_folder_is_told(tmp_path: Path) -> N
     with pytest.raises(DataError, match="Unpack the archives"):
         new_competition("pets", tmp_path / "data", into=tmp_path)
     images(tmp_path / "data" / "train", ["a.jpg"])
-    with pytest.raises(UnclearError, match="expected a sample submission, found none"):
+    with pytest.raises(UnclearError, match=r"found none among train\.csv\. Say it: --sample"):
         new_competition("pets", tmp_path / "data", into=tmp_path)
 
 
