@@ -173,7 +173,9 @@ def test_a_dry_run_prints_the_plan_and_an_estimate_and_writes_no_run_folder(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
-    out, err, code = said(capsys, "run", *arguments, "--runs", str(tmp_path / "none"), "--slots", "2", "--dry-run")
+    out, err, code = said(
+        capsys, "run", *arguments, "--runs", str(tmp_path / "none"), "--slots", "2", "--launcher", "ray", "--dry-run"
+    )
     assert (code, err) == (0, "")
     assert not (tmp_path / "none").exists()
     assert "toy: 2 experiments x 2 folds" in out

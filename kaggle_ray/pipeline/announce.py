@@ -96,7 +96,7 @@ def run_started(
         hyperparameters={experiment.experiment_id: experiment.hyperparameters for experiment in experiments},
         num_experiments=plan.num_experiments,
         launcher=launcher_name(plan.options.launcher),
-        num_slots=1 if plan.options.launcher == "local" else plan.num_slots,
+        num_slots=plan.num_slots,
         run_dir=Location(plan.location),
         how_to_resume=_ways_on(plan, command)[0],
         notes={experiment_id: label.notes for experiment_id, label in labels.items() if label.notes},

@@ -257,7 +257,9 @@ def make_plan(options: RunOptions) -> RunPlan:
         labels=labels,
         content=content,
         settings=settings,
-        num_slots=options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
+        num_slots=1
+        if options.launcher == "local"  # this process runs one after the other
+        else options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
         run_id=name,
         location=place_of(options.runs, competition.name, name),
         clock=clock,

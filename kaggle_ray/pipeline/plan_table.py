@@ -63,10 +63,11 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
 def starting_seconds(plan: RunPlan, estimates: Mapping[str, Estimate], imports_s: float) -> float:
     """Return how long processes start and end, beside their trials.
 
-    The driver imports what this process did. On Ray those that train start after it, and import all once more.
+    The driver imports what this process did. On Ray its own processes start then, and after them those that train,
+    which import all once more.
     """
     one_process = imports_s + max(each.start_s for each in estimates.values())
-    return one_process if plan.options.launcher == "local" else 2 * one_process
+    return one_process if plan.options.launcher == "local" else 3 * one_process
 
 
 def _of_parts(start_s: float, features_s: float) -> str:
