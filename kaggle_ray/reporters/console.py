@@ -31,8 +31,8 @@ from kaggle_ray.reporters.texts import (
 )
 from kaggle_ray.untrusted import printable
 
-SLOW_EPOCH_S = 30.0
-"""Seconds of an epoch from which a trial in a pipe shows signs of life, at most one in this time."""
+QUIET_S = 30.0
+"""Seconds without a line after which a run in a pipe tells of an epoch that ended, or of what goes on."""
 _PIPE_WIDTH = 200
 _NOTEBOOK_WIDTH = 100
 """Letters of a line that a notebook's cell has room for, whose width nobody tells."""
@@ -48,7 +48,10 @@ class ConsoleReporter:
         self._is_live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
         self._progress = RunProgress()
         self._live: Live | None = None
-        self._last_sign_of_life = float("-inf")
+        self._last_news = float("-inf")
+        """When a line was written that was no progress within an epoch; in seconds, as the others."""
+        self._last_heard = float("-inf")
+        """When any line was written, or an epoch ended without one."""
 
     def emit(self, envelope: Envelope) -> None:
         """Take in one event and show it."""
@@ -97,31 +100,31 @@ class ConsoleReporter:
     def _show_in_pipe(self, envelope: Envelope) -> None:
         event = envelope.event
         match event:
-            case EpochEnded(metrics=metrics):
-                is_shown = metrics.duration_s > SLOW_EPOCH_S and self._is_sign_of_life_due(envelope.time)
+            case EpochEnded():
+                is_shown = envelope.time - self._last_news >= QUIET_S
+                self._last_heard = envelope.time
             case PreparationProgressed() | TrialProgressed():
-                is_shown = self._is_sign_of_life_due(envelope.time)
+                is_shown = envelope.time - self._last_heard >= QUIET_S
             case _:
                 is_shown = True
         if not is_shown:
             return
+        lines = [line.plain for line in event_lines(event, self._progress)]
         if isinstance(event, RunEnded):
             options = self._console.options.update(width=_PIPE_WIDTH)
             table = self._leaderboard(event, ascii_only=True)
             drawn = "".join(segment.text for segment in self._console.render(table, options))
-            self._write(drawn.rstrip("\n"))
-        for line in event_lines(event, self._progress):
-            self._write(line.plain)
+            lines.insert(0, drawn.rstrip("\n"))
+        for line in lines:
+            self._write(line)
+        if lines:
+            self._last_heard = envelope.time
+            if not isinstance(event, PreparationProgressed | TrialProgressed):
+                self._last_news = envelope.time
 
     def _leaderboard(self, event: RunEnded, *, ascii_only: bool = False) -> Leaderboard:
         metric, greater_is_better = self._progress.metric, self._progress.greater_is_better
         return Leaderboard(rows=event.board, metric=metric, greater_is_better=greater_is_better, ascii_only=ascii_only)
-
-    def _is_sign_of_life_due(self, time: float) -> bool:
-        if time - self._last_sign_of_life < SLOW_EPOCH_S:
-            return False
-        self._last_sign_of_life = time
-        return True
 
     def _write(self, text: str) -> None:
         self._console.out(printable(text), highlight=False)

@@ -122,7 +122,7 @@ def test_a_run_says_which_weights_it_starts_from() -> None:
     ]
 
 
-def test_pipe_shows_slow_epochs_at_most_every_30_seconds() -> None:
+def test_pipe_shows_epochs_at_most_every_30_seconds() -> None:
     resnet, vit = trial(RESNET), trial(VIT)
     story = [
         started(),
@@ -158,9 +158,28 @@ def test_what_a_trial_is_at_is_told_until_the_next_epoch() -> None:
     assert "computing features" not in live([*story, progressed(resnet, 200, time=200.0)])
     assert "computing features" not in live([*story, finished(resnet, time=100.0), progressed(resnet, 90, time=101.0)])
     assert shown(story, terminal=False).splitlines()[1:] == [
-        "[0/4] resnet-a fold 0  computing features: 10 of 200",
-        "[0/4] resnet-a fold 0  computing features: 40 of 200",
-        "[0/4] resnet-a fold 0  computing features: 70 of 200",
+        "[0/4] resnet-a fold 0  computing features: 30 of 200",
+        "[0/4] resnet-a fold 0  computing features: 60 of 200",
+    ]
+
+
+def test_pipe_tells_of_an_epoch_rather_than_of_what_goes_on_within_it() -> None:
+    resnet = trial(RESNET)
+    of_twenty_s: list[Envelope] = []
+    of_forty_s: list[Envelope] = []
+    for number in range(1, 5):
+        of_twenty_s += [progressed(resnet, 9, time=20.0 * number - 1), epoch(resnet, number, time=20.0 * number)]
+    quick = shown([started(), *of_twenty_s], terminal=False).splitlines()[1:]
+    assert [line.split("  ")[1] for line in quick] == ["epoch 2/4", "epoch 4/4"]
+    for number in range(1, 3):
+        within = [progressed(resnet, done, time=40.0 * (number - 1) + done) for done in (15, 35)]
+        of_forty_s += [*within, epoch(resnet, number, time=40.0 * number)]
+    slow = shown([started(), *of_forty_s], terminal=False).splitlines()[1:]
+    assert [line.split("  ")[1] for line in slow] == [
+        "computing features: 35 of 200",
+        "epoch 1/4",
+        "computing features: 35 of 200",
+        "epoch 2/4",
     ]
 
 
