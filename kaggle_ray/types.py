@@ -113,11 +113,13 @@ class Experiment:
     weights_of: PathPart | None = None
     """The experiment that is trained just as this one: its trials' weights, of the same fold, predict, and nothing is
     trained. None where the experiment is trained itself."""
+    soup_ids: tuple[PathPart, ...] = ()
+    """The experiments whose weights, of the same fold, are averaged, and nothing is trained; empty otherwise."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The experiments whose trial of the same fold has to be committed before one of this begins."""
-        ancestors = (self.parent_id, self.teacher_id, self.labeller_id)
+        ancestors = self.soup_ids or (self.parent_id, self.teacher_id, self.labeller_id)
         others = ancestors if self.weights_of is None else (self.weights_of,)
         return tuple(dict.fromkeys(other for other in others if other is not None))
 
@@ -234,6 +236,8 @@ class TrialResult:
     """Epoch whose weights predict, 1 for the first; set where status is committed."""
     averaged_epochs: tuple[Count, ...] = ()
     """Epochs the mean of whose weights predicts, the best first; empty where one epoch's do."""
+    averaged_experiments: tuple[PathPart, ...] = ()
+    """Experiments the mean of whose weights predicts, the best first; empty where the trial is no soup."""
     num_resumed: Count = 0
     """Epochs of the history that this attempt did not train: an earlier one did, whose checkpoint it went on from, or
     another experiment, whose weights predict."""

@@ -14,6 +14,7 @@ from kaggle_ray.config.part import flat_names, flat_values, part_of, require
 from kaggle_ray.config.predict import PredictHyperparameters
 from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters
 from kaggle_ray.config.schedule import ScheduleHyperparameters
+from kaggle_ray.config.soups import check_soup
 from kaggle_ray.config.training import TrainingHyperparameters
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.field_help import field_help
@@ -63,6 +64,8 @@ class Hyperparameters:
         for name, part in zip(self.__slots__, _PARTS, strict=True):
             object.__setattr__(self, name, part_of(part, values))
         check_names(self.model.init_from, where="init_from")
+        for values_of_member in self.model.soup_of:
+            check_names(values_of_member, where="soup_of")
         check_names(self.loss.distill_from, where="distill_from")
         check_names(self.pseudolabels.teacher, where="pseudolabel_from")
         self.schedule.full_args(epochs=self.training.epochs)
@@ -134,8 +137,25 @@ class Hyperparameters:
         return self._beginning_with(flat_values(PseudolabelHyperparameters())).replace(**self.pseudolabels.teacher)
 
     @property
+    def souped(self) -> tuple[Hyperparameters, ...]:
+        """The experiments whose weights are averaged; empty where this one is trained itself.
+
+        Raises:
+            ConfigError: ``soup_of`` has a bad value or fewer than two experiments, one of another network or whose end
+                does not predict, or there are no rows that a greedy soup could be chosen by.
+        """
+        if not self.model.soup_of:
+            return ()
+        alone = {"soup_of": [], "soup": "greedy"}
+        souped = tuple(dict.fromkeys(self._beginning_with({**alone, **values}) for values in self.model.soup_of))
+        check_soup(souped, self.model.soup)
+        return souped
+
+    @property
     def ancestors(self) -> tuple[Hyperparameters, ...]:
-        """The experiments that this one starts or learns from, which are trained first."""
+        """The experiments that this one averages, starts or learns from, which are trained first."""
+        if souped := self.souped:
+            return souped
         return tuple(each for each in (self.parent, self.teacher, self.labeller) if each is not None)
 
     def _beginning_with(self, values: Mapping[str, JsonValue]) -> Hyperparameters:

@@ -11,6 +11,7 @@ from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
 
 Freeze = Literal["none", "norms", "backbone"]
+Soup = Literal["greedy", "uniform"]
 Fuse = Literal["mean", "max", "attention", "lstm", "transformer"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -46,6 +47,14 @@ class ModelHyperparameters:
     init_from: Mapping[str, JsonValue] = field(default_factory=dict)
     """Start from the weights, of the same fold, of the same experiment with these values instead, such as
     ``{"image_size": 64}``: that experiment is run first. Empty starts afresh."""
+    soup_of: Sequence[Mapping[str, JsonValue]] = ()
+    """Average the weights, of the same fold, of this same experiment with these values instead, such as
+    ``[{"lr": 1e-3}, {"lr": 3e-4}]``, in the place of training: those experiments are run first. Empty trains. Source:
+    Wortsman et al., "Model soups", ICML 2022."""
+    soup: Soup = "greedy"
+    """Which of ``soup_of`` are averaged. greedy: the best on an inner split, which all of them hold out, and each
+    further one, the better first, where the mean scores no worse there; uniform: all of them, so that nothing is
+    chosen."""
     freeze_epochs: int = 0
     """First epochs in which only what is not pretrained is trained: the head, a U-Net's decoder, a table's branch.
     Without ``pretrained`` or ``init_from`` nothing is frozen."""

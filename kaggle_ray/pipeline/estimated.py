@@ -21,7 +21,7 @@ _TAKE_NO_TIME: dict[str, JsonValue] = {
 
 
 def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
-    """Return experiment id -> the estimated times of its trials; none where it predicts with another's weights.
+    """Return experiment id -> the estimated times of its trials; none where it predicts with others' weights.
 
     Experiments that differ in what takes no time, such as ``lr``, are timed once: a space of thousands takes no longer
     than its networks and sizes do.
@@ -29,8 +29,8 @@ def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
     timed: list[tuple[Hyperparameters, Estimate]] = []
     estimates: dict[str, Estimate] = {}
     for experiment in plan.examples:
-        if experiment.weights_of is not None:
-            weights_of = estimates[experiment.weights_of]
+        if experiment.weights_of is not None or experiment.soup_ids:
+            weights_of = estimates[experiment.needs[0]]
             estimates[experiment.experiment_id] = Estimate(
                 weights_bytes=weights_of.weights_bytes, num_weights=weights_of.num_weights
             )

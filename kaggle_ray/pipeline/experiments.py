@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict
 
 from kaggle_ray.config import HYPERPARAMETER_NAMES, Hyperparameters, Search
 from kaggle_ray.config.space import Texts
@@ -27,10 +28,8 @@ def make_experiments(hyperparameter_sets: Sequence[Hyperparameters], content: Co
             experiment_id=experiment_id(hyperparameters, content),
             name=name,
             hyperparameters=values,
-            parent_id=_id_of(hyperparameters.parent, content),
-            teacher_id=_id_of(hyperparameters.teacher, content),
-            labeller_id=_id_of(hyperparameters.labeller, content),
             weights_of=weights_of,
+            **_needed(hyperparameters, content),
         )
         for hyperparameters, name, values, weights_of in zip(
             hyperparameter_sets,
@@ -159,6 +158,25 @@ def _trained_by(hyperparameter_sets: Sequence[Hyperparameters], content: Content
         trained = training_id(hyperparameters, content)
         yield first.get(trained)
         first.setdefault(trained, experiment_id(hyperparameters, content))
+
+
+class _Needed(TypedDict, total=False):
+    """The experiments that have to be there first, as ``Experiment`` names them."""
+
+    parent_id: str | None
+    teacher_id: str | None
+    labeller_id: str | None
+    soup_ids: tuple[str, ...]
+
+
+def _needed(hyperparameters: Hyperparameters, content: Content) -> _Needed:
+    if souped := hyperparameters.souped:
+        return {"soup_ids": tuple(experiment_id(each, content) for each in souped)}
+    return {
+        "parent_id": _id_of(hyperparameters.parent, content),
+        "teacher_id": _id_of(hyperparameters.teacher, content),
+        "labeller_id": _id_of(hyperparameters.labeller, content),
+    }
 
 
 def _id_of(hyperparameters: Hyperparameters | None, content: Content) -> str | None:

@@ -77,10 +77,15 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         inner_share=0.5,
         accumulate=min(training.accumulate, smallest_batch),
         init_from={},
+        soup_of=[],
+        soup="greedy",
         distill_from={},
         pseudolabel_from={},
         pseudolabel_min_confidence=0.0,
     )
+    souped = dict.fromkeys(_one_epoch_of(each, num_train) for each in hyperparameters.souped)
+    if len(souped) > 1:  # otherwise they differ in what is cut, and one of them stands for the soup, too
+        return cut.replace(soup_of=[_differences(each, cut) for each in souped], soup=hyperparameters.model.soup)
     if hyperparameters.parent is not None:
         cut = cut.replace(init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
     if hyperparameters.teacher is not None:

@@ -34,7 +34,7 @@ def training_id(hyperparameters: Hyperparameters, content: Content) -> str:
     training rows or of the test rows that it labels.
     """
     as_trained = hyperparameters.replace(**flat_values(PredictHyperparameters()))
-    teachers = (hyperparameters.teacher, hyperparameters.labeller)
+    teachers = () if hyperparameters.souped else (hyperparameters.teacher, hyperparameters.labeller)
     return short_digest(
         [
             _digest_of_experiment(as_trained, content, digest_of_parent=training_id),
@@ -46,8 +46,11 @@ def training_id(hyperparameters: Hyperparameters, content: Content) -> str:
 def _digest_of_experiment(
     hyperparameters: Hyperparameters, content: Content, *, digest_of_parent: Callable[[Hyperparameters, Content], str]
 ) -> str:
-    parent, teacher, labeller = hyperparameters.parent, hyperparameters.teacher, hyperparameters.labeller
-    by_id = {"init_from", "distill_from"} | ({"pseudolabel_from"} if labeller else set())
+    souped = hyperparameters.souped  # which inherit all else that it would start or learn from
+    parent = None if souped else hyperparameters.parent
+    teacher = None if souped else hyperparameters.teacher
+    labeller = None if souped else hyperparameters.labeller
+    by_id = {"init_from", "distill_from", "soup_of"} | ({"pseudolabel_from"} if labeller else set())
     weights = [content.weights[name] for name in hyperparameters.model.weights_files]
     changed = differing(hyperparameters.to_dict(), _defaults())
     return short_digest(
@@ -59,6 +62,7 @@ def _digest_of_experiment(
             "parent": None if parent is None else digest_of_parent(parent, content),
             "teacher": None if teacher is None else experiment_id(teacher, content),
             **({} if labeller is None else {"labeller": experiment_id(labeller, content)}),
+            **({"souped": [digest_of_parent(each, content) for each in souped]} if souped else {}),
         }
     )
 

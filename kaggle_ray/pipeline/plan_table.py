@@ -14,7 +14,7 @@ from kaggle_ray.store.labels import labelled
 
 if TYPE_CHECKING:  # torch is not imported for a table
     from kaggle_ray.train.estimate import Estimate
-
+from kaggle_ray.types import Experiment
 
 MOST_ROWS = 100
 """Experiments that are shown: of thousands nobody reads all, and to draw them takes seconds."""
@@ -53,7 +53,7 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
             plain(experiment.name),
             experiment.experiment_id,
             str(experiment.hyperparameters["image_size"]),
-            str(experiment.hyperparameters["epochs"]) if experiment.weights_of is None else "none: predicts only",
+            _epochs_of(experiment),
             duration_text(seconds),
             duration_text(seconds * num_folds),
         )
@@ -78,6 +78,12 @@ def _of_parts(start_s: float, features_s: float) -> str:
             f"frozen backbones take {duration_text(features_s)} of one slot, unless the cache has their features"
         )
     return f", of which {' and '.join(parts)}" if parts else ""
+
+
+def _epochs_of(experiment: Experiment) -> str:
+    if experiment.weights_of is not None:
+        return "none: predicts only"
+    return "none: a mean of weights" if experiment.soup_ids else str(experiment.hyperparameters["epochs"])
 
 
 def _of_weights(plan: RunPlan, estimates: Mapping[str, Estimate]) -> str:

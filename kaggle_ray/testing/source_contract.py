@@ -12,8 +12,13 @@ NUM_FOLDS = 3
 
 
 def _experiment(letter: str, *, parent: str | None = None, teacher: str | None = None) -> Experiment:
-    ids = {"parent_id": parent and parent * 12, "teacher_id": teacher and teacher * 12}
-    return Experiment(experiment_id=letter * 12, name=letter, hyperparameters={"epochs": 2}, **ids)
+    return Experiment(
+        experiment_id=letter * 12,
+        name=letter,
+        hyperparameters={"epochs": 2},
+        parent_id=parent and parent * 12,
+        teacher_id=teacher and teacher * 12,
+    )
 
 
 EXPERIMENTS = (

@@ -85,6 +85,7 @@ def predict_only(
             history=result.history,
             epoch=result.epoch,
             averaged_epochs=result.averaged_epochs,
+            averaged_experiments=result.averaged_experiments,
             num_resumed=len(result.history),
             score=score,
             duration_s=time.perf_counter() - started,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_has
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
-from kaggle_ray.train.trial_data import TrainedElsewhere, TrialData
+from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere, TrialData
 from kaggle_ray.types import (
     FULL_DATA,
     Experiment,
@@ -82,31 +83,9 @@ class RunData:
         """
         experiment = self._committed.experiment(trial)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        if trial.fold == FULL_DATA:
-            epochs = self._context.full_data_epochs[trial.experiment_id]
-            kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
-            hyperparameters = hyperparameters.replace(
-                epochs=epochs,
-                epoch_rule="last",
-                patience=0,
-                average_best=1,
-                swa_epochs=min(_last_epochs_averaged(hyperparameters), epochs),
-                keep_epochs=kept,
-            )
+        hyperparameters = self._of_all_rows(trial, hyperparameters)
         opened, num_decoded = self._open(hyperparameters)
-        data = fold_data(
-            self.competition,
-            self.samples,
-            self.folds,
-            trial.fold,
-            hyperparameters,
-            inputs=opened.train,
-            masks=opened.masks,
-            target=self.target,
-            groups=self._groups,
-            hashes=self._id_hashes,
-            moments=opened.moments,
-        )
+        data = self._fold_data(trial, hyperparameters, opened)
         pseudolabels: tuple[PseudolabelSource, ...] = ()
         if experiment.labeller_id is not None:
             labeller = Trial(experiment_id=experiment.labeller_id, fold=trial.fold)
@@ -154,6 +133,66 @@ class RunData:
             valid_rows=self.folds.valid_rows(trial.fold),
             test=opened.test,
             num_decoded=num_decoded,
+        )
+
+    def made_of(self, trial: Trial) -> MadeOf | None:
+        """Return what the weights of ``trial`` are a mean of, None where it is trained.
+
+        Raises:
+            StoreError: the run has no such experiment, or a trial whose weights it takes is not committed.
+        """
+        experiment = self._committed.experiment(trial)
+        if not experiment.soup_ids:
+            return None
+        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+        of_fold = self._of_all_rows(trial, hyperparameters)
+        opened, num_decoded = self._open(of_fold)
+        ids = experiment.soup_ids if trial.fold != FULL_DATA else self._souped_by_most(experiment)
+        results = tuple(self._committed.result(Trial(experiment_id=each, fold=trial.fold)) for each in ids)
+        return MadeOf(
+            hyperparameters=hyperparameters,
+            results=results,
+            method=hyperparameters.model.soup,
+            fit=self._fold_data(trial, of_fold, opened),
+            test=opened.test,
+            num_decoded=num_decoded,
+        )
+
+    def _souped_by_most(self, experiment: Experiment) -> tuple[str, ...]:
+        """Return the members of a soup that most folds have averaged; all, where none is in most of them."""
+        folds = range(self.folds.num_folds)
+        of_folds = [self._committed.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in folds]
+        times = Counter(each for result in of_folds for each in result.averaged_experiments)
+        return tuple(each for each in experiment.soup_ids if 2 * times[each] > len(of_folds)) or experiment.soup_ids
+
+    def _of_all_rows(self, trial: Trial, hyperparameters: Hyperparameters) -> Hyperparameters:
+        """Return what a trial of all rows is trained by, which has none to choose its epoch by; others as they are."""
+        if trial.fold != FULL_DATA:
+            return hyperparameters
+        epochs = self._context.full_data_epochs[trial.experiment_id]
+        kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
+        return hyperparameters.replace(
+            epochs=epochs,
+            epoch_rule="last",
+            patience=0,
+            average_best=1,
+            swa_epochs=min(_last_epochs_averaged(hyperparameters), epochs),
+            keep_epochs=kept,
+        )
+
+    def _fold_data(self, trial: Trial, hyperparameters: Hyperparameters, opened: _OpenedImages) -> FitData:
+        return fold_data(
+            self.competition,
+            self.samples,
+            self.folds,
+            trial.fold,
+            hyperparameters,
+            inputs=opened.train,
+            masks=opened.masks,
+            target=self.target,
+            groups=self._groups,
+            hashes=self._id_hashes,
+            moments=opened.moments,
         )
 
     def _kept_epochs(self, experiment: Experiment, result: TrialResult) -> tuple[int, ...]:

@@ -66,10 +66,23 @@ def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:
         KeyError: a weight of the model is not among them.
         RuntimeError: one has another shape.
     """
-    own = {name.removeprefix(_AVERAGED): tensor for name, tensor in weights.items()}
-    model.load_state_dict({name: own[name] for name in model.state_dict()})
+    model.load_state_dict(own_weights(model.state_dict(), weights))
     model.mean.copy_(weights["images.mean"].view_as(model.mean))
     model.std.copy_(weights["images.std"].view_as(model.std))
+
+
+def own_weights(network: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a fit, averaged ones or not, by the names that ``network`` has for them.
+
+    Args:
+        network: its ``state_dict``.
+        weights: ``Fit.weights``.
+
+    Raises:
+        KeyError: a weight of the network is not among them.
+    """
+    own = {name.removeprefix(_AVERAGED): tensor for name, tensor in weights.items()}
+    return {name: own[name] for name in network}
 
 
 def placed(model: Model, device: torch.device) -> Model:

@@ -26,7 +26,8 @@ from kaggle_ray.train.preemption import Notice
 from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.ranks import ALONE, Ranks, together
 from kaggle_ray.train.run_data import RunData
-from kaggle_ray.train.trial_data import TrainedElsewhere
+from kaggle_ray.train.soups import make_soup
+from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
@@ -53,8 +54,8 @@ class TrialRunner:
         that the warnings of the epoch, and before a failure those that may say why; rank 0 commits. Where its
         generator is closed after an epoch's measures, those of the other ranks end there, too.
 
-        Nothing is trained where another experiment's weights predict. A trial that cannot go on from its checkpoint
-        says so, and begins anew.
+        Nothing is trained where another experiment's weights predict, or the mean of several ones'. A trial that cannot
+        go on from its checkpoint says so, and begins anew.
 
         An error of the trial's own becomes a failed result, so that the others go on; it is committed where the policy
         of ``failures`` says that it would repeat itself. Where ``ranks.failed_together`` is false afterwards, one rank
@@ -122,6 +123,10 @@ class _Attempted:
         if ranks.of_first(trained is not None):
             return self._of_first(lambda: self._predicted(trained))
         with together(ranks):
+            made_of = self._runner.data.made_of(self._trial) if ranks.rank == 0 else None
+        if ranks.of_first(made_of is not None):
+            return self._of_first(lambda: self._averaged(made_of))
+        with together(ranks):
             data = self._runner.data.of_trial(self._trial)
         keeper = Keeper(self._attempt, data, self._runner.data, ranks)
         fit = Fit(
@@ -169,6 +174,12 @@ class _Attempted:
         assert trained is not None, "rank 0 knows"
         runner = self._runner
         return predict_only(self._attempt, trained, runner.data, runner.store, runner.context.settings)
+
+    def _averaged(self, made_of: MadeOf | None) -> TrialResult:
+        """Predict with a mean of other trials' weights: by rank 0 alone, as nothing is trained."""
+        assert made_of is not None, "rank 0 knows"
+        runner = self._runner
+        return make_soup(self._attempt, made_of, runner.data, runner.store, runner.context.settings)
 
     def _adopt(self, fit: Fit) -> None:
         """Take over what an earlier attempt kept, whose checkpoint the fit goes on from."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.model import Soup
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.types import BoolArray, IntArray, PseudolabelSource, TrialResult
 
@@ -55,5 +56,19 @@ class TrainedElsewhere:
     """Epochs whose weights it takes: those that were kept, then None for the trial's end."""
     train: Inputs
     valid_rows: IntArray
+    test: Inputs
+    num_decoded: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeOf:
+    """All that a trial is made of whose weights are a mean of those of other trials."""
+
+    hyperparameters: Hyperparameters
+    results: tuple[TrialResult, ...]
+    """Results of the trials whose weights may be in the mean."""
+    method: Soup
+    fit: FitData
+    """Rows that are scored, that a greedy soup is chosen by, and that normalisation counts."""
     test: Inputs
     num_decoded: int
