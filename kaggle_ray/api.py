@@ -16,8 +16,9 @@ from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.pipeline.souping import SoupRun, soup_run
 from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs
 from kaggle_ray.report.runs import find_run
 from kaggle_ray.reporters.by_name import CONSOLE
@@ -85,6 +86,28 @@ def augment(options: AugmentOptions) -> AugmentedRun:
     """
     shows_console = options.reporters is None or CONSOLE in options.reporters
     return augment_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
+
+
+@takes(SoupOptions)
+def soup(options: SoupOptions) -> SoupRun:
+    """Average the weights of experiments of a run, fold by fold; ensemble what it is now, and submit.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 1}
+    >>> two = [{**tiny, "lr": lr, "epoch_rule": "inner"} for lr in (1e-3, 2e-3)]
+    >>> result = kaggle_ray.run(
+    ...     "digits", experiments=two, ensemble="mean", launcher="local", run_id="second", reporters=[]
+    ... )
+    >>> names = [each.name for each in result.tried]
+    >>> made = kaggle_ray.soup(result.run_dir, experiments=names, launcher="local", reporters=[])
+    >>> made.name, len(made.chosen)
+    ('greedy soup of resnet9 lr=0.001 and resnet9 lr=0.002', 5)
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    shows_console = options.reporters is None or CONSOLE in options.reporters
+    return soup_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
 
 
 def push(

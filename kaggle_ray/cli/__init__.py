@@ -39,6 +39,7 @@ for each in (
     run.run,
     run.predict,
     run.augment,
+    run.soup,
     run.find_lr,
     look.list_,
     look.status,

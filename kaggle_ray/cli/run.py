@@ -1,4 +1,4 @@
-"""Commands that compute: run, predict, augment and find-lr."""
+"""Commands that compute: run, predict, augment, soup and find-lr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.errors import KaggleRayError
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,6 +110,31 @@ def augment(**values: Any) -> None:
     done = augment_run(
         made(AugmentOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"]
     )
+    console.print(done.table())
+    if done.result.num_failed:
+        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
+@options_of(
+    SoupOptions, "method", "data", "folds", "competition", "launcher", "num_slots", "ensemble", "admit_unproven",
+    "reporters",
+)  # fmt: skip
+def soup(**values: Any) -> None:
+    """Average the weights of experiments of RUN, fold by fold, and ensemble and submit what it is now.
+
+    EXPERIMENT is a name, an id, or how an id begins; there are two at least, of one network. A greedy soup is chosen on
+    an inner split that none of them was trained on (epoch_rule inner). What has no mean is refused.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.pipeline.souping import soup_run
+    from kaggle_ray.reporters.console import ConsoleReporter
+
+    console = Console()
+    done = soup_run(made(SoupOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"])
     console.print(done.table())
     if done.result.num_failed:
         raise click.exceptions.Exit(EXIT_TRIALS_FAILED)

@@ -1,7 +1,7 @@
-"""Experiments that are added to a run when its own are over: they predict otherwise, by the weights that it has kept.
+"""Experiments that are added to a run when its own are over: they predict otherwise, or by a mean of weights.
 
-Each fold's rows are predicted by the weights of that fold, as the trial that they are taken from predicted them, so
-that what the ledger proves of the one it proves of the other.
+Each fold's rows are predicted by the weights of that fold that the run has kept, so that the ledger knows what these
+have seen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from kaggle_ray.types import Experiment, Trial
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addition:
-    """An experiment that predicts as another one does, but for its test-time augmentation."""
+    """An experiment that predicts with what others have learnt."""
 
     of: Experiment
-    """The experiment that it is otherwise the same as."""
+    """The experiment that it is compared with: the one that it is otherwise the same as, or a soup's first."""
     experiment: Experiment
 
 
@@ -46,14 +46,13 @@ def added_source(plan: RunPlan, store: RunStore, ended: Ended) -> ListSource:
         if all(over_or_gone(Trial(experiment_id=each.experiment_id, fold=fold)) for fold in folds)
     ]
     # What they predict with is over: they wait for nothing.
-    return ListSource([replace(each, weights_of=None) for each in can_be], plan.folds.num_folds, ended)
+    return ListSource([replace(each, weights_of=None, soup_ids=()) for each in can_be], plan.folds.num_folds, ended)
 
 
 def has_weights(store: RunStore, experiment: Experiment, fold: int) -> bool:
     """Return whether the weights are there that one trial of an experiment that was added predicts with."""
-    assert experiment.weights_of is not None, "what is added predicts with the weights of another"
-    result = store.result(Trial(experiment_id=experiment.weights_of, fold=fold))
-    return result is not None and result.status == "committed" and store.has_weights(result)
+    results = [store.result(Trial(experiment_id=each, fold=fold)) for each in _sources_of(experiment)]
+    return all(result is not None and result.status == "committed" and store.has_weights(result) for result in results)
 
 
 def pending_weights(store: RunStore, num_folds: int) -> Iterator[Trial]:
@@ -61,5 +60,10 @@ def pending_weights(store: RunStore, num_folds: int) -> Iterator[Trial]:
     for experiment in store.added():
         for fold in range(num_folds):
             if store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) is None:
-                assert experiment.weights_of is not None, "what is added predicts with the weights of another"
-                yield Trial(experiment_id=experiment.weights_of, fold=fold)
+                yield from (Trial(experiment_id=each, fold=fold) for each in _sources_of(experiment))
+
+
+def _sources_of(experiment: Experiment) -> tuple[str, ...]:
+    """Return the experiments whose weights one that was added predicts with."""
+    assert experiment.needs, "what is added predicts with the weights of others"
+    return experiment.needs

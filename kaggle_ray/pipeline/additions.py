@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.errors import ConfigError, RunMismatchError
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.errors import ConfigError, NothingToSubmitError, RunMismatchError
 from kaggle_ray.models.check import check_sides
 from kaggle_ray.pipeline.added import Addition, has_weights
 from kaggle_ray.pipeline.applicable import check_applicable
@@ -15,7 +15,7 @@ from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.fold_data import shapes_of
-from kaggle_ray.types import Experiment
+from kaggle_ray.types import Experiment, JsonValue
 
 
 def additions(
@@ -54,6 +54,73 @@ def additions(
     return found, left_out
 
 
+def soup_addition(plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], method: str) -> Addition:
+    """Return the soup that is to be added to a run.
+
+    Args:
+        plan: of the run, resumed.
+        store: of the run.
+        wanted: experiments of it whose weights are averaged.
+        method: greedy or uniform.
+
+    Raises:
+        ConfigError: their weights have no mean, or there are no rows that a greedy soup could be chosen by.
+        NothingToSubmitError: weights are gone, or the run has the soup already.
+        RunMismatchError: an experiment is not what its id says.
+    """
+    if len(wanted) < 2:
+        raise ConfigError(f"{store.location}: expected at least two experiments to average, got {len(wanted)}.")
+    parsed = [_as_it_was(plan, experiment) for experiment in wanted]
+    for experiment, hyperparameters in zip(wanted, parsed, strict=True):
+        _check_is_whole(plan, store, experiment, hyperparameters)
+    first = parsed[0]
+    soup = first.replace(soup_of=[_differences(each, first) for each in parsed], soup=method)
+    if souped := soup.souped:
+        assert souped == tuple(parsed), "a soup is of the experiments that it was made of"
+    made = replace(
+        wanted[0],
+        experiment_id=experiment_id(soup, plan.content),
+        name=f"{method} soup of {' and '.join(each.name for each in wanted)}",
+        hyperparameters=soup.to_dict(),
+        parent_id=None,
+        teacher_id=None,
+        labeller_id=None,
+        weights_of=None,
+        soup_ids=tuple(each.experiment_id for each in wanted),
+    )
+    added = {each.experiment_id for each in store.added()}
+    if made.experiment_id in {each.experiment_id for each in store.experiments()} - added:
+        raise NothingToSubmitError(f"{store.location}: the run has this soup already: {made.name}.")
+    _check_names(store, [Addition(of=wanted[0], experiment=made)])
+    return Addition(of=wanted[0], experiment=made)
+
+
+def _check_is_whole(plan: RunPlan, store: RunStore, experiment: Experiment, hyperparameters: Hyperparameters) -> None:
+    """Raise NothingToSubmitError where folds of an experiment lack, or their weights are gone."""
+    source, why_not = _source_of_weights(plan, store, experiment)
+    if source is None:
+        raise NothingToSubmitError(f"{store.location}: {experiment.name}: {why_not}.")
+    if source.experiment_id != experiment.experiment_id:
+        raise NothingToSubmitError(
+            f"{store.location}: {experiment.name} is trained as {source.name} is, which has the weights: name that one."
+        )
+
+
+def _differences(hyperparameters: Hyperparameters, other: Hyperparameters) -> dict[str, JsonValue]:
+    values, others = hyperparameters.to_dict(), other.to_dict()
+    return {name: value for name, value in values.items() if value != others[name] or (name == "keep_epochs" and value)}
+
+
+def _as_it_was(plan: RunPlan, experiment: Experiment) -> Hyperparameters:
+    """Return an experiment's hyperparameters. Raises RunMismatchError where they are not what its id says."""
+    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
+    if (now := experiment_id(hyperparameters, plan.content)) != experiment.experiment_id:
+        raise RunMismatchError(
+            f"{plan.location}: experiment {experiment.experiment_id} would be {now} now: what it is of has changed."
+        )
+    return hyperparameters
+
+
 def _check_names(store: RunStore, found: Sequence[Addition]) -> None:
     """Raise ConfigError where two experiments would have one name: tables and the report tell them apart by it."""
     id_of = {each.name: each.experiment_id for each in store.unlabelled_experiments()}
@@ -86,11 +153,7 @@ def _source_of_weights(plan: RunPlan, store: RunStore, experiment: Experiment) -
 
 def _made(plan: RunPlan, experiment: Experiment, source: Experiment, tta: str) -> Experiment:
     """Return the experiment that ``tta`` makes of another one, after a look whether it can be predicted."""
-    hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-    if (now := experiment_id(hyperparameters, plan.content)) != experiment.experiment_id:
-        raise RunMismatchError(
-            f"{plan.location}: experiment {experiment.experiment_id} would be {now} now: what it is of has changed."
-        )
+    hyperparameters = _as_it_was(plan, experiment)
     otherwise = hyperparameters.replace(tta=tta)
     competition, shapes = plan.competition, shapes_of(plan.competition, plan.samples)
     check_applicable(

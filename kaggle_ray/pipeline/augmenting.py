@@ -11,32 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from statistics import fmean, stdev
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.combine import Fits
-from kaggle_ray.combine.nested import cross_fitted
-from kaggle_ray.errors import ConfigError, NothingToSubmitError
-from kaggle_ray.images.datasets import open_target
-from kaggle_ray.metrics import Jackknifed, Metric, jackknife
+from kaggle_ray.errors import NothingToSubmitError
+from kaggle_ray.metrics import Metric
 from kaggle_ray.pipeline.added import Addition
-from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.options import AugmentOptions, RunOptions
-from kaggle_ray.pipeline.own_code import competition_file
+from kaggle_ray.pipeline.adding import Worth, execute_adding, gain_of, worth_of
+from kaggle_ray.pipeline.options import AugmentOptions
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.texts import known_score, plain, score_text
-from kaggle_ray.rows import select_rows
-from kaggle_ray.store.opening import is_uri, open_run
+from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Trial, TrialResult
 
@@ -126,40 +117,9 @@ def augment_run(
         RunMismatchError: the files are not those that the run was begun with.
         NothingToSubmitError: nothing is left that could be done.
     """
-    store = open_run(options.run if is_uri(options.run) else Path(options.run).absolute())
-    record = store.known_record()
-    parts = store.location.rsplit("/", 2)
-    if len(parts) != 3 or parts[1:] != [record.competition, record.run_id]:
-        raise ConfigError(
-            f"{store.location}: expected a run at its own place, RUNS/{record.competition}/{record.run_id}: what is "
-            f"added to it is found there by the command that began it."
-        )
-    file = competition_file(store, record, options.competition, cache_dir=default_cache_dir())
     asked = _Asked(options)
-    result = execute(
-        RunOptions(
-            competition=file,
-            data=options.data,
-            folds=options.folds,
-            runs=parts[0],
-            run_id=record.run_id,
-            launcher=options.launcher,
-            num_slots=options.num_slots,
-            ensemble=options.ensemble,
-            admit_unproven=options.admit_unproven,
-            reporters=options.reporters,
-        ),
-        reporters=reporters,
-        command=None if command is None else _goes_on(command, options, file, runs=parts[0], run_id=record.run_id),
-        add=asked.add,
-    )
+    result = execute_adding(options, options.run, asked.add, reporters=reporters, command=command)
     return AugmentedRun(result=result, experiments=_gains(result, asked.found), left_out=asked.left_out)
-
-
-def _goes_on(command: Sequence[str], options: AugmentOptions, file: Path, *, runs: str, run_id: str) -> list[str]:
-    """Return the command that goes on with the run where this is cut short: what was added is its own by then."""
-    given = {"--runs": runs, "--run-id": run_id, "--data": options.data, "--folds": options.folds}
-    return [*command, str(file), *(word for flag, value in given.items() if value for word in (flag, str(value)))]
 
 
 class _Asked:
@@ -190,41 +150,23 @@ class _Asked:
 
 def _gains(result: RunResult, found: Sequence[Addition]) -> tuple[Augmented, ...]:
     """Return what each experiment is worth beside the one that it was made of, both scored as the board scores them."""
-    plan, pool, store = result.plan, result.pool, open_run(result.plan.location)
-    rows, metric = plan.folds.scored_rows(), plan.competition.metric
-    target, _ = open_target(plan.competition, plan.samples, default_cache_dir())
-    target, fold_of = select_rows(target, rows), plan.folds.fold_of[rows]
-    members = {each: values for each, values in {**pool.oof, **pool.of_seeds}.items() if each not in pool.unproven}
+    plan, store = result.plan, open_run(result.plan.location)
     names = {each.experiment_id: each.name for each in result.tried}
-    known: dict[str, Jackknifed] = {}
 
-    def scored(experiment_id: str) -> Jackknifed | None:
-        if experiment_id not in known and experiment_id in members:
-            fits = Fits({experiment_id: members[experiment_id]}, target, fold_of, metric, forward=plan.folds.forward)
-            answers = cross_fitted(fits, partial(fits.blend, "mean"), np.ones(len(rows), dtype=np.bool_)).answers
-            known[experiment_id] = jackknife(metric, target, answers, fold_of)
-        return known.get(experiment_id)
-
-    def compared(addition: Addition) -> Augmented:
-        of, made = addition.of.experiment_id, addition.experiment.experiment_id
-        before, after = scored(of), scored(made)
-        error = math.inf if before is None or after is None else after.standard_error_of_difference(before)
+    def augmented(addition: Addition, worth: Worth) -> Augmented:
+        made = addition.experiment.experiment_id
         of_folds = (store.result(Trial(experiment_id=made, fold=fold)) for fold in range(plan.folds.num_folds))
         return Augmented(
             name=names[made],
-            of=names[of],
-            score_before=None if before is None else before.score,
-            score=None if after is None else after.score,
-            gain=None if before is None or after is None else _gain(before.score, after.score, metric),
-            standard_error=error if math.isfinite(error) else None,
-            views=_views([each for each in of_folds if each is not None], metric),
+            of=names[addition.of.experiment_id],
+            score_before=worth.score_before,
+            score=worth.score,
+            gain=worth.gain,
+            standard_error=worth.standard_error,
+            views=_views([each for each in of_folds if each is not None], plan.competition.metric),
         )
 
-    return tuple(map(compared, found))
-
-
-def _gain(before: float, after: float, metric: Metric) -> float:
-    return after - before if metric.greater_is_better else before - after
+    return tuple(map(augmented, found, worth_of(result, found)))
 
 
 def _views(results: Sequence[TrialResult], metric: Metric) -> tuple[ViewGain, ...]:
@@ -233,7 +175,7 @@ def _views(results: Sequence[TrialResult], metric: Metric) -> tuple[ViewGain, ..
         return ()
     found: list[ViewGain] = []
     for number, view in enumerate(results[0].views):
-        gains = [_gain(of.views[number].without, of.score, metric) for of in results if of.score is not None]
+        gains = [gain_of(of.views[number].without, of.score, metric) for of in results if of.score is not None]
         error = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
         alone = fmean(result.views[number].alone for result in results)
         found.append(ViewGain(view=view.view, alone=alone, gain=fmean(gains), standard_error=error))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TTA = ("hflip", "hflip_sizes", "flips", "dihedral", "five_crop", "ten_crop", "scales", "none")
 """Values of the hyperparameter ``tta``, whose module takes a second to import."""
 
+SOUPS = ("greedy", "uniform")
+"""Values of the hyperparameter ``soup``."""
+
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "": 1}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.declare import Options, option
 from kaggle_ray.pipeline.option_values import (
+    SOUPS,
     TTA,
     parse_deadline,
     parse_duration,
@@ -225,18 +226,10 @@ class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, D
     """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""
 
 
-@dataclass(frozen=True)
-class AugmentOptions(Options):
-    """How experiments of a run that is over predict once more, with test-time augmentation."""
+@dataclass(frozen=True, kw_only=True)
+class AdditionOptions(Options):
+    """How experiments are added to a run that is over."""
 
-    run: str | Path
-    """Folder of the run, or its s3:// URI."""
-    _: KW_ONLY
-    tta: Sequence[str] | str = option((), metavar="NAME", repeated=True, choices=TTA, parse=parse_tta)
-    """Test-time augmentation to predict with, as the hyperparameter ``tta`` names it; each makes experiments of its
-    own."""
-    experiments: Sequence[str] | None = option(None, unset="all that are complete", python_only=True)
-    """Experiments that predict once more: their names, ids, or how their ids begin."""
     data: str | Path | None = option(None, unset="data/COMPETITION")
     """Folder of the competition's files, or an s3:// or file:// URI, as the run had them."""
     folds: str | Path | None = option(None, unset="as the competition says", metavar="FILE")
@@ -259,6 +252,35 @@ class AugmentOptions(Options):
         None, unset="the console", flag="--reporter", metavar="NAME", repeated=True, parse=parse_reporters
     )
     """Reporters that are told what happens, as of a run."""
+
+
+@dataclass(frozen=True)
+class AugmentOptions(AdditionOptions):
+    """How experiments of a run that is over predict once more, with test-time augmentation."""
+
+    run: str | Path
+    """Folder of the run, or its s3:// URI."""
+    _: KW_ONLY
+    tta: Sequence[str] | str = option((), metavar="NAME", repeated=True, choices=TTA, parse=parse_tta)
+    """Test-time augmentation to predict with, as the hyperparameter ``tta`` names it; each makes experiments of its
+    own."""
+    experiments: Sequence[str] | None = option(None, unset="all that are complete", python_only=True)
+    """Experiments that predict once more: their names, ids, or how their ids begin."""
+
+
+@dataclass(frozen=True)
+class SoupOptions(AdditionOptions):
+    """How the weights of experiments of a run that is over are averaged."""
+
+    run: str | Path
+    """Folder of the run, or its s3:// URI."""
+    _: KW_ONLY
+    experiments: Sequence[str] = option((), python_only=True)
+    """Experiments whose weights are averaged, fold by fold: their names, ids, or how their ids begin. What the first
+    predicts with, such as its ``tta``, the soup predicts with, too."""
+    method: str = option("greedy", choices=SOUPS)
+    """Way to choose which are averaged. greedy: those whose mean is best on an inner split that all of them hold out,
+    found one by one; uniform: all of them, so that nothing is chosen."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from kaggle_ray.cli import main
 from kaggle_ray.config import Hyperparameters
-from kaggle_ray.errors import ConfigError
+from kaggle_ray.errors import ConfigError, NothingToSubmitError
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.identity import experiment_id, training_id
+from kaggle_ray.pipeline.options import SoupOptions
 from kaggle_ray.pipeline.result import RunResult
+from kaggle_ray.pipeline.souping import soup_run
+from kaggle_ray.report.collect import board_of
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.testing.toy import TINY
+from kaggle_ray.testing.toy import TINY, TOY_FILE
 from kaggle_ray.train.averaging import mean_of_weights
 from kaggle_ray.train.content import Content
 from kaggle_ray.types import FULL_DATA, Lineage, Trial, TrialResult
@@ -163,3 +168,60 @@ def test_soups_have_ids_of_what_they_are_made_of() -> None:
 def test_what_has_no_mean_or_no_rows_to_choose_by_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Hyperparameters(**{"epoch_rule": "inner", **values}).souped  # noqa: B018
+
+
+@pytest.fixture
+def copy(result: RunResult, tmp_path: Path) -> Path:
+    """Return a copy of the run, at a run's own place."""
+    place = tmp_path / result.run_dir.parent.name / result.run_dir.name
+    shutil.copytree(result.run_dir, place)
+    return place
+
+
+def test_a_run_that_is_over_is_added_a_soup_by_the_weights_that_it_has_kept(
+    result: RunResult, copy: Path, toy_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (each.experiment_id for each in result.plan.experiments[:2])
+    words = [str(copy), one, other, "--data", str(toy_data), "--competition", str(TOY_FILE), "--launcher", "local"]
+    main(["soup", *words, "--method", "uniform"])
+    shown = capsys.readouterr().out
+    assert "uniform soup of" in shown
+    assert "0, 1" in shown
+    store = open_run(copy)
+    (added,) = store.added()
+    of_fold = store.result(Trial(experiment_id=added.experiment_id, fold=1))
+    assert of_fold is not None
+    assert of_fold.averaged_experiments == added.soup_ids == (one, other)
+    mean = mean_of_weights([parameters(store, committed(result, number, 1)) for number in (0, 1)])
+    assert all(torch.equal(each, mean[name]) for name, each in parameters(store, of_fold).items())
+    assert {one, other} <= set(store.lineage(of_fold).parents)
+    assert added.name in {row.name for row in board_of(store).rows}
+
+    options = SoupOptions(
+        copy, experiments=[one, other], method="uniform", data=toy_data, competition=TOY_FILE, launcher="local"
+    )
+    again = soup_run(options)
+    assert again.chosen == ((again.of,) * 2)
+    assert again.result.num_epochs_trained == 0
+    assert again.worth.score is not None
+    assert of_fold == open_run(copy).result(of_fold.trial)
+
+
+def test_a_soup_whose_weights_are_gone_or_that_is_there_is_refused(
+    result: RunResult, copy: Path, toy_data: Path
+) -> None:
+    ids = [each.experiment_id for each in result.plan.experiments[:3]]
+
+    def soup(experiments: Sequence[str]) -> None:
+        soup_run(
+            SoupOptions(copy, experiments=experiments, data=toy_data, competition=TOY_FILE, launcher="local"),
+        )
+
+    with pytest.raises(NothingToSubmitError, match="the run has this soup already"):
+        soup(ids)
+    with pytest.raises(ConfigError, match="expected at least two experiments to average, got 1"):
+        soup(ids[:1])
+    store = open_run(copy)
+    store.remove_weights(committed(result, 2, 0), keep=set())
+    with pytest.raises(NothingToSubmitError, match="the weights of fold 0 are gone"):
+        soup(ids[1:])
