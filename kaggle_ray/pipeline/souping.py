@@ -40,7 +40,7 @@ class SoupRun:
     of: tuple[str, ...]
     """Names of the experiments that might go in."""
     chosen: tuple[tuple[str, ...], ...]
-    """Of each fold that is over the names of those that went in, the best first."""
+    """Names of those that went in, the best first, of each fold that is over."""
     worth: Worth
     """The soup's honest score beside that of the first experiment."""
 

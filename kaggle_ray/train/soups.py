@@ -35,6 +35,7 @@ from kaggle_ray.train.averaging import Weights, count_anew, load_mean
 from kaggle_ray.train.batches import EpochBatches, Finisher
 from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.predict import model_of
+from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.start import own_weights
@@ -50,7 +51,7 @@ class _Member:
     result: TrialResult
     lineage: Lineage
     weights: Weights
-    """By the names of the network's own."""
+    """Weights by the names that the network has for them."""
 
 
 def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, settings: Settings) -> TrialResult:
@@ -93,10 +94,7 @@ def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, s
         blocks = predictor.value_blocks(given.fit.inputs, valid_rows)
         valid = attempt.put_values("valid", blocks, num_rows=len(valid_rows))
     attempt.put_values("test", predictor.value_blocks(given.test, np.arange(num_test)), num_rows=num_test)
-    num_parameters = store.num_parameters(pot.members[0].result)
-    attempt.put_manifest(
-        data.samples.train_ids[valid_rows], data.samples.test_ids, lineage, num_parameters=num_parameters
-    )
+    attempt.put_manifest(data.samples.train_ids[valid_rows], data.samples.test_ids, lineage)
     score: float | None = None
     if valid is not None and lineage.is_proven:
         score = default_score(data.competition.metric, select_rows(data.target, valid_rows), float_rows(valid))
@@ -111,6 +109,8 @@ def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, s
             duration_s=time.perf_counter() - started,
             num_decoded=given.num_decoded,
             process_id=os.getpid(),
+            model_size=data.model_size(hyperparameters),
+            gpu=gpu_name(settings),
         )
     )
 
