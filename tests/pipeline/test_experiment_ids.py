@@ -18,6 +18,7 @@ from kaggle_ray.pipeline.identity import differing, experiment_id, training_id
 from kaggle_ray.testing.past_runs import copy_past_run
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train.content import Content
+from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Experiment, JsonValue
 
 CONTENT = Content(parts={"folds": "0" * 12})
@@ -82,7 +83,7 @@ def test_the_id_tells_different_hyperparameters_apart(one: dict[str, JsonValue],
 @settings(max_examples=30)
 def test_the_id_survives_json(values: dict[str, JsonValue]) -> None:
     (experiment,) = make_experiments([parse_hyperparameters(values, where="here")], CONTENT)
-    read = Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment))))
+    read = from_json(Experiment, json.loads(json.dumps(dataclasses.asdict(experiment))), where="here")
     assert read == experiment
     assert id_of(dict(read.hyperparameters)) == experiment.experiment_id
 
