@@ -22,9 +22,9 @@ test: lint  ## ruff, mypy --strict, the import floors, the tests
 	$(TWO_AT_ONCE) -m "not slow" --dist loadfile
 
 # TESTS="tests/data tests/decide": these alone.
-test-lowest: $(UV)  ## the quick tests without Ray and the extras, on the lowest versions that pyproject declares
+test-lowest: $(UV)  ## the quick tests without Ray's, on the lowest versions that pyproject declares, of the extras, too
 	$(UV) venv --quiet --allow-existing .venv-lowest
-	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev -e .
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group dev --all-extras -r pyproject.toml -e .
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -q -n 2 -m "not slow and not ray" --dist loadfile $(TESTS)
 
 test-slow: setup  ## crashes, kills and Ray: half an hour. Those of Ray mostly wait, so that the others run beside them

@@ -51,16 +51,18 @@ def contact_sheets(
     out.mkdir(parents=True, exist_ok=True)
     competition = _as_read(competition, samples)
     chosen = _spread(samples)
-    sections = [("Samples", _figure(sample_sheet(competition, samples, chosen), out / "samples.png"))]
+    sections = [
+        ("Sizes and kinds of file", _size_tables(samples)),
+        ("Near-duplicates", _near_duplicate_section(competition, samples, out)),
+        ("Classes", _class_table(competition, samples)),
+        ("Files that cannot be read", _unreadable_list(competition, samples)),
+        ("Samples", _figure(sample_sheet(competition, samples, chosen), out / "samples.png")),
+        ("How values are read", _reading_section(competition)),
+        ("Channels of train and test", channel_table(competition, samples)),
+    ]
     for recipe in recipes or recipe_names():
         sheet = variant_sheet(competition, samples, chosen[:4], recipe)
         sections.append((f"Augmented: {recipe}", _figure(sheet, out / f"augment-{recipe}.png")))
-    sections.append(("Sizes and kinds of file", _size_tables(samples)))
-    sections.append(("How values are read", _reading_section(competition)))
-    sections.append(("Channels of train and test", channel_table(competition, samples)))
-    sections.append(("Near-duplicates", _near_duplicate_section(competition, samples, out)))
-    sections.append(("Classes", _class_table(competition, samples)))
-    sections.append(("Files that cannot be read", _unreadable_list(competition, samples)))
     page = out / "show.html"
     page.write_text(_page(competition, samples, sections))
     return page
@@ -126,7 +128,8 @@ def _figure(sheet: Pixels, path: Path) -> str:
     """Write the sheet, and return it as an HTML image that carries its pixels."""
     encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
     path.write_bytes(encoded)
-    return f'<img class="sheet" alt="{path.stem}" src="data:image/png;base64,{base64.b64encode(encoded).decode()}">'
+    source = f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
+    return f'<div class="sheet"><img alt="{path.stem}" src="{source}"></div>'
 
 
 def _size_tables(samples: Samples) -> str:
@@ -226,11 +229,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _page(competition: Competition, samples: Samples, sections: Sequence[tuple[str, str]]) -> str:
     css = files("kaggle_ray.report").joinpath("page.css").read_text()
-    body = "".join(f"<section><h2>{escape(title)}</h2>{content}</section>" for title, content in sections)
+    body = "".join(f'<section class="card"><h2>{escape(title)}</h2>{content}</section>' for title, content in sections)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(competition.name)}</title><style>{css} img.sheet {{ max-width: 100%; height: auto; }}</style>"
+        f"<title>{escape(competition.name)}</title><style>{css}</style>"
         f'</head><body><main><header><p class="eyebrow">kaggle_ray show</p><h1>{escape(competition.name)}</h1>'
         f'<p class="sub">{len(samples.train_ids):,} rows to train on, {len(samples.test_ids):,} to predict</p></header>'
         f"{body}</main></body></html>"

@@ -24,6 +24,16 @@ def test_a_page_of_its_own_shows_every_kind_of_task(task: ToyTask, tmp_path: Pat
     assert "<p>None.</p>" in html
 
 
+def test_what_decides_comes_before_the_pictures(tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of("regression"), tmp_path / "data")
+    html = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["none"]).read_text()
+    first = [
+        html.index(f"<h2>{title}</h2>")
+        for title in ("Sizes and kinds of file", "Near-duplicates", "Classes", "Samples")
+    ]
+    assert first == sorted(first)
+
+
 def test_a_file_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
     competition, samples = open_competition(toy_of("regression"), tmp_path / "data")
     bad = tmp_path / "data/images/a003.png"
