@@ -45,6 +45,7 @@ for each in (
     look.status,
     look.doctor,
     names.names,
+    *names.OF_KINDS,
     look.board,
     look.diff,
     look.explain,

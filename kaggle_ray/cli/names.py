@@ -1,4 +1,4 @@
-"""The command that lists what there is by name."""
+"""The commands that list what there is by name."""
 
 from __future__ import annotations
 
@@ -7,22 +7,45 @@ import click
 from kaggle_ray.cli.completion import complete_competition, complete_kind
 from kaggle_ray.untrusted import printable
 
-
-@click.command()
-@click.argument("kind", shell_complete=complete_kind)
-@click.argument("pattern", required=False, default="")
-@click.option(
+_PATTERN = click.argument("pattern", required=False, default="")
+_COMPETITION = click.option(
     "--competition",
     metavar="NAME_OR_PATH",
     shell_complete=complete_competition,
     help="A competition whose file registers some of its own, which are listed, too.",
 )
+
+
+@click.command()
+@click.argument("kind", shell_complete=complete_kind)
+@_PATTERN
+@_COMPETITION
 def names(kind: str, pattern: str, competition: str | None) -> None:
     """List what there is of KIND by name, a line for each: all, or what PATTERN is a part of, such as res or res*18.
 
     KIND is models, losses, optimizers, schedules, metrics, augmentations, constraints, ensembles, decisions,
     samplers, searchers, readers or reporters.
     """
+    _list(kind, pattern, competition)
+
+
+def _listing(kind: str) -> click.Command:
+    """Return the command that is called as ``kind``, and lists what there is of it."""
+
+    @click.command(kind, help=f"List the {kind} by name, a line for each: all, or what PATTERN is a part of.")
+    @_PATTERN
+    @_COMPETITION
+    def of_kind(pattern: str, competition: str | None) -> None:
+        _list(kind, pattern, competition)
+
+    return of_kind
+
+
+OF_KINDS = [_listing(kind) for kind in ("models", "losses", "metrics", "augmentations")]
+"""Commands for the kinds that are asked for most: ``kaggle-ray models`` is ``kaggle-ray names models``."""
+
+
+def _list(kind: str, pattern: str, competition: str | None) -> None:
     from kaggle_ray.pipeline.names import names_of
 
     if competition is not None:

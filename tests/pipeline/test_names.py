@@ -55,8 +55,21 @@ def test_those_of_a_competitions_file_are_among_them(tmp_path: Path, capsys: pyt
         assert (out.splitlines()[0].split()[:5], code) == (["own", "Descend", "as", "SGD", "does;"], 0)
         out, _, _ = said(capsys, "names", "losses", "own")
         assert out == "own_loss  for binary; arguments: power\n"
-    out, err, code = said(capsys, "names", "losses", "own")
-    assert (out, err, code) == ("", "no losses are named like 'own'\n", 0)
+        assert said(capsys, "losses", "own")[0] == out
+    for words in (["names", "losses", "own"], ["losses", "own"]):
+        assert said(capsys, *words) == ("", "no losses are named like 'own'\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("models", "resnet18"), ("losses", "huber"), ("metrics", "macro_f1"), ("augmentations", "dihedral")],
+)
+def test_what_is_asked_for_most_is_a_command_of_its_own(
+    kind: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _, code = said(capsys, kind, name)
+    assert code == 0
+    assert name in [line.split()[0] for line in out.splitlines()]
 
 
 @pytest.mark.parametrize(
