@@ -61,6 +61,7 @@ class Registry(Generic[T]):
         self.reserved = tuple(reserved)
         self._values: dict[str, T] = {}
         self._origins: dict[str, _Origin] = {}
+        self._builders: list[tuple[str, object]] = []
         _REGISTRIES.append(self)
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -93,6 +94,7 @@ class Registry(Generic[T]):
                     f"Register one of them under another name."
                 )
             self._values[name], self._origins[name] = make(builder), origin
+            self._builders.append((name, builder))
             return builder
 
         return decorate
@@ -128,6 +130,10 @@ class Registry(Generic[T]):
         """Return all that may be named: the reserved names, then the registered ones."""
         return [*self.reserved, *self._values]
 
+    def name_of(self, builder: object) -> str | None:
+        """Return the name that ``builder`` was registered under, None where it was not."""
+        return next((name for name, each in self._builders if each is builder), None)
+
     def is_built_in(self, name: str) -> bool:
         """Return whether the package itself registered ``name``, or reserved it."""
         return name in self.reserved or (name in self._origins and self._origins[name].is_built_in)
@@ -138,7 +144,11 @@ class Registry(Generic[T]):
     def _keep(self, names: Collection[str]) -> None:
         for name in [name for name in self if name not in names and not self.is_built_in(name)]:
             del self._values[name], self._origins[name]
+        self._builders = [(name, builder) for name, builder in self._builders if name in self._values]
 
+
+_DECORATORS = {"ensemble": "combiner"}
+"""Kind -> what its decorator calls it, where that is another word."""
 
 _REGISTRIES: list[Registry[Any]] = []
 """All there are in this process."""
@@ -157,6 +167,24 @@ def of_others(names: Collection[str]) -> dict[str, Any]:
 def registered_names(kind: str) -> set[str]:
     """Return the names that this process knows of one ``kind``, such as model; none where nothing has asked for it."""
     return {name for registry in _REGISTRIES if registry.kind == kind for name in registry.names()}
+
+
+def named(kind: str, given: object, *, where: str) -> str:
+    """Return a name as it is; in the place of one, what was registered as one of ``kind`` is known by its name.
+
+    Raises:
+        ConfigError: it is neither; ``where`` begins the message.
+    """
+    if isinstance(given, str):
+        return given
+    for registry in _REGISTRIES:
+        if registry.kind == kind and (name := registry.name_of(given)) is not None:
+            return name
+    decorator = f"kaggle_ray.register_{_DECORATORS.get(kind, kind)}"
+    raise ConfigError(
+        f"{where}: expected a name, or what is registered under one, got {given!r}. Register it by {decorator} in the "
+        f"competition's file, script or cell: every process loads that."
+    )
 
 
 @contextmanager

@@ -9,11 +9,17 @@ from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.registry import named
 from kaggle_ray.types import JsonValue
 
 P = TypeVar("P")
 
 _FLAT = "flat"
+_KINDS = {
+    "model": "model", "loss": "loss", "optimizer": "optimizer", "schedule": "schedule", "augment": "augmentation",
+    "sampler": "sampler", "constraint": "constraint",
+}  # fmt: skip
+"""Hyperparameter -> kind of what it names, in whose place what is registered may be given itself."""
 
 
 def called(flat: str) -> Mapping[str, str]:
@@ -74,6 +80,8 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is not None:
         require(isinstance(value, Mapping), name, "a dictionary", value)
         return dict(value)
+    if name in _KINDS and callable(value):
+        return named(_KINDS[name], value, where=f"hyperparameter {name!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), name, hint.__name__, value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +24,7 @@ from kaggle_ray.pipeline.option_values import (
     parse_reporters,
     parse_tta,
 )
+from kaggle_ray.registry import named
 
 if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
@@ -73,7 +75,12 @@ class SearchOptions(Options):
     seeds: int = option(1, at_least=1)
     """Number of seeds that every experiment is run with: its own, the next one, and so on. Their mean is one member of
     the ensemble."""
-    search: str | None = option(None, unset="tpe, where the space has a search", metavar="NAME")
+    search: str | None = option(
+        None,
+        unset="tpe, where the space has a search",
+        metavar="NAME",
+        parse=partial(named, "searcher", where="--search"),
+    )
     """Searcher that proposes experiments where the space says what to draw values from: tpe and gp are Optuna's and
     learn from the scores, sobol fills the space evenly, random draws; or one that the competition's file registers."""
     num_experiments: int | None = option(None, unset="20, where the space has a search", at_least=1)
@@ -188,7 +195,7 @@ class LimitOptions(Options):
 class OutputOptions(Options):
     """What is made of the experiments, and where it goes."""
 
-    ensemble: str = option("auto")
+    ensemble: str = option("auto", parse=partial(named, "ensemble", where="--ensemble"))
     """Way in which the experiments are made one: best, mean, geometric, power, rank, vote, greedy, bagged, convex,
     per_label, tempered, logistic, ridge, or one that the competition's file registers; auto takes the best or the mean,
     or what is better by more than noise."""

@@ -129,6 +129,25 @@ def test_what_is_shared_by_others_is_told_what_it_needs(
     assert said(capsys, "evaluate", str(finished.run_dir), "--competition", str(file))[2] == 0
 
 
+def test_what_is_registered_may_be_given_itself_and_all_else_says_how_to_register_it(
+    finished: RunResult, file: Path, toy_data: Path
+) -> None:
+    parts: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), parts)  # as a script or a cell does that calls run
+    options = options_of(file.parent, toy_data)
+    space = kaggle_ray.SearchSpace(
+        base={**options["space"].base, "loss": parts["squared"]}, search=options["space"].search
+    )
+    given = {**options, "space": space, "search": parts["halving"], "ensemble": parts["LastTwo"]}
+    again = kaggle_ray.run(file, **given)
+    assert again.run_dir == finished.run_dir
+    assert again.num_epochs_trained == 0
+    with pytest.raises(ConfigError, match=r"'loss': expected a name, .* Register it by kaggle_ray\.register_loss"):
+        kaggle_ray.Hyperparameters(loss=parts["hits"])
+    with pytest.raises(ConfigError, match=r"--ensemble: expected a name, .* kaggle_ray\.register_combiner"):
+        kaggle_ray.run(file, **{**given, "ensemble": object()})
+
+
 def test_a_name_that_the_file_does_not_register_is_told(file: Path, toy_data: Path) -> None:
     for option, kind in (("search", "searcher"), ("ensemble", "ensemble")):
         with pytest.raises(ConfigError, match=f"unknown {kind}|there is no"):
