@@ -162,9 +162,20 @@ def _make_loss(head: Head, name: str, args: Mapping[str, JsonValue], count: Coun
             raise ConfigError(f"{where}: unknown argument {argument!r}{suggest(argument, loss.argument_names)}")
     try:
         with users_code("its builder"):
-            return loss.build(head, count, **args)
+            built = loss.build(head, count, **args)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+    # Ours take class numbers, too, in less time; what a file registers is promised shares.
+    return built if LOSSES.is_built_in(resolved) or head.task != "multiclass" else partial(_of_shares, built)
+
+
+def _of_shares(loss: SampleLoss, logits: Tensor, targets: Tensor) -> Tensor:
+    """Return what a loss that knows shares alone makes of class numbers (N, ...), or of shares as they are."""
+    if targets.ndim == logits.ndim:
+        return loss(logits, targets)
+    shares = torch.zeros_like(logits)
+    shares.scatter_(1, targets.unsqueeze(1), 1.0)
+    return loss(logits, shares)
 
 
 def _number(name: str, value: JsonValue, *, at_least: float = 0.0, above: float | None = None) -> float:
