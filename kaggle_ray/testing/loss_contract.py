@@ -53,6 +53,11 @@ def check_loss(name: str, task: Task, **loss_args: JsonValue) -> None:
     assert learnt.grad is not None, "no gradient comes back to the logits"
     assert bool(learnt.grad.isfinite().all()), "a gradient is not finite"
     assert bool(learnt.grad.any()), "all gradients are 0: nothing is learnt by it"
+    if task == "multiclass":
+        numbers = targets.argmax(dim=1)
+        shares = torch.nn.functional.one_hot(numbers, head.num_outputs).float()
+        same = torch.allclose(_of_rows(loss, logits, numbers), _of_rows(loss, logits, shares), atol=1e-5)
+        assert same, "a class's number has another loss than a share of 1 of it"
     _of_rows(loss, torch.full_like(logits, 100.0), 1 - targets, of="of a confident mistake ")
 
 

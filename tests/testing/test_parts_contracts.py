@@ -54,6 +54,14 @@ def test_a_loss_that_breaks_it_is_told(broken: Any, told: str) -> None:
         check_loss("broken", "binary")
 
 
+def test_a_loss_of_a_file_gets_shares_of_classes_where_rows_have_their_numbers() -> None:
+    @kaggle_ray.register_loss("squared", "multiclass")
+    def squared(head: object, count: object) -> Any:
+        return lambda logits, targets: (logits.softmax(dim=1) - targets).square().sum(dim=1)
+
+    check_loss("squared", "multiclass")
+
+
 @pytest.mark.parametrize(("name", "segments"), [("resnet9", False), ("small_resnet", False), ("unet", True)])
 def test_our_models_keep_the_contract(name: str, segments: bool) -> None:
     check_model_trains(name, segments=segments, width=8)
@@ -97,7 +105,7 @@ def test_our_augmentations_keep_the_contract(name: str) -> None:
 def test_an_augmentation_that_breaks_it_is_told() -> None:
     import albumentations
 
-    class Noisy(albumentations.ImageOnlyTransform):
+    class Noisy(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         def apply(self, img: Any, **params: Any) -> Any:
             return np.full_like(img, random.randrange(256))
 
@@ -112,11 +120,12 @@ def test_a_reader_that_breaks_it_is_told(tmp_path: Path) -> None:
     file = tmp_path / "a.npy"
     np.save(file, np.ones((4, 5)))
     check_reader(np.load, file)
-    for broken, told in (
+    broken_readers: list[tuple[Any, str]] = [
         (lambda path: np.load(path).tolist(), "expected an array"),
         (lambda path: np.load(path)[0], r"expected \(H, W\)"),
         (lambda path: np.load(path) / 0 if path else None, "not finite"),
         (lambda path: np.random.default_rng().random((4, 5)), "read as another array"),
-    ):
+    ]
+    for broken, told in broken_readers:
         with np.errstate(divide="ignore"), pytest.raises(AssertionError, match=told):
             check_reader(broken, file)
