@@ -59,7 +59,45 @@ class LazyRows:
         return np.asarray(self[:], dtype=dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class MeanRows:
+    """The mean of what several models predict of the same rows, which of each model can be read, too."""
+
+    mean: Rows
+    """(N, C)."""
+    parts: tuple[Rows, ...]
+    """Predictions of each model, (N, C)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C)."""
+        return self.mean.shape
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.mean)
+
+    def __getitem__(self, rows: slice | IntArray | BoolArray, /) -> Numbers:
+        """Return (n, C) the mean of the chosen rows, in the order in which they were asked for."""
+        return self.mean[rows]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Numbers:
+        """Return all rows: for tables that are known to be small."""
+        return np.asarray(self[:], dtype=dtype)
+
+
+def are_read_anew(rows: Rows) -> bool:
+    """Return whether rows are read or computed whenever they are asked for, rather than in memory."""
+    return isinstance(rows.mean if isinstance(rows, MeanRows) else rows, LazyRows)
+
+
+def parts_of(rows: Rows) -> tuple[Rows, ...]:
+    """Return what each model predicts of ``rows``, or ``rows`` themselves where it is not known apart."""
+    return rows.parts if isinstance(rows, MeanRows) else (rows,)
+
+
 _: Rows = np.zeros((0, 0))
+_ = MeanRows(np.zeros((0, 0)), ())
 _ = LazyRows((0,), lambda rows: rows)
 
 
@@ -71,7 +109,10 @@ def blocks(rows: Rows) -> Iterator[slice]:
 
 
 def select_rows(rows: Rows, chosen: IntArray | BoolArray) -> Rows:
-    """Return the chosen rows: an array's at once, others whenever they are read."""
+    """Return the chosen rows: an array's at once, others whenever they are read; of a mean, those of each model."""
+    if isinstance(rows, MeanRows):
+        mean = select_rows(rows.mean, chosen)
+        return MeanRows(mean, tuple(mean if part is rows.mean else select_rows(part, chosen) for part in rows.parts))
     if not isinstance(rows, LazyRows):
         return rows[chosen]
     positions, read = np.arange(len(rows))[chosen], rows.read

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from kaggle_ray.combine.disputed import BestMask
 from kaggle_ray.metrics import AUC, LOG_LOSS, Metric
-from kaggle_ray.rows import LazyRows, Rows
+from kaggle_ray.rows import Rows, are_read_anew
 from kaggle_ray.types import Float64Array, FloatArray, IntArray
 
 BestAddition = Callable[[IntArray], tuple[int, float]]
@@ -53,7 +53,7 @@ def best_addition_of(members: Sequence[Rows], target: Rows, metric: Metric) -> B
     """
     if metric.score_of_counts is not None:
         return BestMask(members, target, metric, metric.score_of_counts)
-    if len(target.shape) != 1 or any(isinstance(member, LazyRows) for member in members):
+    if len(target.shape) != 1 or any(map(are_read_anew, members)):
         return None
     arrays = [np.asarray(member[:], dtype=np.float32) for member in members]
     if metric.score_fn is LOG_LOSS.score_fn:

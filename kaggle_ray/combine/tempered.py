@@ -1,44 +1,50 @@
-"""How sure a blend of probabilities may be: a temperature and a least probability, learnt like weights are.
+"""How sure probabilities may be: temperatures and a least probability, learnt like weights are.
 
-The mean of members that err apart is less sure than it is right, which one temperature below 1 makes up for; a row that
-is wrong and all but certain costs more than all others, which a least probability bounds.
+Each member has a temperature of its own, above or below 1, by which each of its models is calibrated: out of fold a
+row is predicted by one model, and a test row by the mean of those of the folds, each under that temperature. A mean is
+less sure than its models, so that what calibrates these would not calibrate it. Where a member's models are not known
+apart, as of predictions from elsewhere, its temperature is at most 1: what sharpens one model is never too much for the
+mean of several, and what softens it may be.
 
-A blend is never softened by a temperature above 1. It is learnt of rows that one model of each member predicts, and
-test rows are predicted by the mean over the folds' models, which is the less sure by itself: what softens the one may
-be too much for the other, and what sharpens the one is never too much. A least probability costs a test row no more
-than it costs a row out of fold, and is small.
+The mean of members that err apart is less sure than it is right, which one more temperature, of at most 1 for the same
+reason, makes up for; a row that is wrong and all but certain costs more than all others, which a least probability
+bounds. It costs a test row no more than it costs a row out of fold, and is small.
 
 Shape legend: M members, N rows, C columns of a prediction.
 
-Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (temperature).
+Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (temperature); Rahaman and Thiery,
+"Uncertainty quantification and deep ensembles", NeurIPS 2021 (before or after the mean).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from kaggle_ray.combine.columns import Columns, normalized, probabilities_of
 from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
 from kaggle_ray.combine.convex import MOST_MEMBERS, Convex
-from kaggle_ray.combine.means import Mean, equal_shares
+from kaggle_ray.combine.means import Mean
 from kaggle_ray.metrics import LOG_LOSS, Metric
-from kaggle_ray.rows import LazyRows, Rows
+from kaggle_ray.rows import LazyRows, MeanRows, Rows, parts_of
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue, Target
 
 _LEAST = 1e-7
 """Least probability whose logarithm is taken, and 1 - the greatest."""
 _SHARPEST = 0.25
+_SOFTEST = 4.0
+_MOST_ROWS = 20_000
+"""Rows that a member's temperature is learnt from, evenly of all: one number needs no more."""
 _LEAST_PROBABILITIES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2)
 """Not more: it is learnt of rows that one model predicts, and their mean is in less need of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemperedMean:
-    """The weighted mean of the members, sharpened, and then kept away from certainty; a single one is left as it is."""
+    """The weighted mean of the members, each calibrated, sharpened, and then kept away from certainty."""
 
     weights: Mapping[str, float]
     """Member id -> its weight, above 0; the weights sum to 1."""
@@ -47,9 +53,14 @@ class TemperedMean:
     """What logarithms of classes, or log odds of labels, are divided by: at most 1, which leaves them as they are."""
     least: float
     """Least probability of a class or label, and of its absence; 0 leaves them as they are."""
+    of_members: Mapping[str, float] = field(default_factory=dict)
+    """Member id -> temperature that each of its models is calibrated by, where it is not 1."""
 
     def predict(self, members: Mapping[str, Rows]) -> Rows:
         """Return (N, C) the mean, computed where it is read."""
+        members = {
+            each: calibrated(members[each], self.columns, self.of_members.get(each, 1.0)) for each in self.weights
+        }
         mean = WeightedMean(weights=self.weights).predict(members)
         if (self.temperature, self.least) == (1.0, 0.0):
             return mean
@@ -67,6 +78,7 @@ class TemperedMean:
             "columns": self.columns,
             "temperature": self.temperature,
             "least": self.least,
+            "of_members": dict(self.of_members),
         }
 
 
@@ -75,20 +87,28 @@ class Tempered:
     """Convex weights, or of very many members equal ones, then what is of the least log loss."""
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> TemperedMean:
-        """Return the mean of least log loss, whatever the metric. Raises DataError where there are no probabilities."""
+        """Return what has the least log loss, whatever the metric. Raises DataError where it is no probability."""
         columns = probabilities_of(members, target, method="tempered")
-        if len(members) == 1:
-            return TemperedMean(weights=equal_shares(members), columns=columns, temperature=1.0, least=0.0)
+        of_members = {each: _temperature_of(members[each], target, columns) for each in sorted(members)}
+        members = {each: calibrated(members[each], columns, temperature) for each, temperature in of_members.items()}
         weigher = Convex() if len(members) <= MOST_MEMBERS else Mean()
         mean = weigher.fit(members, target, fold_of, metric)
         values_NC, truth = mean.predict(members)[:].astype(np.float64), target[:]
         least = 0.0
+        temperature = 1.0
         for _ in range(2):  # each is found under the other
-            temperature = _best_temperature(values_NC, truth, columns, least)
+            if len(members) > 1:  # one alone is calibrated already
+                temperature = _best_temperature(values_NC, truth, columns, least)
             tempered_NC = tempered_by(values_NC, columns, temperature)
             losses = [LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, each)) for each in _LEAST_PROBABILITIES]
             least = _LEAST_PROBABILITIES[int(np.argmin(losses))]
-        return TemperedMean(weights=mean.weights, columns=columns, temperature=temperature, least=least)
+        return TemperedMean(
+            weights=mean.weights,
+            columns=columns,
+            temperature=temperature,
+            least=least,
+            of_members={each: of_members[each] for each in mean.weights if of_members[each] != 1},
+        )
 
     def from_json(self, value: Mapping[str, JsonValue]) -> TemperedMean:
         """Return what ``TemperedMean.to_json`` described."""
@@ -115,13 +135,48 @@ def at_least(values_NC: Float64Array, columns: Columns, least: float) -> Float64
     return np.clip(values_NC, least, 1 - least)
 
 
+def calibrated(member: Rows, columns: Columns, temperature: float) -> Rows:
+    """Return (N, C) the mean of what each of a member's models predicts under a temperature; 1 leaves it as it is."""
+    if temperature == 1:
+        return member
+    models = parts_of(member)
+
+    def read(rows: IntArray) -> FloatArray:
+        tempered = [tempered_by(model[rows].astype(np.float64), columns, temperature) for model in models]
+        return np.asarray(np.mean(tempered, axis=0), dtype=np.float32)
+
+    return LazyRows(member.shape, read)
+
+
+def _temperature_of(member: Rows, target: Rows, columns: Columns) -> float:
+    """Return a member's temperature: at most 1 where its models are not known apart."""
+    rows = np.arange(0, len(target), -(-len(target) // _MOST_ROWS))
+    truth, models = target[rows], [model[rows].astype(np.float64) for model in parts_of(member)]
+
+    def loss(temperature: float) -> float:
+        tempered = [tempered_by(values_NC, columns, temperature) for values_NC in models]
+        return LOG_LOSS.score_fn(truth, np.mean(tempered, axis=0))
+
+    return _least(loss, softest=_SOFTEST if isinstance(member, MeanRows) else 1.0)
+
+
 def _best_temperature(values_NC: Float64Array, truth: Target, columns: Columns, least: float) -> float:
     """Return the temperature of the least loss, at most 1."""
-    from scipy.optimize import minimize_scalar  # as of convex weights
 
-    def loss(log_temperature: float) -> float:
-        tempered_NC = tempered_by(values_NC, columns, float(np.exp(log_temperature)))
+    def loss(temperature: float) -> float:
+        tempered_NC = tempered_by(values_NC, columns, temperature)
         return LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, least))
 
-    found = minimize_scalar(loss, bounds=(np.log(_SHARPEST), 0.0), method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    return _least(loss, softest=1.0)
+
+
+def _least(loss: Callable[[float], float], *, softest: float) -> float:
+    """Return the temperature of the least loss, 1 where none is better."""
+    from scipy.optimize import minimize_scalar  # as of convex weights
+
+    bounds = (np.log(_SHARPEST), np.log(softest))
+    found = minimize_scalar(
+        lambda log_temperature: loss(float(np.exp(log_temperature))),
+        bounds=bounds, method="bounded", options={"xatol": 1e-3},
+    )  # fmt: skip
+    return float(np.exp(found.x)) if found.fun < loss(1.0) else 1.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.pool.ledger import check_lineage, check_pseudolabels, rows_in
 from kaggle_ray.pool.members import Member, MemberPart, alone, members_of
-from kaggle_ray.rows import LazyRows, Rows, select_rows, stacked
+from kaggle_ray.rows import LazyRows, MeanRows, Rows, are_read_anew, parts_of, select_rows, stacked
 from kaggle_ray.store.attempt import TEST_FILE
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
@@ -107,7 +108,7 @@ def gather(
     )
 
 
-def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArray) -> tuple[Rows, Rows]:
+def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArray) -> tuple[MeanRows, MeanRows]:
     """Return one member's (S, C) out-of-fold and (T, C) mean test predictions; see Pool.
 
     Raises:
@@ -119,12 +120,16 @@ def read_member(store: RunStore, folds: Folds, member: Member, test_ids: StrArra
     if len(parts) == 1:
         return parts[0]
     oof, test = mean_of([oof for oof, _ in parts]), mean_of([test for _, test in parts])
-    return (oof, test) if isinstance(parts[0][0], LazyRows) else (oof[:], test[:])
+    are_masks = are_read_anew(parts[0][0])
+    return (oof, test) if are_masks else (MeanRows(oof[:], oof.parts), MeanRows(test[:], test.parts))
 
 
-def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str) -> tuple[Rows, Rows]:
+def _read_part(
+    store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArray, *, name: str
+) -> tuple[MeanRows, MeanRows]:
     valids: list[Predictions] = []
     tests: list[Rows] = []
+    again: list[Rows] = []
     for fold, epoch in enumerate(part.epochs):
         trial = Trial(experiment_id=part.experiment_id, fold=fold)
         result = store.result(trial)
@@ -141,12 +146,22 @@ def _read_part(store: RunStore, folds: Folds, part: MemberPart, test_ids: StrArr
         valids.append(valid)
         of_test = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
         tests.append(select_rows(float_rows(test.values), of_test))
+        again.append(LazyRows(tests[-1].shape, partial(_read_again, store, result, epoch, of_test)))
     ids = np.concatenate([valid.sample_ids for valid in valids])
     of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=name)
     oof = select_rows(stacked([float_rows(valid.values) for valid in valids]), of_scored)
-    mean = mean_of(tests)
-    are_masks = valids[0].values.dtype == np.uint8
-    return (oof, mean) if are_masks else (oof[:], mean[:])
+    if valids[0].values.dtype == np.uint8:  # masks, which are read whenever they are asked for
+        return MeanRows(oof, (oof,)), mean_of(tests)
+    values = oof[:]
+    return MeanRows(values, (values,)), MeanRows(mean_of(tests)[:], tuple(again))
+
+
+def _read_again(
+    store: RunStore, result: TrialResult, epoch: int | None, of_test: IntArray, rows: IntArray
+) -> FloatArray:
+    """Return what one fold's model predicts of test rows: so many files are not kept open, nor what is in them."""
+    _, test = store.predictions(result, epoch=epoch)
+    return np.asarray(test.values[of_test[rows]], dtype=np.float32)
 
 
 def _check_pseudolabels(store: RunStore, folds: Folds, trial: Trial, lineage: Lineage) -> None:
@@ -158,16 +173,20 @@ def _check_pseudolabels(store: RunStore, folds: Folds, trial: Trial, lineage: Li
             check_pseudolabels(trial, source, labeller.blobs.get(TEST_FILE), store.lineage(labeller), folds)
 
 
-def mean_of(parts: Sequence[Rows]) -> Rows:
-    """Return the mean of predictions of the same rows, taken in float64; of one alone, that itself."""
+def mean_of(parts: Sequence[Rows]) -> MeanRows:
+    """Return the mean of predictions of the same rows, taken in float64, which are still known apart.
+
+    Of parts that are means themselves it is the mean of these, and the models are all of theirs.
+    """
+    models = tuple(model for part in parts for model in parts_of(part))
     if len(parts) == 1:
-        return parts[0]
+        return MeanRows(parts[0].mean if isinstance(parts[0], MeanRows) else parts[0], models)
 
     def read(rows: IntArray) -> FloatArray:
         values = np.stack([part[rows] for part in parts])
         return np.asarray(np.mean(values, axis=0, dtype=np.float64), dtype=np.float32)
 
-    return LazyRows(parts[0].shape, read)
+    return MeanRows(LazyRows(parts[0].shape, read), models)
 
 
 def _is_proven(store: RunStore, experiment: Experiment, results: Sequence[TrialResult]) -> bool:

@@ -18,17 +18,19 @@ _NUM_ROWS, _NUM_FOLDS = 60, 3
 Members = dict[str, FloatArray]
 
 
-def check_combiner(combiner: Combiner) -> None:
+def check_combiner(combiner: Combiner, *, calibrates: bool = False) -> None:
     """Check what an ensemble relies on, for one column and for several.
 
     Args:
         combiner: is given members that predict one class of two, or of three.
+        calibrates: whether it may change what a single member predicts; others leave that as it is.
 
     Raises:
         Exception: whatever the combiner raised, or an AssertionError, with the name of the check.
     """
     for check in (
-        _one_member_is_predicted_as_it_is,
+        _one_member_has_all_the_weight,
+        *(() if calibrates else (_one_member_is_predicted_as_it_is,)),
         _the_order_of_the_members_changes_nothing,
         _shares_are_of_members_and_sum_to_one,
         _members_without_a_share_are_not_asked_for,
@@ -66,10 +68,14 @@ def _predicted(fitted: Fitted, members: Members) -> FloatArray:
     return np.asarray(fitted.predict(members)[:], dtype=np.float32)
 
 
+def _one_member_has_all_the_weight(combiner: Combiner, num_columns: int) -> None:
+    members, target, fold_of = _rows(1, num_columns)
+    assert dict(combiner.fit(members, target, fold_of, LOG_LOSS).weights) == {"member0": 1.0}
+
+
 def _one_member_is_predicted_as_it_is(combiner: Combiner, num_columns: int) -> None:
     members, target, fold_of = _rows(1, num_columns)
     fitted = combiner.fit(members, target, fold_of, LOG_LOSS)
-    assert dict(fitted.weights) == {"member0": 1.0}
     assert np.array_equal(_predicted(fitted, members), members["member0"])
 
 

@@ -1,6 +1,9 @@
-"""How sure a blend is gets learnt like weights are, and nothing is softened that the folds' mean may have softened."""
+"""How sure probabilities are gets learnt like weights are: of each member's models, and then of the blend."""
 
 from __future__ import annotations
+
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from kaggle_ray.combine import AUTO, Fits, select
 from kaggle_ray.combine.choice import candidates
 from kaggle_ray.combine.tempered import Tempered, TemperedMean
 from kaggle_ray.metrics import AUC, LOG_LOSS
+from kaggle_ray.rows import MeanRows, select_rows
 from kaggle_ray.types import FloatArray, IntArray
 
 NUM_ROWS = 600
@@ -39,22 +43,59 @@ def loss_of(fitted: TemperedMean, members: dict[str, FloatArray], target: IntArr
 
 
 @pytest.mark.parametrize("labels", [False, True], ids=["classes", "labels"])
-def test_a_blend_that_is_less_sure_than_right_is_sharpened(labels: bool) -> None:
+def test_members_and_a_blend_that_are_less_sure_than_right_are_sharpened(labels: bool) -> None:
     members, target = pool(0.5, labels=labels)
     fitted = Tempered().fit(members, target, FOLDS, LOG_LOSS)
     plain = TemperedMean(weights=fitted.weights, columns=fitted.columns, temperature=1.0, least=0.0)
-    assert 0.3 < fitted.temperature < 0.7
+    assert all(0.3 < temperature < 0.7 for temperature in fitted.of_members.values())
+    assert 0.7 < fitted.temperature < 1
     assert loss_of(fitted, members, target) < loss_of(plain, members, target) - 0.02
 
 
-def test_a_blend_that_is_surer_than_right_is_not_softened_but_kept_from_certainty() -> None:
+def known_apart(members: dict[str, FloatArray]) -> dict[str, MeanRows]:
+    """Return what out-of-fold predictions are: each row's are of one model, and it is known."""
+    return {name: MeanRows(values, (values,)) for name, values in members.items()}
+
+
+def test_what_is_surer_than_right_is_not_softened_where_its_models_are_not_known_apart() -> None:
     members, target = pool(3.0)
     fitted = Tempered().fit(members, target, FOLDS, LOG_LOSS)
     assert fitted.temperature == 1.0
+    assert all(temperature < 1 for temperature in fitted.of_members.values())
     assert fitted.least > 0
     predicted = fitted.predict(members)[:]
     assert predicted.min() >= fitted.least / 2
     assert predicted.sum(axis=1) == pytest.approx(np.ones(NUM_ROWS), abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [False, True], ids=["classes", "labels"])
+def test_a_member_that_is_surer_than_right_is_softened_model_by_model_before_the_mean(labels: bool) -> None:
+    members, target = pool(3.0, labels=labels)
+    alone = {"e0": known_apart(members)["e0"]}
+    fitted = Tempered().fit(alone, target, FOLDS, LOG_LOSS)
+    temperature = fitted.of_members["e0"]
+    assert 2 < temperature < 4.1
+    plain = LOG_LOSS.score(target, members["e0"])
+    assert LOG_LOSS.score(target, fitted.predict(alone)[:]) < plain - 0.1
+    models = tuple(members.values())  # of a test row: the folds' models
+    of_test = {"e0": MeanRows(np.mean(models, axis=0), models)}
+    without_least = replace(fitted, least=0.0)
+    each = [without_least.predict({"e0": MeanRows(model, (model,))})[:] for model in models]
+    assert np.allclose(without_least.predict(of_test)[:], np.mean(each, axis=0), atol=1e-6)
+    assert not np.allclose(
+        without_least.predict(of_test)[:], without_least.predict({"e0": of_test["e0"].mean})[:], atol=1e-3
+    )
+    again = Tempered().from_json(json.loads(json.dumps(fitted.to_json())))
+    assert again == fitted
+
+
+def test_the_models_of_selected_rows_stay_known_apart() -> None:
+    members, _ = pool(1.0)
+    models = tuple(members.values())
+    chosen = select_rows(MeanRows(np.mean(models, axis=0), models), np.arange(10))
+    assert isinstance(chosen, MeanRows)
+    assert [np.array_equal(part[:], model[:10]) for part, model in zip(chosen.parts, models, strict=True)] == [True] * 3
+    assert np.allclose(chosen[:], np.mean(models, axis=0)[:10])
 
 
 @pytest.mark.parametrize(("sureness", "chosen"), [(0.5, True), (1.1, False)])

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 
 import kaggle_ray
 from kaggle_ray.cli import main
+from kaggle_ray.combine.tempered import TemperedMean, at_least, tempered_by
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.data.opening import load_competition, open_competition, open_to_predict
@@ -98,6 +99,25 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_kind_of_member(
     hyperparameter_sets: list[dict[str, JsonValue]], method: str, tmp_path: Path, toy_data: Path
 ) -> None:
     result = run(tmp_path, toy_data, *hyperparameter_sets, ensemble=method)
+    out = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "again.csv")
+    assert out.read_bytes() == result.submission.read_bytes()
+
+
+def test_a_member_is_calibrated_model_by_model_in_a_run_and_of_the_same_data(tmp_path: Path, toy_data: Path) -> None:
+    hyperparameter_sets = [{**BASE, "seed": seed, "epochs": 6, "lr": 0.1} for seed in range(2)]
+    result = run(tmp_path, toy_data, *hyperparameter_sets, ensemble="tempered")
+    assert result.ensemble is not None
+    fitted = result.ensemble.fitted
+    assert isinstance(fitted, TemperedMean)
+    (temperature,) = fitted.of_members.values()
+    store, folds = open_run(result.run_dir), range(result.plan.folds.num_folds)
+    trials = [Trial(experiment_id=each.experiment_id, fold=fold) for each in result.plan.experiments for fold in folds]
+    models = [store.predictions(of)[1].values for of in map(store.result, trials) if of is not None]
+    tempered = [tempered_by(model.astype(np.float64), "labels", temperature) for model in models]
+    expected = at_least(np.mean(tempered, axis=0), "labels", fitted.least)
+    assert fitted.predict(result.pool.test)[:] == pytest.approx(expected, abs=1e-6)
+    of_the_mean = tempered_by(np.mean(models, axis=0, dtype=np.float64), "labels", temperature)
+    assert not np.allclose(np.mean(tempered, axis=0), of_the_mean, atol=1e-4)
     out = kaggle_ray.predict(result.run_dir, data=toy_data, out=tmp_path / "again.csv")
     assert out.read_bytes() == result.submission.read_bytes()
 
