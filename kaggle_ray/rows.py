@@ -64,13 +64,13 @@ class MeanRows:
     """The mean of what several models predict of the same rows, which of each model can be read, too."""
 
     mean: Rows
-    """(N, C)."""
+    """Mean predictions, (N, C)."""
     parts: tuple[Rows, ...]
     """Predictions of each model, (N, C)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, C)."""
+        """Shape of the mean, (N, C)."""
         return self.mean.shape
 
     def __len__(self) -> int:
