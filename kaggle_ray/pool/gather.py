@@ -146,7 +146,8 @@ def _read_part(
         valids.append(valid)
         of_test = rows_in(test.sample_ids, test_ids, where=f"{trial} on the test set")
         tests.append(select_rows(float_rows(test.values), of_test))
-        again.append(LazyRows(tests[-1].shape, partial(_read_again, store, result, epoch, of_test)))
+        order = None if np.array_equal(of_test, np.arange(len(test_ids))) else of_test  # most often it is the run's own
+        again.append(LazyRows(tests[-1].shape, partial(_read_again, store, result, epoch, order)))
     ids = np.concatenate([valid.sample_ids for valid in valids])
     of_scored = rows_in(ids, folds.sample_ids[folds.scored_rows()], where=name)
     oof = select_rows(stacked([float_rows(valid.values) for valid in valids]), of_scored)
@@ -157,11 +158,11 @@ def _read_part(
 
 
 def _read_again(
-    store: RunStore, result: TrialResult, epoch: int | None, of_test: IntArray, rows: IntArray
+    store: RunStore, result: TrialResult, epoch: int | None, order: IntArray | None, rows: IntArray
 ) -> FloatArray:
     """Return what one fold's model predicts of test rows: so many files are not kept open, nor what is in them."""
     _, test = store.predictions(result, epoch=epoch)
-    return np.asarray(test.values[of_test[rows]], dtype=np.float32)
+    return np.asarray(test.values[rows if order is None else order[rows]], dtype=np.float32)
 
 
 def _check_pseudolabels(store: RunStore, folds: Folds, trial: Trial, lineage: Lineage) -> None:
