@@ -119,7 +119,7 @@ def _make_tuner(
         tune_config=tune.TuneConfig(
             search_alg=bridge,
             scheduler=scheduler,
-            num_samples=-1,
+            num_samples=-1,  # until the bridge says that the source is done
             reuse_actors=True,
             trial_name_creator=_name_of,
             trial_dirname_creator=_name_of,
@@ -128,6 +128,7 @@ def _make_tuner(
             name=name,
             storage_path=str(folder.absolute()),
             verbose=0,
+            # Ours are in the store; of Tune's, which are kept per trial, a run of many trials would keep many.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # the bridge knows which deaths count
             callbacks=[SlotStartLimit(scheduler.starting, start_limit_s()), *callbacks],
@@ -141,7 +142,10 @@ def _name_of(trial: TuneTrial) -> str:
 
 
 def _slot(context: TrialContext, bell: Any, session: RaySession) -> Any:
-    """Return the kind of actor that runs trials, with what each of them takes: one identical kind, to be reused."""
+    """Return the kind of actor that runs trials, with what each of them takes: one identical kind, to be reused.
+
+    The context goes by reference: what stands in a trial's config Tune repeats in every result of it.
+    """
     if context.settings.world_size > 1:
         from kaggle_ray.launch.ray_train import GroupTrial, slot_of_head  # takes seconds, and only these trials need it
 
