@@ -98,7 +98,7 @@ class Geometric(_OnScale):
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> MeanOnScale:
         """Return the mean of all members. Raises DataError where they are no probabilities."""
-        columns = probabilities_of(members, target, method="geometric")
+        columns = probabilities_of(members, target, method="geometric", are_shares=metric.takes_shares)
         return MeanOnScale(weights=equal_shares(members), columns=columns, scale="log")
 
 
@@ -108,7 +108,7 @@ class Vote(_OnScale):
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> MeanOnScale:
         """Return the mean of all members' answers. Raises DataError where they are no probabilities."""
-        columns = probabilities_of(members, target, method="vote")
+        columns = probabilities_of(members, target, method="vote", are_shares=metric.takes_shares)
         return MeanOnScale(weights=equal_shares(members), columns=columns, scale="votes")
 
 
@@ -118,7 +118,10 @@ class Power(_OnScale):
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> MeanOnScale:
         """Return the mean under the exponent that scores best. Raises DataError where they are no probabilities."""
-        columns, scorer = probabilities_of(members, target, method="power"), over_folds(metric, fold_of)
+        columns, scorer = (
+            probabilities_of(members, target, method="power", are_shares=metric.takes_shares),
+            over_folds(metric, fold_of),
+        )
         means = [
             MeanOnScale(weights=equal_shares(members), columns=columns, scale="power", exponent=exponent)
             for exponent in _EXPONENTS

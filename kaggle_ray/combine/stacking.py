@@ -108,13 +108,15 @@ class Logistic(_Linear):
         Raises:
             DataError: the members are no probabilities.
         """
-        ids, columns = sorted(members), probabilities_of(members, target, method="logistic")
+        ids = sorted(members)
+        columns = probabilities_of(members, target, method="logistic", are_shares=metric.takes_shares)
         if len(ids) == 1:
             return Linear(member_ids=tuple(ids), columns=columns, coefficients=(), intercepts=())
         features, truth = features_of([members[each][:] for each in ids], columns), target[:]
         num_columns = features.shape[1] // len(ids)
         if columns == "classes":
-            found = [_classes(features, truth, num_columns)]
+            shares = truth if metric.takes_shares else None
+            found = [_classes(features, truth if shares is None else shares.argmax(axis=1), num_columns, shares)]
         else:
             found = [_label(features, of_label) for of_label in truth.reshape(len(truth), -1).T]
         coefficients = np.concatenate([each for each, _ in found])
@@ -148,11 +150,20 @@ class Ridge(_Linear):
         )
 
 
-def _classes(features: Float64Array, truth: Target, num_classes: int) -> tuple[Float64Array, Float64Array]:
-    """Return (C, F) and (C,) a regression of all classes; one without a row is never the answer."""
+def _classes(
+    features: Float64Array, truth: Target, num_classes: int, shares: Target | None = None
+) -> tuple[Float64Array, Float64Array]:
+    """Return (C, F) and (C,) a regression of all classes; one without a row is never the answer.
+
+    A row with ``shares`` (N, C) is one of each class, of the weight that this class has in it.
+    """
+    weights: Target | None = None
+    if shares is not None:
+        rows, truth = np.nonzero(shares)
+        features, weights = features[rows], shares[rows, truth]
     present = np.unique(truth).astype(np.int64)
     coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.full(num_classes, _NEVER)
-    found, offsets = _regression(features, truth)
+    found, offsets = _regression(features, truth, weights)
     if len(present) == 2:  # one row stands for both classes, of which the second is the positive one
         found, offsets = np.concatenate([-found, found]) / 2, np.concatenate([-offsets, offsets]) / 2
     coefficients[present], intercepts[present] = found, offsets
@@ -160,17 +171,25 @@ def _classes(features: Float64Array, truth: Target, num_classes: int) -> tuple[F
 
 
 def _label(features: Float64Array, truth: Target) -> tuple[Float64Array, Float64Array]:
-    """Return (1, F) and (1,) the regression of one label; that of a label of all rows, or of none, is constant."""
+    """Return (1, F) and (1,) the regression of one label; that of a label of all rows, or of none, is constant.
+
+    A row with a share of the label is one that has it, of this weight, and one that has it not, of the rest.
+    """
+    if ((truth > 0) & (truth < 1)).any():
+        rows, truth_of = np.nonzero(shares := np.stack([1 - truth, truth], axis=1))
+        return _regression(features[rows], truth_of, shares[rows, truth_of])
     if len(np.unique(truth)) < 2:
         return np.zeros((1, features.shape[1])), np.array([-_NEVER if truth[0] else _NEVER])
     return _regression(features, truth)
 
 
-def _regression(features: Float64Array, truth: Target) -> tuple[Float64Array, Float64Array]:
+def _regression(
+    features: Float64Array, truth: Target, weights: Target | None = None
+) -> tuple[Float64Array, Float64Array]:
     from sklearn.linear_model import LogisticRegression  # takes seconds, and every trial imports this module
 
     mean, scale = _standard(features)
-    model = LogisticRegression(C=_INVERSE_STRENGTH, max_iter=1000).fit((features - mean) / scale, truth)
+    model = LogisticRegression(C=_INVERSE_STRENGTH, max_iter=1000).fit((features - mean) / scale, truth, weights)
     return _unscaled(model.coef_, model.intercept_, mean, scale)
 
 
