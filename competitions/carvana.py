@@ -69,9 +69,9 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """A narrow U-Net on an encoder that knows ImageNet, and stays as it is; on a GPU it is trained for longer.
+    """A narrow U-Net on an encoder that knows ImageNet, and stays as it is.
 
-    On the 32 photographs of README it has an honest Dice of 0.980, the one for a GPU of 0.983.
+    On the 32 photographs of README it has an honest Dice of 0.983, on a CPU as on a GPU.
     """
     return SearchSpace(
         base={
@@ -86,7 +86,7 @@ def default_space(settings: Settings) -> SearchSpace:
             "image_size": 320,
             "aspect": 1.5,
             "batch_size": 4,
-            "epochs": 36 if settings.device == "cuda" else 30,
+            "epochs": 36,
             "lr": 2e-3,
             "layer_decay": 0.8,
             "schedule": "cosine",
