@@ -22,6 +22,7 @@ from kaggle_ray.report.board import Board
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.report.figures import FEW_EPOCHS, ticks_of
+from kaggle_ray.rows import MeanRows
 from kaggle_ray.store.opening import open_run as open_store
 from kaggle_ray.store.predictions import as_floats
 from kaggle_ray.store.record import RunRecord
@@ -151,9 +152,12 @@ class PastRun:
         ensemble = chosen_ensemble(self.store)
         if ensemble is None:
             raise StoreError(f"{self.location}: has no ensemble yet. Name an experiment, or let the run end.")
-        of_members = {member.member_id: self._of_member(member, of) for member in ensemble.weighted_members}
-        ids = next(iter(of_members.values())).index
-        values = {member_id: frame.loc[ids].to_numpy() for member_id, frame in of_members.items()}
+        of_models = {member.member_id: self._models_of(member, of) for member in ensemble.weighted_members}
+        ids = next(iter(of_models.values()))[0].index.sort_values()
+        values = {
+            member_id: MeanRows(_mean(frames).loc[ids].to_numpy(), tuple(frame.loc[ids].to_numpy() for frame in frames))
+            for member_id, frames in of_models.items()
+        }
         return self._named(pd.DataFrame(ensemble.combine().predict(values)[:], index=ids))
 
     def evaluation(
@@ -236,9 +240,13 @@ class PastRun:
         return Member(member_id=experiment.experiment_id, name=experiment.name, parts=(part,))
 
     def _of_member(self, member: Member, of: Part) -> pd.DataFrame:
-        return _mean([self._of_part(part, of, name=member.name) for part in member.parts])
+        return _mean(self._models_of(member, of))
 
-    def _of_part(self, part: MemberPart, of: Part, *, name: str) -> pd.DataFrame:
+    def _models_of(self, member: Member, of: Part) -> list[pd.DataFrame]:
+        """Return what each of a member's models predicts of all rows; out of fold those of one seed are one."""
+        return [frame for part in member.parts for frame in self._of_part(part, of, name=member.name)]
+
+    def _of_part(self, part: MemberPart, of: Part, *, name: str) -> list[pd.DataFrame]:
         frames: list[pd.DataFrame] = []
         for fold, epoch in enumerate(part.epochs):
             result = self.store.result(Trial(experiment_id=part.experiment_id, fold=fold))
@@ -253,7 +261,7 @@ class PastRun:
                 )
             values = as_floats(chosen.values).astype(np.float64)
             frames.append(pd.DataFrame(values, index=pd.Index(chosen.sample_ids, name="sample_id")))
-        return pd.concat(frames).sort_index() if of == "oof" else _mean(frames)
+        return [pd.concat(frames).sort_index()] if of == "oof" else frames
 
     def _results(self, experiment: Experiment) -> list[TrialResult]:
         trials = (Trial(experiment_id=experiment.experiment_id, fold=fold) for fold in range(self.record.num_folds))
