@@ -1,14 +1,15 @@
 """How sure probabilities may be: temperatures and a least probability, learnt like weights are.
 
-Each member has a temperature of its own, above or below 1, by which each of its models is calibrated: out of fold a
-row is predicted by one model, and a test row by the mean of those of the folds, each under that temperature. A mean is
-less sure than its models, so that what calibrates these would not calibrate it. Where a member's models are not known
-apart, as of predictions from elsewhere, its temperature is at most 1: what sharpens one model is never too much for the
-mean of several, and what softens it may be.
+A member that is too sure has a temperature of its own, above 1, by which each of its models is calibrated: out of fold
+a row is predicted by one model, and a test row by the mean of those of the folds, each under that temperature. A mean
+is less sure than its models, so that what softens these would soften it too much. A member whose models are not known
+apart, such as predictions from elsewhere, is therefore not softened.
 
-The mean of members that err apart is less sure than it is right, which one more temperature, of at most 1 for the same
-reason, makes up for; a row that is wrong and all but certain costs more than all others, which a least probability
-bounds. It costs a test row no more than it costs a row out of fold, and is small.
+The mean of members that err apart is less sure than it is right, which one temperature of at most 1 makes up for: what
+sharpens one model is never too much for the mean of several. It is one number for all, learnt after the weights, as
+one for each member is learnt of the same rows for little more than their noise. A single member is sharpened model by
+model. A row that is wrong and all but certain costs more than all others, which a least probability bounds. It costs
+a test row no more than it costs a row out of fold, and is small.
 
 Shape legend: M members, N rows, C columns of a prediction.
 
@@ -89,7 +90,10 @@ class Tempered:
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> TemperedMean:
         """Return what has the least log loss, whatever the metric. Raises DataError where it is no probability."""
         columns = probabilities_of(members, target, method="tempered")
-        of_members = {each: _temperature_of(members[each], target, columns) for each in sorted(members)}
+        sharpest = _SHARPEST if len(members) == 1 else 1.0
+        of_members = {
+            each: _temperature_of(members[each], target, columns, sharpest=sharpest) for each in sorted(members)
+        }
         members = {each: calibrated(members[each], columns, temperature) for each, temperature in of_members.items()}
         weigher = Convex() if len(members) <= MOST_MEMBERS else Mean()
         mean = weigher.fit(members, target, fold_of, metric)
@@ -148,8 +152,11 @@ def calibrated(member: Rows, columns: Columns, temperature: float) -> Rows:
     return LazyRows(member.shape, read)
 
 
-def _temperature_of(member: Rows, target: Rows, columns: Columns) -> float:
+def _temperature_of(member: Rows, target: Rows, columns: Columns, *, sharpest: float) -> float:
     """Return a member's temperature: at most 1 where its models are not known apart."""
+    softest = _SOFTEST if isinstance(member, MeanRows) else 1.0
+    if sharpest == softest:
+        return 1.0
     rows = np.arange(0, len(target), -(-len(target) // _MOST_ROWS))
     truth, models = target[rows], [model[rows].astype(np.float64) for model in parts_of(member)]
 
@@ -157,7 +164,7 @@ def _temperature_of(member: Rows, target: Rows, columns: Columns) -> float:
         tempered = [tempered_by(values_NC, columns, temperature) for values_NC in models]
         return LOG_LOSS.score_fn(truth, np.mean(tempered, axis=0))
 
-    return _least(loss, softest=_SOFTEST if isinstance(member, MeanRows) else 1.0)
+    return _least(loss, sharpest=sharpest, softest=softest)
 
 
 def _best_temperature(values_NC: Float64Array, truth: Target, columns: Columns, least: float) -> float:
@@ -167,14 +174,14 @@ def _best_temperature(values_NC: Float64Array, truth: Target, columns: Columns, 
         tempered_NC = tempered_by(values_NC, columns, temperature)
         return LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, least))
 
-    return _least(loss, softest=1.0)
+    return _least(loss, sharpest=_SHARPEST, softest=1.0)
 
 
-def _least(loss: Callable[[float], float], *, softest: float) -> float:
+def _least(loss: Callable[[float], float], *, sharpest: float, softest: float) -> float:
     """Return the temperature of the least loss, 1 where none is better."""
     from scipy.optimize import minimize_scalar  # as of convex weights
 
-    bounds = (np.log(_SHARPEST), np.log(softest))
+    bounds = (np.log(sharpest), np.log(softest))
     found = minimize_scalar(
         lambda log_temperature: loss(float(np.exp(log_temperature))),
         bounds=bounds, method="bounded", options={"xatol": 1e-3},
