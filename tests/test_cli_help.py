@@ -77,3 +77,11 @@ def test_every_help_can_be_read_alone_and_no_option_of_a_command_is_without() ->
                 assert parameter.help, f"{name} {parameter.name}"
                 assert parameter.help[0].isupper(), f"{name} {parameter.name}"
                 assert parameter.help.endswith("."), f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("command", ["predict", "ensemble", "import", "meaning"])
+def test_what_a_command_needs_is_asked_for(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"import": ["oof.csv", "--run", str(tmp_path)], "meaning": [str(tmp_path), "--public-share", "0.3"]}
+    _, err, code = said(capsys, command, *given.get(command, [str(tmp_path)]))
+    assert code == 2
+    assert "Missing option '--data'." in err

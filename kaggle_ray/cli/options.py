@@ -49,12 +49,12 @@ def _argument(declared: Option) -> Callable[[Command], Command]:
 
 
 def _option(declared: Option) -> Callable[[Command], Command]:
-    is_required = declared.default is MISSING
+    # A default that is None is one, of which click 8.3 asks for no other.
+    default: dict[str, Any] = {"required": True} if declared.default is MISSING else {"default": declared.default}
     return click.option(
         declared.flag,
         declared.name,
-        default=None if is_required else declared.default,
-        required=is_required,
+        **default,
         multiple=declared.repeated,
         envvar=declared.environment,
         metavar=declared.metavar,
