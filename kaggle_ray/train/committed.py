@@ -21,9 +21,12 @@ class CommittedTrials:
         """Nothing is read before it is asked for; ``location`` names the run in messages."""
         self._location = location
         self._store = store
+        self._experiments: dict[str, Experiment] = {}
 
     def experiment(self, trial: Trial) -> Experiment:
-        """Return the experiment of ``trial``. Raises StoreError where the run has none such."""
+        """Return the experiment of ``trial``, which is read once. Raises StoreError where the run has none such."""
+        if (known := self._experiments.get(trial.experiment_id)) is not None:
+            return known
         if self._store.record() is None:
             raise StoreError(
                 f"{self._location}: {socket.gethostname()} sees no run.json there. On a cluster the run's "
@@ -31,7 +34,7 @@ class CommittedTrials:
             )
         for experiment in self._store.experiments():
             if experiment.experiment_id == trial.experiment_id:
-                return experiment
+                return self._experiments.setdefault(trial.experiment_id, experiment)
         raise StoreError(f"{self._location}: has no experiment {trial.experiment_id}.")
 
     def result(self, trial: Trial) -> TrialResult:

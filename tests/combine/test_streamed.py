@@ -16,7 +16,7 @@ from kaggle_ray.combine import Ensemble, select
 from kaggle_ray.decide import fit_decision
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, MEAN_IOU, Metric
 from kaggle_ray.pool.gather import Pool, gather
-from kaggle_ray.rows import LazyRows
+from kaggle_ray.rows import LazyRows, are_read_anew
 from kaggle_ray.store.predictions import as_floats, quantised
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
@@ -73,8 +73,8 @@ def test_masks_stay_in_their_files_and_are_what_was_stored(store: RunStore, pool
     folds = SMALL.folds
     for experiment in SMALL.experiments:
         oof, test = pool.oof[experiment.experiment_id], pool.test[experiment.experiment_id]
-        assert isinstance(oof, LazyRows)
-        assert isinstance(test, LazyRows)
+        assert are_read_anew(oof)
+        assert are_read_anew(test)
         tests = []
         for trial_fold in range(SMALL.num_folds):
             paths = list(

@@ -32,6 +32,8 @@ def test_help_tells_of_each_hyperparameter() -> None:
 # Types and ranges ---------------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[str, Any, str]] = [
+    ("soup_of", 3, "expected a list"),
+    ("soup", "lentils", "expected one of"),
     ("model", 18, "expected str, got 18"),
     ("model_args", "wide", "expected a dictionary, got 'wide'"),
     ("pretrained", "yes", "expected bool, got 'yes'"),

@@ -181,7 +181,9 @@ def test_a_fit_that_is_asked_to_end_saves_this_very_step(where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no checkpoint", pack({}, {"a": 1})[:-1], pack({}, {}).replace(b'version\\": 2', b'version\\": 1')]
+    "data",
+    [b"", b"no checkpoint", pack({}, {"a": 1})[:-1], pack({}, {}).replace(b'version\\": 2', b'version\\": 1')],
+    ids=["empty", "text", "cut short", "another version"],
 )
 def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
     with pytest.raises(CorruptBlobError, match=r"^here: "):
