@@ -146,5 +146,5 @@ def _table(summary: ModelSummary) -> Table:
         table.add_column(header, justify="left" if header in ("layer", "kind") else "right")
     for layer in summary.layers:
         output = "" if layer.output is None else " x ".join(map(str, layer.output))
-        table.add_row(layer.name, layer.kind, output, f"{layer.num_parameters:,}", f"{layer.flops / 1e9:.3f}")
+        table.add_row(layer.name, layer.kind, output, f"{layer.num_parameters:,}", f"{layer.flops / 1e9:.3g}")
     return table

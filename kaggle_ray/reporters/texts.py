@@ -69,7 +69,7 @@ def bytes_text(num_bytes: float) -> str:
 
 def size_text(size: ModelSize) -> str:
     """Return how large a network is: ``11,177,025 parameters in 41 layers, 3.627 GFLOPs``."""
-    flops = "GFLOPs unknown" if size.flops is None else f"{size.flops / 1e9:.3f} GFLOPs"
+    flops = "GFLOPs unknown" if size.flops is None else f"{size.flops / 1e9:.3g} GFLOPs"
     return f"{size.num_parameters:,} parameters in {counted(size.num_layers, 'layer')}, {flops}"
 
 
