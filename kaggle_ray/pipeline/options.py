@@ -159,6 +159,11 @@ class ExecutionOptions(MachineOptions):
             raise ConfigError(
                 "--gpus-per-trial: only --launcher ray runs several trials at once. Leave one of them out."
             )
+        if self.launcher == "local" and self.num_slots not in (None, 1):
+            raise ConfigError(
+                f"--slots {self.num_slots}: --launcher local runs one trial after the other. Use --launcher ray, or "
+                f"leave --slots out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

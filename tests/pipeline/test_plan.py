@@ -74,6 +74,11 @@ def test_trials_that_share_a_gpu_are_as_many_more_and_compute_the_same(plan_with
     assert plan_with(**named, gpus_per_trial=0.5, num_slots=3).num_slots == 3
 
 
+def test_several_trials_at_once_are_refused_where_one_follows_the_other(plan_with: MakePlan) -> None:
+    with pytest.raises(ConfigError, match="--slots 2: --launcher local runs one trial after the other"):
+        plan_with(launcher="local", num_slots=2)
+
+
 @pytest.mark.usefixtures("two_gpus")
 def test_a_share_of_a_gpu_is_refused_where_it_could_not_be_had(plan_with: MakePlan) -> None:
     with pytest.raises(ConfigError, match=r"--gpus-per-trial 0\.5: this run's trials take no GPU, but --device cpu"):
@@ -112,7 +117,7 @@ def test_a_run_id_names_the_folder(plan_with: MakePlan, tmp_path: Path, run_id: 
 
 
 def test_the_same_command_has_the_same_run_id(plan_with: MakePlan, tmp_path: Path) -> None:
-    first, second = plan_with(), plan_with(num_slots=7, budget=5.0)
+    first, second = plan_with(), plan_with(launcher="ray", address="local", num_slots=7, budget=5.0)
     assert first.run_id == second.run_id, "slots and budget change nothing of what is computed"
     assert Path(first.location) == tmp_path / "toy" / first.run_id
 
