@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _SHARED = ("model", "model_args", "head", "fuse", "image_size", "aspect", "tile")
 """Hyperparameters of which network it is, and of which images it takes."""
+_OF_INNER = ("epoch_rule", "inner_share", "seed")
+"""Hyperparameters of which rows an inner split holds out."""
 
 
 def check_soup(souped: Sequence[Hyperparameters], soup: Soup) -> None:
@@ -40,6 +42,3 @@ def check_soup(souped: Sequence[Hyperparameters], soup: Soup) -> None:
                 "that none of them was trained on (soup uniform chooses nothing)",
                 {name: value for name, value in flat_values(each.training).items() if name in _OF_INNER},
             )
-
-
-_OF_INNER = ("epoch_rule", "inner_share", "seed")
