@@ -47,7 +47,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def options_of(runs: Path, data: Path, **others: object) -> RunOptions:
     return RunOptions(
-        competition=TOY_FILE, data=data, runs=runs, run_id="x", device="cpu", threads=1, dtype="float32", num_slots=2,
+        competition=TOY_FILE, data=data, runs=runs, run_id="x", device="cpu", threads=1, dtype="float32",
         **others,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -75,7 +75,8 @@ def test_two_slots_train_ensemble_and_refit_to_the_bytes_of_one_process_and_tune
     here = execute(options)
     titles, results = Titles(), tmp_path / "results"
     on_ray = execute(
-        dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray", tune_results=results), reporters=[titles]
+        dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray", num_slots=2, tune_results=results),
+        reporters=[titles],
     )
     assert on_ray.num_epochs_trained == here.num_epochs_trained
     assert on_ray.submission.read_bytes() == here.submission.read_bytes()
@@ -118,7 +119,7 @@ def test_two_slots_propose_and_submit_what_one_process_does_by_parts_of_the_comp
     with registrations_undone():
         alone = execute(options)
     with registrations_undone():
-        at_once = execute(dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray"))
+        at_once = execute(dataclasses.replace(options, runs=tmp_path / "ray", launcher="ray", num_slots=2))
     assert at_once.ensemble is not None
     assert len(at_once.ensemble.weights) == 2
     assert (tmp_path / "chat.txt").read_text().split().count("RunEnded") == 2
@@ -185,7 +186,7 @@ def test_processes_decode_each_image_and_mask_once_per_stored_size_and_map_the_s
     assert base["image_size"] == SIZE
     before, pages = stored_pixels(cache), MappedPages(cache)
     options = dataclasses.replace(
-        options_of(tmp_path / "runs", tmp_path / "data", launcher="ray"),
+        options_of(tmp_path / "runs", tmp_path / "data", launcher="ray", num_slots=2),
         competition=file,
         experiments=[{**base, "epochs": NUM_EPOCHS, **each} for each in differing],
     )

@@ -126,7 +126,7 @@ def test_a_run_on_ray_is_killed_loses_an_actor_is_terminated_is_interrupted_and_
     kill_all_while_it_starts(run)
     ask_an_actor_to_end_and_all_once_another_went_on(run)
     _, *words = shlex.split(interrupt_all(run))
-    done = call([*KAGGLE_RAY, *words, *LOCALLY], cwd=run.folder)
+    done = call([*KAGGLE_RAY, *words, *LOCALLY, "--slots", "1"], cwd=run.folder)
     assert done.returncode == 0, done.stderr
     assert run.outcome() == expected
     assert len(list(run.run_dir.glob("trials/*/fold*/attempts/*"))) == NUM_TRIALS, "attempts that came to nothing"
