@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,88 +12,28 @@ from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
     BoardRow,
     EnsembleChosen,
-    EpochEnded,
-    Event,
     PreparationProgressed,
     RunEnded,
-    RunStarted,
     RunWarned,
-    TrialEnded,
-    TrialProgressed,
     TrialStarted,
 )
-from kaggle_ray.reporters.live_view import live_view
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.testing.reporter_contract import addressed, check_reporter, every_kind_of_event
-from kaggle_ray.types import EpochMetrics, Location, Trial, TrialStatus
-
-RESNET, VIT = "1" * 12, "2" * 12
-
-
-def started(*, ended: Sequence[Trial] = (), num_folds: int = 2, **changes: Any) -> Envelope:
-    values: dict[str, Any] = {
-        "metric": "log_loss",
-        "greater_is_better": False,
-        "experiments": {RESNET: "resnet-a", VIT: "vit-b"},
-        "epochs": {RESNET: 4, VIT: 6},
-        "launcher": "local",
-        "num_slots": 2,
-        "run_dir": Location("runs/mnist-mini/run-1"),
-    }
-    before = tuple(TrialEnded(trial=which, status="committed", score=0.25, duration_s=1.0) for which in ended)
-    return at(0.0, RunStarted(ended=before, num_folds=num_folds, **(values | changes)))
-
-
-def at(time: float, event: Event) -> Envelope:
-    return dataclasses.replace(addressed(event, time=time), competition="mnist-mini")
-
-
-def trial(experiment_id: str, fold: int = 0) -> Trial:
-    return Trial(experiment_id=experiment_id, fold=fold)
-
-
-def epoch(which: Trial, number: int, *, time: float, score: float = 0.5, duration_s: float = 1.0) -> Envelope:
-    metrics = EpochMetrics(epoch=number, train_loss=0.25, valid_loss=0.375, score=score, lr=0.1, duration_s=duration_s)
-    return at(time, EpochEnded(trial=which, metrics=metrics))
-
-
-def finished(
-    which: Trial,
-    *,
-    time: float,
-    score: float | None = None,
-    status: TrialStatus = "committed",
-    error: str | None = None,
-    reason: str | None = None,
-) -> Envelope:
-    return at(time, TrialEnded(trial=which, status=status, score=score, duration_s=8.1, error=error, reason=reason))
-
-
-def whole_trial(which: Trial, num_epochs: int, *, start: float, score: float) -> list[Envelope]:
-    """One epoch per second."""
-    return [
-        at(start, TrialStarted(trial=which)),
-        *(epoch(which, number, time=start + number, score=score) for number in range(1, num_epochs + 1)),
-        finished(which, score=score, time=start + num_epochs),
-    ]
-
-
-def shown(story: Iterable[Envelope], *, terminal: bool, width: int = 100) -> str:
-    file = io.StringIO()
-    reporter = ConsoleReporter(Console(file=file, width=width, force_terminal=terminal, color_system=None))
-    for event in story:
-        reporter.emit(event)
-    reporter.close()
-    return file.getvalue()
-
-
-def live(story: Iterable[Envelope], *, width: int = 100) -> str:
-    progress = RunProgress()
-    for event in story:
-        progress.update(event)
-    console = Console(file=io.StringIO(), width=width, record=True)
-    console.print(live_view(progress))
-    return console.export_text()
+from kaggle_ray.testing.reporter_contract import check_reporter, every_kind_of_event
+from kaggle_ray.types import Location
+from tests.reporters.stories import (
+    RESNET,
+    VIT,
+    at,
+    decoding,
+    epoch,
+    finished,
+    live,
+    progressed,
+    shown,
+    started,
+    trial,
+    whole_trial,
+)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -139,11 +76,6 @@ def test_pipe_shows_epochs_at_most_every_30_seconds() -> None:
         "[0/4] resnet-a fold 0  epoch 2/4  train 0.2500  valid 0.3750  log_loss 0.50000  eta 12:00",
         "[0/4] vit-b fold 0  epoch 2/6  train 0.2500  valid 0.3750  log_loss 0.50000  eta 8:00",
     ]
-
-
-def progressed(which: Trial, num_done: int, *, time: float) -> Envelope:
-    progress = Progress(stage="computing features", num_done=num_done, num_total=200)
-    return at(time, TrialProgressed(trial=which, progress=progress))
 
 
 def test_what_a_trial_is_at_is_told_until_the_next_epoch() -> None:
@@ -263,48 +195,6 @@ def test_screen_is_given_back_however_the_run_ends(ending: str) -> None:
     assert "\x1b[?25h" in file.getvalue()
 
 
-def test_live_view_shows_the_trials_under_way() -> None:
-    story = [
-        started(),
-        at(1.0, TrialStarted(trial=trial(VIT, 1))),
-        epoch(trial(VIT, 1), 2, time=9.0),
-    ]
-    *_, last = live(story).splitlines()
-    assert last.split() == ["vit-b", "1", "2/6", "0.2500", "0.3750", "0.50000", "0:04"]  # its last epoch took 1 s
-
-
-def test_live_view_counts_epochs_and_estimates_the_time_left_from_this_session() -> None:
-    story = [started(num_folds=1), *whole_trial(trial(RESNET), 4, start=0.0, score=0.5)]
-    drawn = live(story)
-    assert "4/10" in drawn
-    assert "0:04 elapsed  eta 0:06" in drawn
-
-
-def test_epochs_of_before_count_as_done_but_not_as_pace() -> None:
-    story = [
-        started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET, 1)]),
-        epoch(trial(RESNET), 1, time=15.0, duration_s=10.0),
-    ]
-    drawn = live(story)
-    assert "17/20" in drawn
-    assert "eta 0:30" in drawn
-    assert "best 0.25000 (vit-b, mean of all folds)" in drawn
-
-
-def test_trial_resumed_in_the_middle_counts_only_what_it_trained_here() -> None:
-    story = [started(num_folds=1, num_slots=1), epoch(trial(VIT), 5, time=10.0, duration_s=9.0)]
-    drawn = live(story)
-    assert "5/10" in drawn
-    assert "eta 0:45" in drawn
-
-
-def test_what_comes_once_before_the_first_epoch_is_no_part_of_the_time_left() -> None:
-    story = [started(num_folds=1), epoch(trial(RESNET), 1, time=600.0), epoch(trial(VIT), 1, time=600.1)]
-    assert "eta 0:04" in live(story), "8 epochs of a second, two at once"
-    slow_to_begin = [*story, epoch(trial(RESNET), 2, time=606.0)]
-    assert "eta 0:21" in live(slow_to_begin), "two epochs have ended within six seconds of the first"
-
-
 def test_an_earlier_session_is_no_part_of_the_pace() -> None:
     progress = RunProgress()
     for event in [started(num_folds=1), epoch(trial(RESNET), 1, time=1.0), started(num_folds=1)]:
@@ -330,48 +220,6 @@ def test_a_pruned_trial_is_told_with_its_reason_counted_and_not_waited_for() -> 
     assert "eta 0:12" in drawn
 
 
-def test_second_attempt_runs_again_and_clears_the_failure() -> None:
-    story = [
-        started(),
-        finished(trial(RESNET), status="failed", error="worker died", time=1.0),
-        at(2.0, TrialStarted(trial=trial(RESNET))),
-    ]
-    drawn = live(story)
-    assert "failed" not in drawn
-    assert "trials 0/4 done" in drawn
-
-
-def test_single_fold_is_best_only_until_an_experiment_is_complete() -> None:
-    story = [started(), finished(trial(RESNET, 0), score=0.1, time=1.0), finished(trial(VIT, 0), score=0.2, time=2.0)]
-    assert "best 0.10000 (resnet-a, fold 0 alone)" in live(story)
-    story.append(finished(trial(VIT, 1), score=0.4, time=3.0))
-    assert "best 0.30000 (vit-b, mean of all folds)" in live(story)
-
-
-def test_greater_score_is_best_where_the_metric_says_so() -> None:
-    scores = [finished(trial(RESNET), score=0.8, time=1.0), finished(trial(VIT), score=0.9, time=1.0)]
-    assert "best 0.90000 (vit-b" in live([started(greater_is_better=True), *scores])
-
-
-def test_resumed_run_with_nothing_left_is_full() -> None:
-    drawn = live([started(ended=[trial(VIT), trial(VIT, 1), trial(RESNET), trial(RESNET, 1)])])
-    assert "20/20" in drawn
-    assert "trials 4/4 done" in drawn
-    assert "eta" not in drawn
-
-
-def test_run_of_no_trials_is_drawn() -> None:
-    assert "trials 0/0 done" in live([started(experiments={}, epochs={})])
-
-
-def test_unknown_experiment_is_shown_by_its_id() -> None:
-    unknown = trial("f" * 12, 7)
-    drawn = live([started(), epoch(unknown, 3, time=1.0)])
-    assert "ffffffffffff" in drawn
-    assert "trials 0/4 done" in drawn
-    assert "3/3" in drawn
-
-
 def test_run_whose_experiments_differ_in_length_ends_full() -> None:
     progress = RunProgress()
     progress.update(started(ended=[trial(RESNET, 0), trial(VIT, 0)]))
@@ -389,12 +237,6 @@ def test_score_that_is_missing_is_said_to_be() -> None:
     assert "best" not in live(story)
 
 
-def decoding(num_done: int, *, time: float, **changes: str) -> Envelope:
-    progress = Progress(stage="decoding images", num_done=num_done, num_total=2000)
-    unnamed: dict[str, Any] = {"competition": "", "run_id": "", **changes}
-    return dataclasses.replace(at(time, PreparationProgressed(progress=progress)), **unnamed)
-
-
 def test_preparation_is_a_line_every_30_seconds_in_a_pipe() -> None:
     story = [decoding(10 * second, time=float(second)) for second in range(1, 65)]
     assert shown(story, terminal=False).splitlines() == [
@@ -404,37 +246,12 @@ def test_preparation_is_a_line_every_30_seconds_in_a_pipe() -> None:
     ]
 
 
-def test_preparation_is_a_bar_on_a_terminal_before_and_after_the_run_has_its_name() -> None:
-    (bar,) = live([decoding(500, time=1.0)]).splitlines()
-    assert bar.startswith("decoding images ")
-    assert bar.rstrip().endswith("500/2000")
-    lines = live([started(), decoding(500, time=1.0, competition="mnist-mini")]).splitlines()
-    assert lines[0].startswith("mnist-mini")
-    assert lines[-1].rstrip().endswith("500/2000")
-
-
-def test_preparation_that_is_done_is_shown_no_more() -> None:
-    assert "decoding" not in live([decoding(500, time=1.0), decoding(2000, time=2.0)])
-
-
 def test_screen_is_given_back_where_a_run_ends_before_it_has_a_name() -> None:
     file = io.StringIO()
     reporter = ConsoleReporter(Console(file=file, width=80, force_terminal=True))
     reporter.emit(decoding(1, time=1.0))
     reporter.close()
     assert "\x1b[?25h" in file.getvalue()
-
-
-def test_live_view_shows_a_trials_throughput_and_memory() -> None:
-    metrics = EpochMetrics(
-        epoch=1, train_loss=0.25, valid_loss=0.375, score=0.5, lr=0.1, duration_s=1.0,
-        samples_per_s=1234.5, resident_bytes=3 * 2**29,
-    )  # fmt: skip
-    on_cpu, on_gpu = (dataclasses.replace(metrics, gpu_peak_bytes=peak) for peak in (None, 2**31))
-    drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_cpu))])
-    assert drawn.splitlines()[-1].split()[-4:] == ["1,234", "1.5", "GiB", "0:03"]
-    drawn = live([started(), at(1.0, EpochEnded(trial=trial(RESNET), metrics=on_gpu))])
-    assert drawn.splitlines()[-1].split()[-5:] == ["1,234", "2.0", "GiB", "GPU", "0:03"]
 
 
 def test_in_a_notebook_the_lines_of_an_event_are_one_output_and_none_is_wider_than_it(
