@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kaggle_ray.combine import convex, greedy, means, per_label, ranks, stacking, tempered  # register their combiners
+from kaggle_ray.combine import (
+    boosting,
+    convex,
+    greedy,
+    means,
+    per_label,
+    ranks,
+    stacking,
+    tempered,
+)  # register their combiners
 from kaggle_ray.combine.choice import candidates, choose
 from kaggle_ray.combine.combiner import AUTO, COMBINERS, Fitted
-from kaggle_ray.combine.fits import Blend, Fits
+from kaggle_ray.combine.fits import Blend, Fits, with_table
 from kaggle_ray.combine.in_time import TimeLeft, is_learnt_in_time, learnt_in_time
 from kaggle_ray.combine.kept import Kept
 from kaggle_ray.combine.nested import Learn, NestedScore, nested_score
@@ -24,8 +33,8 @@ from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.types import IntArray
 
 __all__ = [
-    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "TimeLeft", "convex", "greedy", "means", "per_label",
-    "ranks", "select", "select_from", "stacking", "tempered",
+    "AUTO", "BUILT_IN", "COMBINERS", "Ensemble", "Fits", "Kept", "TimeLeft", "boosting", "convex", "greedy", "means",
+    "per_label", "ranks", "select", "select_from", "stacking", "tempered",
 ]  # fmt: skip
 
 BUILT_IN = ("mean", "greedy")
@@ -71,14 +80,18 @@ class Ensemble:
         """Experiment id -> its share, above 0; all shares sum to 1."""
         return self.fitted.weights
 
-    def apply(self, predictions: Mapping[str, Rows]) -> LazyRows:
+    def apply(self, predictions: Mapping[str, Rows], table: Rows | None = None) -> LazyRows:
         """Return (T, C) one prediction made of the members' predictions, given by experiment id; others are left out.
 
         It is computed where it is read: ``blend[:]`` is an array of all rows.
 
+        Args:
+            predictions: experiment id -> (T, C).
+            table: (T, D) numbers that come with the rows, where there are any.
+
         Raises:
             IncompleteFoldsError: a member has no predictions.
-            DataError: the members' predictions differ in shape.
+            DataError: the members' predictions differ in shape, or it needs a table that is not there.
         """
         if missing := [experiment_id for experiment_id in self.weights if experiment_id not in predictions]:
             raise IncompleteFoldsError(
@@ -87,7 +100,7 @@ class Ensemble:
             )
         members = {experiment_id: predictions[experiment_id] for experiment_id in self.weights}
         _check_same_shape(members)
-        blended = self.fitted.predict(members)
+        blended = self.fitted.predict(with_table(members, table))
         return LazyRows(blended.shape, lambda rows: np.asarray(blended[rows], dtype=np.float32))
 
 
@@ -98,6 +111,7 @@ def select(
     metric: Metric,
     method: str,
     *,
+    table: Rows | None = None,
     unproven: Collection[str] = (),
     forward: bool = False,
     elaborate: tuple[str, ...] | None = None,
@@ -112,6 +126,7 @@ def select(
         fold_of: (N,) the fold of each scored row.
         metric: what the weights are fitted and scored by.
         method: name of the combiner, or ``auto``.
+        table: (N, D) numbers that come with the scored rows, for combiners that take them.
         unproven: experiment ids of members whose models the scored rows had, or may have had, a say in.
         forward: whether folds follow each other in time.
         elaborate: names of what ``auto`` may choose beside the best and the mean; None: whatever suits the pool.
@@ -126,7 +141,7 @@ def select(
     if not members:
         raise NothingToSubmitError("no experiment is complete in all folds. Run the same command again to finish one.")
     _check_same_shape(members)
-    fits = Fits(members, target, fold_of, metric, forward=forward)
+    fits = Fits(members, target, fold_of, metric, forward=forward, table=table)
     return select_from(fits, method, unproven=unproven, elaborate=elaborate, with_error=with_error, kept=kept)
 
 

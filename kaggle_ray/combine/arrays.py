@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
+from kaggle_ray.combine.combiner import TABLE
 from kaggle_ray.errors import DataError
 from kaggle_ray.metrics import Metric, metric_by_name
 from kaggle_ray.types import FloatArray
@@ -74,6 +75,8 @@ def ensemble(
     test: Mapping[str, npt.ArrayLike] | None = None,
     method: str = AUTO,
     forward: bool = False,
+    table: npt.ArrayLike | None = None,
+    test_table: npt.ArrayLike | None = None,
 ) -> EnsembledArrays:
     """Make one prediction of several, and score it honestly: what is learnt for a fold never saw its rows.
 
@@ -96,6 +99,9 @@ def ensemble(
         test: name -> (T,) or (T, C) predictions of the rows to predict, of all that ``oof`` names.
         method: a combiner's name; ``auto`` chooses one inside each fold.
         forward: whether the folds follow each other in time, so that each is scored by earlier ones.
+        table: (N, D) numbers that come with the rows, NaN where one is missing, for a method that takes them:
+            ``boosting``.
+        test_table: (T, D) the same of the rows to predict.
 
     Raises:
         DataError: the arrays do not fit each other, or hold what is no number.
@@ -111,16 +117,22 @@ def ensemble(
         raise DataError(f"ensemble: expected predictions of the target's {num_rows} rows, got others in {wrong}.")
     if truth.dtype.kind == "b":
         truth = truth.astype(np.int64)
-    made = select(members, truth, fold_of.astype(np.int64), scorer, method, forward=forward)
+    numbers = None if table is None else _numbers(table, num_rows, where="table")
+    made = select(members, truth, fold_of.astype(np.int64), scorer, method, forward=forward, table=numbers)
     blended: FloatArray | None = None
     if test is not None:
-        blended = made.apply(_columns(test, where="test"))[:]
+        of_test = _columns(test, where="test")
+        num_test = len(next(iter(of_test.values()))) if of_test else 0
+        of_table = None if test_table is None else _numbers(test_table, num_test, where="test_table")
+        blended = made.apply(of_test, of_table)[:]
     return EnsembledArrays(ensemble=made, oof=made.oof[:], test=blended)
 
 
 def _columns(given: Mapping[str, npt.ArrayLike], *, where: str) -> dict[str, FloatArray]:
     """Return name -> (N, C). Raises DataError where an array has no rows of finite numbers."""
     found: dict[str, FloatArray] = {}
+    if TABLE in given:
+        raise DataError(f"ensemble: expected another name than {TABLE!r}, which stands for what table= gives.")
     for name, values in given.items():
         array = np.asarray(values, dtype=np.float32)
         array = array[:, np.newaxis] if array.ndim == 1 else array
@@ -130,3 +142,13 @@ def _columns(given: Mapping[str, npt.ArrayLike], *, where: str) -> dict[str, Flo
             )
         found[name] = array
     return found
+
+
+def _numbers(given: npt.ArrayLike, num_rows: int, *, where: str) -> FloatArray:
+    """Return (N, D) numbers, NaN where one is missing. Raises DataError where they are none, or of other rows."""
+    table = np.asarray(given, dtype=np.float32)
+    if table.ndim != 2 or len(table) != num_rows or not table.shape[1] or np.isinf(table).any():
+        raise DataError(
+            f"ensemble: expected {where} as ({num_rows}, D) numbers, NaN where one is missing, got {table.shape}."
+        )
+    return table

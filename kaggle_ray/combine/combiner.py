@@ -63,6 +63,10 @@ class Combiner(Protocol):
         ...
 
 
+TABLE = "(table)"
+"""Name beside those of the members under which a combiner with ``takes_table = True`` is given (N, D) the numbers that
+come with the images, NaN where one is missing; a pool without a table has none."""
+
 AUTO = "auto"
 """What is named instead of a combiner where one is to be chosen among ours."""
 

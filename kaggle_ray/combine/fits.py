@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_ray.combine.combiner import COMBINERS, Combiner, Fitted, FoldOf
+from kaggle_ray.combine.combiner import COMBINERS, TABLE, Combiner, Fitted, FoldOf
 from kaggle_ray.combine.means import Mean
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
@@ -34,9 +34,9 @@ class Blend:
     fitted: Fitted
     decision: Decision
 
-    def answers(self, members: Mapping[str, Rows]) -> LazyRows:
-        """Return (N, C) what is decided of the prediction made of ``members``, each (N, C)."""
-        blended = self.fitted.predict(members)
+    def answers(self, inputs: Mapping[str, Rows]) -> LazyRows:
+        """Return (N, C) what is decided of the prediction made of members, each (N, C), and a table beside them."""
+        blended = self.fitted.predict(inputs)
         return LazyRows(blended.shape, lambda rows: self.decision.apply(blended[rows]))
 
     def is_same(self, other: Blend) -> bool:
@@ -55,6 +55,7 @@ class Fits:
         metric: Metric,
         *,
         forward: bool = False,
+        table: Rows | None = None,
     ) -> None:
         """Start with nothing learnt.
 
@@ -64,9 +65,13 @@ class Fits:
             fold_of: (N,) the fold of each row, none train-only.
             metric: scores the pooled rows once, or each fold.
             forward: whether folds follow each other in time.
+            table: (N, D) numbers that come with the rows, for combiners that take them.
         """
         assert fold_of.min() >= 0, "only scored rows belong here"
         self.members = {member_id: members[member_id] for member_id in sorted(members)}
+        self.table = table
+        self.inputs = with_table(self.members, table)
+        """What is predicted of: the members, and the table beside them."""
         self.target, self.fold_of, self.metric, self.forward = target, fold_of, metric, forward
         self.scores: dict[tuple[str, bytes], Jackknifed] = {}
         """Combiner and rows that were seen, as bits -> its honest score on them, for who compares combiners."""
@@ -105,24 +110,31 @@ class Fits:
         if not seen.any():
             equal = Mean().fit(self.members, self.target, self.fold_of, metric)
             return Blend(method="mean", fitted=equal, decision=default_decision(metric, self.num_columns))
-        members, target, fold_of = self.members, self.target, self.fold_of
+        inputs, target, fold_of = self.inputs, self.target, self.fold_of
         if not seen.all():
-            members = {member_id: select_rows(member, seen) for member_id, member in members.items()}
+            inputs = {name: select_rows(rows, seen) for name, rows in inputs.items()}
             target, fold_of = select_rows(target, seen), fold_of[seen]
+        members = {member_id: inputs[member_id] for member_id in self.members}
         if len(members) > 1:  # else nothing is chosen among several by the metric, so that no rule is needed for it
             mean = Mean().fit(members, target, fold_of, metric)
             metric = decided(metric, self._decision(mean, seen, members, target))
         with nullcontext() if COMBINERS.is_built_in(method) else users_code(f"ensemble {method!r}"):
-            fitted = combiner.fit(members, target, fold_of, metric)
+            is_given = inputs if getattr(combiner, "takes_table", False) else members
+            fitted = combiner.fit(is_given, target, fold_of, metric)
         _check_weights(combiner, fitted, members)
-        return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, members, target))
+        return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, inputs, target))
 
-    def _decision(self, fitted: Fitted, seen: BoolArray, members: Mapping[str, Rows], target: Rows) -> Decision:
-        """Return the rule that suits what is predicted of the rows ``seen`` (N,), given members and target of these."""
+    def _decision(self, fitted: Fitted, seen: BoolArray, inputs: Mapping[str, Rows], target: Rows) -> Decision:
+        """Return the rule that suits what is predicted of the rows ``seen`` (N,), given inputs and target of these."""
         key = (type(fitted), canonical_json(fitted.to_json()), np.packbits(seen).tobytes())
         if key not in self._decisions:
-            self._decisions[key] = fit_decision(self.metric, target, fitted.predict(members))
+            self._decisions[key] = fit_decision(self.metric, target, fitted.predict(inputs))
         return self._decisions[key]
+
+
+def with_table(members: Mapping[str, Rows], table: Rows | None) -> dict[str, Rows]:
+    """Return members by their ids with the table (N, D) beside them, where there is one."""
+    return {**members} if table is None else {**members, TABLE: table}
 
 
 def _check_weights(combiner: Combiner, fitted: Fitted, members: Mapping[str, Rows]) -> None:

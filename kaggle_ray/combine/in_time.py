@@ -224,11 +224,12 @@ def _timed(fits: Fits, method: str, num_rows: int) -> tuple[float, float]:
     sample = Fits(
         {each: select_rows(member, rows) for each, member in fits.members.items()},
         select_rows(fits.target, rows), fits.fold_of[rows], fits.metric, forward=fits.forward,
+        table=None if fits.table is None else select_rows(fits.table, rows),
     )  # fmt: skip
     started = time.perf_counter()
     blend = sample.blend(method, _all_rows(sample))
     learnt = time.perf_counter()
-    jackknife(sample.metric, sample.target, blend.answers(sample.members), sample.fold_of)
+    jackknife(sample.metric, sample.target, blend.answers(sample.inputs), sample.fold_of)
     return learnt - started, time.perf_counter() - learnt
 
 

@@ -106,7 +106,7 @@ class Kept:
         metric = fits.metric
         facts: list[JsonValue] = [_own_code(), self._code, what, metric.name, metric.decision, fits.forward]
         digest = hashlib.sha256(canonical_json(facts).encode())
-        parts = {"": fits.target, **fits.members}
+        parts = {"": fits.target, **fits.inputs}
         digest.update(canonical_json({name: self._digest_of(rows) for name, rows in parts.items()}).encode())
         digest.update(np.ascontiguousarray(fits.fold_of, dtype=np.int64).tobytes())
         return digest.hexdigest()

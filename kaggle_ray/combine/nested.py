@@ -94,7 +94,7 @@ def nested_score(fits: Fits, learn: Learn, *, with_error: bool = True) -> Nested
         final=final,
         by_part=crossed.by_part,
         honest=scorer.score(fits.target, crossed.answers) if errors is None else errors.score,
-        in_sample=scorer.score(fits.target, final.answers(fits.members)),
+        in_sample=scorer.score(fits.target, final.answers(fits.inputs)),
         standard_error=None if errors is None else errors.standard_error,
     )
 
@@ -111,7 +111,7 @@ def nested_of(
     """Return the nested score of what was learnt of a pool: without its parts, and of all rows."""
     positions = np.arange(len(fits.fold_of))
     part_of = parts_of(fits.fold_of, fits.target, forward=fits.forward)
-    blended = {part: blend.fitted.predict(fits.members) for part, blend in by_part.items()}
+    blended = {part: blend.fitted.predict(fits.inputs) for part, blend in by_part.items()}
     return NestedScore(
         honest=honest,
         in_sample=in_sample,
@@ -130,8 +130,8 @@ def cross_fitted(fits: Fits, learn: Learn, seen: BoolArray) -> CrossFitted:
     part_of = parts_of(fits.fold_of[positions], fits.target, forward=fits.forward, positions=positions)
     by_part = {part: learn(others) for part, others in _others(fits, part_of, positions).items()}
     return CrossFitted(
-        oof=_from_its_part({part: of.fitted.predict(fits.members) for part, of in by_part.items()}, part_of, positions),
-        answers=_from_its_part({part: of.answers(fits.members) for part, of in by_part.items()}, part_of, positions),
+        oof=_from_its_part({part: of.fitted.predict(fits.inputs) for part, of in by_part.items()}, part_of, positions),
+        answers=_from_its_part({part: of.answers(fits.inputs) for part, of in by_part.items()}, part_of, positions),
         part_of=part_of,
         by_part=by_part,
     )

@@ -1,7 +1,7 @@
 """Stacking: a small model that is fitted on what the members predict out of fold.
 
 A row's members were trained on rows whose own predictions the stacker is fitted on: a path of the second order, which a
-model of few parameters cannot make use of. So there are linear ones alone, and they are regularized.
+model of few parameters cannot make use of. Those here are linear and regularized; trees are in ``boosting``.
 
 Shape legend: M members, N rows, C columns of a prediction, F features.
 """
@@ -23,7 +23,7 @@ from kaggle_ray.types import Float64Array, FloatArray, JsonValue, Target
 _LEAST_PROBABILITY = 1e-6
 _INVERSE_STRENGTH = 1.0
 """Inverse strength of the penalty of logistic regression, on features of standard deviation 1."""
-_NEVER = -50.0
+NEVER = -50.0
 """Log odds of a class that no row has."""
 _RIDGE_STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
@@ -69,7 +69,7 @@ class Linear:
         # A sum over rows of one length, so that a row's prediction does not depend on which others are read with it.
         features = features_of(parts, self.columns)
         sums = (features[:, np.newaxis, :] * np.array(self.coefficients)).sum(axis=2) + np.array(self.intercepts)
-        return _from_sums(sums, self.columns).astype(np.float32)
+        return from_sums(sums, self.columns).astype(np.float32)
 
 
 def features_of(parts: Sequence[FloatArray], columns: Columns) -> Float64Array:
@@ -81,7 +81,8 @@ def features_of(parts: Sequence[FloatArray], columns: Columns) -> Float64Array:
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
-def _from_sums(sums_NC: Float64Array, columns: Columns) -> Float64Array:
+def from_sums(sums_NC: Float64Array, columns: Columns) -> Float64Array:
+    """Return (N, C) probabilities of classes or labels of sums that are their logarithms or log odds; or numbers."""
     if columns == "numbers":
         return sums_NC
     if columns == "labels":
@@ -162,7 +163,7 @@ def _classes(
         rows, truth = np.nonzero(shares)
         features, weights = features[rows], shares[rows, truth]
     present = np.unique(truth).astype(np.int64)
-    coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.full(num_classes, _NEVER)
+    coefficients, intercepts = np.zeros((num_classes, features.shape[1])), np.full(num_classes, NEVER)
     found, offsets = _regression(features, truth, weights)
     if len(present) == 2:  # one row stands for both classes, of which the second is the positive one
         found, offsets = np.concatenate([-found, found]) / 2, np.concatenate([-offsets, offsets]) / 2
@@ -179,7 +180,7 @@ def _label(features: Float64Array, truth: Target) -> tuple[Float64Array, Float64
         rows, truth_of = np.nonzero(shares := np.stack([1 - truth, truth], axis=1))
         return _regression(features[rows], truth_of, shares[rows, truth_of])
     if len(np.unique(truth)) < 2:
-        return np.zeros((1, features.shape[1])), np.array([-_NEVER if truth[0] else _NEVER])
+        return np.zeros((1, features.shape[1])), np.array([-NEVER if truth[0] else NEVER])
     return _regression(features, truth)
 
 

@@ -52,6 +52,7 @@ def analyse_members(
     combiner: str,
     *,
     forward: bool,
+    table: Rows | None = None,
 ) -> MemberAnalysis:
     """Return what the members are to each other, on some of the rows where there are many.
 
@@ -63,15 +64,17 @@ def analyse_members(
         metric: of the competition.
         combiner: that the ensemble is of.
         forward: whether folds follow each other in time.
+        table: (N, D) numbers that come with the rows, for a combiner that takes them.
 
     Raises:
         DataError: the metric cannot score some of the rows.
     """
     rows = _some_rows(len(fold_of))
     of_rows, truth, folds = {each: members[each][rows] for each in members}, select_rows(target, rows), fold_of[rows]
+    numbers = None if table is None else table[rows]
 
     def scores_of(chosen: list[str], method: str) -> tuple[float, float]:
-        fits = Fits({each: of_rows[each] for each in chosen}, truth, folds, metric, forward=forward)
+        fits = Fits({each: of_rows[each] for each in chosen}, truth, folds, metric, forward=forward, table=numbers)
         made = select_from(fits, method, with_error=False)
         assert made.score_honest is not None, "none of them is unproven"
         assert made.score_in_sample is not None, "it has an honest score"

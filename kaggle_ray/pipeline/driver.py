@@ -126,7 +126,7 @@ def _execute(
             plan.samples.test_ids,
             greater_is_better=plan.competition.metric.greater_is_better,
             admit_unproven=plan.options.admit_unproven,
-        )
+        ).with_table_of(plan.samples, plan.folds)
         if not pool.oof and plan.stop_at is None:
             raise NothingToSubmitError(_why_nothing(trials, pool, baseline))
         time_left = time_to_ensemble(plan, rehearsal_s=rehearsed_at - began_at, baseline_s=baseline_s)

@@ -101,7 +101,7 @@ def _learn(
         list(of_all_members), lambda name: select_of({name: of_all_members[name]}, "mean"), time_left
     )
     members_alone.learn(share=0.5)
-    fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward)
+    fits = Fits(pool.oof, target, fold_of, metric, forward=plan.folds.forward, table=pool.scored_table)
     wanted = dict.fromkeys(["mean", method, *BUILT_IN, *_saved(store)])
     made = {name: select_from(fits, name, unproven=pool.unproven, kept=kept, time_left=time_left) for name in wanted}
     members_alone.learn(share=1.0)
@@ -137,7 +137,7 @@ def _save(
         name,
         {**facts, **described(ensemble), "confusion": _confusion(plan, target, ensemble)},
         oof=ensemble.oof,
-        test=ensemble.apply(pool.test),
+        test=ensemble.apply(pool.test, pool.test_table),
         are_masks=plan.competition.is_segmentation,
     )
 

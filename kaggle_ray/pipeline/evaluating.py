@@ -110,6 +110,7 @@ def _members(
         plan.competition.metric,
         ensemble.combiner,
         forward=plan.folds.forward,
+        table=pool.scored_table,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine.fits import with_table
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.opening import open_to_predict
@@ -101,8 +102,9 @@ def predict_new(options: PredictOptions) -> Path:
             )
             for member in ensemble.weighted_members
         }
+        table = samples.test_table
         _warn_of_table(samples, rows.cut_cells)
-        blended = ensemble.combine().predict(predictions)
+        blended = ensemble.combine().predict(with_table(predictions, None if table is None else table.values))
         decision = ensemble.decide(competition.metric, competition.num_columns)
         with checked_draft(blended, decision, competition, samples.test_ids, staged.folder) as draft:
             return _copied(draft, Path(options.out))

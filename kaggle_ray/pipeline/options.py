@@ -202,8 +202,8 @@ class OutputOptions(Options):
 
     ensemble: str = option("auto", parse=partial(named, "ensemble", where="--ensemble"))
     """Way in which the experiments are made one: best, mean, geometric, power, rank, vote, greedy, bagged, convex,
-    per_label, tempered, logistic, ridge, or one that the competition's file registers; auto takes the best or the mean,
-    or what is better by more than noise."""
+    per_label, tempered, logistic, ridge, boosting, or one that the competition's file registers; auto takes the best or
+    the mean, or what is better by more than noise."""
     admit_unproven: bool = option(False)
     """Let experiments into the ensemble whose epoch was chosen on the rows that are scored, or that start from files of
     weights that are not declared trusted; the ensemble then has no honest score."""

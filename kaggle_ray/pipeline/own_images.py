@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_ray.combine.combiner import Fitted, WeightedMean
+from kaggle_ray.combine.fits import with_table
 from kaggle_ray.config.settings import Device
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.errors import DataError
@@ -162,7 +163,7 @@ def _predicted(
         return mean_of([float_rows(each.predictor.values(batch.inputs(each.transform), rows)) for each in models[part]])
 
     of_members = {member.member_id: mean_of([values_of(part) for part in member.parts]) for member in members}
-    return np.asarray(combine.predict(of_members)[:], dtype=np.float32)
+    return np.asarray(combine.predict(with_table(of_members, batch.numbers))[:], dtype=np.float32)
 
 
 def _by_head(values_NC: FloatArray, asked: RecordedCompetition) -> dict[str, FloatArray]:

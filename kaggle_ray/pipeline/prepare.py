@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine.suits import check_suits
 from kaggle_ray.config import parse_hyperparameters
-from kaggle_ray.data.baseline import check_directions
+from kaggle_ray.data.baseline import check_directions, mixed_predictions
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.given_folds import torn_groups
 from kaggle_ray.data.samples import Samples
@@ -21,9 +22,10 @@ from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.provenance import provenance
 from kaggle_ray.reporters.events import RunWarned
-from kaggle_ray.rows import Rows
+from kaggle_ray.rows import Rows, select_rows
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.submission.submit import REHEARSED_MASKS
 from kaggle_ray.types import Experiment, JsonValue
 
 
@@ -33,14 +35,28 @@ def check_plan(plan: RunPlan) -> tuple[Rows, int]:
     Raises:
         ConfigError: a model, recipe or loss is unknown, or does not fit.
         NothingToSubmitError: no experiment can get an honest score.
-        DataError: the metric and the target contradict each other, or masks do not decode.
+        DataError: the metric and the target contradict each other, masks do not decode, or the way to ensemble is for
+            predictions of another kind.
     """
     check_proven(plan)
     if not plan.is_fast_dev:  # which finds it in seconds, and whose breakpoints are to stop at a batch, not at a check
         check_models(plan)
     target, num_decoded = open_target(plan.competition, plan.samples, default_cache_dir())
     check_directions(plan.competition.heads, target)
+    check_ensemble(plan, target)
     return target, num_decoded
+
+
+def check_ensemble(plan: RunPlan, target: Rows) -> None:
+    """Raise DataError where the way to ensemble that is named is for predictions of another kind.
+
+    Args:
+        plan: of the run.
+        target: (N,) or (N, T) of all training rows.
+    """
+    few = select_rows(target, plan.folds.scored_rows()[: REHEARSED_MASKS if plan.competition.is_segmentation else None])
+    made_up = mixed_predictions(plan.competition.heads, few)
+    check_suits(plan.options.ensemble, {"made up": made_up}, few, plan.competition.metric)
 
 
 def rehearse(plan: RunPlan) -> None:

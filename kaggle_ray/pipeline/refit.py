@@ -81,7 +81,7 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended:
     submission = None
     if why_not is None:
         test = {member.member_id: _read_member(plan, store, member) for member in members}
-        submission = plan.submitter(store).submit_refit(ensemble, test)
+        submission = plan.submitter(store).submit_refit(ensemble, test, pool.test_table)
     return Refit(
         submission=submission,
         why_not=why_not,

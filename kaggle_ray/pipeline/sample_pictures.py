@@ -63,7 +63,11 @@ class SamplePictures:
         if self._are_shown:
             self.finish()
             self._try_to_draw(
-                None, lambda: ((pool.scored_ids, ensemble.oof), (pool.test_ids, ensemble.apply(pool.test)))
+                None,
+                lambda: (
+                    (pool.scored_ids, ensemble.oof),
+                    (pool.test_ids, ensemble.apply(pool.test, pool.test_table)),
+                ),
             )
 
     def finish(self) -> None:

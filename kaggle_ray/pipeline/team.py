@@ -136,7 +136,7 @@ def ensemble_of_runs(
             "members": [{**team.pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
         },
         oof=ensemble.oof,
-        test=ensemble.apply(team.pool.test),
+        test=ensemble.apply(team.pool.test, team.pool.test_table),
         are_masks=opened.is_segmentation,
     )
     submitter = Submitter(
@@ -186,7 +186,7 @@ def _selected(
     of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
     select_of = partial(
         select, target=of_rows, fold_of=fold_of, metric=competition.metric, unproven=pool.unproven,
-        forward=folds.forward, kept=kept,
+        forward=folds.forward, kept=kept, table=pool.scored_table,
     )  # fmt: skip
     ensemble = select_of(pool.oof, method=method, elaborate=LOW_CAPACITY[1:] if team.has_other_folds else None)
     alone = {each: select_of({each: values}, method="mean", with_error=False) for each, values in pool.oof.items()}

@@ -150,7 +150,7 @@ def joined(
         members=members,
         unproven=frozenset(member_id for member_id, origin in origins.items() if origin.standing != "proven"),
     )
-    return TeamPool(pool=pool, origins=origins, shares=shares)
+    return TeamPool(pool=pool.with_table_of(split.samples, split.folds), origins=origins, shares=shares)
 
 
 def _standing(record: ImportedRecord) -> Standing:

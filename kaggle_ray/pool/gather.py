@@ -6,12 +6,13 @@ Shape legend: S scored rows in the order of the fold plan, T test rows, K folds,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import IncompleteFoldsError
 from kaggle_ray.pool.ledger import check_lineage, check_pseudolabels, rows_in
 from kaggle_ray.pool.members import Member, MemberPart, alone, members_of
@@ -44,6 +45,22 @@ class Pool:
     weights: they are in none of the above unless they are admitted."""
     missing_folds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Experiment id -> the folds that an incomplete experiment lacks."""
+    scored_table: FloatArray | None = None
+    """(S, D) numbers that come with the scored rows, NaN where one is missing; None without a table."""
+    test_table: FloatArray | None = None
+    """(T, D) the same of the rows to predict."""
+
+    def with_table_of(self, samples: Samples, folds: Folds) -> Pool:
+        """Return the pool with the numbers that come with its rows, as far as there are any.
+
+        Args:
+            samples: of the run, to train on in the order of ``folds``, and to predict in that of ``test_ids``.
+            folds: of the run.
+        """
+        train, test = samples.train_table, samples.test_table
+        if train is None or test is None:
+            return self
+        return replace(self, scored_table=train.values[folds.scored_rows()], test_table=test.values)
 
 
 def gather(

@@ -121,14 +121,15 @@ class Submitter:
             "decision": ensemble.decision.to_json(),
             "score_honest": ensemble.score_honest,
         }
-        return self._submit(FINAL, ensemble.apply(pool.test), ensemble.decision, made_of)
+        return self._submit(FINAL, ensemble.apply(pool.test, pool.test_table), ensemble.decision, made_of)
 
-    def submit_refit(self, ensemble: Ensemble, test: Mapping[str, Rows]) -> Location:
+    def submit_refit(self, ensemble: Ensemble, test: Mapping[str, Rows], table: Rows | None = None) -> Location:
         """Submit what models of all rows predict, under the weights and the decision of the cross-validated ensemble.
 
         Args:
             ensemble: of the cross-validated members.
             test: member id -> (T, C) predictions by models that were trained on all rows.
+            table: (T, D) numbers that come with these rows, where there are any.
 
         Raises:
             SubmissionError: the file is not what the sample submission asks for.
@@ -142,7 +143,7 @@ class Submitter:
             "note": "The models were trained on all rows, so no row is left to score them by: the score is that of "
             "the cross-validated ensemble with the same weights.",
         }
-        return self._submit(REFIT, ensemble.apply(test), ensemble.decision, made_of)
+        return self._submit(REFIT, ensemble.apply(test, table), ensemble.decision, made_of)
 
     def _submit(self, name: str, values: Rows, decision: Decision, made_of: Mapping[str, JsonValue]) -> Location:
         kept = kept_by(self.store, name)

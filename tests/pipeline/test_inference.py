@@ -64,11 +64,41 @@ def test_the_same_data_give_the_submission_of_the_run_for_every_task(task: ToyTa
     check_probabilities(result, task)
 
 
+def test_what_is_stacked_with_the_table_predicts_anew_with_a_table(tmp_path: Path) -> None:
+    result = kaggle_ray.run(
+        written_toy(tmp_path, "table"), overrides={"epochs": 1}, data=tmp_path / "data", runs=tmp_path / "runs",
+        ensemble="boosting", launcher="local", reporters=[], device="cpu",
+    )  # fmt: skip
+    assert result.ensemble is not None
+    assert result.ensemble.combiner == "boosting"
+    assert result.ensemble.fitted.to_json()["num_table_columns"] == 2
+    out = kaggle_ray.predict(result.run_dir, data=tmp_path / "data", out=tmp_path / "again.csv")
+    assert out.read_bytes() == result.submission.read_bytes()
+    check_probabilities(result, "table")
+    with pytest.raises(DataError, match="expected the table of 2 columns"):
+        kaggle_ray.open_run(result.run_dir).predictions()
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "why"),
+    [("masks", "boosting", "got masks"), ("regression", "logistic", "expected probabilities of classes or labels")],
+)
+def test_a_way_to_ensemble_for_another_kind_of_prediction_is_refused_before_training(
+    task: ToyTask, method: str, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"ensemble '{method}': .*{why}"):
+        kaggle_ray.run(
+            written_toy(tmp_path, task), data=tmp_path / "data", runs=tmp_path / "runs", ensemble=method,
+            launcher="local", reporters=[], device="cpu",
+        )  # fmt: skip
+    assert not list((tmp_path / "runs").glob("*/*/trials/*"))
+
+
 def check_probabilities(result: RunResult, task: ToyTask) -> None:
     """Check that the test rows, passed as a person's own images, are predicted as the run's ensemble did."""
     samples, ensemble, competition = result.plan.samples, result.ensemble, result.plan.competition
     assert ensemble is not None
-    expected = ensemble.apply(result.pool.test)[:]
+    expected = ensemble.apply(result.pool.test, result.pool.test_table)[:]
     table = samples.test_table
     found = kaggle_ray.predict_proba(
         result.run_dir, samples.test_paths,

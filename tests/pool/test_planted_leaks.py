@@ -226,5 +226,7 @@ def test_pipelines_without_a_leak_raise_no_alarm() -> None:
         scored = folds.scored_rows()
         oof = {name: rng.uniform(0.1, 0.9, (len(scored), 1)).astype(np.float32) for name in ("one", "other")}
         if seed % 10 == 1:  # stacked, whose members of a row were trained on the fold that its stacker is fitted on
-            made = select(oof, rng.integers(0, 2, len(scored)), fold_of[scored], LOG_LOSS, "logistic", with_error=False)
+            method, table = "boosting" if seed % 20 == 1 else "logistic", rng.normal(size=(len(scored), 2))
+            truth = rng.integers(0, 2, len(scored))
+            made = select(oof, truth, fold_of[scored], LOG_LOSS, method, table=table, with_error=False)
             assert made.why_no_score is None
