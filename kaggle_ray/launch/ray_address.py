@@ -54,6 +54,12 @@ def cluster_address(given: str | None) -> str | None:
     return address
 
 
+def check_cluster(given: str | None) -> None:
+    """Raise ConfigError where the cluster that is named is not there; a session of the user's own is not looked at."""
+    if not ray.is_initialized():
+        cluster_address(given)
+
+
 def _check_answers(address: str, where: str) -> None:
     """Raise ConfigError where no cluster of this Ray and this Python answers within seconds.
 

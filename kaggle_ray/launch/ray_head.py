@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from kaggle_ray.launch.address import listens
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def head_watched(address: str, *, every_s: float = 5.0, num_tries: int = 3) -> I
     def watch() -> None:
         num_silent = 0
         while not is_over.wait(every_s):
-            num_silent = 0 if _listens(address) else num_silent + 1
+            num_silent = 0 if listens(address, timeout_s=_CONNECT_S) else num_silent + 1
             if num_silent == num_tries:
                 logger.error(
                     "Ray's head at %s is gone: it was killed, or has no memory left, and this process ends with it. "
@@ -42,12 +43,3 @@ def head_watched(address: str, *, every_s: float = 5.0, num_tries: int = 3) -> I
         yield
     finally:
         is_over.set()
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
-    except OSError:
-        return False
-    return True

@@ -26,7 +26,7 @@ from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
-from kaggle_ray.launch.address import LOCAL, named_address
+from kaggle_ray.launch.by_name import joins_cluster
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import labels_of, make_experiments
@@ -194,8 +194,8 @@ def make_plan(options: RunOptions) -> RunPlan:
     COMBINERS.check(options.ensemble)
     check_is_no_run(options.runs)
     options = _in_this_process(options) if options.fast_dev else options
-    joins_cluster = options.launcher == "ray" and named_address(options.address) != LOCAL
-    machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster)
+    on_cluster = joins_cluster(options.launcher, options.address)
+    machine = dataclasses.replace(Machine.here(), joins_cluster=on_cluster)
     started = None
     if options.run_id is not None:
         started = open_run(place_of(options.runs, declared.name, _checked_run_id(options.run_id)))

@@ -5,11 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.launch.by_name import joins_cluster
 from kaggle_ray.launch.ray_address import cluster_address
+from kaggle_ray.pipeline.options import RunOptions
+from kaggle_ray.pipeline.plan import make_plan
+from kaggle_ray.testing.toy import TINY, TOY_FILE
 
 REFUSED = "127.0.0.1:6399"
 
@@ -38,6 +43,19 @@ def test_a_dead_address_of_the_environment_is_told_by_name_in_seconds(monkeypatc
     with pytest.raises(ConfigError, match=rf"RAY_ADDRESS={REFUSED}.*nobody answers there.*--address local"):
         cluster_address(None)
     assert time.monotonic() - started < 15
+
+
+def test_a_dead_address_is_told_before_any_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", REFUSED)
+    data = tmp_path / "data"  # which the competition makes when it is read
+    with pytest.raises(ConfigError, match=rf"RAY_ADDRESS={REFUSED}.*nobody answers there"):
+        make_plan(RunOptions(competition=TOY_FILE, data=data, runs=tmp_path, experiments=[TINY], launcher="ray"))
+    assert not data.exists()
+
+
+def test_who_listens_is_asked_for_its_versions_only_when_ray_starts(silent: str) -> None:
+    assert joins_cluster("ray", silent)
+    assert not joins_cluster("local", silent)
 
 
 def test_what_is_no_ray_is_told_in_seconds(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
