@@ -14,7 +14,7 @@ import numpy as np
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.head import Head, classes_of, place_heads
 from kaggle_ray.data.samples import Samples
-from kaggle_ray.types import Folds, IntArray, JsonValue, StrArray, Target
+from kaggle_ray.types import FloatArray, Folds, IntArray, JsonValue, StrArray, Target
 
 
 def rows_of_one_batch(
@@ -106,9 +106,13 @@ def _differences(hyperparameters: Hyperparameters, other: Hyperparameters) -> di
 
 
 def _rows_of_part(rows: IntArray, samples: Samples, heads: Sequence[Head], *, share: int, most: int) -> IntArray:
-    """Return ``share`` of the ``rows`` of a fold, or as many up to ``most`` as it takes to have one of each class."""
-    if samples.groups is not None:
-        rows = rows[np.argsort(_occurrences(samples.groups[rows]), kind="stable")]
+    """Return ``share`` of the ``rows`` of a fold, or as many up to ``most`` as it takes to have one of each class.
+
+    Classes keep their shares of the rows, which often lie class by class, as folders do.
+    """
+    parts_of_class = _parts_of_class(list(_answers(samples.target[rows], heads)), len(rows))
+    of_group = [0] * len(rows) if samples.groups is None else _occurrences(samples.groups[rows])
+    rows = rows[np.lexsort((parts_of_class, np.array(of_group)))]
     answers = _answers(samples.target[rows], heads)
     firsts = dict.fromkeys(first for answer in answers for first in np.unique(answer, return_index=True)[1].tolist())
     num_kept = max(share, min(len(firsts), most))
@@ -123,6 +127,17 @@ def _answers(target: Target, heads: Sequence[Head]) -> Iterator[Target]:
             yield columns[:, 0] > 0
         elif place.head.task != "regression":
             yield from classes_of(place.head, columns[:, place.targets]).T
+
+
+def _parts_of_class(answers: Sequence[Target], num_rows: int) -> FloatArray:
+    """Return (N,) which part of the rows with the same answers lies before each row: by it all are mixed evenly."""
+    parts = np.zeros(num_rows, dtype=np.float32)
+    if answers:
+        _, kinds = np.unique(np.stack(answers, axis=1), axis=0, return_inverse=True)
+        for kind in np.unique(kinds):
+            alike = np.flatnonzero(kinds == kind)
+            parts[alike] = (np.arange(len(alike)) + 0.5) / len(alike)
+    return parts
 
 
 def _occurrences(groups: StrArray) -> list[int]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
+from importlib.util import find_spec
 
+from kaggle_ray.config.packaged import PACKAGED
 from kaggle_ray.scaffold.conclude import Conclusion
 
 _HEAD = '''"""{title}: {task}. {metric} was taken for the metric, which no file tells: see the competition's page.
@@ -37,10 +40,14 @@ def read(folder: Path) -> Samples:
 
 
 def default_space(settings: Settings) -> SearchSpace:
-    """A small network from scratch on a CPU; a pretrained one on a GPU."""
+    """{on_cpu} on a CPU; a pretrained one, all of which is trained, on a GPU."""
     if settings.device == "cuda":
         return SearchSpace(base={{"model": "resnet50", "pretrained": True, "image_size": 224, "epochs": 5, "lr": 2e-4}})
-    return SearchSpace(base={{"model": "resnet9", "model_args": {{"width": 16}}, "image_size": 64, "epochs": 10}})
+    return SearchSpace(
+        base={{
+{base}
+        }}
+    )
 
 
 COMPETITION = Competition(
@@ -54,7 +61,7 @@ COMPETITION = Competition(
 )
 '''
 
-_SPACE = '''"""A first search space of {name}: two learning rates of one small network.
+_SPACE = '''"""A first search space of {name}: two learning rates of {network}.
 
     kaggle-ray run {name} --space {name}
 """
@@ -64,10 +71,20 @@ from __future__ import annotations
 from kaggle_ray import SearchSpace
 
 SPACE = SearchSpace(
-    base={{"model": "resnet9", "model_args": {{"width": 16}}, "image_size": 64, "epochs": 10}},
+    base={{
+{base}
+    }},
     grid={{"lr": [1e-3, 4e-3]}},
 )
 '''
+
+_PROBED = "tf_efficientnet_lite0"
+"""timm's network whose weights a package brings, and whose features are cheap enough for a CPU."""
+_PROBE = (
+    f'"model": "timm/{_PROBED}", "pretrained": True, "freeze": "backbone", "head": {{"pooling": "avg"}},',
+    '"image_size": 224, "batch_size": 32, "epochs": 30, "lr": 3e-3,',
+)
+_FROM_SCRATCH = ('"model": "resnet9", "model_args": {"width": 16}, "image_size": 64, "epochs": 10,',)
 
 
 def name_of(slug: str) -> str:
@@ -78,7 +95,19 @@ def name_of(slug: str) -> str:
 
 def space_text(slug: str) -> str:
     """Return the text of search_spaces/NAME.py."""
-    return _SPACE.format(name=name_of(slug))
+    network, base = _on_cpu()
+    return _SPACE.format(name=name_of(slug), network=network, base=_indented(base, 8))
+
+
+def _on_cpu() -> tuple[str, tuple[str, ...]]:
+    """Return what a CPU begins with, in words and in lines: of weights that are on this machine already, a probe."""
+    if PACKAGED[_PROBED].path is not None and find_spec("timm") is not None:
+        return "the head of a pretrained network", _PROBE
+    return "a small network from scratch", _FROM_SCRATCH
+
+
+def _indented(lines: Sequence[str], num_spaces: int) -> str:
+    return "\n".join(f"{' ' * num_spaces}{line}" for line in lines)
 
 
 def competition_text(slug: str, found: Conclusion, *, ids_clash: bool) -> str:
@@ -92,18 +121,21 @@ def competition_text(slug: str, found: Conclusion, *, ids_clash: bool) -> str:
     body, names = _body(found)
     classes = "classes=CLASSES, " if found.classes else ""
     ids = '[f"train_{name}" for name in names]' if ids_clash else "names"
+    on_cpu, base = _on_cpu()
     constants = f"CLASSES = {_tuple(found.classes)}\n" if found.classes else ""
     return _HEAD.format(
         title=slug,
         task=found.task,
         metric=found.metrics[0],
+        on_cpu=on_cpu.capitalize(),
+        base=_indented(base, 12),
         said="\n".join(f"- {what}: {why}." for what, why in found.said),
         imports="\n".join(f"    {name}," for name in sorted({*_ALWAYS, *names})),
         sample=found.sample_file,
         constants=constants,
         read="Read ids and labels, and join the images by id.",
         test_id=found.test_id_column,
-        body="\n".join(f"    {line}" for line in body),
+        body=_indented(body, 4),
         train_ids=ids,
         train_paths=_paths(found),
         target=_target(found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -206,6 +207,16 @@ def test_each_fold_keeps_its_share_of_a_batch_and_one_row_of_each_class(
     assert all(set(cut.target[left.valid_rows(fold)].tolist()) == {0, 1} for fold in range(num_folds))
     assert len(cut.test_ids) == batch_size
     assert left.digest != folds.digest
+
+
+def test_of_rows_that_lie_class_by_class_each_class_keeps_its_share() -> None:
+    samples = dataclasses.replace(some_samples(400, 2), target=np.repeat([0, 1], [100, 300]))
+    folds = folds_like(samples, np.arange(400) % 2, num_folds=2)
+    cut = samples.with_ids(
+        rows_of_one_batch(samples, folds, COMPETITION.heads, [parse_hyperparameters(TINY, where="here")])
+    )
+    left = folds_of(folds, cut)
+    assert [np.bincount(cut.target[left.valid_rows(fold)]).tolist() for fold in range(2)] == [[4, 12]] * 2
 
 
 def test_of_more_classes_than_a_batch_a_fold_keeps_a_batch() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kaggle_ray.cli import main
 from kaggle_ray.errors import ConfigError, DataError
+from kaggle_ray.scaffold import write
 from kaggle_ray.scaffold.answers import Answers, UnclearError
 from kaggle_ray.scaffold.new import new_competition
 from kaggle_ray.testing.downloads import (
@@ -192,3 +193,11 @@ def test_a_slug_that_is_no_name_of_a_module_becomes_one(tmp_path: Path) -> None:
     assert new_competition("2024-pets", tmp_path / "data", into=tmp_path).competition.name == "competition_2024_pets.py"
     with pytest.raises(ConfigError, match="is there already"):
         new_competition("2024-pets", tmp_path / "data", into=tmp_path)
+
+
+def test_a_cpu_begins_with_a_pretrained_network_where_its_weights_are_here_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for version, model in (("0.1", "timm/tf_efficientnet_lite0"), (None, "resnet9")):
+        monkeypatch.setattr(write, "find_spec", lambda name, version=version: version)
+        assert f'"model": "{model}"' in write.space_text("pets")
