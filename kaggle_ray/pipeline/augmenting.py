@@ -8,42 +8,26 @@ Shape legend: S scored rows, C columns of a prediction.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from kaggle_ray.errors import NothingToSubmitError
-from kaggle_ray.metrics import Metric
 from kaggle_ray.pipeline.added import Addition
-from kaggle_ray.pipeline.adding import Worth, execute_adding, gain_of, worth_of
+from kaggle_ray.pipeline.adding import Worth, execute_adding, worth_of
 from kaggle_ray.pipeline.options import AugmentOptions
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.explain import find_experiment
+from kaggle_ray.report.view_gains import ViewGain, view_gains
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import Trial, TrialResult
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ViewGain:
-    """What one view of test-time augmentation is worth, by the folds."""
-
-    view: str
-    """The view in words, such as ``mirrored``."""
-    alone: float
-    """Mean over the folds of the score of this view alone."""
-    gain: float
-    """Mean over the folds of how much better the mean over all views is than that without this one."""
-    standard_error: float | None
-    """Standard error of ``gain``, from its spread over the folds; None of one fold."""
+from kaggle_ray.types import Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,20 +147,7 @@ def _gains(result: RunResult, found: Sequence[Addition]) -> tuple[Augmented, ...
             score=worth.score,
             gain=worth.gain,
             standard_error=worth.standard_error,
-            views=_views([each for each in of_folds if each is not None], plan.competition.metric),
+            views=view_gains(list(of_folds), greater_is_better=plan.competition.metric.greater_is_better),
         )
 
     return tuple(map(augmented, found, worth_of(result, found)))
-
-
-def _views(results: Sequence[TrialResult], metric: Metric) -> tuple[ViewGain, ...]:
-    """Return what each view is worth, of the folds' results; nothing where one of them has no score."""
-    if not results or not all(result.views and result.score is not None for result in results):
-        return ()
-    found: list[ViewGain] = []
-    for number, view in enumerate(results[0].views):
-        gains = [gain_of(of.views[number].without, of.score, metric) for of in results if of.score is not None]
-        error = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else None
-        alone = fmean(result.views[number].alone for result in results)
-        found.append(ViewGain(view=view.view, alone=alone, gain=fmean(gains), standard_error=error))
-    return tuple(found)

@@ -17,6 +17,7 @@ from kaggle_ray.report.analysis import analysis_of
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
 from kaggle_ray.report.html import ReportData, render_report
 from kaggle_ray.report.kaggle_scores import kaggle_scores_of
+from kaggle_ray.report.view_gains import view_gains
 from kaggle_ray.reporters.texts import score_text, size_text
 from kaggle_ray.schedule.rounds import rounds_from_json, stopped_in
 from kaggle_ray.store.labels import Label
@@ -122,6 +123,11 @@ def report_of(store: RunStore) -> ReportData:
         confusion=_confusion(store, chosen, record),
         class_names=record.classes,
         experiments={experiment.name: experiment.hyperparameters for experiment in experiments},
+        views={
+            name: gains
+            for name, of_folds in results.items()
+            if (gains := view_gains(of_folds, greater_is_better=record.greater_is_better))
+        },
         networks={name: size_text(size) for name, of_folds in results.items() if (size := _size_of(of_folds))},
         facts={**_facts(record, _gpus(record, ended)), **_near_duplicates(store), **_refit(store), **_left_out(chosen)},
         kaggle_scores=kaggle_scores_of(store),

@@ -28,6 +28,7 @@ from kaggle_ray.report.figures import (
 from kaggle_ray.report.hyperparameters import hyperparameters_section
 from kaggle_ray.report.kaggle_scores import FIGURE, KaggleScore, kaggle_scores_figure, kaggle_scores_section
 from kaggle_ray.report.page import definitions, document, marked, section, table, tiles
+from kaggle_ray.report.view_gains import ViewGain, views_section
 from kaggle_ray.reporters.texts import duration_text, score_text
 from kaggle_ray.types import IntArray, JsonValue
 
@@ -67,6 +68,8 @@ class ReportData:
     """The submissions that Kaggle has scored."""
     analysis: Analysis | None = None
     """What there is to tell of the answers beyond their score; None where the run keeps no rows."""
+    views: Mapping[str, Sequence[ViewGain]] = field(default_factory=dict)
+    """Experiment name -> what each view of its test-time augmentation is worth, of those that tell it."""
     networks: Mapping[str, str] = field(default_factory=dict)
     """Experiment name -> how large its network is, in words, of those of which a trial is committed."""
 
@@ -88,6 +91,7 @@ def render_report(data: ReportData) -> str:
         _fold_scores_section(data),
         _confusion_section(data),
         analysis_sections(data.analysis, data.histories),
+        views_section(data.views, mark_of),
         _failures_section(data),
         _notes_section(data),
         hyperparameters_section(data.experiments, data.networks, mark_of),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from kaggle_ray.pipeline.option_values import TTA
 from kaggle_ray.pipeline.options import AugmentOptions
 from kaggle_ray.pipeline.team import ensemble_of_runs
 from kaggle_ray.report.collect import board_of, report_of
+from kaggle_ray.reporters.texts import score_text
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.tasks import SIZE
@@ -48,6 +50,9 @@ def test_the_bits_are_those_of_an_experiment_that_was_asked_for_at_first_and_all
     assert predictions_of(done.result, done.result.tried[1]) == predictions_of(both, both.plan.experiments[1])
     assert done.result.submission.read_bytes() == both.submission.read_bytes()
 
+    assert {each.view for each in report_of(open_run(both.run_dir)).views[made.name]} == {
+        each.view for each in made.views
+    }
     store = open_run(first.run_dir)
     scores = {row.name: row.score for row in board_of(store).rows}
     assert (made.score_before, made.score) == (scores["small_resnet"], scores["small_resnet tta=hflip_sizes"])
@@ -63,6 +68,10 @@ def test_each_view_is_scored_alone_and_left_out(toy_data: Path, tmp_path: Path) 
     done = augmented(toy_data, run(toy_data, tmp_path, [PLAIN]).run_dir, "hflip")
     views = done.experiments[0].views
     assert [view.view for view in views] == ["as it is", "mirrored"]
+    assert dict(report_of(open_run(done.result.run_dir)).views) == {done.experiments[0].name: views}
+    page = done.result.report.read_text()
+    shown = re.findall(r"<td>(as it is|mirrored)</td><td>([^<]*)</td><td>([^<]*)</td>", page)
+    assert shown == [(view.view, score_text(view.alone), f"{view.gain:+.5f}") for view in views]
     store, plan = open_run(done.result.run_dir), done.result.plan
     plain, made = done.result.tried
     for fold in range(NUM_FOLDS):
