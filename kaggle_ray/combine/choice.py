@@ -19,7 +19,7 @@ from kaggle_ray.combine.columns import columns_of
 from kaggle_ray.combine.convex import MOST_MEMBERS
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.nested import cross_fitted
-from kaggle_ray.metrics import LOG_LOSS, Jackknifed, Metric, jackknife
+from kaggle_ray.metrics import KL_DIVERGENCE, LOG_LOSS, Jackknifed, Metric, jackknife
 from kaggle_ray.rows import select_rows
 from kaggle_ray.types import BoolArray
 
@@ -35,9 +35,11 @@ def candidates(fits: Fits) -> tuple[str, ...]:
     if len(fits.members) == 1 or fits.metric.mean_over_rows:
         return ("greedy",)
     few = ("convex",) if len(fits.members) <= MOST_MEMBERS else ()
-    if columns_of(fits.members, fits.target) == "numbers":
+    if columns_of(fits.members, fits.target, are_shares=fits.metric.takes_shares) == "numbers":
         return ("greedy", *few)
-    sure = ("tempered",) if fits.metric.name == LOG_LOSS.name else ()  # what ranks or decides sees nothing of it
+    sure = (
+        ("tempered",) if fits.metric.name in (LOG_LOSS.name, KL_DIVERGENCE.name) else ()
+    )  # what ranks or decides sees nothing of it
     return ("greedy", "geometric", *few, *sure)
 
 

@@ -9,11 +9,11 @@ Shape legend: M members, N rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kaggle_ray.combine.columns import columns_of
+from kaggle_ray.combine.columns import columns_of, normalized
 from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import Rows
@@ -33,14 +33,16 @@ class Convex:
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> WeightedMean:
         """Return the weights of the minimum; the members enter in the order of their ids."""
         ids = sorted(members)
-        return WeightedMean.of(ids, convex_weights({each: members[each] for each in ids}, target))
+        return WeightedMean.of(
+            ids, convex_weights({each: members[each] for each in ids}, target, are_shares=metric.takes_shares)
+        )
 
     def from_json(self, value: Mapping[str, JsonValue]) -> WeightedMean:
         """Return the weights that ``WeightedMean.to_json`` described."""
         return WeightedMean.from_json(value)
 
 
-def convex_weights(members: Mapping[str, Rows], target: Rows) -> Float64Array:
+def convex_weights(members: Mapping[str, Rows], target: Rows, *, are_shares: bool = False) -> Float64Array:
     """Return (M,) the weights under which the members' mean has the least loss.
 
     All rows of all members are in memory: (N, M) numbers for log loss of classes, (N C, M) for all else.
@@ -48,14 +50,17 @@ def convex_weights(members: Mapping[str, Rows], target: Rows) -> Float64Array:
     Args:
         members: member id -> (N, C).
         target: (N,) or (N, T) what they predict.
+        are_shares: whether the target is a share for each class or label.
 
     Source: of sequential quadratic programming, Kraft, "A software package for sequential quadratic programming",
     DFVLR-FB 88-28, 1988.
     """
     if len(members) == 1:
         return np.ones(1)
-    columns, truth = columns_of(members, target), target[:]
+    columns, truth = columns_of(members, target, are_shares=are_shares), target[:]
     values = [member[:] for member in members.values()]
+    if are_shares and columns != "numbers":
+        return _least_log_loss_of_shares(values, truth, of_classes=columns == "classes")
     if columns == "classes":
         picked = np.arange(len(truth)), truth.astype(np.int64)
         return _least_log_loss(np.stack([_of_truth(of_member, picked) for of_member in values], axis=1))
@@ -72,14 +77,33 @@ def _of_truth(values_NC: FloatArray, picked: tuple[IntArray, IntArray]) -> Float
     return np.asarray(np.divide(values_NC[picked], sums, out=np.zeros(len(sums)), where=sums > 0))
 
 
-def _least_log_loss(of_truth_NM: Float64Array) -> Float64Array:
-    """Return (M,) the weights under which the mean of -log of the probabilities of what is true is least."""
+def _least_log_loss_of_shares(values: Sequence[FloatArray], shares: Target, *, of_classes: bool) -> Float64Array:
+    """Return (M,) the weights of the least log loss where a row counts for each class, or label, by its share.
+
+    Args:
+        values: (M,) of (N, C) probabilities.
+        shares: (N, C), or (N,) of one column.
+        of_classes: whether the columns exclude each other.
+    """
+    flat = np.stack([normalized(of.astype(np.float64), "classes" if of_classes else "labels").ravel() for of in values])
+    counts = shares.astype(np.float64).ravel()
+    if not of_classes:
+        flat, counts = np.concatenate([flat, 1 - flat], axis=1), np.concatenate([counts, 1 - counts])
+    return _least_log_loss(flat.T, counts)
+
+
+def _least_log_loss(of_truth_NM: Float64Array, counts_N: Float64Array | None = None) -> Float64Array:
+    """Return (M,) the weights under which the mean of -log of the probabilities of what is true is least.
+
+    A row counts as often as ``counts_N`` says, by default once.
+    """
     of_truth_NM = np.clip(of_truth_NM.astype(np.float64), _LEAST_PROBABILITY, None)
-    num_rows = len(of_truth_NM)
+    counts_N = np.ones(len(of_truth_NM)) if counts_N is None else counts_N
+    total = counts_N.sum()
 
     def loss(weights: Float64Array) -> tuple[float, Float64Array]:
         mixed = of_truth_NM @ weights
-        return -float(np.log(mixed).mean()), -(of_truth_NM.T @ (1 / mixed)) / num_rows
+        return -float(counts_N @ np.log(mixed)) / total, -(of_truth_NM.T @ (counts_N / mixed)) / total
 
     return _minimum(loss, of_truth_NM.shape[1])
 

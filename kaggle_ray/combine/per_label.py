@@ -57,14 +57,18 @@ class PerLabel:
         ids = sorted(members)
         values = {member_id: members[member_id] for member_id in ids}
         num_columns = values[ids[0]].shape[1]
-        if columns_of(values, target) == "labels" and num_columns > 1:
+        if columns_of(values, target, are_shares=metric.takes_shares) == "labels" and num_columns > 1:
             truth = target[:]
             found = [
-                convex_weights({each: of[:][:, [label]] for each, of in values.items()}, truth[:, label])
+                convex_weights(
+                    {each: of[:][:, [label]] for each, of in values.items()},
+                    truth[:, label],
+                    are_shares=metric.takes_shares,
+                )
                 for label in range(num_columns)
             ]
         else:
-            found = [convex_weights(values, target)] * num_columns
+            found = [convex_weights(values, target, are_shares=metric.takes_shares)] * num_columns
         pairs = zip(ids, np.stack(found, axis=1).tolist(), strict=True)
         return WeightedColumns(of_columns={each: tuple(of_columns) for each, of_columns in pairs if any(of_columns)})
 

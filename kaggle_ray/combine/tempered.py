@@ -29,9 +29,12 @@ from kaggle_ray.combine.combiner import COMBINERS, FoldOf, WeightedMean
 from kaggle_ray.combine.convex import MOST_MEMBERS, Convex
 from kaggle_ray.combine.means import Mean
 from kaggle_ray.metrics import LOG_LOSS, Metric
+from kaggle_ray.metrics.shares import of_shares
 from kaggle_ray.rows import LazyRows, MeanRows, Rows, parts_of
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue, Target
+
+LogLoss = Callable[[Target, Float64Array], float]
 
 _LEAST = 1e-7
 """Least probability whose logarithm is taken, and 1 - the greatest."""
@@ -89,10 +92,12 @@ class Tempered:
 
     def fit(self, members: Mapping[str, Rows], target: Rows, fold_of: FoldOf, metric: Metric) -> TemperedMean:
         """Return what has the least log loss, whatever the metric. Raises DataError where it is no probability."""
-        columns = probabilities_of(members, target, method="tempered")
+        columns = probabilities_of(members, target, method="tempered", are_shares=metric.takes_shares)
+        log_loss = _log_loss_of(columns, metric)
         sharpest = _SHARPEST if len(members) == 1 else 1.0
         of_members = {
-            each: _temperature_of(members[each], target, columns, sharpest=sharpest) for each in sorted(members)
+            each: _temperature_of(members[each], target, columns, log_loss, sharpest=sharpest)
+            for each in sorted(members)
         }
         members = {each: calibrated(members[each], columns, temperature) for each, temperature in of_members.items()}
         weigher = Convex() if len(members) <= MOST_MEMBERS else Mean()
@@ -102,9 +107,9 @@ class Tempered:
         temperature = 1.0
         for _ in range(2):  # each is found under the other
             if len(members) > 1:  # one alone is calibrated already
-                temperature = _best_temperature(values_NC, truth, columns, least)
+                temperature = _best_temperature(values_NC, truth, columns, log_loss, least)
             tempered_NC = tempered_by(values_NC, columns, temperature)
-            losses = [LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, each)) for each in _LEAST_PROBABILITIES]
+            losses = [log_loss(truth, at_least(tempered_NC, columns, each)) for each in _LEAST_PROBABILITIES]
             least = _LEAST_PROBABILITIES[int(np.argmin(losses))]
         return TemperedMean(
             weights=mean.weights,
@@ -152,7 +157,14 @@ def calibrated(member: Rows, columns: Columns, temperature: float) -> Rows:
     return LazyRows(member.shape, read)
 
 
-def _temperature_of(member: Rows, target: Rows, columns: Columns, *, sharpest: float) -> float:
+def _log_loss_of(columns: Columns, metric: Metric) -> LogLoss:
+    """Return the log loss, of soft targets that of shares."""
+    if not metric.takes_shares:
+        return LOG_LOSS.score_fn
+    return of_shares(LOG_LOSS, "multiclass" if columns == "classes" else "multilabel").score_fn
+
+
+def _temperature_of(member: Rows, target: Rows, columns: Columns, log_loss: LogLoss, *, sharpest: float) -> float:
     """Return a member's temperature: at most 1 where its models are not known apart."""
     softest = _SOFTEST if isinstance(member, MeanRows) else 1.0
     if sharpest == softest:
@@ -162,17 +174,19 @@ def _temperature_of(member: Rows, target: Rows, columns: Columns, *, sharpest: f
 
     def loss(temperature: float) -> float:
         tempered = [tempered_by(values_NC, columns, temperature) for values_NC in models]
-        return LOG_LOSS.score_fn(truth, np.mean(tempered, axis=0))
+        return log_loss(truth, np.mean(tempered, axis=0))
 
     return _least(loss, sharpest=sharpest, softest=softest)
 
 
-def _best_temperature(values_NC: Float64Array, truth: Target, columns: Columns, least: float) -> float:
+def _best_temperature(
+    values_NC: Float64Array, truth: Target, columns: Columns, log_loss: LogLoss, least: float
+) -> float:
     """Return the temperature of the least loss, at most 1."""
 
     def loss(temperature: float) -> float:
         tempered_NC = tempered_by(values_NC, columns, temperature)
-        return LOG_LOSS.score_fn(truth, at_least(tempered_NC, columns, least))
+        return log_loss(truth, at_least(tempered_NC, columns, least))
 
     return _least(loss, sharpest=_SHARPEST, softest=1.0)
 
