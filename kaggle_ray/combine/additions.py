@@ -1,10 +1,10 @@
 """The best member to add at each step of a selection, without scoring each mean where a metric's shape tells enough.
 
 Log loss is convex: the gradient at a mean bounds from below what any member can make of this or another mean, so that
-one product with all members tells for some steps which few are worth a look. AUC is scored roughly on a sample of the
-rows; of the best by it, counts of all rows in bins tell which may be the best of all. Masks are scored by the pixels on
-which the members are not of one mind. Whatever is chosen is chosen by the metric itself, on the mean that will be
-submitted.
+one product with all members tells for some steps which few are worth a look. What a member adds to AUC is told roughly
+by how many rows of the other class are near each row; of the best by it, counts in bins tell which may be best of all.
+Masks are scored by the pixels on which the members are not of one mind. Whatever is chosen is chosen by the metric
+itself, on the mean that will be submitted.
 
 Shape legend: M members, N rows, n of them, C columns of a prediction.
 """
@@ -31,19 +31,19 @@ _ROUNDING = 1e-5
 """More than rounding to float32 changes a mean log loss by."""
 _SAMPLE_ROWS = 8192
 _NUM_BINS = 4096
-_NUM_FINE_BINS = 2**16
-_NUM_CONFIRMED = 24
-"""Members, the best on the sample, that are scored on all rows."""
-_TRIED = 100
-"""Members that are scored, at most, by bounds of an earlier step, before the bounds are taken anew."""
-_CHUNK = 16
-"""Members whose means are in memory at once."""
+_MOST_FINE_BINS = 2**16
+_NUM_CONFIRMED = 10
+"""Members, the best by a rough score, that are scored in bins of all rows."""
+_REACH = 0.15
+"""How far one member moves a row, of all the width that values have."""
+_TRIED_SHARE = 0.05
+"""Members of all that are scored, at most, by bounds of an earlier step: to take the bounds anew costs as much."""
 
 
 def best_addition_of(members: Sequence[Rows], target: Rows, metric: Metric) -> BestAddition | None:
     """Return a quick way to find the best addition, None where there is none.
 
-    It holds all members once more as float32: M N numbers for log loss, a sample of them for AUC, and of masks the
+    It holds all members once more as float32, M N numbers, for log loss, for AUC only where they are not; of masks the
     disputed pixels of as many images as fit into 64 MiB.
 
     Args:
@@ -108,7 +108,8 @@ class _OfLogLoss(_Chosen):
         self._sum = self._exact_sum.astype(np.float32)
         num_chosen = int(counts.sum())
         scores = np.full(len(counts), np.inf)
-        if self._tangent is None or not self._score(scores, self._tangent.bounds(self._sum, num_chosen), most=_TRIED):
+        most = max(2, round(_TRIED_SHARE * len(counts)))
+        if self._tangent is None or not self._score(scores, self._tangent.bounds(self._sum, num_chosen), most=most):
             # Too many are promising by the slope where the mean was some steps ago: that where it is now tells more.
             bounds = np.full(len(counts), -np.inf)
             if num_chosen:
@@ -164,23 +165,46 @@ class _Tangent:
 class _OfAuc(_Chosen):
     def __init__(self, members: Sequence[FloatArray], target: IntArray, metric: Metric) -> None:
         super().__init__(members, target, metric)
-        rng = np.random.default_rng(0)
-        negatives, positives = (_some(np.flatnonzero(target == label), len(target), rng) for label in (0, 1))
-        self._num_negatives, self._num_positives = len(negatives), len(positives)
-        rows = np.concatenate([negatives, positives])
-        sample = np.stack([member[rows, 0] for member in members])
-        self._low, self._width = float(sample.min()), max(float(sample.max() - sample.min()), 1e-12)
-        self._sample = ((sample - self._low) / self._width).astype(np.float32)
-        self._negatives, self._positives = (np.flatnonzero((target == 1) == label) for label in (False, True))
-        self._sum: FloatArray = np.zeros(len(rows), dtype=np.float32)
+        self._columns = [member[:, 0] for member in members]
+        self._low = min(float(column.min()) for column in self._columns)
+        highest = max(float(column.max()) for column in self._columns)
+        self._width = max(highest - self._low, 1e-12)
+        self._is_positive = target == 1
+        self._negatives, self._positives = np.flatnonzero(~self._is_positive), np.flatnonzero(self._is_positive)
+        self._num_fine_bins = min(_MOST_FINE_BINS, 2 ** math.ceil(math.log2(len(target))))
 
     def __call__(self, counts: IntArray) -> tuple[int, float]:
-        for index in self._advance(counts):
-            self._sum += self._sample[index]
-        scale = np.float32((_NUM_BINS - 1) / (counts.sum() + 1))
-        starts = range(0, len(counts), _CHUNK)
-        rough = np.concatenate([self._rough((self._sum + self._sample[at : at + _CHUNK]) * scale) for at in starts])
+        self._advance(counts)
+        rough = self._gains(int(counts.sum())) if counts.any() else self._alone()
         return self._best_of(self._promising(np.argpartition(-rough, _NUM_CONFIRMED)[:_NUM_CONFIRMED]))
+
+    def _gains(self, num_chosen: int) -> Float64Array:
+        """Return (M,) about what each member adds to the AUC of those chosen, up to one factor for all.
+
+        A member moves a row past those of the other class that are near it, and the further, the higher its value is.
+        Near is as far as one more member moves rows, counted with weights that fall to both sides.
+        """
+        mean = self._total[:, 0] / num_chosen
+        bins = ((mean - self._low) * ((_NUM_BINS - 1) / self._width)).astype(np.int64)
+        reach = max(1, round(_REACH * _NUM_BINS / (num_chosen + 1)))
+        negatives, positives = (
+            _smoothed(np.bincount(bins[rows], minlength=_NUM_BINS), reach)
+            for rows in (self._negatives, self._positives)
+        )
+        slope = np.where(self._is_positive, negatives.take(bins), -positives.take(bins))
+        slope = (slope / max(float(np.abs(slope).max()), 1e-12)).astype(np.float32)
+        return np.array([float(np.dot(column, slope)) for column in self._columns])
+
+    def _alone(self) -> Float64Array:
+        """Return (M,) the AUC of each member by itself, roughly: on a sample of the rows, those of one bin equal."""
+        rng, num_rows = np.random.default_rng(0), len(self._is_positive)
+        negatives, positives = (_some(rows, num_rows, rng) for rows in (self._negatives, self._positives))
+        found = np.empty(len(self._columns))
+        for index, column in enumerate(self._columns):
+            of_negatives, of_positives = (self._bins(column[rows], _NUM_BINS) for rows in (negatives, positives))
+            num_in = np.bincount(of_negatives, minlength=_NUM_BINS)
+            found[index] = (2 * np.cumsum(num_in) - num_in).take(of_positives).sum()
+        return found
 
     def _promising(self, candidates: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """Return those of some members whose mean may have the highest AUC, by counts in bins of all rows.
@@ -195,23 +219,25 @@ class _OfAuc(_Chosen):
     def _bounds(self, index: int) -> tuple[int, int]:
         """Return how many pairs of rows the mean with a member has in order at least, and at most."""
         mean = ((self._total + self._members[index]) / (self._counts.sum() + 1)).astype(np.float32)[:, 0]
-        bins = ((mean - np.float32(self._low)) * np.float32(_NUM_FINE_BINS / self._width)).astype(np.int64)
-        np.clip(bins, 0, _NUM_FINE_BINS - 1, out=bins)
-        negatives = np.bincount(bins[self._negatives], minlength=_NUM_FINE_BINS)
+        bins = self._bins(mean, self._num_fine_bins)
+        negatives = np.bincount(bins[self._negatives], minlength=self._num_fine_bins)
         of_positives = bins[self._positives]
         not_above = np.cumsum(negatives)
         most = int(not_above.take(of_positives).sum())
         return most - int(negatives.take(of_positives).sum()), most
 
-    def _rough(self, values: FloatArray) -> Float64Array:
-        """Return (m,) the AUC of some members' means (m, n), given in bins, those of one bin being equal."""
-        bins = values.astype(np.int64)
-        bins += np.arange(len(bins))[:, np.newaxis] * _NUM_BINS
-        negatives = np.bincount(bins[:, : self._num_negatives].ravel(), minlength=len(bins) * _NUM_BINS)
-        negatives = negatives.reshape(len(bins), _NUM_BINS)
-        twice_below = 2 * np.cumsum(negatives, axis=1) - negatives
-        won = twice_below.ravel().take(bins[:, self._num_negatives :]).sum(axis=1)
-        return np.asarray(won / (2 * self._num_positives * self._num_negatives))
+    def _bins(self, values: FloatArray, num_bins: int) -> IntArray:
+        scale = np.float32((num_bins - 1) / self._width)  # rounding stays below one bin, at both ends
+        return ((values - np.float32(self._low)) * scale).astype(np.int64)
+
+
+def _smoothed(counts: IntArray, reach: int) -> Float64Array:
+    """Return how much there is around each bin, with weights that fall from the bin itself to those in reach."""
+    smooth = counts.astype(np.float64)
+    for _ in range(2):  # the sum of a sum over a window has a triangle of weights
+        sums = np.cumsum(np.pad(smooth, (reach + 1, reach)))
+        smooth = sums[2 * reach + 1 :] - sums[: -2 * reach - 1]
+    return smooth
 
 
 def _of_truth(members: Sequence[FloatArray], target_N: IntArray) -> FloatArray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -39,13 +40,27 @@ def greedy_weights(
     """
     counts = np.zeros(len(members), dtype=np.int64)
     best_counts, best_score = counts, float("nan")
-    quick = best_addition_of(members, target, metric)
-    for length in range(1, max_steps + 1):
-        index, score = quick(counts) if quick else _best_addition(counts, members, target, metric)
+    for length, (index, score) in enumerate(islice(selection_path(members, target, metric), max_steps), start=1):
         counts = counts + (np.arange(len(members)) == index)
         if length == 1 or metric.is_better(score, best_score):
             best_counts, best_score = counts, score
     return np.asarray(best_counts / best_counts.sum())
+
+
+def selection_path(members: Sequence[Rows], target: Rows, metric: Metric) -> Iterator[tuple[int, float]]:
+    """Yield without end the number of the member that is added next, and the score of the mean with it.
+
+    Args:
+        members: M predictions, each (N, C).
+        target: (N,) or (N, T) what they predict.
+        metric: decides; greater or smaller is better.
+    """
+    counts = np.zeros(len(members), dtype=np.int64)
+    quick = best_addition_of(members, target, metric)
+    while True:
+        index, score = quick(counts) if quick else _best_addition(counts, members, target, metric)
+        yield index, score
+        counts = counts + (np.arange(len(members)) == index)
 
 
 def _best_addition(counts: IntArray, members: Sequence[Rows], target: Rows, metric: Metric) -> tuple[int, float]:
