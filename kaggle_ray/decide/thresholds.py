@@ -5,6 +5,8 @@ Shape legend: N rows, L labels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kaggle_ray.metrics import Metric
@@ -71,7 +73,11 @@ class _Scores:
 
     def steps(self, is_there: BoolArray) -> IntArray:
         """Return how far in the table a row moves by a label being named: further where it is there."""
-        return np.where(is_there, self._of_named + self._of_right, self._of_named)
+        return np.array([self._of_named, self._of_named + self._of_right]).take(is_there.view(np.int8))
+
+    def gains(self, places: IntArray, steps: IntArray) -> Float64Array:
+        """Return what rows at places of the table gain by such steps."""
+        return self.at(places + steps) - self.at(places)
 
     def places(self, num_right: IntArray, num_named: IntArray, num_there: IntArray) -> IntArray:
         """Return where in the table the rows' scores are."""
@@ -87,16 +93,23 @@ class _Scores:
 
 
 def _scores_of_grid(is_there: BoolArray, values: Float64Array, beta: float) -> Float64Array:
-    """Return the score of each threshold of the grid, the same for all labels: all counts at once."""
+    """Return the score of each threshold of the grid, the same for all labels.
+
+    A row's score changes where the threshold passes one of its labels: in their order, the most probable first, the
+    changes tell all scores.
+    """
     num_rows, num_labels = values.shape
     num_cuts = len(COMMON_GRID)
     # A label is named by the cuts below its value: by the first ``reach`` of them.
-    reach = np.searchsorted(COMMON_GRID, values, side="left") + np.arange(num_rows)[:, np.newaxis] * (num_cuts + 1)
+    reach = np.searchsorted(COMMON_GRID, values.ravel(), side="left").reshape(values.shape)
+    order = np.sort((2 * reach + is_there).astype(np.uint8), axis=1)[:, ::-1]
+    named = np.arange(num_labels + 1)
+    right = np.zeros((num_rows, num_labels + 1), dtype=np.int64)
+    np.cumsum(order & 1, axis=1, out=right[:, 1:])
     scores = _Scores(num_labels, beta)
-    steps = np.bincount(reach.ravel(), weights=scores.steps(is_there).ravel(), minlength=num_rows * (num_cuts + 1))
-    of_cuts = steps.reshape(num_rows, -1)[:, ::-1].cumsum(axis=1)[:, -2::-1]
-    places = (of_cuts + is_there.sum(axis=1)[:, np.newaxis]).astype(np.int64)
-    return np.asarray(scores.at(places).mean(axis=0))
+    of_rows = scores.of(right, named, right[:, -1:])
+    changes = np.bincount((order >> 1).ravel(), weights=np.diff(of_rows, axis=1).ravel(), minlength=num_cuts + 1)
+    return np.asarray((of_rows[:, 0].sum() + changes[::-1].cumsum()[-2::-1]) / num_rows)
 
 
 def _ascend(
@@ -107,36 +120,63 @@ def _ascend(
     thresholds = thresholds.copy()
     predicted = values > thresholds
     places = scores.places((predicted & is_there).sum(axis=1), predicted.sum(axis=1), is_there.sum(axis=1))
-    orders = {label: np.argsort(-values[:, label]) for label in np.flatnonzero(num_positive >= _MIN_POSITIVES).tolist()}
+    labels = [
+        _Label.of(values[:, label], is_there[:, label], scores) if num_positive[label] >= _MIN_POSITIVES else None
+        for label in range(values.shape[1])
+    ]
     for _ in range(_MAX_SWEEPS):
         changed = False
-        for label, order in orders.items():
-            step = scores.steps(is_there[:, label])
-            places -= step * predicted[:, label]
-            cut = _best_cut(values[order, label], (scores.at(places + step) - scores.at(places))[order])
-            if abs(cut - thresholds[label]) > 1e-9:
-                changed, thresholds[label] = True, cut
-                predicted[:, label] = values[:, label] > cut
-            places += step * predicted[:, label]
+        for number, label in enumerate(labels):
+            if label is None:
+                continue
+            is_named = label.values > thresholds[number]
+            places -= label.steps * is_named
+            cut = label.best_cut(scores.gains(places, label.steps))
+            if abs(cut - thresholds[number]) > 1e-9:
+                changed, thresholds[number] = True, cut
+                is_named = label.values > cut
+            places += label.steps * is_named
         if not changed:
             break
     return thresholds
 
 
-def _best_cut(descending: Float64Array, gains_N: Float64Array) -> float:
-    """Return the threshold of one label that is best while the other labels' answers stand.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Label:
+    """What of one label stays the same however the others are answered."""
 
-    Rows are told apart one after the other, the most probable first: a running sum of what each gains by the label
-    being named scores every threshold at once.
+    values: Float64Array
+    """(N,)."""
+    steps: IntArray
+    """(N,) how far each row moves in the table by the label being named."""
+    order: IntArray
+    """(N,) the rows, the most probable first."""
+    descending: Float64Array
+    """(N,) the values in this order."""
+    cuts: IntArray
+    """Numbers of rows, the most probable ones, that a threshold tells from the others: not between equal values."""
 
-    Args:
-        descending: (N,) the label's values, in descending order.
-        gains_N: what each of these rows gains by the label.
-    """
-    gains = np.concatenate([[0.0], np.cumsum(gains_N)])
-    # A cut between two equal values does not exist.
-    exists = np.concatenate([[True], descending[:-1] > descending[1:], [True]])
-    best = int(np.flatnonzero(exists)[gains[exists].argmax()])
-    above = descending[best - 1] if best else 1.0
-    below = descending[best] if best < len(descending) else 0.0
-    return float((above + below) / 2)
+    @staticmethod
+    def of(values: Float64Array, is_there: BoolArray, scores: _Scores) -> _Label:
+        values = np.ascontiguousarray(values)
+        order = np.argsort(-values)
+        descending = values[order]
+        exists = np.concatenate([[True], descending[:-1] > descending[1:], [True]])
+        steps = scores.steps(np.ascontiguousarray(is_there))
+        return _Label(values=values, steps=steps, order=order, descending=descending, cuts=np.flatnonzero(exists))
+
+    def best_cut(self, gains_N: Float64Array) -> float:
+        """Return the threshold that is best while the other labels' answers stand.
+
+        Rows are told apart one after the other, the most probable first: a running sum of what each gains by the label
+        being named scores every threshold at once.
+
+        Args:
+            gains_N: what each row gains.
+        """
+        gains = np.zeros(len(gains_N) + 1)
+        np.cumsum(gains_N.take(self.order), out=gains[1:])
+        best = int(self.cuts[gains.take(self.cuts).argmax()])
+        above = self.descending[best - 1] if best else 1.0
+        below = self.descending[best] if best < len(self.descending) else 0.0
+        return float((above + below) / 2)
