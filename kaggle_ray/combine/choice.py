@@ -18,9 +18,8 @@ import numpy as np
 from kaggle_ray.combine.columns import columns_of
 from kaggle_ray.combine.convex import MOST_MEMBERS
 from kaggle_ray.combine.fits import Blend, Fits
-from kaggle_ray.combine.nested import cross_fitted
-from kaggle_ray.metrics import KL_DIVERGENCE, LOG_LOSS, Jackknifed, Metric, jackknife
-from kaggle_ray.rows import select_rows
+from kaggle_ray.combine.nested import cross_fitted, jackknifed
+from kaggle_ray.metrics import KL_DIVERGENCE, LOG_LOSS, Jackknifed, Metric
 from kaggle_ray.types import BoolArray
 
 SIMPLE = ("best", "mean")
@@ -69,8 +68,7 @@ def scored(fits: Fits, name: str, seen: BoolArray) -> Jackknifed:
     """Return the honest score of a combiner on the rows ``seen`` (N,), fitted without each part of them in turn."""
     key = (name, np.packbits(seen).tobytes())
     if key not in fits.scores:
-        answers = cross_fitted(fits, partial(fits.blend, name), seen).answers
-        fits.scores[key] = jackknife(fits.metric, select_rows(fits.target, seen), answers, fits.fold_of[seen])
+        fits.scores[key] = jackknifed(fits, cross_fitted(fits, partial(fits.blend, name), seen), seen)
     return fits.scores[key]
 
 

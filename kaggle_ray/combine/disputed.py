@@ -53,6 +53,8 @@ class BestMask:
         """
         self._metric, self._score_of_counts = metric, score_of_counts
         self._disputed = _disputed(members, target, metric.cut_at)
+        self._least: FloatArray = self._disputed.values.min(axis=0)
+        self._greatest: FloatArray = self._disputed.values.max(axis=0)
         self._total: Float64Array = np.zeros(self._disputed.values.shape[1])
         self._counts: IntArray = np.zeros(len(members), dtype=np.int64)
 
@@ -61,20 +63,43 @@ class BestMask:
         for index in np.flatnonzero(counts - self._counts).tolist():
             self._total += (counts - self._counts)[index] * self._disputed.values[index].astype(np.float64)
         self._counts = counts
-        scores = [self._score(values) for values in self._disputed.values]
+        scores = self._scores()
         best = 0
         for index, score in enumerate(scores):
             best = index if self._metric.is_better(score, scores[best]) else best
         return best, scores[best]
 
-    def _score(self, added: FloatArray) -> float:
-        pixels = self._disputed
+    def _scores(self) -> list[float]:
+        """Return the score of the mean with each member.
+
+        As means only grow with what is added, the least and the greatest of all members tell most pixels for all.
+        """
+        pixels, total = self._disputed, self._total
+        by_all = self._is_cut(total, self._least)
+        is_open = by_all != self._is_cut(total, self._greatest)
+        settled = self._counted(pixels.image_of[by_all], pixels.is_true[by_all])
+        total, image_of, is_true = total[is_open], pixels.image_of[is_open], pixels.is_true[is_open]
+        positions, scores = np.flatnonzero(is_open), []
+        for values in pixels.values:
+            is_cut = self._is_cut(total, values.take(positions))
+            num_cut, num_both = self._counted(image_of[is_cut], is_true[is_cut])
+            of_images = self._score_of_counts(
+                pixels.num_true, pixels.num_cut + settled[0] + num_cut, pixels.num_both + settled[1] + num_both
+            )
+            scores.append(float(of_images.mean()))
+        return scores
+
+    def _is_cut(self, total: Float64Array, added: FloatArray) -> BoolArray:
         # Rounded to float32 as `blend` rounds, so that what is counted is what will be submitted.
-        is_cut = ((self._total + added) / (self._counts.sum() + 1)).astype(np.float32) > self._metric.cut_at
-        num_images = len(pixels.num_true)
-        num_cut = pixels.num_cut + np.bincount(pixels.image_of[is_cut], minlength=num_images)
-        num_both = pixels.num_both + np.bincount(pixels.image_of[is_cut & pixels.is_true], minlength=num_images)
-        return float(self._score_of_counts(pixels.num_true, num_cut, num_both).mean())
+        return np.asarray(((total + added) / (self._counts.sum() + 1)).astype(np.float32) > self._metric.cut_at)
+
+    def _counted(self, image_of: IntArray, is_true: BoolArray) -> tuple[IntArray, IntArray]:
+        """Return for each image how many of some pixels are its own, and how many of these are of the true mask."""
+        num_images = len(self._disputed.num_true)
+        return (
+            np.bincount(image_of, minlength=num_images),
+            np.bincount(image_of[is_true], minlength=num_images),
+        )
 
 
 def _disputed(members: Sequence[Rows], target: Rows, cut_at: float) -> _Disputed:

@@ -17,12 +17,20 @@ import numpy as np
 from kaggle_ray.combine.combiner import COMBINERS, TABLE, Combiner, Fitted, FoldOf
 from kaggle_ray.combine.means import Mean
 from kaggle_ray.config.users_code import users_code
-from kaggle_ray.decide import Decision, decided, default_decision, fit_decision
+from kaggle_ray.decide import (
+    Decision,
+    MaskCounts,
+    count_masks,
+    decided,
+    default_decision,
+    fit_counted,
+    fit_decision,
+)
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import Jackknifed, Metric
 from kaggle_ray.progress import Counter
 from kaggle_ray.rows import LazyRows, Rows, select_rows
-from kaggle_ray.types import BoolArray, canonical_json
+from kaggle_ray.types import BoolArray, Float64Array, canonical_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +86,7 @@ class Fits:
         self._counter = Counter("combining predictions", 0)
         self._learnt: dict[tuple[str, bytes], Blend] = {}
         self._decisions: dict[tuple[type, str, bytes], Decision] = {}
+        self._counts: dict[tuple[type, str], MaskCounts] = {}
 
     @property
     def num_columns(self) -> int:
@@ -99,6 +108,18 @@ class Fits:
     def has(self, method: str, seen: BoolArray) -> bool:
         """Return whether a combiner has learnt from the rows ``seen`` (N,)."""
         return (method, np.packbits(seen).tobytes()) in self._learnt
+
+    def row_scores(self, blend: Blend) -> Float64Array | None:
+        """Return (N,) the scores of the rows by a blend, None where they are not known without reading them again.
+
+        They are where masks are counted, and the score is the mean of those of the images.
+        """
+        score_of_counts = self.metric.score_of_counts
+        if score_of_counts is None or not (
+            self._are_masks_counted and self.metric.pooled and self.metric.mean_over_rows
+        ):
+            return None
+        return self._counts_of(blend.fitted).scores(score_of_counts, blend.decision)
 
     def _fit(self, method: str, seen: BoolArray) -> Blend:
         """Fit the combiner under the rule that suits the members' mean, then the rule to what the combiner predicts.
@@ -128,8 +149,24 @@ class Fits:
         """Return the rule that suits what is predicted of the rows ``seen`` (N,), given inputs and target of these."""
         key = (type(fitted), canonical_json(fitted.to_json()), np.packbits(seen).tobytes())
         if key not in self._decisions:
-            self._decisions[key] = fit_decision(self.metric, target, fitted.predict(inputs))
+            score_of_counts = self.metric.score_of_counts
+            self._decisions[key] = (
+                fit_counted(score_of_counts, self._counts_of(fitted).of_rows(seen), self.metric.greater_is_better)
+                if self._are_masks_counted and score_of_counts is not None
+                else fit_decision(self.metric, target, fitted.predict(inputs))
+            )
         return self._decisions[key]
+
+    @property
+    def _are_masks_counted(self) -> bool:
+        """Whether pixels are counted once for all rows: rules for masks of the same mean are then fitted unread."""
+        return self.metric.decision == "mask" and self.metric.score_of_counts is not None and not self.metric.parts
+
+    def _counts_of(self, fitted: Fitted) -> MaskCounts:
+        key = (type(fitted), canonical_json(fitted.to_json()))
+        if key not in self._counts:
+            self._counts[key] = count_masks(self.target, fitted.predict(self.inputs))
+        return self._counts[key]
 
 
 def with_table(members: Mapping[str, Rows], table: Rows | None) -> dict[str, Rows]:

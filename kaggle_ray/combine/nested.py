@@ -16,9 +16,9 @@ import numpy as np
 
 from kaggle_ray.combine.combiner import FoldOf
 from kaggle_ray.combine.fits import Blend, Fits
-from kaggle_ray.metrics import jackknife, over_folds
-from kaggle_ray.rows import LazyRows, Rows
-from kaggle_ray.types import BoolArray, FloatArray, IntArray
+from kaggle_ray.metrics import Jackknifed, jackknife, jackknife_of_rows, over_folds
+from kaggle_ray.rows import LazyRows, Rows, select_rows
+from kaggle_ray.types import BoolArray, Float64Array, FloatArray, IntArray
 
 _HOLDOUT_PARTS = 5
 """Parts of a holdout, as many as a competition has folds unless it says otherwise."""
@@ -88,14 +88,19 @@ def nested_score(fits: Fits, learn: Learn, *, with_error: bool = True) -> Nested
     crossed = cross_fitted(fits, learn, everything)
     final = learn(everything)
     scorer = over_folds(fits.metric, fits.fold_of)
-    errors = jackknife(fits.metric, fits.target, crossed.answers, fits.fold_of) if with_error else None
+    of_rows = _row_scores(fits, crossed, np.arange(len(everything)))
+    if of_rows is not None:
+        errors: Jackknifed | None = jackknife_of_rows(of_rows)
+    else:
+        errors = jackknife(fits.metric, fits.target, crossed.answers, fits.fold_of) if with_error else None
+    of_final = fits.row_scores(final)
     return nested_of(
         fits,
         final=final,
         by_part=crossed.by_part,
         honest=scorer.score(fits.target, crossed.answers) if errors is None else errors.score,
-        in_sample=scorer.score(fits.target, final.answers(fits.inputs)),
-        standard_error=None if errors is None else errors.standard_error,
+        in_sample=scorer.score(fits.target, final.answers(fits.inputs)) if of_final is None else float(of_final.mean()),
+        standard_error=errors.standard_error if errors is not None and with_error else None,
     )
 
 
@@ -135,6 +140,24 @@ def cross_fitted(fits: Fits, learn: Learn, seen: BoolArray) -> CrossFitted:
         part_of=part_of,
         by_part=by_part,
     )
+
+
+def jackknifed(fits: Fits, crossed: CrossFitted, seen: BoolArray) -> Jackknifed:
+    """Return the honest score of the rows ``seen`` (N,), which are those of ``crossed``, with what it hangs on."""
+    of_rows = _row_scores(fits, crossed, np.flatnonzero(seen))
+    if of_rows is not None:
+        return jackknife_of_rows(of_rows)
+    return jackknife(fits.metric, select_rows(fits.target, seen), crossed.answers, fits.fold_of[seen])
+
+
+def _row_scores(fits: Fits, crossed: CrossFitted, positions: IntArray) -> Float64Array | None:
+    """Return (n,) the scores of the rows of ``crossed`` where the pool tells them without reading them again."""
+    found: Float64Array = np.empty(len(positions))
+    for part, blend in crossed.by_part.items():
+        if (of_all := fits.row_scores(blend)) is None:
+            return None
+        found[crossed.part_of == part] = of_all[positions[crossed.part_of == part]]
+    return found
 
 
 def others_of(fits: Fits, seen: BoolArray) -> dict[int, BoolArray]:

@@ -31,7 +31,7 @@ def fit_decision(metric: Metric, target: Rows, values: Rows) -> Decision:
     if metric.decision == "label_thresholds":
         return fit_labels(metric, target[:], values[:])
     if metric.decision == "mask":
-        return Decision(kind="mask", parameters=fit_mask(metric, target, values))
+        return fit_mask(metric, target, values)
     if metric.decision == "cutpoints" and values.shape[1] == 1:
         return Decision(kind="cutpoints", parameters={"cuts": fit_cutpoints(metric, target[:], values[:])})
     if metric.decision not in BUILT_IN:

@@ -31,7 +31,7 @@ from kaggle_ray.metrics.probabilities import AUC_OVR, AVERAGE_PRECISION, BRIER
 from kaggle_ray.metrics.regression import MAE, MCRMSE, PEARSON, QUADRATIC_KAPPA, R2, RMSE, RMSLE, SPEARMAN, pinball
 from kaggle_ray.metrics.segmentation import DICE, MEAN_AP_IOU, MEAN_IOU
 from kaggle_ray.metrics.shares import KL_DIVERGENCE, likeliest, of_shares
-from kaggle_ray.metrics.uncertainty import Jackknifed, jackknife
+from kaggle_ray.metrics.uncertainty import Jackknifed, jackknife, jackknife_of_rows
 from kaggle_ray.registry import Registry
 from kaggle_ray.types import Target
 
@@ -76,6 +76,7 @@ __all__ = [
     "confusion_matrix",
     "f_beta",
     "jackknife",
+    "jackknife_of_rows",
     "likeliest",
     "map_at_k",
     "metric_by_name",

@@ -61,12 +61,16 @@ def jackknife(metric: Metric, target: Rows, values: Rows, fold_of: npt.NDArray[n
     """
     if metric.mean_over_rows:
         of_rows = [metric.row_scores(target[block], values[block], first=block.start) for block in blocks(values)]
-        scores = np.concatenate(of_rows)
-        without = (scores.sum() - scores) / (len(scores) - 1) if len(scores) > 1 else None
-        return Jackknifed(score=float(scores.mean()), without=without)
+        return jackknife_of_rows(np.concatenate(of_rows))
     target, values = target[:], values[:]  # read once, not for each group
     score = over_folds(metric, fold_of).score(target, values)
     return Jackknifed(score=score, without=_without_groups(metric, target, values, fold_of))
+
+
+def jackknife_of_rows(scores: Float64Array) -> Jackknifed:
+    """Return the mean of the scores of single rows (N,), and what it is without each of them."""
+    without = (scores.sum() - scores) / (len(scores) - 1) if len(scores) > 1 else None
+    return Jackknifed(score=float(scores.mean()), without=without)
 
 
 def _without_groups(
