@@ -29,7 +29,7 @@ class MaskCounts:
     num_pixels: int
     """P."""
     num_true: IntArray
-    """(N,) of the true mask."""
+    """Pixels (N,) of the true masks."""
     num_cut: IntArray
     """(N, thresholds) above each threshold."""
     num_both: IntArray

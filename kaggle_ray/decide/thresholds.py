@@ -146,7 +146,7 @@ class _Label:
     """What of one label stays the same however the others are answered."""
 
     values: Float64Array
-    """(N,)."""
+    """Probabilities (N,) of the label."""
     steps: IntArray
     """(N,) how far each row moves in the table by the label being named."""
     order: IntArray
