@@ -57,6 +57,11 @@ class Head:
         """Check the number of classes."""
         if self.task not in get_args(Task):
             raise ConfigError(f"head {self.name!r}: there is no task {self.task!r}{suggest(self.task, get_args(Task))}")
+        if not isinstance(self.metric, Metric):
+            raise ConfigError(
+                f"head {self.name!r}: expected a metric, got {self.metric!r}. Of a name, metric_by_name returns it: "
+                f"metric=metric_by_name({self.metric!r})."
+            )
         expected = {
             "binary": len(self.classes) == 2,
             "multiclass": len(self.classes) >= 2,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.cpus import num_cpus
+from kaggle_ray.pipeline.busy_cores import cores_at_work
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.train.estimate import Estimate, estimate
 from kaggle_ray.train.keep import epochs_kept_of
@@ -24,8 +26,15 @@ def estimates_of(plan: RunPlan) -> dict[str, Estimate]:
     """Return experiment id -> the estimated times of its trials; none where it predicts with others' weights.
 
     Experiments that differ in what takes no time, such as ``lr``, are timed once: a space of thousands takes no longer
-    than its networks and sizes do.
+    than its networks and sizes do. Trials that run at once share caches, memory and often cores: on a CPU the other
+    slots are kept at work meanwhile.
     """
+    at_once = 1 if plan.options.launcher == "local" else plan.num_slots * plan.settings.world_size
+    with cores_at_work(min(at_once, num_cpus()) - 1 if plan.settings.device == "cpu" else 0):
+        return _estimates_of(plan)
+
+
+def _estimates_of(plan: RunPlan) -> dict[str, Estimate]:
     timed: list[tuple[Hyperparameters, Estimate]] = []
     estimates: dict[str, Estimate] = {}
     for experiment in plan.examples:

@@ -19,6 +19,9 @@ from kaggle_ray.types import Experiment
 MOST_ROWS = 100
 """Experiments that are shown: of thousands nobody reads all, and to draw them takes seconds."""
 
+_STARTS_ON_RAY = 5
+"""The start of a run on Ray, and its end, in starts of one process that trains without it."""
+
 
 def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: float = 0.0) -> Table:
     """Return the experiments of ``plan`` with the time that their trials are expected to take.
@@ -63,11 +66,11 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
 def starting_seconds(plan: RunPlan, estimates: Mapping[str, Estimate], imports_s: float) -> float:
     """Return how long processes start and end, beside their trials.
 
-    The driver imports what this process did. On Ray its own processes start then, and after them those that train,
-    which import all once more.
+    The driver imports what this process did. On Ray it imports Ray, too, whose processes start then, and after them
+    those that train, which import all once more: that was measured on two cores.
     """
     one_process = imports_s + max(each.start_s for each in estimates.values())
-    return one_process if plan.options.launcher == "local" else 3 * one_process
+    return one_process if plan.options.launcher == "local" else _STARTS_ON_RAY * one_process
 
 
 def _of_parts(start_s: float, features_s: float) -> str:

@@ -35,6 +35,11 @@ def test_a_heads_classes_have_to_suit_its_task(task: Task, classes: tuple[str, .
         Head(task=task, classes=classes, metric=LOG_LOSS)
 
 
+def test_a_name_in_the_place_of_a_metric_is_refused_with_what_returns_one() -> None:
+    with pytest.raises(ConfigError, match=r"got 'log_loss'.*metric=metric_by_name\('log_loss'\)"):
+        Head(task="binary", classes=("a", "b"), metric="log_loss")  # type: ignore[arg-type]
+
+
 def test_heads_lie_side_by_side() -> None:
     placed = place_heads([KIND, TAGS, AGE])
     assert [(place.outputs.start, place.outputs.stop) for place in placed] == [(0, 3), (3, 5), (5, 6)]

@@ -46,7 +46,7 @@ def test_of_thousands_of_experiments_the_first_are_shown_and_the_others_counted(
 
 @pytest.mark.parametrize(
     ("launcher", "minutes"),
-    [("local", "2:20 in all, of which starting takes 2:00"), ("ray", "6:20 in all, of which starting takes 6:00")],
+    [("local", "2:20 in all, of which starting takes 2:00"), ("ray", "10:20 in all, of which starting takes 10:00")],
 )
 def test_the_whole_time_has_that_of_the_processes_that_start(
     launcher: LauncherName, minutes: str, toy_data: Path, tmp_path: Path
