@@ -36,9 +36,8 @@ def candidates(fits: Fits) -> tuple[str, ...]:
     few = ("convex",) if len(fits.members) <= MOST_MEMBERS else ()
     if columns_of(fits.members, fits.target, are_shares=fits.metric.takes_shares) == "numbers":
         return ("greedy", *few)
-    sure = (
-        ("tempered",) if fits.metric.name in (LOG_LOSS.name, KL_DIVERGENCE.name) else ()
-    )  # what ranks or decides sees nothing of it
+    is_of_sureness = fits.metric.name in (LOG_LOSS.name, KL_DIVERGENCE.name)  # what ranks or decides sees nothing of it
+    sure = ("tempered",) if is_of_sureness else ()
     return ("greedy", "geometric", *few, *sure)
 
 

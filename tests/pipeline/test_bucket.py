@@ -18,7 +18,7 @@ from kaggle_ray.errors import DeliveryError, LeaseError
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.services import deliver_to
-from kaggle_ray.report.collect import board_of
+from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.reporters import by_name
 from kaggle_ray.reporters.events import RunEnded, RunStarted
 from kaggle_ray.reporters.jsonl import read_events
@@ -166,3 +166,20 @@ def test_requests_grow_by_a_bounded_number_for_each_trial(toy_data: Path, in_a_f
     per_trial = (counts[1] - counts[0]) / 2
     assert per_trial <= 35, counts
     assert of_board[0] == of_board[1], "a run is listed without a request for each trial"
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_is_averaged_and_predicts_otherwise_afterwards(
+    in_a_bucket: RunResult, toy_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (each.experiment_id for each in open_run(in_a_bucket.location).experiments())
+    more = ["--data", str(toy_data), "--launcher", "local"]
+    main(["soup", in_a_bucket.location, first, second, "--method", "uniform", *more])
+    main(["augment", in_a_bucket.location, first, "--tta", "hflip", *more])
+    assert "mirrored" in capsys.readouterr().out
+    store = open_run(in_a_bucket.location)
+    scores = {row.name: row.score for row in board_of(store).rows if row.kind == "experiment"}
+    assert len(scores) == 4
+    assert None not in scores.values()
+    assert [len(views) for views in report_of(store).views.values()] == [2]
+    assert not Path("s3:").exists(), "nobody took the URI for a path"
