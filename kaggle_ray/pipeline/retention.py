@@ -18,7 +18,9 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
 
     Those of parents and of the members of every saved ensemble stay, so that a rerun with another one can predict new
     data, too; so do those of trials of all rows, all of an experiment that names ``keep_epochs``, and those that an
-    experiment waits for that was added. Predictions stay in any case: whatever is ensembled is ensembled from them.
+    experiment waits for that was added. Where each fold's epoch is chosen by the others, those of the end stay, too:
+    without them ``kaggle-ray augment`` cannot make a trial of it. Predictions stay in any case: whatever is ensembled
+    is ensembled from them.
 
     Args:
         plan: of the run.
@@ -36,16 +38,18 @@ def retain(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment], resul
     members = [member for ensemble in ensembles for member in ensemble.weighted_members]
     experiments = store.experiments()
     needed = models_of(members, experiments)
-    named = {
-        each.experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name).training.keep_epochs
+    trainings = {
+        each.experiment_id: parse_hyperparameters(each.hyperparameters, where=each.name).training
         for each in experiments
     }
     waited_for = set(pending_weights(store, plan.folds.num_folds))
     for result in committed:
         if result.trial.fold == FULL_DATA or result.trial in waited_for:
             continue
-        wanted = named[result.trial.experiment_id]
-        store.remove_weights(result, keep={*needed.get(result.trial, ()), *((None, *wanted) if wanted else ())})
+        training, keep = trainings[result.trial.experiment_id], set(needed.get(result.trial, ()))
+        if training.keep_epochs or (keep and training.epoch_rule == "other_folds"):
+            keep |= {None, *training.keep_epochs}
+        store.remove_weights(result, keep=keep)
 
 
 def _has_ended(plan: RunPlan, store: RunStore, admitted: Sequence[Experiment]) -> bool:

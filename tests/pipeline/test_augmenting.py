@@ -174,3 +174,15 @@ def test_the_command_line_tells_what_each_view_adds(
 
 def test_the_command_line_knows_every_augmentation() -> None:
     assert set(TTA) == set(get_args(TestTimeAugmentation))
+
+
+def test_the_epoch_that_the_other_folds_chose_predicts_otherwise_too(toy_data: Path, tmp_path: Path) -> None:
+    values = {**PLAIN, "epochs": 4, "epoch_rule": "other_folds", "schedule": "constant"}
+    first = run(toy_data, tmp_path, [{**values, "lr": 1.0}, {**values, "lr": 3.0}], ensemble="mean")
+    before = [member.parts[0].epochs for member in first.pool.members.values()]
+    assert {epoch for epochs in before for epoch in epochs} - {None}, "an epoch before the last is best somewhere"
+    done = augmented(toy_data, first.run_dir, "hflip")
+    assert not done.left_out
+    assert all(made.score is not None and made.gain is not None for made in done.experiments)
+    after = [member.parts[0].epochs for member in done.result.pool.members.values()]
+    assert sorted(after, key=str) == sorted([*before, *before], key=str), "it is the same epoch that predicts otherwise"

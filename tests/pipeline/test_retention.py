@@ -64,10 +64,10 @@ def test_what_is_in_no_ensemble_keeps_its_predictions_only(tmp_path: Path, toy_d
         store.weights(swept)
 
 
-def test_of_the_kept_epochs_only_those_that_predict_keep_weights(tmp_path: Path, toy_data: Path) -> None:
-    result = run(tmp_path, toy_data, OTHER_FOLDS)
+def test_of_the_kept_epochs_only_those_that_predict_keep_weights_beside_the_end(tmp_path: Path, toy_data: Path) -> None:
+    result = run(tmp_path, toy_data, {**OTHER_FOLDS, "lr": 3.0})
     (member,) = result.pool.members.values()
-    assert [kept(result, 0, fold) for fold in range(2)] == [{epoch} for epoch in member.parts[0].epochs]
+    assert [kept(result, 0, fold) for fold in range(2)] == [{None, epoch} for epoch in member.parts[0].epochs]
     store = open_run(result.run_dir)
     for epoch in range(1, 5):
         assert len(store.predictions(result_of(result, 0, 0), epoch=epoch)[0].values)
