@@ -99,17 +99,40 @@ def evaluate(
         click.echo(frame.to_csv(index=False), nl=False)
     else:
         shortened = frame.drop(columns=[name for name in _OUTCOMES if name in frame])  # they follow from the rest
-        Console().print(_printed(shortened, shown=_SHOWN if table == "rows" else len(frame)))
+        console = Console()
+        fitting = _fitting(shortened.head(_SHOWN), console.width) if table == "rows" else list(shortened)
+        console.print(
+            _printed(
+                shortened[fitting],
+                shown=_SHOWN if table == "rows" else len(frame),
+                left_out=len(shortened.columns) - len(fitting),
+            )
+        )
 
 
-def _printed(frame: pd.DataFrame, *, shown: int) -> Table:
-    """Return the first rows of a frame as a table for people."""
+def _fitting(frame: pd.DataFrame, width: int) -> list[str]:
+    """Return the columns that fit beside each other into so many characters: of the classes the first ones."""
+    taken = {
+        name: 1 + max(*map(len, map(_cell, frame[name])), *map(len, str(name).split("_")), 0) for name in frame.columns
+    }
+    while sum(taken.values()) > width and (of_classes := [name for name in taken if name.startswith("probability")]):
+        del taken[of_classes[-1]]
+    return list(taken)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _printed(frame: pd.DataFrame, *, shown: int, left_out: int = 0) -> Table:
+    """Return the first rows of a frame as a table for people; ``left_out`` further columns are told of."""
     from rich import box
     from rich.table import Table
 
-    from kaggle_ray.reporters.texts import plain
+    from kaggle_ray.reporters.texts import counted, plain
 
     caption = f"{shown} of {len(frame)} rows; --csv prints all" if shown < len(frame) else f"{len(frame)} rows"
+    caption += f"; {counted(left_out, 'column')} more with --csv" if left_out else ""
     printed = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for name, kind in frame.dtypes.items():
         words = str(name).split("_")
@@ -120,5 +143,5 @@ def _printed(frame: pd.DataFrame, *, shown: int) -> Table:
             min_width=min(max(map(len, words)), _WIDEST_WORD),
         )
     for row in frame.head(shown).itertuples(index=False):
-        printed.add_row(*(plain(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
+        printed.add_row(*(plain(_cell(cell)) for cell in row))
     return printed
