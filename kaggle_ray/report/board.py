@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kaggle_ray.combine.saved import BestExperiment as BestExperiment
 from kaggle_ray.reporters.events import BoardRow as BoardRow
-from kaggle_ray.reporters.texts import duration_text, score_text
+from kaggle_ray.reporters.texts import duration_text, score_or_so_far_text, score_text
 from kaggle_ray.types import JsonValue
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Board:
         rows = [
             {
                 "name": row.name,
-                self.metric: score_text(row.score),
+                self.metric: score_or_so_far_text(row),
                 "± folds": score_text(row.score_std),
                 "± se": score_text(row.standard_error),
                 "optimism": score_text(self.optimism(row)),

@@ -176,6 +176,7 @@ def _experiment_row(
         kind="experiment",
         score=scores.get(experiment.experiment_id),
         score_std=pstdev(fold_scores) if len(fold_scores) > 1 else None,
+        mean_so_far=fmean(fold_scores) if fold_scores and len(committed) < record.num_folds else None,
         weight=chosen.weights.get(experiment.experiment_id, 0.0) if chosen and is_member else None,
         folds_done=len(committed),
         num_folds=record.num_folds,

@@ -36,6 +36,8 @@ class BoardRow:
     """Honest, over all scored rows; None where folds are missing."""
     score_std: float | None = None
     """Standard deviation of the folds' scores."""
+    mean_so_far: float | None = None
+    """Mean score of the folds that are done, where others are missing: no place on the board is given for it."""
     standard_error: float | None = None
     """Standard error of the score of an ensemble, from which rows there happen to be; None for all else."""
     in_sample: float | None = None

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.reporters.events import BoardRow, RowKind
-from kaggle_ray.reporters.texts import duration_text, one_line, plain, score_text
+from kaggle_ray.reporters.texts import duration_text, one_line, plain, score_or_so_far_text, score_text
 
 _KIND_STYLES: dict[RowKind, str] = {"ensemble": "bold", "baseline": "dim"}
 
@@ -47,7 +47,7 @@ class Leaderboard:
     def as_table(self, *, without: Collection[str] = ()) -> Table:
         """Return the table, without some of its columns."""
         columns: dict[str, Callable[[BoardRow], str]] = {
-            self.metric: lambda row: score_text(row.score),
+            self.metric: score_or_so_far_text,
             "± folds": lambda row: score_text(row.score_std),
             "± se": lambda row: score_text(row.standard_error),
             "optimism": lambda row: score_text(row.optimism(greater_is_better=self.greater_is_better)),

@@ -7,6 +7,7 @@ import time
 
 from rich.text import Text
 
+from kaggle_ray.reporters.events import BoardRow
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.types import ModelSize, Trial
 from kaggle_ray.untrusted import printable
@@ -15,6 +16,13 @@ from kaggle_ray.untrusted import printable
 def score_text(score: float | None) -> str:
     """Return a score, or a difference of scores, to five decimals; nothing for None."""
     return "" if score is None else f"{score:.5f}"
+
+
+def score_or_so_far_text(row: BoardRow) -> str:
+    """Return a row's score, or ``~0.12345``, the mean of the folds that are done where others are missing."""
+    if row.score is None and row.mean_so_far is not None:
+        return f"~{score_text(row.mean_so_far)}"
+    return score_text(row.score)
 
 
 def duration_text(seconds: float) -> str:

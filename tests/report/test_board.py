@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 
@@ -78,6 +79,16 @@ def test_table_leaves_out_what_no_row_has(board: Board) -> None:
     assert "optimism" in drawn
     assert "weight" not in drawn
     assert drawn.index("better") < drawn.index("worse") < drawn.index("unfinished")
+
+
+def test_of_an_experiment_in_whose_midst_a_run_is_the_mean_so_far_is_shown_without_a_place() -> None:
+    half = dataclasses.replace(experiment("half", None, folds_done=2), mean_so_far=0.1)
+    board = Board(metric="log_loss", greater_is_better=False, rows=(half, experiment("whole", 0.4)))
+    assert names(board) == ["whole", "half"]
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(board.table())
+    assert any(line.split()[:2] == ["half", "~0.10000"] for line in console.export_text().splitlines())
+    assert "~0.10000" in board._repr_html_()
 
 
 def test_table_gives_the_reason_of_an_incomplete_row() -> None:
