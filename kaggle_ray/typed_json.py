@@ -106,6 +106,9 @@ def is_number(value: JsonValue) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+_AS_THEY_ARE = (str, int, bool, float)
+"""Types whose values are read as they are: a list of nothing else, such as a million ids, is not read one by one."""
+
 # The types that are read are known at run time only: from here on they are Any.
 
 
@@ -186,6 +189,8 @@ def _read_tuple(kind: Any, value: JsonValue, where: str) -> Any:
 def _read_items(kind: Any, value: JsonValue, where: str) -> list[Any]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise _unexpected("a list", value, where)
+    if kind in _AS_THEY_ARE and set(map(type, value)) <= {kind}:
+        return list(value)
     return [_read(kind, item, f"{where}[{number}]") for number, item in enumerate(value)]
 
 

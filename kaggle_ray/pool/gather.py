@@ -157,7 +157,8 @@ def _read_part(
         valid, test = store.predictions(result, epoch=epoch)
         check_lineage(trial, valid, folds)
         check_lineage(trial, test, folds)
-        _check_pseudolabels(store, folds, trial, store.lineage(result))
+        assert valid.lineage is not None, "one without is refused"
+        _check_pseudolabels(store, folds, trial, valid.lineage)
         expected_ids = folds.sample_ids[folds.valid_rows(trial.fold)]
         rows_in(valid.sample_ids, expected_ids, where=str(trial))
         valids.append(valid)

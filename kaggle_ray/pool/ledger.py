@@ -115,6 +115,8 @@ def rows_in(sample_ids: StrArray, wanted: StrArray, *, where: str) -> np.ndarray
     ordered = sample_ids[order]
     if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
         raise LeakError(f"{where}: {repeated.size} rows are predicted more than once, such as {str(repeated[0])!r}.")
+    if np.array_equal(ordered, np.sort(wanted)):
+        return order[np.searchsorted(ordered, wanted)]
     if (missing := np.setdiff1d(wanted, sample_ids)).size:
         raise LeakError(f"{where}: {missing.size} rows are not predicted, such as {str(missing[0])!r}.")
     if (extra := np.setdiff1d(sample_ids, wanted)).size:

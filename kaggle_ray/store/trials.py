@@ -138,7 +138,8 @@ class TrialStore:
         Raises:
             CorruptBlobError: a file is missing or is not the one that was committed.
         """
-        manifest, lineage = self._manifest(result), self.lineage(result)
+        manifest = self._manifest(result)
+        lineage = lineage_from_json(manifest.lineage, where=f"{result.trial}/{MANIFEST_FILE}: lineage")
         valid, test = (
             Predictions(
                 sample_ids=np.array(sample_ids, dtype=np.str_),
