@@ -140,8 +140,9 @@ def blend(members: Sequence[Rows], weights: Float64Array) -> LazyRows:
 
     def read(rows: IntArray) -> FloatArray:
         total = np.zeros((len(rows), *members[0].shape[1:]))
+        product = np.empty_like(total)
         for member, weight in weighted:
-            total += weight * member[rows].astype(np.float64)
+            total += np.multiply(member[rows], weight, out=product, dtype=np.float64)
         return total.astype(np.float32)
 
     return LazyRows(members[0].shape, read)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_ray.combine.combiner import COMBINERS, TABLE, Combiner, Fitted, FoldOf
+from kaggle_ray.combine.combiner import COMBINERS, TABLE, Combiner, Fitted, FoldOf, WeightedMean
 from kaggle_ray.combine.means import Mean
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.decide import (
@@ -109,15 +109,20 @@ class Fits:
         """Return whether a combiner has learnt from the rows ``seen`` (N,)."""
         return (method, np.packbits(seen).tobytes()) in self._learnt
 
+    @property
+    def are_masks_counted(self) -> bool:
+        """Whether pixels are counted once for all rows: rules for masks of the same mean are then fitted unread."""
+        metric = self.metric
+        is_mean = metric.pooled and metric.mean_over_rows and not metric.parts
+        return metric.decision == "mask" and metric.score_of_counts is not None and is_mean
+
     def row_scores(self, blend: Blend) -> Float64Array | None:
         """Return (N,) the scores of the rows by a blend, None where they are not known without reading them again.
 
         They are where masks are counted, and the score is the mean of those of the images.
         """
         score_of_counts = self.metric.score_of_counts
-        if score_of_counts is None or not (
-            self._are_masks_counted and self.metric.pooled and self.metric.mean_over_rows
-        ):
+        if score_of_counts is None or not self.are_masks_counted:
             return None
         return self._counts_of(blend.fitted).scores(score_of_counts, blend.decision)
 
@@ -136,6 +141,9 @@ class Fits:
             inputs = {name: select_rows(rows, seen) for name, rows in inputs.items()}
             target, fold_of = select_rows(target, seen), fold_of[seen]
         members = {member_id: inputs[member_id] for member_id in self.members}
+        if method == "best" and self.are_masks_counted:
+            fitted = self._best_by_counts(seen)
+            return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, inputs, target))
         if len(members) > 1:  # else nothing is chosen among several by the metric, so that no rule is needed for it
             mean = Mean().fit(members, target, fold_of, metric)
             metric = decided(metric, self._decision(mean, seen, members, target))
@@ -145,6 +153,23 @@ class Fits:
         _check_weights(combiner, fitted, members)
         return Blend(method=method, fitted=fitted, decision=self._decision(fitted, seen, inputs, target))
 
+    def _best_by_counts(self, seen: BoolArray) -> Fitted:
+        """Return the member whose masks score best on the rows ``seen`` (N,) under the rule of the members' mean."""
+        score_of_counts = self.metric.score_of_counts
+        assert score_of_counts is not None, "are_masks_counted"
+        ids = list(self.members)
+        mean = Mean().fit(self.members, self.target, self.fold_of, self.metric)
+        rule = self._decision(mean, seen, self.inputs, self.target)
+        singles = [WeightedMean.of([each], np.ones(1)) for each in ids]
+        best, best_score = singles[0], float("nan")
+        for single in singles:
+            of_rows = self._counts_of(single).of_rows(seen).scores(score_of_counts, rule)
+            assert of_rows is not None, "a rule that is fitted has one of the thresholds that are counted"
+            score = float(of_rows.mean())
+            if single is singles[0] or self.metric.is_better(score, best_score):
+                best, best_score = single, score
+        return best
+
     def _decision(self, fitted: Fitted, seen: BoolArray, inputs: Mapping[str, Rows], target: Rows) -> Decision:
         """Return the rule that suits what is predicted of the rows ``seen`` (N,), given inputs and target of these."""
         key = (type(fitted), canonical_json(fitted.to_json()), np.packbits(seen).tobytes())
@@ -152,15 +177,10 @@ class Fits:
             score_of_counts = self.metric.score_of_counts
             self._decisions[key] = (
                 fit_counted(score_of_counts, self._counts_of(fitted).of_rows(seen), self.metric.greater_is_better)
-                if self._are_masks_counted and score_of_counts is not None
+                if self.are_masks_counted and score_of_counts is not None
                 else fit_decision(self.metric, target, fitted.predict(inputs))
             )
         return self._decisions[key]
-
-    @property
-    def _are_masks_counted(self) -> bool:
-        """Whether pixels are counted once for all rows: rules for masks of the same mean are then fitted unread."""
-        return self.metric.decision == "mask" and self.metric.score_of_counts is not None and not self.metric.parts
 
     def _counts_of(self, fitted: Fitted) -> MaskCounts:
         key = (type(fitted), canonical_json(fitted.to_json()))

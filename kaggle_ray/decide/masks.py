@@ -56,14 +56,17 @@ class MaskCounts:
 
 def count_masks(target: Rows, values: Rows) -> MaskCounts:
     """Return the counts of ``values`` (N, P) against ``target`` (N, P), all of which is read once."""
-    above = np.empty((len(values), 2, _LEVELS + 1), dtype=np.int64)
+    num_levels = _LEVELS + 1
+    above = np.empty((len(values), 2, num_levels), dtype=np.int64)
     for block in blocks(values):
         # Level l holds what is above (l - 1) / 16, so that a cut at a level is "more than".
-        levels = np.clip(np.ceil(values[block] * np.float32(_LEVELS)), 0, _LEVELS).astype(np.int64)
-        num_images = len(levels)
-        levels += (_LEVELS + 1) * (np.asarray(target[block] > 0) + 2 * np.arange(num_images)[:, np.newaxis])
-        histograms = np.bincount(levels.ravel(), minlength=num_images * 2 * (_LEVELS + 1))
-        above[block] = histograms.reshape(num_images, 2, -1)[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+        levels = np.multiply(values[block], np.float32(_LEVELS))
+        np.clip(np.ceil(levels, out=levels), 0, _LEVELS, out=levels)
+        places = levels.astype(np.uint8)
+        places += np.uint8(num_levels) * (target[block] > 0)
+        for image, of_image in enumerate(places, start=block.start):
+            histogram = np.bincount(of_image, minlength=2 * num_levels).reshape(2, num_levels)
+            above[image] = histogram[:, ::-1].cumsum(axis=1)[:, ::-1]
     cuts = _CUTS + 1
     return MaskCounts(
         num_pixels=values.shape[1],
