@@ -31,7 +31,7 @@ from kaggle_ray.types import IntArray, JsonValue, StrArray
 NUM_TRAIN, NUM_TEST = 300, 20
 NUM_CLASSES = 3
 SHARES = (0.5, 0.3, 0.1)
-"""Of the labels of a multi-label competition."""
+"""Shares of the rows that the labels of a multi-label competition have."""
 
 
 def chance_of(metric: str) -> Competition:
