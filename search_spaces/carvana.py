@@ -3,7 +3,8 @@
     pip install 'kaggle-ray[smp]'
     python run.py carvana --data DOWNLOAD --space search_spaces/carvana.py
 
-The weights are downloaded by the libraries at the first use. It has not been run yet.
+The weights are downloaded by the libraries at the first use. What was run so far: each network for an epoch of
+--fast-dev, untrained and at 64 pixels, on a CPU.
 """
 
 from kaggle_ray import SearchSpace
