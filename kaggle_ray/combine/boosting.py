@@ -17,7 +17,7 @@ from kaggle_ray.combine.columns import Columns, columns_of
 from kaggle_ray.combine.combiner import COMBINERS, TABLE, FoldOf
 from kaggle_ray.combine.stacking import NEVER, from_sums
 from kaggle_ray.combine.trees import Trees, boosted_trees
-from kaggle_ray.errors import DataError
+from kaggle_ray.errors import DataError, JsonShapeError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
 from kaggle_ray.typed_json import from_json
@@ -124,6 +124,8 @@ class Boosting:
         """Return what ``Boosted.to_json`` described. Raises JsonShapeError where they are no trees."""
         where = "boosting of an ensemble"
         kept = from_json(_Kept, value, where=where)
+        if not kept.member_ids or len(kept.member_ids) != len(kept.shares):
+            raise JsonShapeError(f"{where}: expected a share for each of at least one member, got {len(kept.shares)}.")
         num_features = (len(kept.member_ids) + 1) * len(kept.of_columns) + kept.num_table_columns
         for trees in kept.of_columns:
             trees.check(num_features, where=where)

@@ -18,7 +18,7 @@ from kaggle_ray.combine.trees import Trees, boosted_trees
 from kaggle_ray.errors import DataError, JsonShapeError
 from kaggle_ray.metrics import AUC, LOG_LOSS, RMSE, metric_by_name
 from kaggle_ray.metrics.shares import of_shares
-from kaggle_ray.types import Float64Array, FloatArray, IntArray, Target
+from kaggle_ray.types import Float64Array, FloatArray, IntArray, JsonValue, Target
 
 NUM_ROWS = 400
 FOLDS: IntArray = np.arange(NUM_ROWS) % 4
@@ -151,6 +151,10 @@ def test_trees_of_nobody_knows_whom_lead_every_row_to_a_leaf_or_are_refused() ->
         damaged["of_columns"][0][name][0] = value
         with pytest.raises(JsonShapeError, match="expected trees over 5 features"):
             Boosting().from_json(damaged)
+    wrong: list[dict[str, JsonValue]] = [{"shares": [1.0]}, {"shares": [], "member_ids": []}]
+    for few in wrong:
+        with pytest.raises(JsonShapeError, match="expected a share for each of at least one member"):
+            Boosting().from_json({**fitted.to_json(), **few})
     assert Trees(base=1.5).sums(np.zeros((2, 1))).tolist() == [1.5, 1.5]
 
 
