@@ -50,8 +50,11 @@ def write(folder: Path, folds: Folds, names: list[str], test_ids: StrArray, num_
 @click.option("--rows", "num_rows", default=1_000_000, show_default=True)
 @click.option("--test-rows", "num_test", default=100_000, show_default=True)
 @click.option("--columns", default=10, show_default=True)
+@click.option("--at", type=click.Path(path_type=Path), help="Where the run is kept: one that is there is gathered.")
 @record_options
-def main(experiments: int, num_rows: int, num_test: int, columns: int, record: bool, note: str) -> None:
+def main(
+    experiments: int, num_rows: int, num_test: int, columns: int, at: Path | None, record: bool, note: str
+) -> None:
     """Show a row for each step; peak memory is that of a process that gathers alone."""
     folds = Folds(
         sample_ids=np.array([f"a{number:07d}" for number in range(num_rows)]),
@@ -69,12 +72,14 @@ def main(experiments: int, num_rows: int, num_test: int, columns: int, record: b
         title=f"{experiments} experiments x {num_rows:,} rows x {columns} classes, {num_test:,} test rows, float32",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) if at is None else at
         writer = multiprocessing.get_context("fork").Process(
-            target=write, args=(Path(folder), folds, names, test_ids, columns)
+            target=write, args=(place, folds, names, test_ids, columns)
         )
-        writer.start()
-        writer.join()
-        assert not writer.exitcode
+        if at is None or not at.exists():
+            writer.start()
+            writer.join()
+            assert not writer.exitcode
         made = tuple(Experiment(experiment_id=name, name=name, hyperparameters={"model": name}) for name in names)
         started = time.process_time(), time.perf_counter()
 
@@ -86,7 +91,7 @@ def main(experiments: int, num_rows: int, num_test: int, columns: int, record: b
             started = time.process_time(), time.perf_counter()
 
         show("before")
-        pool = gather(open_run(Path(folder)), folds, made, test_ids)
+        pool = gather(open_run(place), folds, made, test_ids)
         show("gathered")
         ensemble = select(pool.oof, target, folds.fold_of, LOG_LOSS, "mean", with_error=False)
         show("mean, with its honest score")
