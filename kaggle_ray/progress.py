@@ -24,6 +24,7 @@ Stage = Literal[
     "computing features",
     "waiting for another process",
     "training",
+    "training teachers",
     "predicting",
     "combining predictions",
 ]

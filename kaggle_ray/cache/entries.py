@@ -1,4 +1,6 @@
-"""The entries of the cache: decoded images, features, copies of shared data and of runs; users share their locks.
+"""The entries of the cache: decoded images, features, teachers' answers, copies of shared data and of runs.
+
+Users share their locks.
 
 ::
 
@@ -30,7 +32,7 @@ from kaggle_ray.progress import Counter
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.untrusted import MAX_JSON_BYTES, PathPart, Size, read_regular
 
-EntryKind = Literal["images", "features", "data", "runs"]
+EntryKind = Literal["images", "features", "answers", "data", "runs"]
 
 _TELL_EVERY_S = 5.0
 """Seconds from one word of who waits to the next."""
@@ -43,7 +45,7 @@ class Description:
     source: str
     """The folder of its first image, or the URI of the files."""
     content: str
-    """The kind of pixels, ``features``, or ``files``."""
+    """The kind of pixels, ``features``, ``answers``, or ``files``."""
     num_files: Size
     num_bytes: Size
     """Bytes of the whole entry, even while it is half done: its part of the budget."""

@@ -119,11 +119,24 @@ class Hyperparameters:
         distill_from = self.loss.distill_from
         if not distill_from:
             return None
-        alone = self._beginning_with({"distill_from": {}, "distill_weight": 0.5, "temperature": 2.0})
+        untaught: dict[str, JsonValue] = {"distill_from": {}, "distill_out_of_fold": False}
+        alone = self._beginning_with({**untaught, "distill_weight": 0.5, "temperature": 2.0})
         teacher = alone.replace(**distill_from)
         if teacher == alone:
             raise ConfigError(f"hyperparameter 'distill_from': expected values that differ, got {dict(distill_from)}.")
+        if self.loss.distill_out_of_fold:
+            teacher._check_fits_alone()
         return teacher
+
+    def _check_fits_alone(self) -> None:
+        """Raise ConfigError where a fit without two folds takes more than these: other experiments, or their rows."""
+        rule = self.training.epoch_rule
+        if rule not in ("last", "inner") or self.ancestors:
+            got = f"epoch_rule {rule}" if not self.ancestors else "one that starts or learns from another"
+            raise ConfigError(
+                f"hyperparameter 'distill_out_of_fold': expected a teacher of epoch_rule last or inner that starts and "
+                f"learns from no other, got {got}. Say so in distill_from, such as 'pseudolabel_share': 0.0."
+            )
 
     @property
     def labeller(self) -> Hyperparameters | None:

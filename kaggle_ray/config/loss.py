@@ -25,6 +25,10 @@ class LossHyperparameters:
     """Learn, beside the labels, from what the same experiment with these values instead, such as
     ``{"model": "resnet50"}``, says of the training rows: the model of the same fold, which is trained first and has not
     seen the fold's scored rows either. For one head of classes or labels. Empty is off."""
+    distill_out_of_fold: bool = False
+    """Whether each row's answer is of a teacher that has not seen it: one fitted without the row's fold and without the
+    student's, anew for each two folds, which is K (K - 1) / 2 fits more for K folds. Otherwise the teacher remembers
+    the rows that it answers for."""
     distill_weight: float = 0.5
     """Share of the loss that the teacher's answers have; the labels have the rest."""
     temperature: float = 2.0

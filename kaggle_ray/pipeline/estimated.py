@@ -17,7 +17,7 @@ _TAKE_NO_TIME: dict[str, JsonValue] = {
     for name, value in Hyperparameters().to_dict().items()
     if name
     in ("lr", "weight_decay", "momentum", "beta2", "layer_decay", "warmup", "label_smoothing", "seed", "temperature",
-        "distill_weight", "trust_weights", "keep_epochs", "average_best")
+        "distill_weight", "distill_out_of_fold", "trust_weights", "keep_epochs", "average_best")
 }  # fmt: skip
 """Hyperparameters whose value does not change how long a step takes -> their default."""
 

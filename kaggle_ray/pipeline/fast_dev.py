@@ -80,6 +80,7 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
         soup_of=[],
         soup="greedy",
         distill_from={},
+        distill_out_of_fold=False,
         pseudolabel_from={},
         pseudolabel_min_confidence=0.0,
     )
@@ -89,7 +90,8 @@ def _one_epoch_of(hyperparameters: Hyperparameters, num_train: int) -> Hyperpara
     if hyperparameters.parent is not None:
         cut = cut.replace(init_from=_differences(_one_epoch_of(hyperparameters.parent, num_train), cut))
     if hyperparameters.teacher is not None:
-        cut = cut.replace(distill_from=_differences(_one_epoch_of(hyperparameters.teacher, num_train), cut))
+        differences = _differences(_one_epoch_of(hyperparameters.teacher, num_train), cut)
+        cut = cut.replace(distill_from=differences, distill_out_of_fold=hyperparameters.loss.distill_out_of_fold)
     if hyperparameters.labeller is not None:
         labeller = _one_epoch_of(hyperparameters.labeller, num_train)
         cut = cut.replace(pseudolabel_from=_differences(labeller, cut.replace(pseudolabel_share=0.0)))

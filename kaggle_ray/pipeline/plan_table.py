@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from kaggle_ray.pipeline.further_fits import further_fits
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.reporters.texts import bytes_text, counted, duration_text, plain
 from kaggle_ray.store.labels import labelled
@@ -38,13 +39,17 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
     features_of = {looked_at: s for each in estimates.values() for looked_at, s in each.features_s.items()}
     features_s = math.fsum(features_of.values())
     start_s = starting_seconds(plan, estimates, imports_s)
-    total = start_s + estimated_seconds(seconds_of, num_folds, plan.num_slots) + features_s / plan.num_slots
+    fits = further_fits(plan.examples, num_folds)
+    teachers_s = math.fsum(estimates[teacher_id].trial_s * times for teacher_id, times in fits.items())
+    beside_s = (features_s + teachers_s) / plan.num_slots
+    total = start_s + estimated_seconds(seconds_of, num_folds, plan.num_slots) + beside_s
     table = Table(
         title=plain(f"{plan.competition.name}: {counted(plan.num_experiments, 'experiment')} x {num_folds} folds"),
         caption=plain(
             f"{_left_out(plan)}{_how_searched(plan)}"
             f"{counted(plan.num_trials, 'trial')}, {plan.num_slots} at a time on {plan.settings.device} "
             f"({plan.settings.dtype}), about {duration_text(total)} in all{_of_parts(start_s, features_s)}. "
+            f"{_of_teachers(sum(fits.values()), teachers_s)}"
             f"{_of_weights(plan, estimates)}Run folder: {plan.location}"
         ),
     )
@@ -81,6 +86,13 @@ def _of_parts(start_s: float, features_s: float) -> str:
             f"frozen backbones take {duration_text(features_s)} of one slot, unless the cache has their features"
         )
     return f", of which {' and '.join(parts)}" if parts else ""
+
+
+def _of_teachers(num_fits: int, seconds: float) -> str:
+    """Return what teachers cost that answer for rows which they have not seen; nothing where there are none."""
+    if not num_fits:
+        return ""
+    return f"Teachers are fitted {num_fits} times more, each without two folds: {duration_text(seconds)} of one slot. "
 
 
 def _epochs_of(experiment: Experiment) -> str:

@@ -17,6 +17,7 @@ from kaggle_ray.data.table import beyond_training, idle_columns, remarks_on_cut,
 from kaggle_ray.errors import DataError, NothingToSubmitError
 from kaggle_ray.images.datasets import open_target, unreadable_of
 from kaggle_ray.pipeline.earlier_runs import earlier_run
+from kaggle_ray.pipeline.further_fits import check_out_of_fold, further_fits
 from kaggle_ray.pipeline.options import default_launcher
 from kaggle_ray.pipeline.own_code import remember
 from kaggle_ray.pipeline.plan import RunPlan
@@ -110,6 +111,7 @@ def check_models(plan: RunPlan) -> None:
         )
         check_recipe(hyperparameters.images.augment)
         check_distillation(competition.heads, hyperparameters.loss)
+        check_out_of_fold(hyperparameters, plan.folds)
         check_pseudolabels(competition.heads, hyperparameters.pseudolabels)
         for heads, loss in zip(
             (competition.heads, competition.auxiliary_heads),
@@ -213,6 +215,9 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
     if plan.options.launcher == default_launcher() == "local" and not plan.is_fast_dev:
         text = "one trial runs after the other, as Ray is not installed: pip install 'kaggle-ray[ray]' for more at once"
         warnings.append(RunWarned(topic="no_ray", text=text))
+    if fits := sum(further_fits(plan.examples, plan.folds.num_folds).values()):
+        text = f"teachers are fitted {fits} times more, each without two folds: they answer for rows they have not seen"
+        warnings.append(RunWarned(topic="further_fits", text=text))
     if (unproven := _unproven(plan)) and not plan.options.admit_unproven:
         warnings.append(RunWarned(topic="unproven", text=f"left out of the ensemble: {why_unproven(unproven)}"))
     return store, [*warnings, *_warnings_of_data(plan)]

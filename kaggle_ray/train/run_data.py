@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.cache.folder import default_cache_dir
-from kaggle_ray.config import Hyperparameters, PseudolabelHyperparameters, parse_hyperparameters
+from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates, merged_groups
 from kaggle_ray.data.folds_csv import folds_from_csv
@@ -27,24 +27,21 @@ from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.summary import summarise
 from kaggle_ray.models.weights import digest_of_weights
-from kaggle_ray.pool.ledger import rows_in
 from kaggle_ray.rows import Rows
-from kaggle_ray.store.attempt import TEST_FILE, epochs_with_weights
+from kaggle_ray.store.attempt import epochs_with_weights
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_hashes_of, test_inputs, train_inputs
+from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.pseudolabels import with_pseudolabels
-from kaggle_ray.train.reload import reloaded
+from kaggle_ray.train.lessons import Lessons
 from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere, TrialData
 from kaggle_ray.types import (
     FULL_DATA,
     Experiment,
     Folds,
     ModelSize,
-    PseudolabelSource,
     StrArray,
     Trial,
     TrialResult,
@@ -53,7 +50,7 @@ from kaggle_ray.types import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _OpenedImages:
+class OpenedImages:
     """A competition's images at one size."""
 
     train: Inputs
@@ -67,11 +64,11 @@ class RunData:
 
     def __init__(self, context: TrialContext, store: RunStore) -> None:
         """Nothing is loaded before it is asked for."""
-        self._context = context
-        self._store = store
-        self._committed = CommittedTrials(context.location, store)
+        self.context = context
+        self.store = store
+        self.committed = CommittedTrials(context.location, store)
         self._cache_dir = default_cache_dir()
-        self._opened: dict[tuple[int, int], _OpenedImages] = {}
+        self._opened: dict[tuple[int, int], OpenedImages] = {}
         self._content: Content | None = None
         self._sizes: dict[str, ModelSize] = {}
 
@@ -81,36 +78,37 @@ class RunData:
         Raises:
             StoreError: the run has no such experiment, or the trial that it starts from is not committed.
         """
-        experiment = self._committed.experiment(trial)
+        experiment = self.committed.experiment(trial)
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         hyperparameters = self._of_all_rows(trial, hyperparameters)
-        opened, num_decoded = self._open(hyperparameters)
-        data = self._fold_data(trial, hyperparameters, opened)
-        pseudolabels: tuple[PseudolabelSource, ...] = ()
+        opened, num_decoded = self.open_images(hyperparameters)
+        data = self.data_of_fold(trial, hyperparameters, opened)
+        lessons = Lessons(self, data)
         if experiment.labeller_id is not None:
             labeller = Trial(experiment_id=experiment.labeller_id, fold=trial.fold)
-            data, pseudolabels = self._with_pseudolabels(data, opened.test, hyperparameters.pseudolabels, labeller)
+            lessons.add_pseudolabels(labeller, hyperparameters.pseudolabels, opened.test)
         if experiment.teacher_id is not None:
-            data, num_of_teacher = self._with_teacher(data, Trial(experiment_id=experiment.teacher_id, fold=trial.fold))
-            num_decoded += num_of_teacher
+            teacher = Trial(experiment_id=experiment.teacher_id, fold=trial.fold)
+            lessons.add_teacher(teacher, out_of_fold=hyperparameters.loss.distill_out_of_fold)
         parent_id = experiment.parent_id
         of_ancestors = (parent_id, experiment.teacher_id, experiment.labeller_id)
-        ancestors = [self._committed.ancestor(trial, each) for each in of_ancestors if each is not None]
+        ancestors = [self.committed.ancestor(trial, each) for each in of_ancestors if each is not None]
         return TrialData(
             hyperparameters=hyperparameters,
-            fit=data,
+            fit=lessons.data,
             test=opened.test,
             test_rows=np.arange(len(self.samples.test_ids)),
             initial_weights=None
             if experiment.parent_id is None
-            else self._committed.weights(trial, experiment.parent_id),
+            else self.committed.weights(trial, experiment.parent_id),
             ancestors=tuple(ancestors),
-            pseudolabels=pseudolabels,
+            pseudolabels=lessons.pseudolabels,
             started_from={
                 **{name: digest_of_weights(file) for name, file in hyperparameters.model.weights_files.items()},
                 **{name: digest for ancestor in ancestors for name, digest in ancestor.started_from.items()},
             },
-            num_decoded=num_decoded,
+            num_decoded=num_decoded + lessons.num_decoded,
+            teachers=lessons.teachers,
         )
 
     def trained_elsewhere(self, trial: Trial) -> TrainedElsewhere | None:
@@ -119,12 +117,12 @@ class RunData:
         Raises:
             StoreError: the run has no such experiment, or the trial whose weights it takes is not committed.
         """
-        experiment = self._committed.experiment(trial)
+        experiment = self.committed.experiment(trial)
         if experiment.weights_of is None:
             return None
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        result = self._committed.result(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
-        opened, num_decoded = self._open(hyperparameters)
+        result = self.committed.result(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
+        opened, num_decoded = self.open_images(hyperparameters)
         return TrainedElsewhere(
             hyperparameters=hyperparameters,
             result=result,
@@ -141,19 +139,19 @@ class RunData:
         Raises:
             StoreError: the run has no such experiment, or a trial whose weights it takes is not committed.
         """
-        experiment = self._committed.experiment(trial)
+        experiment = self.committed.experiment(trial)
         if not experiment.soup_ids:
             return None
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         of_fold = self._of_all_rows(trial, hyperparameters)
-        opened, num_decoded = self._open(of_fold)
+        opened, num_decoded = self.open_images(of_fold)
         ids = experiment.soup_ids if trial.fold != FULL_DATA else self._souped_by_most(experiment)
-        results = tuple(self._committed.result(Trial(experiment_id=each, fold=trial.fold)) for each in ids)
+        results = tuple(self.committed.result(Trial(experiment_id=each, fold=trial.fold)) for each in ids)
         return MadeOf(
             hyperparameters=hyperparameters,
             results=results,
             method=hyperparameters.model.soup,
-            fit=self._fold_data(trial, of_fold, opened),
+            fit=self.data_of_fold(trial, of_fold, opened),
             test=opened.test,
             num_decoded=num_decoded,
         )
@@ -161,7 +159,7 @@ class RunData:
     def _souped_by_most(self, experiment: Experiment) -> tuple[str, ...]:
         """Return the members of a soup that most folds have averaged; all, where none is in most of them."""
         folds = range(self.folds.num_folds)
-        of_folds = [self._committed.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in folds]
+        of_folds = [self.committed.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in folds]
         times = Counter(each for result in of_folds for each in result.averaged_experiments)
         return tuple(each for each in experiment.soup_ids if 2 * times[each] > len(of_folds)) or experiment.soup_ids
 
@@ -169,7 +167,7 @@ class RunData:
         """Return what a trial of all rows is trained by, which has none to choose its epoch by; others as they are."""
         if trial.fold != FULL_DATA:
             return hyperparameters
-        epochs = self._context.full_data_epochs[trial.experiment_id]
+        epochs = self.context.full_data_epochs[trial.experiment_id]
         kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
         return hyperparameters.replace(
             epochs=epochs,
@@ -180,11 +178,14 @@ class RunData:
             keep_epochs=kept,
         )
 
-    def _fold_data(self, trial: Trial, hyperparameters: Hyperparameters, opened: _OpenedImages) -> FitData:
+    def data_of_fold(
+        self, trial: Trial, hyperparameters: Hyperparameters, opened: OpenedImages, folds: Folds | None = None
+    ) -> FitData:
+        """Return the rows of a trial, of the run's fold plan or of ``folds``."""
         return fold_data(
             self.competition,
             self.samples,
-            self.folds,
+            folds or self.folds,
             trial.fold,
             hyperparameters,
             inputs=opened.train,
@@ -201,48 +202,9 @@ class RunData:
         One that was added when the run was over takes those that are left: what is not a member's was removed.
         """
         kept = epochs_with_weights(result)
-        if experiment.experiment_id not in {each.experiment_id for each in self._store.added()}:
+        if experiment.experiment_id not in {each.experiment_id for each in self.store.added()}:
             return kept
-        return tuple(epoch for epoch in kept if self._store.has_weights(result, epoch=epoch))
-
-    def _with_teacher(self, data: FitData, teacher: Trial) -> tuple[FitData, int]:
-        """Return the data with what the teacher says of the rows to train on, and how many images it took to decode."""
-        experiment = self._committed.experiment(teacher)
-        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        opened, num_decoded = self._open(hyperparameters)
-        weights = self._store.weights(self._committed.result(teacher))
-        predictor = reloaded(
-            self.competition, self.samples, self._context.settings, hyperparameters, weights, where=str(teacher)
-        )
-        answers_NC = np.zeros((data.num_rows, self.competition.num_columns), dtype=np.float32)
-        answers_NC[data.train_rows] = predictor.values(opened.train, data.train_rows)
-        if (pseudolabelled := data.pseudolabelled) is not None:
-            rows = pseudolabelled.rows
-            answers_NC[rows] = predictor.values(opened.test, rows - pseudolabelled.first)
-        return replace(data, teacher=answers_NC), num_decoded
-
-    def _with_pseudolabels(
-        self, data: FitData, test: Inputs, given: PseudolabelHyperparameters, labeller: Trial
-    ) -> tuple[FitData, tuple[PseudolabelSource, ...]]:
-        """Return the data with test rows to train on, and whose predictions are their labels."""
-        result = self._committed.result(labeller)
-        _, predicted = self._store.predictions(result)
-        order = rows_in(predicted.sample_ids, self.samples.test_ids, where=f"{labeller} on the test set")
-        data = with_pseudolabels(
-            data,
-            predicted.values if (order == np.arange(len(order))).all() else predicted.values[order],
-            given,
-            test=test,
-            test_ids=self.samples.test_ids,
-            id_hashes=test_hashes_of(self.samples),
-            mask=self.competition.mask,
-            where=str(labeller),
-        )
-        assert data.pseudolabelled is not None
-        source = PseudolabelSource(
-            trial=labeller, digest=result.blobs[TEST_FILE], num_rows=len(data.pseudolabelled.rows)
-        )
-        return data, (source,)
+        return tuple(epoch for epoch in kept if self.store.has_weights(result, epoch=epoch))
 
     def model_size(self, hyperparameters: Hyperparameters) -> ModelSize:
         """Return how large an experiment's network is; experiments of one network are counted once."""
@@ -258,31 +220,31 @@ class RunData:
 
     @cached_property
     def _staged(self) -> StagedData:
-        return stage_data(self._context.data, cache_dir=self._cache_dir)
+        return stage_data(self.context.data, cache_dir=self._cache_dir)
 
     @cached_property
     def _competition_file(self) -> Path:
-        return self._context.sources.here(self._cache_dir / "sources")
+        return self.context.sources.here(self._cache_dir / "sources")
 
     @cached_property
     def _competition_and_samples(self) -> tuple[Competition, Samples]:
         declared, _ = load_competition(self._competition_file)
         data_dir = self._staged.folder
         competition, samples = open_competition(declared, data_dir)
-        competition = with_metrics(competition, self._context.metrics)
-        if self._context.folds is not None:
-            competition = replace(competition, folds=self._context.folds)
-        if self._context.only_ids is not None:
-            samples = samples.with_ids(self._context.only_ids)
-        reading = Reading.recorded(self._store.reading(), where=self._store.location)
+        competition = with_metrics(competition, self.context.metrics)
+        if self.context.folds is not None:
+            competition = replace(competition, folds=self.context.folds)
+        if self.context.only_ids is not None:
+            samples = samples.with_ids(self.context.only_ids)
+        reading = Reading.recorded(self.store.reading(), where=self.store.location)
         competition = replace(competition, reading=reading)
-        unreadable = [data_dir / name for name in self._store.unreadable()]
+        unreadable = [data_dir / name for name in self.store.unreadable()]
         samples = without_unreadable(competition, samples, unreadable, self._cache_dir)
         return competition, samples.without_train_ids(self._near_duplicates.left_out)
 
     @cached_property
     def _near_duplicates(self) -> NearDuplicates:
-        return NearDuplicates.from_json(self._store.near_duplicates())
+        return NearDuplicates.from_json(self.store.near_duplicates())
 
     @cached_property
     def _groups(self) -> StrArray | None:
@@ -306,9 +268,9 @@ class RunData:
         Raises:
             StoreError: the folder is no run.
         """
-        csv, record = self._store.folds_csv(), self._store.record()
+        csv, record = self.store.folds_csv(), self.store.record()
         if csv is None or record is None:
-            raise StoreError(f"{self._context.location}: is no run: run.json or folds.csv is missing.")
+            raise StoreError(f"{self.context.location}: is no run: run.json or folds.csv is missing.")
         return folds_from_csv(csv, self.competition.folds, self.samples, expected_digest=record.folds_digest)
 
     @cached_property
@@ -320,7 +282,7 @@ class RunData:
     def _id_hashes(self) -> npt.NDArray[np.uint64]:
         return hashes_of(self.samples)
 
-    def _open(self, hyperparameters: Hyperparameters) -> tuple[_OpenedImages, int]:
+    def open_images(self, hyperparameters: Hyperparameters) -> tuple[OpenedImages, int]:
         """Return the images at the experiment's size, and how many of them had to be decoded now."""
         sides = hyperparameters.images.decoded_sides
         if sides in self._opened:
@@ -329,7 +291,7 @@ class RunData:
         train, test = train_inputs(*of_run), test_inputs(*of_run)
         if self.competition.reader is not None and train.dtype != test.dtype:
             raise DataError(f"expected training and test images of one type, got {train.dtype} and {test.dtype}.")
-        opened = _OpenedImages(train=train, test=test, masks=open_masks(*of_run), moments=ImageMoments(train.images))
+        opened = OpenedImages(train=train, test=test, masks=open_masks(*of_run), moments=ImageMoments(train.images))
         self._check_content()  # after it was opened: what is read from now on is what is looked at here
         self._opened[sides] = opened
         images = [opened.train.images, opened.test.images, *([opened.masks] if opened.masks else [])]
@@ -341,7 +303,7 @@ class RunData:
         Rows and code are looked at once, with the first images: what becomes of their files later does no harm.
         """
         folder = {"data_dir": self._staged.folder, "cache_dir": self._cache_dir}
-        record = self._store.record()
+        record = self.store.record()
         assert record is not None, "the folds were read from it"
         if self._content is None:
             self._content = content_of(
@@ -359,9 +321,9 @@ class RunData:
         else:
             self._content = self._content.with_files_of(self.samples, **folder)
         identity = replace(record.identity, content=self._content.to_json())
-        if found := self._store.changes_to(identity, self._content.files):
+        if found := self.store.changes_to(identity, self._content.files):
             raise DataError(
-                f"{self._context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
+                f"{self.context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
 

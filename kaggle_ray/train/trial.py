@@ -10,15 +10,17 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import replace
 
-from kaggle_ray.cache.folder import adopt_variables
+from kaggle_ray.cache.folder import adopt_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import UnusableCheckpointError
+from kaggle_ray.progress import Counter
 from kaggle_ray.s3 import adopt_credentials
 from kaggle_ray.store.attempt import KeptFiles
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import is_users, named_error, policy_of, reason_of
+from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.keep import Keeper
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.predict_only import predict_only
@@ -27,7 +29,8 @@ from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.ranks import ALONE, Ranks, together
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.soups import make_soup
-from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere
+from kaggle_ray.train.teachers import answers_of
+from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere, TrialData
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
@@ -128,9 +131,11 @@ class _Attempted:
             return self._of_first(lambda: self._averaged(made_of))
         with together(ranks):
             data = self._runner.data.of_trial(self._trial)
+        if (taught := self._taught(data)) is None:
+            return self._result("stopped", num_decoded=data.num_decoded)
         keeper = Keeper(self._attempt, data, self._runner.data, ranks)
         fit = Fit(
-            data.fit,
+            taught,
             data.hyperparameters,
             context.settings,
             initial_weights=data.initial_weights,
@@ -161,6 +166,28 @@ class _Attempted:
             num_decoded=data.num_decoded,
         )
         return self._of_first(lambda: self._attempt.commit(self._with_model(result, data.hyperparameters)))
+
+    def _taught(self, data: TrialData) -> FitData | None:
+        """Return the data to train on with the answers of teachers that are asked first; None where time is over."""
+        if not data.teachers:
+            return data.fit
+        assert data.fit.teacher is not None, "some of it is known"
+        answers, counter = data.fit.teacher.copy(), Counter("training teachers", len(data.teachers))
+        for teacher in data.teachers:
+            of_rows = answers_of(
+                teacher,
+                self._runner.context.settings,
+                self._ranks,
+                cache_dir=default_cache_dir(),
+                notice=self._runner.notice,
+                is_late=self._is_late,
+            )
+            if of_rows is None:
+                return None
+            answers[teacher.rows] = of_rows
+            counter.add(1)
+        answers[data.fit.valid_rows] = 0
+        return replace(data.fit, teacher=answers)
 
     def _with_model(self, result: TrialResult, hyperparameters: Hyperparameters) -> TrialResult:
         """Return the result with how large the network is, and where it was trained."""
@@ -197,9 +224,11 @@ class _Attempted:
             with suppress(RuntimeError):  # a rank that is gone needs no word
                 self._ranks.of_first(True)
             raise
+        return self._ranks.of_first(self._is_late() and not is_last)
+
+    def _is_late(self) -> bool:
         context = self._runner.context
-        is_late = context.stop_at is not None and context.clock.now() > context.stop_at
-        return self._ranks.of_first(is_late and not is_last)
+        return context.stop_at is not None and context.clock.now() > context.stop_at
 
     def _of_first(self, make: Callable[[], TrialResult]) -> TrialResult:
         """Return, on every rank, what rank 0 makes by itself."""

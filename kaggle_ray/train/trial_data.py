@@ -10,6 +10,7 @@ from torch import Tensor
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.model import Soup
 from kaggle_ray.train.inputs import FitData, Inputs
+from kaggle_ray.train.teachers import TeacherFit
 from kaggle_ray.types import BoolArray, IntArray, PseudolabelSource, TrialResult
 
 
@@ -43,6 +44,8 @@ class TrialData:
     """Weights that it or an ancestor starts from, as a lineage tells them."""
     num_decoded: int
     """Images that had to be decoded for it now."""
+    teachers: tuple[TeacherFit, ...] = ()
+    """Teachers that are still to be asked of the rows of the other folds, each fitted without these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -81,6 +81,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("loss", 1, "expected str, got 1"),
     ("distill_from", "resnet50", "expected a dictionary, got 'resnet50'"),
     ("distill_weight", 0.0, "expected above 0 and at most 1, got 0.0"),
+    ("distill_out_of_fold", 1, "expected bool, got 1"),
     ("swa_epochs", 99, "expected at most epochs, which is 10, got 99"),
     ("pseudolabel_share", 1.0, "expected from 0 to below 1, got 1.0"),
     ("pseudolabel_kind", "firm", "expected one of soft, hard, got 'firm'"),

@@ -93,7 +93,9 @@ def make_distillation_losses(
 
 
 def check_distillation(heads: Sequence[Head], given: LossHyperparameters) -> None:
-    """Raise ConfigError where ``distill_from`` is set and the heads are not one of classes or labels."""
+    """Raise ConfigError where there is no teacher for what is set, or the heads are not one of classes or labels."""
+    if given.distill_out_of_fold and not given.distill_from:
+        raise ConfigError("hyperparameter 'distill_out_of_fold': expected a teacher, got an empty distill_from.")
     if given.distill_from and (len(heads) != 1 or heads[0].task not in _TASKS):
         raise ConfigError(
             f"hyperparameter 'distill_from': expected one head of {', '.join(_TASKS)}, got "
