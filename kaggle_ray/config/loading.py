@@ -6,9 +6,11 @@ import hashlib
 import importlib.util
 import shlex
 import sys
+from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
@@ -81,9 +83,21 @@ def check_not_loading(what: str) -> None:
         frame = frame.f_back
 
 
+class _Anew(SourceFileLoader):
+    """Compiles a file each time that it is run, and leaves nothing beside it.
+
+    Bytecode that Python keeps is told apart by a file's size and second of change, which an edit may share.
+    """
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Raise OSError, as what has no time of change does: bytecode is neither read nor kept then."""
+        raise OSError(f"{path}: is compiled anew")
+
+
 def _run_file(path: Path) -> ModuleType:
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(f"{_PREFIX}{path.stem}_{digest}", path)
+    name = f"{_PREFIX}{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Anew(name, str(path)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file.")
     module = importlib.util.module_from_spec(spec)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_a_file_may_declare_dataclasses(tmp_path: Path) -> None:
         "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Row:\n    name: str\n"
     )
     assert load_attribute(write(tmp_path / "space.py", text + SPACE), "SPACE", SearchSpace).base == {"epochs": 2}
+
+
+def test_a_file_that_changes_within_a_second_and_keeps_its_size_is_read_anew(tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.py")
+    assert load_attribute(file, "SPACE", SearchSpace).base == {"epochs": 2}
+    then = file.stat()
+    write(file, SPACE.replace("2", "3"))
+    os.utime(file, ns=(then.st_atime_ns, then.st_mtime_ns))
+    assert load_attribute(file, "SPACE", SearchSpace).base == {"epochs": 3}
+    assert list(tmp_path.iterdir()) == [file], "nothing is left beside it"
 
 
 def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
