@@ -41,7 +41,7 @@ def test_from_a_download_to_what_its_score_means(
     assert "task: binary, 2 classes: cat, dog" in out
     assert "competitions/small_dogs.py: 60 images to train on, 20 to predict" in out
 
-    options = ["--launcher", "local", "--set", "epochs=1", "--set", "image_size=16", "--set", "model_args.width=4"]
+    options = ["--launcher", "local", "--set", "epochs=1", "--set", "image_size=16"]
     out, err, code = said(capsys, "run", "small_dogs", "--data", "download", "--device", "cpu", *options)
     assert code == 0, err
     (run,) = Path("runs/small_dogs").iterdir()
