@@ -14,6 +14,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from kaggle_ray.cpus import num_cpus
 from kaggle_ray.errors import JsonShapeError
@@ -72,6 +76,14 @@ def write_seal(file: Path, seal: Seal) -> None:
     partial = file.with_name(f"{file.name}.partial")
     partial.write_text(json.dumps(asdict(seal)))
     partial.replace(file)
+
+
+def save_sealed(array: npt.NDArray[Any], entry: Path) -> None:
+    """Write ``array`` as the file ``entry``, which is there when it is whole, and its seal beside it."""
+    building = entry.with_name(f"building-{entry.name}")
+    np.save(building, array)
+    building.rename(entry)
+    write_seal(entry.with_name(SEAL_FILE), seal_of(entry))
 
 
 def read_seal(file: Path) -> Seal | None:

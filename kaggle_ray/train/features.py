@@ -22,7 +22,7 @@ from torch import Tensor
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.cache.seal import SEAL_FILE, is_intact, seal_of, write_seal
+from kaggle_ray.cache.seal import SEAL_FILE, is_intact, save_sealed
 from kaggle_ray.config.images import ImageHyperparameters
 from kaggle_ray.config.predict import View
 from kaggle_ray.config.settings import Settings
@@ -193,10 +193,7 @@ class FrozenFeatures:
                     except NoRoomError as error:
                         logger.warning("%s Until then features are computed anew by each process.", error)
                         return features_NF
-                    building = entry.with_name(f"building-{entry.name}")
-                    np.save(building, features_NF)
-                    building.rename(entry)
-                    write_seal(entry.with_name(SEAL_FILE), seal_of(entry))
+                    save_sealed(features_NF, entry)
                 use.touch()
         kept_NF: FloatArray = np.load(entry, mmap_mode="r", allow_pickle=False)
         return kept_NF

@@ -22,7 +22,7 @@ import torch
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
-from kaggle_ray.cache.seal import SEAL_FILE, is_intact, seal_of, write_seal
+from kaggle_ray.cache.seal import SEAL_FILE, is_intact, save_sealed
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.errors import NoRoomError
@@ -121,10 +121,7 @@ def _keep(teacher: TeacherFit, settings: Settings, cache_dir: Path, answers: Sto
             except NoRoomError as error:
                 logger.warning("%s Until then teachers are fitted anew by each trial.", error)
                 return
-            building = entry.with_name(f"building-{entry.name}")
-            np.save(building, answers)
-            building.rename(entry)
-            write_seal(entry.with_name(SEAL_FILE), seal_of(entry))
+            save_sealed(answers, entry)
 
 
 def _key(teacher: TeacherFit, settings: Settings) -> str:

@@ -139,7 +139,7 @@ def test_a_download_that_fails_says_from_where_and_what_to_do(tmp_path: Path, mo
         check_model("smp/unet", MASKS, model_args={"encoder": "resnet18", "weights": "imagenett"}, pretrained=True)
 
 
-@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.filterwarnings("error", "ignore:unclosed file:ResourceWarning")  # of what other tests have left
 def test_a_file_of_a_timm_encoders_weights_is_fitted_to_more_channels(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

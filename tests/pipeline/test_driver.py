@@ -251,7 +251,9 @@ def test_the_diary_replays_what_the_reporters_were_told_each_event_once(finished
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     written = [line["event_id"] for line in lines if line["kind"] != "trial_progressed"]  # of a stage the last stays
     assert len(set(written)) == len(written)
-    replayed = [each for each in read_events(FileDiary(path)) if not isinstance(each.event, TrialProgressed)]
+    everything = read_events(FileDiary(path))
+    assert len({each.event_id for each in everything}) == len(everything)
+    replayed = [each for each in everything if not isinstance(each.event, TrialProgressed)]
     told = [event for event in finished.recorder.events if not isinstance(event, TrialProgressed)]
     assert [envelope.event for envelope in replayed] == told
     assert [envelope.event_id for envelope in replayed] == written
