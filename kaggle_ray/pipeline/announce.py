@@ -14,10 +14,12 @@ from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.stalls import StallWatch
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.progress import progress_told_to, throttled
+from kaggle_ray.report.board import Board
 from kaggle_ray.reporters import Emit, FanOut, Reporter
 from kaggle_ray.reporters.events import (
     InterruptReason,
     PreparationProgressed,
+    RunEnded,
     RunFailed,
     RunInterrupted,
     RunStarted,
@@ -127,7 +129,26 @@ def _ways_on(plan: RunPlan, command: Sequence[str] | None) -> tuple[str, str]:
     return shlex.join(words), shlex.join([*words, "--budget", "0s"])
 
 
-def note(plan: RunPlan, command: Sequence[str] | None) -> str:
+def run_ended(
+    plan: RunPlan,
+    submission: Location,
+    report: Location,
+    board: Board,
+    command: Sequence[str] | None,
+    *,
+    seconds: float,
+) -> RunEnded:
+    """Return the event that ends a run, after so many ``seconds`` of this session."""
+    return RunEnded(
+        submission=submission,
+        report=report,
+        seconds=seconds,
+        board=board.rows,
+        note=_note(plan, command) if plan.is_fast_dev else None,
+    )
+
+
+def _note(plan: RunPlan, command: Sequence[str] | None) -> str:
     """Return what there is to know of the numbers of a fast-dev run, and how the real one is started."""
     real = "the same call without fast_dev" if command is None else shlex.join(w for w in command if w != "--fast-dev")
     return (

@@ -67,11 +67,6 @@ def make_source(plan: RunPlan, store: RunStore, target: Rows, ended: Ended, emit
     )
 
 
-def has_trials_left(trials: TrialSource, num_trials: int) -> bool:
-    """Return whether a launcher has anything to run: to start one takes seconds."""
-    return not trials.is_over if isinstance(trials, RoundsSource) else len(trials.results) < num_trials
-
-
 def _policy(plan: RunPlan, store: RunStore, target: Rows) -> Policy:
     metric, num_folds = plan.competition.metric, plan.folds.num_folds
     if plan.options.policy == "all":

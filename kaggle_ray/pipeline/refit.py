@@ -7,26 +7,25 @@ its cross-validated counterpart, and so is the only score that there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median_high
 
 from kaggle_ray.combine import Ensemble
 from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.standing import standing_in
+from kaggle_ray.pipeline.trials import Trials, train
 from kaggle_ray.pool.gather import Pool, mean_of
 from kaggle_ray.pool.ledger import check_full_lineage, rows_in
 from kaggle_ray.pool.members import Member, full_model, members_of, models_of
+from kaggle_ray.reporters import Emit
+from kaggle_ray.reporters.events import RefitEnded
 from kaggle_ray.rows import Rows, select_rows
-from kaggle_ray.schedule.source import Ended, ListSource, TrialSource
+from kaggle_ray.schedule.source import ListSource
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.train.context import TrialContext
 from kaggle_ray.types import Experiment, Location, Trial, TrialResult
-
-Train = Callable[[TrialSource, Sequence[Experiment], int, TrialContext], int]
-"""Runs the trials of a source, of these experiments with so many each, as far as there is time; returns how many images
-this process decoded for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,46 +37,51 @@ class Refit:
     """Why there is no submission."""
     results: tuple[TrialResult, ...] = ()
     """Results of the trials of all rows, those of earlier sessions first."""
-    num_resumed: int = 0
-    """Results of earlier sessions."""
+    new_results: tuple[TrialResult, ...] = ()
+    """Results of this session."""
     num_decoded: int = 0
+    """Images that this process decoded for them."""
 
 
-def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended: Ended, train: Train) -> Refit:
+def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble | None, pool: Pool, emit: Emit) -> Refit:
     """Train the ensemble's experiments, and the parents that they start from, on all rows; submit what they predict.
 
     Args:
         plan: of the run.
         store: its store.
-        ensemble: of the cross-validated members.
+        ensemble: of the cross-validated members; None where no experiment is complete.
         pool: that it was chosen from.
-        ended: looks up the trials that are over, which are not run again.
-        train: runs the others.
+        emit: is told how the trials get on, and what came of them.
 
     Raises:
         LeakError: a trial of all rows predicts rows that are scored.
         SubmissionError: the file is not what the sample submission asks for.
     """
+    refitted = Refit(why_not="no experiment is complete")
+    if ensemble is not None:
+        refitted = _refit(plan, store, ensemble, pool, emit)
+    emit(
+        RefitEnded(
+            submission=refitted.submission,
+            cross_validated_score=ensemble.score_honest if ensemble else None,
+            why_not=refitted.why_not,
+        )
+    )
+    return refitted
+
+
+def _refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, emit: Emit) -> Refit:
     members = [pool.members[member_id] for member_id in ensemble.weights]
     tried = store.experiments()
     wanted = {trial.experiment_id for trial in models_of(members, tried)}
     experiments = [experiment for experiment in tried if experiment.experiment_id in wanted]
-    greater_is_better = plan.competition.metric.greater_is_better
-    epochs = {
-        experiment.experiment_id: full_data_epochs(
-            experiment,
-            _fold_results(plan, store, experiment),
-            greater_is_better=greater_is_better,
-            forward=plan.folds.forward,
-        )
-        for experiment in experiments
-    }
-    trials = ListSource(experiments, None, ended)
-    num_resumed = len(trials.results)
+    trials = Trials.of(ListSource(experiments, None, standing_in(store, emit)), experiments, num_folds=1)
     num_decoded = 0
-    if num_resumed < len(experiments):
-        num_decoded = train(trials, experiments, 1, replace(plan.trial_context(), full_data_epochs=epochs))
-    why_not = _why_not(trials, len(experiments))
+    if trials.has_left:
+        epochs = {each.experiment_id: _epochs_of(plan, store, each) for each in experiments}
+        # The launcher starts anew for these few trials: what they are is known only now.
+        num_decoded = train(plan, trials, replace(plan.trial_context(), full_data_epochs=epochs), emit)
+    why_not = _why_not(trials.results, len(experiments))
     submission = None
     if why_not is None:
         test = {member.member_id: _read_member(plan, store, member) for member in members}
@@ -86,8 +90,17 @@ def refit(plan: RunPlan, store: RunStore, ensemble: Ensemble, pool: Pool, ended:
         submission=submission,
         why_not=why_not,
         results=trials.results,
-        num_resumed=num_resumed,
+        new_results=trials.new_results,
         num_decoded=num_decoded,
+    )
+
+
+def _epochs_of(plan: RunPlan, store: RunStore, experiment: Experiment) -> int:
+    return full_data_epochs(
+        experiment,
+        _fold_results(plan, store, experiment),
+        greater_is_better=plan.competition.metric.greater_is_better,
+        forward=plan.folds.forward,
     )
 
 
@@ -121,12 +134,12 @@ def _fold_results(plan: RunPlan, store: RunStore, experiment: Experiment) -> lis
     return [result for result in results if result is not None]  # all are there: it is complete, or a parent of one
 
 
-def _why_not(trials: TrialSource, num_trials: int) -> str | None:
+def _why_not(results: Sequence[TrialResult], num_trials: int) -> str | None:
     """Return why trials of all rows are not committed, None where all are."""
-    errors = sorted({result.error for result in trials.results if result.error})
+    errors = sorted({result.error for result in results if result.error})
     if errors:
         return f"a trial of all rows failed: {errors[0]}"
-    num_committed = sum(result.status == "committed" for result in trials.results)
+    num_committed = sum(result.status == "committed" for result in results)
     if num_committed < num_trials:
         return f"there was time for {num_committed} of {num_trials} trials of all rows"
     return None
