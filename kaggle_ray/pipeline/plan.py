@@ -16,27 +16,20 @@ from kaggle_ray.config.settings import Machine, Settings
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
-from kaggle_ray.data.folds import folds_of
-from kaggle_ray.data.further_metrics import with_metrics
-from kaggle_ray.data.given_folds import with_folds_of
-from kaggle_ray.data.opening import load_competition, open_competition
+from kaggle_ray.data.opening import load_competition
 from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
-from kaggle_ray.data.staging import StagedData, stage_data
+from kaggle_ray.data.staging import StagedData
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.images.reading import as_read
-from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.launch.by_name import joins_cluster
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.execution import settings_of
 from kaggle_ray.pipeline.experiments import labels_of, make_experiments
-from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
 from kaggle_ray.pipeline.identity import identity_of, run_id
 from kaggle_ray.pipeline.known_names import check_known
-from kaggle_ray.pipeline.left_out import left_out
 from kaggle_ray.pipeline.options import RunOptions
-from kaggle_ray.pipeline.split import check_split, split_rows
 from kaggle_ray.pipeline.tried import what_is_tried
+from kaggle_ray.pipeline.used_rows import open_files, used_rows
 from kaggle_ray.s3 import credentials
 from kaggle_ray.store.labels import Label
 from kaggle_ray.store.opening import check_is_no_run, open_run, place_of
@@ -194,79 +187,63 @@ def make_plan(options: RunOptions) -> RunPlan:
     COMBINERS.check(options.ensemble)
     check_is_no_run(options.runs)
     options = _in_this_process(options) if options.fast_dev else options
-    on_cluster = joins_cluster(options.launcher, options.address)
-    machine = dataclasses.replace(Machine.here(), joins_cluster=on_cluster)
-    started = None
-    if options.run_id is not None:
-        started = open_run(place_of(options.runs, declared.name, _checked_run_id(options.run_id)))
+    started = _named_run(options, declared.name)
     record = started.record() if started else None
+    machine = dataclasses.replace(Machine.here(), joins_cluster=joins_cluster(options.launcher, options.address))
     settings = settings_of(options, machine, record)
     tried = what_is_tried(options, declared, settings, record)
-    hyperparameter_sets, search = tried.hyperparameter_sets, tried.search
-    check_known(hyperparameter_sets, default_cache_dir())
-    data = str(options.data or Path("data") / declared.name)
-    data = data if "://" in data else str(Path(data).absolute())
-    staged = stage_data(data, cache_dir=default_cache_dir())
-    data_dir = staged.folder
-    competition, samples = open_competition(declared, data_dir)
-    if options.folds is not None:
-        competition, samples = with_folds_of(competition, samples, options.folds)
-    competition = with_metrics(competition, options.metrics or ())
-    split = only_ids = None
-    if options.fast_dev:
-        split = split_rows(competition, samples, None, find=False)
-        check_split(competition, split, hyperparameter_sets)
-        only_ids = rows_of_one_batch(samples, split.folds, competition.heads, hyperparameter_sets)
-        samples = samples.with_ids(only_ids)
-    competition = as_read(competition, samples, default_cache_dir())
-    unread = left_out(competition, samples, data_dir, started, skip=options.skip_unreadable)
-    samples = without_unreadable(
-        competition, samples, [data_dir / name for name in unread.reasons], default_cache_dir()
-    )
-    started = None if unread.begins_anew else started
-    if split is None:
-        split = split_rows(competition, samples, started, find=not options.ignore_near_duplicates)
-        check_split(competition, split, hyperparameter_sets)
-    else:
-        split = dataclasses.replace(split, samples=samples, folds=folds_of(split.folds, samples))
-        hyperparameter_sets = one_epoch_of(hyperparameter_sets, split.folds)
+    check_known(tried.hyperparameter_sets, default_cache_dir())
+    files = open_files(declared, options)
+    used = used_rows(files, tried.hyperparameter_sets, options, started)
+    split = used.split
     content = content_of(
-        competition, competition_file, split.samples, split.folds, split.near_duplicates, hyperparameter_sets,
-        data_dir=data_dir, cache_dir=default_cache_dir(),
+        used.competition, competition_file, split.samples, split.folds, split.near_duplicates,
+        used.hyperparameter_sets, data_dir=files.staged.folder, cache_dir=default_cache_dir(),
     )  # fmt: skip
-    examples = make_experiments(hyperparameter_sets, content)
-    labels = labels_of(examples, hyperparameter_sets, tried.texts)
-    experiments = examples if search is None else ()
-    name = options.run_id or run_id(experiments, settings, search, content)
+    examples = make_experiments(used.hyperparameter_sets, content)
+    experiments = examples if tried.search is None else ()
+    name = options.run_id or run_id(experiments, settings, tried.search, content)
     name = f"{FAST_DEV}-{name}" if options.fast_dev else name
     return RunPlan(
         options=options,
-        competition=competition,
+        competition=used.competition,
         competition_file=competition_file,
-        data=data,
-        staged=staged,
-        unreadable=unread.reasons,
-        begins_anew=options.fast_dev or unread.begins_anew,
+        data=files.data,
+        staged=files.staged,
+        unreadable=used.left_out.reasons,
+        begins_anew=options.fast_dev or used.left_out.begins_anew,
         near_duplicates=split.near_duplicates,
         num_decoded=split.num_decoded,
         samples=split.samples,
         folds=split.folds,
         experiments=experiments,
-        search=search,
+        search=tried.search,
         examples=examples,
-        labels=labels,
+        labels=labels_of(examples, used.hyperparameter_sets, tried.texts),
         content=content,
         settings=settings,
-        num_slots=1
-        if options.launcher == "local"  # this process runs one after the other
-        else options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial),
+        num_slots=_num_slots(options, machine, settings),
         run_id=name,
-        location=place_of(options.runs, competition.name, name),
+        location=place_of(options.runs, declared.name, name),
         clock=clock,
         stop_at=options.stop_at(now=clock.began_at),
         ends_at=options.ends_at(now=clock.began_at),
-        only_ids=only_ids,
+        only_ids=used.only_ids,
     )
+
+
+def _named_run(options: RunOptions, competition: str) -> RunStore | None:
+    """Return the run that the user names, which may not be begun yet; None of one that is named by what it computes."""
+    if options.run_id is None:
+        return None
+    return open_run(place_of(options.runs, competition, _checked_run_id(options.run_id)))
+
+
+def _num_slots(options: RunOptions, machine: Machine, settings: Settings) -> int:
+    """Return how many trials run at once."""
+    if options.launcher == "local":  # this process runs one after the other
+        return 1
+    return options.num_slots or machine.num_slots(settings, gpus_per_trial=options.gpus_per_trial)
 
 
 def _in_this_process(options: RunOptions) -> RunOptions:
