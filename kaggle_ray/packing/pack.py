@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.combine.saved import SavedEnsemble
 from kaggle_ray.config.settings import Device
 from kaggle_ray.config.sources import SourceBundle
 from kaggle_ray.data.opening import load_competition, open_to_predict
@@ -19,9 +21,12 @@ from kaggle_ray.packing.notebook import notebook_of, script_of
 from kaggle_ray.packing.timing import Timing, measure
 from kaggle_ray.packing.wheels import ASSUMED, Needed, download, needed, read_installed, write_own_wheel
 from kaggle_ray.pipeline.own_code import competition_file
-from kaggle_ray.pipeline.predicting import check_models, ensemble_of, models_of_parts
+from kaggle_ray.pipeline.predicting import Models, check_models, ensemble_of, models_of_parts
 from kaggle_ray.pipeline.recorded import recorded_competition
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.store.record import RunRecord
+from kaggle_ray.store.run import RunStore
+from kaggle_ray.types import Experiment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,47 +86,28 @@ def pack(
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty. Name a new folder.")
-    store = open_run(run)
-    record = store.known_record()
-    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
-    ensemble = ensemble_of(store, record, experiments)
-    models = models_of_parts(ensemble.weighted_members, experiments, refit=refit)
-    check_models(store, record, models.values(), refit=refit)
-    if data is not None:
-        recorded_competition(store, record)  # what cannot be timed is refused before anything is written
-    file = competition_file(store, record, competition, cache_dir=default_cache_dir())
-    extras, others = needs_of(
-        file, load_competition(file)[0].reader, (experiments[part.experiment_id] for part in models)
-    )
+    what = _what_predicts(run, competition, refit=refit, is_timed=data is not None)
+    declared, _ = load_competition(what.file)
+    extras, others = needs_of(what.file, declared.reader, what.experiments)
 
-    exporter = GraphExporter(run, file) if onnx else None
-    copy = copy_run(store, record, ensemble, models.values(), folder / "run", graphs_of=exporter)
+    exporter = GraphExporter(run, what.file) if onnx else None
+    copy = copy_run(what.store, what.record, what.ensemble, what.models, folder / "run", graphs_of=exporter)
     uses_graphs = exporter is not None and exporter.num_exported > 0
-    packed_file = _write_sources(file, folder / "competition")
+    packed_file = _write_sources(what.file, folder / "competition")
     extras |= {"onnxruntime"} if uses_graphs else set()
     needs, why_no_wheels = _write_wheels(extras, others, folder, installed=installed, python=python)
-    script = script_of(
-        competition=record.competition,
-        run_id=record.run_id,
-        file=packed_file.name,
-        dataset=folder.name,
-        slug=slug or record.competition.replace("_", "-"),
-        refit=refit,
-        onnx=uses_graphs,
-    )
-    (folder / "inference.py").write_text(script)
-    (folder / "inference.ipynb").write_text(notebook_of(script))
+    _write_notebook(folder, what.record, file=packed_file.name, slug=slug, refit=refit, onnx=uses_graphs)
     timing = torch_timing = None
     if data is not None:
-        _, samples = open_to_predict(load_competition(file)[0], Path(data))
-        time_of = partial(measure, Path(copy.location), samples, competition=file, refit=refit)
+        _, samples = open_to_predict(declared, Path(data))
+        time_of = partial(measure, Path(copy.location), samples, competition=what.file, refit=refit)
         timing = torch_timing = time_of(device="cpu" if uses_graphs else device)
         if uses_graphs:
             timing = time_of(device="cpu", onnx=True)
         num_rows = num_rows or len(samples.test_ids)
     return Packed(
         folder=folder,
-        num_models=sum(len(of_part) for of_part in models.values()),
+        num_models=sum(map(len, what.models)),
         num_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         needed=needs,
         why_no_wheels=why_no_wheels,
@@ -130,6 +116,56 @@ def pack(
         exporter=exporter,
         num_rows=num_rows,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _WhatPredicts:
+    """What of a run predicts its submission."""
+
+    store: RunStore
+    record: RunRecord
+    ensemble: SavedEnsemble
+    models: Sequence[Models]
+    """Models of each part of the ensemble."""
+    experiments: Sequence[Experiment]
+    """Experiments of these parts."""
+    file: Path
+    """The competition's file."""
+
+
+def _what_predicts(run: str | Path, competition: str | Path | None, *, refit: bool, is_timed: bool) -> _WhatPredicts:
+    """Return what of a run predicts, once it was seen that all of it is there."""
+    store = open_run(run)
+    record = store.known_record()
+    experiments = {experiment.experiment_id: experiment for experiment in store.experiments()}
+    ensemble = ensemble_of(store, record, experiments)
+    models = models_of_parts(ensemble.weighted_members, experiments, refit=refit)
+    check_models(store, record, models.values(), refit=refit)
+    if is_timed:
+        recorded_competition(store, record)  # what cannot be timed is refused before anything is written
+    return _WhatPredicts(
+        store=store,
+        record=record,
+        ensemble=ensemble,
+        models=list(models.values()),
+        experiments=[experiments[part.experiment_id] for part in models],
+        file=competition_file(store, record, competition, cache_dir=default_cache_dir()),
+    )
+
+
+def _write_notebook(folder: Path, record: RunRecord, *, file: str, slug: str | None, refit: bool, onnx: bool) -> None:
+    """Write what predicts with the package: a notebook, and the same as a script."""
+    script = script_of(
+        competition=record.competition,
+        run_id=record.run_id,
+        file=file,
+        dataset=folder.name,
+        slug=slug or record.competition.replace("_", "-"),
+        refit=refit,
+        onnx=onnx,
+    )
+    (folder / "inference.py").write_text(script)
+    (folder / "inference.ipynb").write_text(notebook_of(script))
 
 
 def _write_sources(file: Path, folder: Path) -> Path:
