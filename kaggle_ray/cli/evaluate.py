@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from kaggle_ray.evaluation.selection import Outcome
+    from kaggle_ray.evaluation.selection import Outcome, Selection
+    from kaggle_ray.evaluation.table import Evaluation
 
 _OUTCOMES = ("right", "wrong", "true_positive", "false_positive", "true_negative", "false_negative")
 _WIDEST_WORD = 12
@@ -69,9 +70,6 @@ def evaluate(
 
     Each row is predicted by models, weights and a rule that never saw it. Without RUN it is the latest run of all.
     """
-    from rich.console import Console
-
-    from kaggle_ray.evaluation.scores import histograms, label_scores
     from kaggle_ray.evaluation.selection import Selection
     from kaggle_ray.pipeline.recorded import load_own_rules
     from kaggle_ray.report.past_run import open_run
@@ -88,26 +86,34 @@ def evaluate(
         place = data or str(Path("data") / store.competition_name)
         click.echo(write_gallery(store, chosen, selection.words, data=place, out=gallery, competition=competition))
         return
-    if table == "labels":
-        frame = label_scores(evaluated.labels(head))
-    elif table == "histograms":
-        frame = histograms(evaluated.labels(head))
-    else:
-        chosen = selection.of(evaluated)
-        frame = chosen.worst(len(chosen)).to_frame()
+    frame = _frame_of(evaluated, selection, table, head)
     if as_csv:
         click.echo(frame.to_csv(index=False), nl=False)
     else:
-        shortened = frame.drop(columns=[name for name in _OUTCOMES if name in frame])  # they follow from the rest
-        console = Console()
-        fitting = _fitting(shortened.head(_SHOWN), console.width) if table == "rows" else list(shortened)
-        console.print(
-            _printed(
-                shortened[fitting],
-                shown=_SHOWN if table == "rows" else len(frame),
-                left_out=len(shortened.columns) - len(fitting),
-            )
-        )
+        _print(frame, are_rows=table == "rows")
+
+
+def _frame_of(evaluated: Evaluation, selection: Selection, table: str, head: str | None) -> pd.DataFrame:
+    """Return one of the tables that a person can ask for."""
+    from kaggle_ray.evaluation.scores import histograms, label_scores
+
+    if table == "labels":
+        return label_scores(evaluated.labels(head))
+    if table == "histograms":
+        return histograms(evaluated.labels(head))
+    chosen = selection.of(evaluated)
+    return chosen.worst(len(chosen)).to_frame()
+
+
+def _print(frame: pd.DataFrame, *, are_rows: bool) -> None:
+    """Print a frame for people: of rows the first ones, as wide as the console."""
+    from rich.console import Console
+
+    shortened = frame.drop(columns=[name for name in _OUTCOMES if name in frame])  # they follow from the rest
+    console = Console()
+    fitting = _fitting(shortened.head(_SHOWN), console.width) if are_rows else list(shortened)
+    left_out = len(shortened.columns) - len(fitting)
+    console.print(_printed(shortened[fitting], shown=_SHOWN if are_rows else len(frame), left_out=left_out))
 
 
 def _fitting(frame: pd.DataFrame, width: int) -> list[str]:
