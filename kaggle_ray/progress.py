@@ -110,7 +110,7 @@ class Counter:
         self.add(0)
 
 
-def counted(stage: Stage, items: Iterable[T], *, num_total: int) -> Iterator[T]:
+def each_counted(stage: Stage, items: Iterable[T], *, num_total: int) -> Iterator[T]:
     """Yield ``items``, counting each."""
     counter = Counter(stage, num_total)
     for item in items:

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import JsonShapeError, suggest
 from kaggle_ray.types import JsonValue, Location
 from kaggle_ray.untrusted import Bound
@@ -182,7 +183,7 @@ def _read_tuple(kind: Any, value: JsonValue, where: str) -> Any:
     if len(of_items) == 2 and of_items[1] is Ellipsis:
         return _read_sequence(kind, value, where)
     items = _read_items(Any, value, where)
-    _require(len(items) == len(of_items), f"{len(of_items)} items", value, where)
+    _require(len(items) == len(of_items), counted(len(of_items), "item"), value, where)
     return tuple(_read(of, item, f"{where}[{n}]") for n, (of, item) in enumerate(zip(of_items, items, strict=True)))
 
 

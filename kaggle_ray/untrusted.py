@@ -17,6 +17,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Annotated, Any
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import StoreError
 
 MAX_JSON_BYTES = 2**26
@@ -145,7 +146,7 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
     with BufferedReader(open_regular(path)) as file:
         num_bytes = os.fstat(file.fileno()).st_size
         if num_bytes > max_bytes:
-            raise StoreError(f"{path}: expected at most {max_bytes:,} bytes, got {num_bytes:,}.")
+            raise StoreError(f"{path}: expected at most {counted(max_bytes, 'byte')}, got {num_bytes:,}.")
         return file.read(num_bytes)
 
 

@@ -111,22 +111,22 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "an id twice",
         lambda data: edit(data / "train.csv", lambda lines: [*lines, "a000,dark"]),
-        r"train\.csv: 1 ids are there more than once: a000",
+        r"train\.csv: 1 id is there more than once: a000",
     ),
     (
         "an id without image",
         lambda data: (data / "train/a004.png").unlink(),
-        r"train\.csv: 1 ids have no image in .*train: a004",
+        r"train\.csv: 1 id has no image in .*train: a004",
     ),
     (
         "a test id without image",
         lambda data: (data / "test/b004.png").unlink(),
-        r"sample_submission\.csv: 1 ids have no image in .*test: b004",
+        r"sample_submission\.csv: 1 id has no image in .*test: b004",
     ),
     (
         "an image without id",
         lambda data: edit(data / "train.csv", lambda lines: [line for line in lines if not line.startswith("a005")]),
-        r"train: 1 images have no row in .*train\.csv: a005",
+        r"train: 1 image has no row in .*train\.csv: a005",
     ),
     (
         "an unknown label",
@@ -136,7 +136,7 @@ SPOILT: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "two images of one id",
         lambda data: (data / "train/a006.jpg").touch(),
-        r"train: 1 ids are there more than once: a006",
+        r"train: 1 id is there more than once: a006",
     ),
 ]
 

@@ -267,7 +267,7 @@ def test_a_dry_run_finds_what_the_run_would_stop_at(
     (data / "train/a003.png").write_bytes((data / "train/a003.png").read_bytes()[:60])
     with pytest.raises(SystemExit):
         main([*words, "--ignore-near-duplicates"])
-    assert "1 images cannot be decoded" in (err := capsys.readouterr().err)
+    assert "1 image cannot be decoded" in (err := capsys.readouterr().err)
     assert "a003.png" in err
     assert "--skip-unreadable" in err
     assert not (tmp_path / "runs").exists()

@@ -37,7 +37,7 @@ def test_check_takes_a_competitions_word_for_what_the_cells_are(
     bad = tmp_path / "bad.csv"
     bad.write_text(f"{HEADER}\na,{EVEN}\nb,0.9,{EVEN[4:]}\n")
     main(["check", str(bad), "--sample", str(sample)])
-    assert "warning: row 'b': the sum of its numbers is 1.8; 1 rows" in capsys.readouterr().out
+    assert "warning: row 'b': the sum of its numbers is 1.8; 1 row" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="1"):
         main(["check", str(bad), "--sample", str(sample), "--competition", DIGITS])
     assert "row 'b': expected probabilities of the classes that sum to 1" in capsys.readouterr().err

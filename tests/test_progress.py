@@ -12,13 +12,13 @@ from kaggle_ray.cache import entries
 from kaggle_ray.data.staging import stage_data
 from kaggle_ray.images.cache import open_images
 from kaggle_ray.images.threads import map_in_threads
-from kaggle_ray.progress import Counter, Progress, counted, progress_told_to, throttled
+from kaggle_ray.progress import Counter, Progress, each_counted, progress_told_to, throttled
 
 
 def test_each_item_is_counted_from_none_to_all() -> None:
     told: list[Progress] = []
     with progress_told_to(told.append):
-        assert list(counted("decoding images", "ab", num_total=2)) == ["a", "b"]
+        assert list(each_counted("decoding images", "ab", num_total=2)) == ["a", "b"]
     assert [(each.stage, each.num_done, each.num_total) for each in told] == [
         ("decoding images", number, 2) for number in range(3)
     ]

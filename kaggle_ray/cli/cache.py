@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from kaggle_ray.counted import counted
+
 
 @click.command()
 @click.option(
@@ -25,7 +27,9 @@ def cache(keep: float | None, clear: bool) -> None:
     folder = default_cache_dir()
     if clear or keep is not None:
         removed = evict(folder, keep_bytes=0 if clear else int((keep or 0) * 2**30))
-        click.echo(f"removed {len(removed)} entries, {sum(entry.num_bytes for entry in removed) / 2**20:,.0f} MiB")
+        click.echo(
+            f"removed {counted(len(removed), 'entry')}, {sum(entry.num_bytes for entry in removed) / 2**20:,.0f} MiB"
+        )
     if clear:
         forget(folder)
     Console().print(cache_table(folder))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kaggle_ray.counted import counted
+
 if TYPE_CHECKING:
     from kaggle_ray.reporters.elasticsearch.queries import Order, Selection
     from kaggle_ray.reporters.elasticsearch.server import Server
@@ -100,11 +102,11 @@ def delete(named: str, yes: bool, as_json: bool, **whose: Any) -> None:
     server = _server()
     hits = find_documents(server, named, _selection(**whose))
     for run, number in sorted(num_by_run(hits).items()):
-        click.echo(printable(f"{run}: {number} documents"), err=as_json)
+        click.echo(printable(f"{run}: {counted(number, 'document')}"), err=as_json)
     if not yes:
         click.confirm("Delete them?", abort=True, err=as_json)
     server.delete(hits)
-    click.echo(json.dumps({"num_deleted": len(hits)}) if as_json else f"deleted {len(hits)} documents")
+    click.echo(json.dumps({"num_deleted": len(hits)}) if as_json else f"deleted {counted(len(hits), 'document')}")
 
 
 def _server() -> Server:

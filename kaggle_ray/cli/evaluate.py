@@ -135,9 +135,14 @@ def _printed(frame: pd.DataFrame, *, shown: int, left_out: int = 0) -> Table:
     from rich import box
     from rich.table import Table
 
-    from kaggle_ray.reporters.texts import counted, plain
+    from kaggle_ray.counted import counted
+    from kaggle_ray.reporters.texts import plain
 
-    caption = f"{shown} of {len(frame)} rows; --csv prints all" if shown < len(frame) else f"{len(frame)} rows"
+    caption = (
+        f"{shown} of {counted(len(frame), 'row')}; --csv prints all"
+        if shown < len(frame)
+        else counted(len(frame), "row")
+    )
     caption += f"; {counted(left_out, 'column')} more with --csv" if left_out else ""
     printed = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for name, kind in frame.dtypes.items():

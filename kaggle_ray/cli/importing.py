@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kaggle_ray.cli.options import options_of
+from kaggle_ray.counted import counted
 from kaggle_ray.pipeline.options import OutputOptions, PredictOptions
 
 
@@ -39,7 +40,9 @@ def import_(
     from kaggle_ray.untrusted import printable
 
     if len(files) > 2:
-        raise ConfigError(f"expected the file of the test rows, one of scored rows before it, got {len(files)} files.")
+        raise ConfigError(
+            f"expected the file of the test rows, one of scored rows before it, got {counted(len(files), 'file')}."
+        )
     *oof, test = files
     done = import_files(
         find_run(run, runs),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
+from kaggle_ray.counted import counted
 from kaggle_ray.untrusted import printable
 
 if TYPE_CHECKING:
@@ -65,5 +66,7 @@ def new(
     done = new_competition(slug, data or Path("data") / slug, answers=answers)
     for what, why in done.conclusion.said:
         click.echo(printable(f"{what}: {why}"))
-    click.echo(printable(f"{done.competition}: {done.num_train} images to train on, {done.num_test} to predict"))
+    click.echo(
+        printable(f"{done.competition}: {counted(done.num_train, 'image')} to train on, {done.num_test} to predict")
+    )
     click.echo(printable(f"{done.space}: a small search space"))

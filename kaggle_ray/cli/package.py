@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kaggle_ray.cli.options import RUN, options_of
+from kaggle_ray.counted import counted
 from kaggle_ray.pipeline.options import PredictOptions
 from kaggle_ray.untrusted import printable
 
@@ -62,7 +63,7 @@ def package(
 
 def _lines(packed: Packed, limit_h: float) -> list[str]:
     """Return what is to be known of a package, a line each."""
-    lines = [f"{packed.num_models} models, {packed.num_bytes / 2**20:.1f} MiB in all"]
+    lines = [f"{counted(packed.num_models, 'model')}, {packed.num_bytes / 2**20:.1f} MiB in all"]
     if packed.exporter is not None:
         lines += _graph_lines(packed.exporter, packed.num_models)
     if packed.why_no_wheels is not None:
@@ -82,15 +83,16 @@ def _lines(packed: Packed, limit_h: float) -> list[str]:
         timing, hours = packed.timing, packed.timing.total_s(packed.num_rows) / 3600
         fits = "fits" if hours <= limit_h else "DOES NOT FIT"
         lines.append(
-            f"{packed.num_rows:,} rows take {hours:.2f} h on this machine ({timing.per_row_s * 1000:.1f} ms a row of "
-            f"{timing.num_measured}, {timing.start_s:.0f} s to start), which {fits} into {limit_h:g} h"
+            f"{counted(packed.num_rows, 'row takes', 'rows take')} {hours:.2f} h on this machine "
+            f"({timing.per_row_s * 1000:.1f} ms a row of {timing.num_measured}, {timing.start_s:.0f} s to start), "
+            f"which {fits} into {limit_h:g} h"
         )
     return [*lines, str(packed.folder / "inference.ipynb")]
 
 
 def _graph_lines(exporter: GraphExporter, num_models: int) -> list[str]:
     """Return what became of the ONNX graphs, a line each."""
-    exported = f"ONNX graphs of {exporter.num_exported} of {num_models} models"
+    exported = f"ONNX graphs of {exporter.num_exported} of {counted(num_models, 'model')}"
     if exporter.num_exported:
         exported += f": their logits differ from torch's by at most {exporter.difference:.1e}"
     return [

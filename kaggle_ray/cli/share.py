@@ -24,7 +24,8 @@ _WEIGHTS = click.option(
 @click.option("--check", is_flag=True, help="Read what is there already, too, and replace what is damaged.")
 def push(run: str, place: str, user: str | None, weights: bool, check: bool) -> None:
     """Share RUN at PLACE, a folder or s3://bucket/prefix: its experiments, predictions and ensembles."""
-    from kaggle_ray.reporters.texts import bytes_text, counted
+    from kaggle_ray.counted import counted
+    from kaggle_ray.reporters.texts import bytes_text
     from kaggle_ray.share import push as pushing
     from kaggle_ray.store.opening import open_run
     from kaggle_ray.untrusted import printable
@@ -45,7 +46,8 @@ def push(run: str, place: str, user: str | None, weights: bool, check: bool) -> 
 @options_of(OutputOptions, "runs")
 def pull(place: str, run_id: str | None, user: str | None, to: Path, weights: bool, max_gib: float, runs: str) -> None:
     """Fetch the runs that are shared at PLACE. What arrives is checked, and nothing of it is run."""
-    from kaggle_ray.reporters.texts import bytes_text, counted
+    from kaggle_ray.counted import counted
+    from kaggle_ray.reporters.texts import bytes_text
     from kaggle_ray.share import pull as pulling
     from kaggle_ray.untrusted import printable
 

@@ -11,6 +11,7 @@ import click
 
 from kaggle_ray.cli.completion import complete_competition
 from kaggle_ray.cli.options import options_of
+from kaggle_ray.counted import counted
 from kaggle_ray.pipeline.option_values import parse_overrides
 from kaggle_ray.pipeline.options import DataOptions, SearchOptions
 
@@ -137,7 +138,7 @@ def _table(summary: ModelSummary) -> Table:
     from kaggle_ray.reporters.texts import size_text
 
     channels, height, width = summary.input
-    images = "an image" if summary.num_views == 1 else f"{summary.num_views} images"
+    images = "an image" if summary.num_views == 1 else counted(summary.num_views, "image")
     table = Table(
         title=f"{summary.name}: {size_text(summary.size)} for {images} of {channels} x {height} x {width}",
         caption="A multiplication and an addition are two operations. A line counts with all that is in it.",

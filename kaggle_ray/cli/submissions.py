@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kaggle_ray.cli.options import RUN, options_of
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.pipeline.options import DataOptions, OutputOptions, PredictOptions
 from kaggle_ray.untrusted import printable
@@ -60,7 +61,7 @@ def check(
         click.echo(printable(f"warning: {line}."))
     if found.likeness is not None:
         click.echo(printable(f"{found.likeness.kind} with {like}: {found.likeness.value:.4f}"))
-    click.echo(printable(f"{file}: {found.num_rows} rows are what {sample} asks for."))
+    click.echo(printable(f"{file}: {counted(found.num_rows, 'row is', 'rows are')} what {sample} asks for."))
 
 
 @click.command()

@@ -26,6 +26,7 @@ from kaggle_ray.combine.fits import Blend, Fits, with_table
 from kaggle_ray.combine.in_time import TimeLeft, is_learnt_in_time, learnt_in_time
 from kaggle_ray.combine.kept import Kept
 from kaggle_ray.combine.nested import Learn, NestedScore, nested_score
+from kaggle_ray.counted import counted
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import Metric
@@ -95,7 +96,7 @@ class Ensemble:
         """
         if missing := [experiment_id for experiment_id in self.weights if experiment_id not in predictions]:
             raise IncompleteFoldsError(
-                f"ensemble: expected the predictions of {len(self.weights)} experiments, missing {missing}. "
+                f"ensemble: expected the predictions of {counted(len(self.weights), 'experiment')}, missing {missing}. "
                 f"Run the same command again to finish them."
             )
         members = {experiment_id: predictions[experiment_id] for experiment_id in self.weights}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, select
 from kaggle_ray.combine.combiner import TABLE
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import DataError
 from kaggle_ray.metrics import Metric, metric_by_name
 from kaggle_ray.types import FloatArray
@@ -114,7 +115,9 @@ def ensemble(
     if fold_of.shape != (num_rows,) or fold_of.dtype.kind not in "iu" or not num_rows or fold_of.min() < 0:
         raise DataError(f"ensemble: expected folds ({num_rows},) of whole numbers from 0, got {fold_of.shape}.")
     if wrong := [name for name, values in members.items() if len(values) != num_rows]:
-        raise DataError(f"ensemble: expected predictions of the target's {num_rows} rows, got others in {wrong}.")
+        raise DataError(
+            f"ensemble: expected predictions of the target's {counted(num_rows, 'row')}, got others in {wrong}."
+        )
     if truth.dtype.kind == "b":
         truth = truth.astype(np.int64)
     numbers = None if table is None else _numbers(table, num_rows, where="table")

@@ -17,6 +17,7 @@ from kaggle_ray.combine.columns import Columns, columns_of
 from kaggle_ray.combine.combiner import COMBINERS, TABLE, FoldOf
 from kaggle_ray.combine.stacking import NEVER, from_sums
 from kaggle_ray.combine.trees import Trees, boosted_trees
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import DataError, JsonShapeError
 from kaggle_ray.metrics import Metric
 from kaggle_ray.rows import LazyRows, Rows
@@ -156,10 +157,11 @@ def columns_to_boost(members: Mapping[str, Rows], target: Rows, metric: Metric) 
 def _table_of(members: Mapping[str, Rows], num_columns: int) -> Rows:
     table = members.get(TABLE)
     if table is None or table.shape[1] != num_columns:
-        got = "none" if table is None else f"{table.shape[1]} columns"
+        got = "none" if table is None else counted(table.shape[1], "column")
         raise DataError(
-            f"ensemble 'boosting': expected the table of {num_columns} columns that it was fitted with, got {got}. "
-            f"Pass it: test_table= of kaggle_ray.ensemble, table= of predict_proba; kaggle-ray predict reads it."
+            f"ensemble 'boosting': expected the table of {counted(num_columns, 'column')} that it was fitted with, "
+            f"got {got}. Pass it: test_table= of kaggle_ray.ensemble, table= of predict_proba; kaggle-ray predict "
+            "reads it."
         )
     return table
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.types import Float64Array, JsonValue, Target
 
@@ -77,7 +78,9 @@ class Trees:
                 numbers[is_inner].tolist(), np.array(below, dtype=np.int64)[is_inner].tolist(), strict=True
             ))  # fmt: skip
         if not is_sound:
-            raise JsonShapeError(f"{where}: expected trees over {num_features} features, each node before those below.")
+            raise JsonShapeError(
+                f"{where}: expected trees over {counted(num_features, 'feature')}, each node before those below."
+            )
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the fields, lists in the place of tuples."""

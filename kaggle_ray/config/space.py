@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from kaggle_ray.config.distributions import Choice, Distribution, FloatRange, IntRange
 from kaggle_ray.config.hyperparameters import Hyperparameters, check_names, parse_hyperparameters
 from kaggle_ray.config.search import extremes_of
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.types import JsonValue
 
@@ -124,8 +125,8 @@ def _without_texts(
             )
     if entry.get("name") and num_points > 1:
         raise ConfigError(
-            f"experiments[{number}]: 'name': the grid makes {num_points} experiments of it, and a name is of one. Name "
-            f"them by kaggle-ray label, or list them without a grid."
+            f"experiments[{number}]: 'name': the grid makes {counted(num_points, 'experiment')} of it, and a name is "
+            "of one. Name them by kaggle-ray label, or list them without a grid."
         )
     return {name: value for name, value in entry.items() if name not in _TEXTS}
 

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, class_columns
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.types import Float64Array, IntArray, StrArray, Target
@@ -99,7 +100,9 @@ def _assign_groups(kind: FoldKind, num_folds: int, seed: int, target: Target, gr
     """Assign whole groups; those of multi-label rows by the labels that the group has."""
     names, first_of, group_of = np.unique(groups, return_index=True, return_inverse=True)
     if len(names) < num_folds:
-        raise FoldsError(f"expected at least one group for each of {num_folds} folds, got {len(names)} groups.")
+        raise FoldsError(
+            f"expected at least one group for each of {counted(num_folds, 'fold')}, got {counted(len(names), 'group')}."
+        )
     if len(names) > _MOSTLY_ALONE * len(groups) and kind != "multilabel":  # a group counts as one row of its class
         of_groups = strata_of(target, num_folds)[first_of]
         return _split(kind not in ("kfold", "group"), num_folds, seed, of_groups)[group_of]
@@ -176,9 +179,10 @@ def assign_by_time(num_folds: int, times: Float64Array | None) -> FoldOf:
     if times is None:
         raise FoldsError("folds of kind 'time': the competition's samples have no times. Let read() give them.")
     if not np.isfinite(times).all():
-        raise FoldsError(f"folds of kind 'time': {np.count_nonzero(~np.isfinite(times))} rows have no time.")
+        num_without = int(np.count_nonzero(~np.isfinite(times)))
+        raise FoldsError(f"folds of kind 'time': {counted(num_without, 'row has', 'rows have')} no time.")
     cuts = np.quantile(times, np.linspace(0, 1, num_folds + 2)[1:-1], method="higher")
     fold_of = np.searchsorted(cuts, times, side="right").astype(np.int8) - 1
     if len(np.unique(fold_of)) != num_folds + 1:
-        raise FoldsError(f"folds of kind 'time': too few moments for {num_folds} folds and an earlier span.")
+        raise FoldsError(f"folds of kind 'time': too few moments for {counted(num_folds, 'fold')} and an earlier span.")
     return fold_of.astype(np.int8)

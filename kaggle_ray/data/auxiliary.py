@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, is_of_classes, place_heads
 from kaggle_ray.data.target import check_numbers, number_columns, shares_of
 from kaggle_ray.errors import ConfigError, DataError
@@ -59,14 +60,18 @@ def canonical_auxiliary(
     columns = number_columns(given, ids, where).copy()
     expected = placed[-1].targets.stop if placed else 0
     if columns.shape[1] != expected:
-        raise DataError(f"{where}: expected {expected} columns of auxiliary targets, got {columns.shape[1]}.")
+        raise DataError(
+            f"{where}: expected {counted(expected, 'column')} of auxiliary targets, got {columns.shape[1]}."
+        )
     for place in placed:
         of_head = columns[:, place.targets]
         if is_of_classes(place.head):
             of_head[of_head == _NOT_KNOWN] = np.nan
         known = known_rows(of_head)
         if not known.any():
-            raise DataError(f"{where}: the auxiliary head {place.head.name!r} is known of none of {len(ids)} rows.")
+            raise DataError(
+                f"{where}: the auxiliary head {place.head.name!r} is known of none of {counted(len(ids), 'row')}."
+            )
         check_numbers(place.head, of_head[known], ids[known], where)
         of_head[known] = shares_of(place.head, of_head[known])
     return columns

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, PlacedHead, place_heads
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.rows import LazyRows, Rows, blocks
@@ -66,7 +67,8 @@ def check_directions(heads: Sequence[Head], target: Rows) -> None:
         if not head.metric.is_better(best, constant):
             if not _varies(of_head):
                 raise DataError(
-                    f"head {head.name!r}: all {len(of_head)} training rows have the same target, {_first(of_head)}: "
+                    f"head {head.name!r}: all {counted(len(of_head), 'training row has', 'training rows have')} the "
+                    f"same target, {_first(of_head)}: "
                     f"there is nothing to learn. Check how read() makes it."
                 )
             raise ConfigError(

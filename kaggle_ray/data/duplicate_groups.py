@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import BoolArray, IntArray, JsonValue, StrArray, Target
@@ -71,16 +72,25 @@ class NearDuplicates:
             if not group.is_merged and not group.is_too_large and len(set(group.train_ids) - set(self.left_out)) > 1
         ]
         parts = [
-            f"{num_merged} training rows are assigned to folds in {len(merged)} groups" if merged else "",
-            f"{len(self.left_out)} train-only rows are left out: their near-duplicates are scored"
+            f"{counted(num_merged, 'training row is', 'training rows are')} assigned to folds in "
+            f"{counted(len(merged), 'group')}"
+            if merged
+            else "",
+            f"{counted(len(self.left_out), 'train-only row is', 'train-only rows are')} left out: their "
+            "near-duplicates are scored"
             if self.left_out
             else "",
-            f"{sum(len(group.test_ids) for group in with_test)} test rows have a near-duplicate in train"
+            f"{counted(sum(len(group.test_ids) for group in with_test), 'test row has', 'test rows have')} a "
+            "near-duplicate in train"
             if with_test
             else "",
-            f"{len(too_large)} groups are too large to be merged, and may leak" if too_large else "",
-            f"{len(apart)} groups are split between folds by their times, and may leak" if apart else "",
-            f"in {len(differing)} groups the labels differ" if differing else "",
+            f"{counted(len(too_large), 'group is', 'groups are')} too large to be merged, and may leak"
+            if too_large
+            else "",
+            f"{counted(len(apart), 'group is', 'groups are')} split between folds by time, and may leak"
+            if apart
+            else "",
+            f"in {counted(len(differing), 'group')} the labels differ" if differing else "",
         ]
         return "; ".join(part for part in parts if part)
 

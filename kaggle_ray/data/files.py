@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.user_files import text_encoding
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import Float64Array, IntArray, StrArray
@@ -83,7 +84,9 @@ def _check_widths(path: Path, encoding: str, table: pd.DataFrame) -> None:
         width = len(next(rows))
         for row in rows:
             if row and len(row) < width:
-                raise ValueError(f"line {rows.line_num} has {len(row)} of {width} fields. Is the file cut off there?")
+                raise ValueError(
+                    f"line {rows.line_num} has {len(row)} of {counted(width, 'field')}. Is the file cut off there?"
+                )
 
 
 def _numbers_rows(names: Sequence[object]) -> bool:
@@ -205,9 +208,13 @@ def join_images(
     missing = [sample_id for sample_id, stem in zip(ids, stems, strict=True) if stem not in images]
     if missing and not _ABSENT_NAMED.get():
         others = _others(folder, images, suffixes)
-        raise DataError(f"{table}: {len(missing)} ids have no image in {folder}: {_few(missing)}.{others}")
+        raise DataError(
+            f"{table}: {counted(len(missing), 'id has', 'ids have')} no image in {folder}: {_few(missing)}.{others}"
+        )
     if not shared and (extra := sorted(set(images) - set(stems))):
-        raise DataError(f"{folder}: {len(extra)} images have no row in {table}: {_few(extra)}.")
+        raise DataError(
+            f"{folder}: {counted(len(extra), 'image has', 'images have')} no row in {table}: {_few(extra)}."
+        )
     return tuple(images.get(stem, folder / stem) for stem in stems)
 
 
@@ -281,7 +288,9 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str], *, ids: Sequenc
 def check_unique(ids: Sequence[str], *, where: str) -> None:
     """Raise DataError that names the first ids which are there more than once."""
     if repeated := [sample_id for sample_id, count in Counter(ids).items() if count > 1]:
-        raise DataError(f"{where}: {len(repeated)} ids are there more than once: {_few(repeated)}.")
+        raise DataError(
+            f"{where}: {counted(len(repeated), 'id is', 'ids are')} there more than once: {_few(repeated)}."
+        )
 
 
 def as_ids(ids: Sequence[str]) -> StrArray:

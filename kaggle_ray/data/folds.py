@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.assign_folds import FoldKind, assign_folds, stratified_by
 from kaggle_ray.data.files import check_unique
 from kaggle_ray.data.head import Head
@@ -129,7 +130,7 @@ def _given(samples: Samples) -> npt.NDArray[np.int8]:
         raise FoldsError("folds of kind 'given': the samples have none. Let read() give them, or name a file: --folds.")
     if (missing := samples.train_ids[(samples.folds == NO_FOLD) & ~samples.is_train_only]).size:
         raise FoldsError(
-            f"{missing.size} of {len(samples.train_ids)} training rows are given no fold, such as "
+            f"{missing.size} of {counted(len(samples.train_ids), 'training row')} are given no fold, such as "
             f"{', '.join(missing[:5].tolist())}. Give them one; -1 is trained on, and not scored."
         )
     fold_of = np.where(samples.is_train_only, TRAIN_ONLY, samples.folds).astype(np.int8)
@@ -139,8 +140,9 @@ def _given(samples: Samples) -> npt.NDArray[np.int8]:
         if (counts > 1).any():
             torn = np.unique(samples.groups)[groups[counts > 1]]
             raise FoldsError(
-                f"the given folds tear {torn.size} of {groups.size} groups apart, such as {str(torn[0])!r}: models "
-                f"would be scored on what they were trained on. Give a group one fold, or leave Samples.groups out."
+                f"the given folds tear {torn.size} of {counted(groups.size, 'group')} apart, such as "
+                f"{str(torn[0])!r}: models would be scored on what they were trained on. Give a group one fold, or "
+                "leave Samples.groups out."
             )
     return fold_of
 
@@ -200,8 +202,9 @@ def check_ids(samples: Samples) -> None:
     check_unique(samples.test_ids.tolist(), where="the test rows")
     if both := np.intersect1d(ids, samples.test_ids).tolist():
         raise DataError(
-            f"{len(both)} ids are in train and in test, such as {both[:5]}. If they are different images, let the "
-            f"competition's read() give the training ids a prefix; if not, leave them out of train."
+            f"{counted(len(both), 'id is', 'ids are')} in train and in test, such as {both[:5]}. If they are "
+            "different images, let the competition's read() give the training ids a prefix; if not, leave them out "
+            "of train."
         )
 
 
@@ -211,8 +214,8 @@ def _check_external(groups: StrArray | None, is_train_only: BoolArray) -> None:
         return
     if shared := np.intersect1d(groups[is_train_only], groups[~is_train_only]).tolist():
         raise FoldsError(
-            f"{len(shared)} groups have rows that are scored and rows that every fold trains on, such as {shared[:5]}. "
-            f"Leave the train-only rows of those groups out, or let them be scored."
+            f"{counted(len(shared), 'group has', 'groups have')} rows that are scored and rows that every fold trains "
+            f"on, such as {shared[:5]}. Leave the train-only rows of those groups out, or let them be scored."
         )
 
 
@@ -220,14 +223,18 @@ def _check_external_times(times: Float64Array, fold_of: npt.NDArray[np.int8], is
     """Raise FoldsError where a row that every fold trains on is later than rows that some fold scores."""
     if late := np.count_nonzero(is_train_only & (times >= times[fold_of == 0].min())):
         raise FoldsError(
-            f"folds of kind 'time': {late} train-only rows are not earlier than the first row that is scored, so that "
-            f"models would be trained on their future. Leave these rows out, or let them be scored."
+            f"folds of kind 'time': {counted(int(late), 'train-only row is', 'train-only rows are')} not earlier than "
+            "the first row that is scored, so that models would be trained on their future. Leave these rows out, or "
+            "let them be scored."
         )
 
 
 def _check_enough_rows(num_folds: int, target: Target, scored: IntArray, class_names: Sequence[str]) -> None:
     if len(scored) < num_folds:
-        raise FoldsError(f"expected at least one scored row for each of {num_folds} folds, got {len(scored)} rows.")
+        raise FoldsError(
+            f"expected at least one scored row for each of {counted(num_folds, 'fold')}, got "
+            f"{counted(len(scored), 'row')}."
+        )
     if not class_names:
         return
     all_counts = np.bincount(target, minlength=len(class_names))
@@ -236,11 +243,11 @@ def _check_enough_rows(num_folds: int, target: Target, scored: IntArray, class_n
         if not num_rows:
             raise FoldsError(f"class {name!r} has no training rows. Remove it from the classes, or find its rows.")
         if 0 < num_scored < num_folds:
-            at_most = f"use at most {num_scored} folds, or " if num_scored > 1 else ""
+            at_most = f"use at most {counted(num_scored, 'fold')}, or " if num_scored > 1 else ""
             advice = f"{at_most}mark all rows of the class train-only"
             raise FoldsError(
-                f"class {name!r}: expected at least {num_folds} scored rows, one for each fold, got {num_scored}. "
-                f"{advice[0].upper()}{advice[1:]}."
+                f"class {name!r}: expected at least {counted(num_folds, 'scored row')}, one for each fold, got "
+                f"{num_scored}. {advice[0].upper()}{advice[1:]}."
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds import FoldScheme
@@ -34,7 +35,8 @@ def with_folds_of(competition: Competition, samples: Samples, file: str | Path) 
     known = set(samples.train_ids.tolist())
     if unknown := [sample_id for sample_id in fold_by_id if sample_id not in known]:
         raise FoldsError(
-            f"{file}: {len(unknown)} of {len(fold_by_id)} ids are none of the {len(known)} training rows, such as "
+            f"{file}: {len(unknown)} of {counted(len(fold_by_id), 'id')} are none of the "
+            f"{counted(len(known), 'training row')}, such as "
             f"{', '.join(unknown[:5])}."
         )
     folds = np.array([fold_by_id.get(sample_id, NO_FOLD) for sample_id in samples.train_ids.tolist()], dtype=np.int64)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from kaggle_ray.config.described import ADDED_LATER
+from kaggle_ray.counted import counted
 from kaggle_ray.decide import DECISIONS, default_score
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
 from kaggle_ray.metrics import Metric, MetricPart, combine_metrics, likeliest, metric_by_name, of_shares
@@ -85,7 +86,8 @@ class Head:
         if self.task == "segmentation" and self.metric.decision not in of_pixels:
             raise ConfigError(
                 f"head {self.name!r}: metric {self.metric.name!r} decides by {self.metric.decision!r}; masks of "
-                f"{len(self.classes)} classes are decided by {' or '.join(map(repr, of_pixels))}."
+                f"{counted(len(self.classes), 'class')} are decided by "
+                f"{' or '.join(map(repr, of_pixels))}."
             )
         if self.loss_weight <= 0 or self.score_weight < 0:
             raise ConfigError(

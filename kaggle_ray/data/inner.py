@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.assign_folds import FoldKind, assign_folds, strata_of, stratified_by
 from kaggle_ray.data.head import Head
 from kaggle_ray.data.samples import Samples
@@ -43,7 +44,7 @@ def inner_split(
     num_parts = max(2, round(1 / share))
     if len(train_rows) < num_parts:
         raise FoldsError(
-            f"an inner split of {share:g} needs at least {num_parts} training rows, got {len(train_rows)}."
+            f"an inner split of {share:g} needs at least {counted(num_parts, 'training row')}, got {len(train_rows)}."
         )
     of_rows = stratified_by(heads, samples.target[train_rows])
     if kind == "given":

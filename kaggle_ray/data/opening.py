@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kaggle_ray.config.loading import load_attribute
 from kaggle_ray.config.users_code import users_code
+from kaggle_ray.counted import counted
 from kaggle_ray.data.auxiliary import canonical_auxiliary
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
@@ -149,7 +150,7 @@ def _checked(competition: Competition, samples: Samples, where: str) -> Samples:
     num_train, num_test = len(samples.train_ids), len(samples.test_ids)
     if not num_train or not num_test:
         raise DataError(
-            f"{competition.name}: found {num_train} training and {num_test} test images in {where}. "
+            f"{competition.name}: found {num_train} training and {counted(num_test, 'test image')} in {where}. "
             f"Is it the right folder?"
         )
     of_train = (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.columns import Column, place_columns
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.files import read_table
@@ -55,7 +56,9 @@ def read_predictions(file: Path, competition: Competition) -> PredictedRows:
         raise DataError(f"{file}: expected a column of ids, {expected}, among {', '.join(map(repr, names[:20]))}.")
     ids = table[id_column].tolist()
     if repeated := [each for each, count in Counter(ids).items() if count > 1]:
-        raise DataError(f"{file}: {len(repeated)} ids come more than once, such as {repeated[0]!r}.")
+        raise DataError(
+            f"{file}: {counted(len(repeated), 'id comes', 'ids come')} more than once, such as {repeated[0]!r}."
+        )
     columns = tuple(name for name in names if name not in (id_column, FOLD_COLUMN))
     placed = _placed(file, competition, columns)
     written: Float64Array = np.empty((len(ids), len(columns)))

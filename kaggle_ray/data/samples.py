@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.table import Table
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import BoolArray, Float64Array, IntArray, StrArray, Target
@@ -168,7 +169,9 @@ class Samples:
             ]
         )
         if not keep.any():
-            raise DataError(f"none of the {len(keep)} training rows can be read, for example {sorted(bad)[0]}.")
+            raise DataError(
+                f"none of the {counted(len(keep), 'training row')} can be read, for example {sorted(bad)[0]}."
+            )
         test_paths = tuple(_replaced(paths, bad, placeholder) for paths in self.test_paths)
         return replace(self.with_train_rows(keep), test_paths=test_paths)
 
@@ -229,7 +232,7 @@ def as_weights(given: npt.ArrayLike, ids: StrArray, *, where: str) -> Float64Arr
             f"{str(ids[row])!r}."
         )
     if not weights.any():
-        raise DataError(f"{where}: train_weights: expected some above 0, got {len(weights)} zeros.")
+        raise DataError(f"{where}: train_weights: expected some above 0, got {counted(len(weights), 'zero')}.")
     return weights
 
 

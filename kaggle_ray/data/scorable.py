@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.baseline import perfect_predictions, target_of
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import FoldScheme
@@ -81,10 +82,13 @@ def check_scorable(
                 why, num_with = failure, len(scored)
                 if lacking:
                     num_with = int(answers[scored, lacking[0]].sum())
-                    why = f"none of them {names[lacking[0]]} (of all {len(scored)} scored rows {num_with} do)"
+                    why = (
+                        f"none of them {names[lacking[0]]} (of all {counted(len(scored), 'scored row')} {num_with} do)"
+                    )
                 raise FoldsError(
                     f"{each.name}: metric {head.metric.name!r} of head {head.name!r} cannot score its "
-                    f"{len(each.rows)} rows: {why}. {_advice(competition.folds, head, each, num_with, samples)}"
+                    f"{counted(len(each.rows), 'row')}: {why}. "
+                    f"{_advice(competition.folds, head, each, num_with, samples)}"
                 )
 
 
@@ -131,7 +135,7 @@ def _advice(scheme: FoldScheme, head: Head, each: _ScoredTogether, num_with: int
     if num_with < 2:
         return f"Find more such rows, or use {own_metric}."
     if num_with < scheme.num_folds:
-        return f"Use at most {num_with} folds, or {own_metric}."
+        return f"Use at most {counted(num_with, 'fold')}, or {own_metric}."
     best = "multilabel" if head.task == "multilabel" else "stratified" if samples.groups is None else "stratified_group"
     kind = f"folds of kind {best!r}, " if scheme.kind not in (best, "time") else ""
     seed = "" if scheme.kind == "time" else "another seed, "

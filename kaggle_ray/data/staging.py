@@ -16,9 +16,10 @@ from typing import TypeVar
 from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.seal import Seal, seal_of, unbroken
+from kaggle_ray.counted import counted
 from kaggle_ray.data.staging_source import RemoteFile, Source
 from kaggle_ray.errors import ConfigError, DataError, JsonShapeError, StoreError
-from kaggle_ray.progress import counted
+from kaggle_ray.progress import each_counted
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.uri import path_of_uri
 
@@ -149,7 +150,8 @@ def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str
     missing = [file for file in files if file.name not in kept]
     if spoilt := [file.name for file in missing if file.name in known and known[file.name].is_of(file)]:
         names = ", ".join(spoilt[:_NUM_NAMED])
-        logger.warning("%s: %d files here are not what was copied, and are copied again: %s", uri, len(spoilt), names)
+        were = counted(len(spoilt), "file here is", "files here are")
+        logger.warning("%s: %s not what was copied, copied again: %s", uri, were, names)
     description = Description(
         source=uri,
         content="files",
@@ -166,7 +168,7 @@ def _stage(source: Source, files: Sequence[RemoteFile], held: EntryUse, uri: str
     target.mkdir(exist_ok=True)
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         copied = pool.map(lambda file: (file.name, _copy(source, file, target, folder, uri)), missing)
-        notes = dict(counted("staging files", copied, num_total=len(missing)))
+        notes = dict(each_counted("staging files", copied, num_total=len(missing)))
     manifest = {name: asdict(notes.get(name) or kept[name]) for name in wanted}
     partial = folder / f"{_MANIFEST}.partial"
     partial.write_text(json.dumps(manifest))
@@ -184,7 +186,9 @@ def _copy(source: Source, file: RemoteFile, target: Path, folder: Path, uri: str
         try:
             source.fetch(file, partial)
             if partial.stat().st_size != file.num_bytes:
-                raise DataError(f"{uri}: {file.name}: expected {file.num_bytes} bytes, got {partial.stat().st_size}.")
+                raise DataError(
+                    f"{uri}: {file.name}: expected {counted(file.num_bytes, 'byte')}, got {partial.stat().st_size}."
+                )
             break
         except DataError as error:
             if attempt == _NUM_TRIES:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, suggest
 
 CellKind = Literal["probabilities", "numbers", "label", "tags", "rle"]
@@ -54,7 +55,7 @@ class SubmissionFormat:
         if self.holds and (self.cells in ("label", "tags") or len(self.holds) != len(self.columns)):
             raise ConfigError(
                 f"submission: holds says what each column of numbers or run lengths holds: expected "
-                f"{len(self.columns)} names for {', '.join(self.columns)}, got {', '.join(self.holds)}."
+                f"{counted(len(self.columns), 'name')} for {', '.join(self.columns)}, got {', '.join(self.holds)}."
             )
 
     def join_tags(self, names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import BoolArray, FloatArray
 
@@ -79,8 +80,8 @@ def remarks_on_cut(columns: Sequence[str], values: FloatArray, is_cut: BoolArray
         f"{columns[column]} of {names[row]} ({values[row, column]:g})" for row, column in np.argwhere(is_cut)[:_SHOWN]
     ]
     return [
-        f"{number} numbers of the table are more than {MOST_DEVIATIONS:g} standard deviations from "
-        f"the mean of the training rows, and are cut there: {_few(cells, number)}"
+        f"{counted(number, 'number of the table is', 'numbers of the table are')} more than {MOST_DEVIATIONS:g} "
+        f"standard deviations from the mean of the training rows, cut there: {_few(cells, number)}"
     ]
 
 
@@ -90,8 +91,8 @@ def remarks_on_missing(train: Table, test: Table, names: Sequence[str]) -> list[
         return []
     is_missing = np.isnan(test.values) & ~np.isnan(train.values).any(axis=0)
     return [
-        f"the table's column {column!r} is missing in {len(rows)} rows to predict, and in no training row, so that no "
-        f"model has learnt what that means: {_few([names[row] for row in rows[:_SHOWN]], len(rows))}"
+        f"the table's column {column!r} is missing in {counted(len(rows), 'row')} to predict, and in no training row, "
+        f"so that no model has learnt what that means: {_few([names[row] for row in rows[:_SHOWN]], len(rows))}"
         for column, rows in zip(test.columns, map(np.flatnonzero, is_missing.T), strict=True)
         if len(rows)
     ]

@@ -20,6 +20,7 @@ from numbers import Real
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, is_of_classes, place_heads
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import Float64Array, StrArray, Target
@@ -59,7 +60,7 @@ def canonical_target(heads: Sequence[Head], given: object, ids: StrArray, *, whe
     placed = place_heads(heads)
     if columns.shape[1] != (expected := placed[-1].targets.stop):
         one_hot = _ONE_HOT if [head.task for head in heads] == ["multiclass"] else ""
-        raise DataError(f"{where}: expected {expected} target columns, got {columns.shape[1]}.{one_hot}")
+        raise DataError(f"{where}: expected {counted(expected, 'target column')}, got {columns.shape[1]}.{one_hot}")
     for place in placed:
         check_numbers(place.head, columns[:, place.targets], ids, where)
     if any(head.soft for head in heads):
@@ -136,7 +137,7 @@ def check_numbers(head: Head, columns: Float64Array, ids: StrArray, where: str) 
         graded = f": {head.metric.name} is of whole numbers" if is_graded else ""
         raise DataError(
             f"{where}: sample {str(ids[row])!r} has the label {columns[row, column]:g}, expected {expected}{graded}. "
-            f"{np.count_nonzero(wrong.any(axis=1))} of {len(ids)} samples are like that."
+            f"{np.count_nonzero(wrong.any(axis=1))} of {counted(len(ids), 'sample')} are like that."
         )
     if head.task == "regression":
         _check_scale(head, columns, ids, where)
@@ -161,7 +162,8 @@ def _check_scale(head: Head, columns: Float64Array, ids: StrArray, where: str) -
         instead = " Numbers of 0 have scale='log1p'." if head.scale == "log" and not (columns < 0).any() else ""
         raise DataError(
             f"{where}: sample {str(ids[row])!r} has the number {columns[row, 0]:g}, expected {expected}, as head "
-            f"{head.name!r} has scale={head.scale!r}. {np.count_nonzero(has_none.any(axis=1))} of {len(ids)} samples "
+            f"{head.name!r} has scale={head.scale!r}. {np.count_nonzero(has_none.any(axis=1))} of "
+            f"{counted(len(ids), 'sample')} "
             f"are like that.{instead}"
         )
 
@@ -179,7 +181,7 @@ def _check_shares(head: Head, columns: Float64Array, ids: StrArray, where: str) 
         got = " ".join(f"{value:g}" for value in columns[row, :10]) + (" ..." if columns.shape[1] > 10 else "")
         raise DataError(
             f"{where}: sample {str(ids[row])!r} has the shares {got} of head {head.name!r}, expected {expected}. "
-            f"{np.count_nonzero(wrong)} of {len(ids)} samples are like that."
+            f"{np.count_nonzero(wrong)} of {counted(len(ids), 'sample')} are like that."
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.decide.expected_f import best_sets
 from kaggle_ray.decide.own import BUILT_IN, DECISIONS, OwnDecision
 from kaggle_ray.errors import ConfigError, JsonShapeError
@@ -62,7 +63,9 @@ class Decision:
             rules = self.of_heads()
             ends = np.cumsum([num_columns for num_columns, _ in rules]).tolist()
             if ends[-1:] != [values.shape[1]]:
-                raise JsonShapeError(f"decision by_head: expected rules for {values.shape[1]} columns, got {ends}.")
+                raise JsonShapeError(
+                    f"decision by_head: expected rules for {counted(values.shape[1], 'column')}, got {ends}."
+                )
             answers = [rule.apply(values[:, end - num : end]) for (num, rule), end in zip(rules, ends, strict=True)]
             return np.concatenate(answers, axis=1)
         if self.kind not in BUILT_IN:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import PlacedHead
 from kaggle_ray.decide import Decision
 from kaggle_ray.metrics.segmentation import dice_of
@@ -176,13 +177,16 @@ class MaskAnswers:
     @property
     def truth_words(self) -> StrArray:
         """(N,) the size of the true masks."""
-        return np.array([f"{number} pixels" for number in self.counts[:, :, 0].sum(axis=1)], dtype=np.str_)
+        return np.array([counted(number, "pixel") for number in self.counts[:, :, 0].sum(axis=1)], dtype=np.str_)
 
     @property
     def answer_words(self) -> StrArray:
         """(N,) the size of the answered masks, and their Dice."""
         sizes = self.counts[:, :, 1].sum(axis=1)
-        words = [f"{size} pixels, Dice {dice:.3f}" for size, dice in zip(sizes, self.dice.mean(axis=1), strict=True)]
+        words = [
+            f"{counted(size, 'pixel')}, Dice {dice:.3f}"
+            for size, dice in zip(sizes, self.dice.mean(axis=1), strict=True)
+        ]
         return np.array(words, dtype=np.str_)
 
     def columns(self) -> dict[str, Column]:

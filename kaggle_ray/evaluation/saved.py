@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.decide import Decision
@@ -136,7 +137,9 @@ def ensemble_evaluation(store: RunStore) -> Evaluation:
     except (OSError, ValueError) as error:
         raise CorruptBlobError(f"{store.location}/{key}: is not an array of numbers: {error}. {_AGAIN}") from error
     if len(values.shape) != 2 or len(values) != len(table):
-        raise CorruptBlobError(f"{store.location}/{key}: expected {len(table)} rows, got {values.shape}. {_AGAIN}")
+        raise CorruptBlobError(
+            f"{store.location}/{key}: expected {counted(len(table), 'row')}, got {values.shape}. {_AGAIN}"
+        )
     in_order = select_rows(values, table[:, 0].astype(np.int64))
     if saved.heads[0].task == "segmentation":
         of_masks = {saved.heads[0].name: _mask_answers(store, saved, table, in_order)}
@@ -205,7 +208,7 @@ def _assembled(store: RunStore, saved: SavedRows, of_heads: Mapping[str, Answers
     by_fold = {fold: ids for fold, ids in ids_by_fold(store.folds_csv() or "").items() if fold >= 0}
     if (found := sum(map(len, by_fold.values()))) != num_rows:
         raise CorruptBlobError(
-            f"{store.location}/{FOLDS_FILE}: expected {num_rows} scored rows, got {found}. Restore the file."
+            f"{store.location}/{FOLDS_FILE}: expected {counted(num_rows, 'scored row')}, got {found}. Restore the file."
         )
     ids = np.concatenate(list(by_fold.values()))
     fold_of = np.concatenate([np.full(len(of_fold), fold) for fold, of_fold in by_fold.items()])

@@ -19,6 +19,7 @@ from kaggle_ray.cache.budget import reserve
 from kaggle_ray.cache.entries import Description, EntryUse
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.cache.seal import SEAL_FILE, FileStamp, file_stamp, is_intact, seal_of, write_seal
+from kaggle_ray.counted import counted
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, NoRoomError
@@ -184,7 +185,9 @@ def _open(
             try:
                 reserve(held, _describe(paths, layout, first.nbytes * len(paths)), budget_bytes=budget_bytes)
             except NoRoomError as error:
-                logger.warning("%s Until then the %d images are decoded anew each time.", error, len(paths))
+                logger.warning(
+                    "%s Until then %s decoded anew each time.", error, counted(len(paths), "image is", "images are")
+                )
                 stamps = tuple(file_stamp(path.stat()) for path in paths)
                 _check_unchanged(paths, digests, cache_dir)
                 return Images(
@@ -234,7 +237,7 @@ def _check_unchanged(paths: Sequence[Path], digests: Sequence[str], cache_dir: P
     if changed:
         names = ", ".join(changed[:_NUM_NAMED])
         raise DataError(
-            f"{len(changed)} of {len(paths)} images changed while they were opened: {names}. Run the same "
+            f"{len(changed)} of {counted(len(paths), 'image')} changed while they were opened: {names}. Run the same "
             f"command again when they stay as they are."
         )
 
@@ -277,6 +280,6 @@ def _decode_first(paths: Sequence[Path], layout: Layout) -> Pixels:
 
 def _undecodable(errors: Sequence[str], num_images: int) -> DataError:
     return DataError(
-        f"{len(errors)} of {num_images} images cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
+        f"{len(errors)} of {counted(num_images, 'image')} cannot be decoded: {' '.join(errors[:_NUM_NAMED])} "
         f"Replace them, or leave them out with --skip-unreadable."
     )

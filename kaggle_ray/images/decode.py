@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError
@@ -145,7 +146,8 @@ def _decode_labels(path: Path, content: bytes, num_classes: int) -> Pixels:
     if (is_wrong := labels >= num_classes).any():
         raise DataError(
             f"{path}: expected class numbers 0..{num_classes - 1}, got {labels[is_wrong][0]} and the like in "
-            f"{np.count_nonzero(is_wrong)} of {labels.size} pixels. Give them a class, or the competition one more."
+            f"{np.count_nonzero(is_wrong)} of {counted(labels.size, 'pixel')}. Give them a class, or the competition "
+            "one more."
         )
     return labels.astype(np.uint8)
 

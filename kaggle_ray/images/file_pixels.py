@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import DataError, KaggleRayError
 from kaggle_ray.images.jpeg import read_header
 
@@ -105,4 +106,4 @@ def _tiff_sides(content: bytes) -> tuple[int, int]:
 
 
 def _undecodable(path: Path, content: bytes) -> DataError:
-    return DataError(f"{path}: does not decode as an image ({len(content)} bytes).")
+    return DataError(f"{path}: does not decode as an image ({counted(len(content), 'byte')}).")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from kaggle_ray.cache.folder import FOLDER_VARIABLE, written_cache
 from kaggle_ray.cache.seal import file_stamp
+from kaggle_ray.counted import counted
 from kaggle_ray.data.user_files import read_content
 from kaggle_ray.errors import DataError, StoreError
 from kaggle_ray.images.threads import map_in_threads
@@ -49,8 +50,8 @@ def content_digests(paths: Sequence[Path], cache_dir: Path) -> list[str]:
     digests, reasons = readable_digests(paths, cache_dir)
     if reasons:
         raise DataError(
-            f"{len(reasons)} images cannot be read: {' '.join(list(reasons.values())[:_NUM_NAMED])} Restore them, or "
-            f"leave them out with --skip-unreadable."
+            f"{counted(len(reasons), 'image')} cannot be read: {' '.join(list(reasons.values())[:_NUM_NAMED])} "
+            "Restore them, or leave them out with --skip-unreadable."
         )
     return [digests[path] for path in paths]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.reading import MaskForm, MaskReading
 from kaggle_ray.errors import DataError
 from kaggle_ray.images.facts import Levels, MaskFacts, pooled
@@ -61,7 +62,10 @@ def decide_masks(facts: Mapping[Path, MaskFacts]) -> tuple[MaskReading, list[str
             of_forms[each.form].append(_Mask(path, each.colors, each.is_lossy))
     cuts = {form: _cuts_of(form, masks, of_forms, remarks) for form, masks in of_forms.items() if masks}
     if facts and all(mask.highest == 0 for masks in of_forms.values() for mask in masks):
-        raise DataError(f"all {len(facts)} masks are empty, such as {_names(list(facts))}. Are they the right files?")
+        raise DataError(
+            f"all {counted(len(facts), 'mask is', 'masks are')} empty, such as {_names(list(facts))}. Are they the "
+            "right files?"
+        )
     return MaskReading(alpha=alpha, palette_numbers=palette_numbers, cuts=cuts), remarks
 
 
@@ -75,14 +79,15 @@ def _is_in_alpha(facts: Mapping[Path, MaskFacts], remarks: list[str]) -> bool:
     masks = [path for path, each in differing.items() if len(each.colors) == 2 and not each.is_colored]
     if masks:
         raise DataError(
-            f"{len(masks)} masks have two values in their colours and others in their alpha channel, such as "
-            f"{_names(masks)}: which of both is the mask? Save them without an alpha channel, or declare the "
+            f"{counted(len(masks), 'mask has', 'masks have')} two values in their colours and others in their alpha "
+            f"channel, such as {_names(masks)}: which of both is the mask? Save them without an alpha channel, or "
+            "declare the "
             f"competition's reading=Reading(masks=MaskReading(alpha=...))."
         )
     if differing:
         remarks.append(
-            f"{len(found)} masks are read from their alpha channel, for their colours are pictures, such as "
-            f"{_names(list(differing))}"
+            f"{counted(len(found), 'mask is', 'masks are')} read from the alpha channel, for the colours are "
+            f"pictures, such as {_names(list(differing))}"
         )
     return True
 
@@ -109,8 +114,9 @@ def _is_by_number(facts: Mapping[Path, MaskFacts]) -> bool:
         ]
     if torn:
         raise DataError(
-            f"{len(torn)} masks have a palette in which black is not colour 0, or numbers mean other colours than in "
-            f"the others, such as {_names(torn)}: which colour is the background? Save them as grey images of 0 and "
+            f"{counted(len(torn), 'mask has', 'masks have')} a palette in which black is not colour 0, or numbers "
+            f"mean other colours than in the others, such as {_names(torn)}: which colour is the background? Save "
+            "them as grey images of 0 and "
             f"255, or declare the competition's reading=Reading(masks=MaskReading(palette_numbers=...))."
         )
     return not has_black
@@ -125,7 +131,8 @@ def _cuts_of(
     others = [mask for other, rest in of_forms.items() if other != form for mask in rest if mask.highest]
     if lowest > highest / _NEAR and not (others and len(values) == 1 and highest == _TOP[form]):
         raise DataError(
-            f"no pixel of {len(masks)} masks of {form} is black, such as {_names([mask.path for mask in masks])}: they "
+            f"no pixel of {counted(len(masks), 'mask')} of {form} is black, such as "
+            f"{_names([mask.path for mask in masks])}: they "
             f"hold {_listed(sorted(values))}, of which nothing tells the background. Save them with 0 as the "
             f"background and 255 as the foreground."
         )
@@ -136,11 +143,13 @@ def _cuts_of(
         return (cut,)
     paths = [mask.path for mask in low]
     if all(mask.is_lossy for mask in low):
-        remarks.append(f"{len(low)} masks are read as empty, for no value exceeds {cut}: {_names(paths)}")
+        remarks.append(
+            f"{counted(len(low), 'mask is', 'masks are')} read as empty, for no value exceeds {cut}: {_names(paths)}"
+        )
         return (cut,)
     remarks.append(
-        f"{len(low)} masks have no value above {max(mask.highest for mask in low)}, while others of {form} reach "
-        f"{highest}: each is cut by its own values: {_names(paths)}"
+        f"{counted(len(low), 'mask has', 'masks have')} no value above {max(mask.highest for mask in low)}, while "
+        f"others of {form} reach {highest}: each is cut by its own values: {_names(paths)}"
     )
     empty = [mask for mask in masks if not mask.highest]
     return tuple(sorted({*_cuts_of(form, [*low, *empty], of_forms, remarks), cut}))

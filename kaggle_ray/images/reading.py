@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
 from kaggle_ray.data.samples import Samples
@@ -141,7 +142,10 @@ def not_read_whole(
             named_by.setdefault(f"{what}, such as {{}}: they are cut there", []).append(name)
         if each.unread:
             named_by.setdefault(f"{each.unread}, such as {{}}: it is not read", []).append(name)
-    return [f"{len(names)} images {which} have {text.format(names[0])}" for text, names in named_by.items()]
+    return [
+        f"{counted(len(names), f'image {which} has', f'images {which} have')} {text.format(names[0])}"
+        for text, names in named_by.items()
+    ]
 
 
 def _range_of(facts: Mapping[Path, ImageFacts]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition, MaskSize
 from kaggle_ray.data.reading import ImageReading
 from kaggle_ray.data.samples import Samples, views_of
@@ -68,19 +69,20 @@ def photographs_lie_as_stored(
     stored = [row.path.name for row in turned if row.fits_as_stored and not row.fits_as_shown]
     if shown and stored:
         raise DataError(
-            f"photographs are turned by their EXIF data, and {len(shown)} masks are of the turned ones, such as "
-            f"{shown[0]}, but {len(stored)} of those that are not, such as {stored[0]}. Draw all masks alike, or "
+            f"photographs are turned by their EXIF data, and {counted(len(shown), 'mask is', 'masks are')} of the "
+            f"turned ones, such as {shown[0]}, but {len(stored)} of those that are not, such as {stored[0]}. Draw all "
+            "masks alike, or "
             f"remove the EXIF data."
         )
     if stored:
         remarks.append(
-            f"{len(stored)} masks are of the photographs as they are stored, not as their EXIF data turns them, such "
-            f"as {stored[0]}: no photograph is turned"
+            f"{counted(len(stored), 'mask is', 'masks are')} of the photographs as they are stored, not as their EXIF "
+            f"data turns them, such as {stored[0]}: no photograph is turned"
         )
     elif turned and not shown:
         remarks.append(
-            f"{len(turned)} photographs are turned by their EXIF data, and the size of no mask tells whether it is, "
-            f"such as {turned[0].path.name}: they are taken for masks of the turned ones"
+            f"{counted(len(turned), 'photograph is', 'photographs are')} turned by their EXIF data, and the size of "
+            f"no mask tells whether it is, such as {turned[0].path.name}: they are taken for masks of the turned ones"
         )
     return bool(stored)
 
@@ -117,7 +119,10 @@ def with_full_sizes(
             )
         rescaled += [row.path.name] if sides != row.mask else []
     if rescaled:
-        remarks.append(f"{len(rescaled)} masks are larger or smaller than their images, such as that of {rescaled[0]}")
+        remarks.append(
+            f"{counted(len(rescaled), 'mask is', 'masks are')} larger or smaller than the image, such as that of "
+            f"{rescaled[0]}"
+        )
     scored = {
         sample_id: (path, (masks[path].height, masks[path].width))
         for sample_id, path, is_train_only in zip(
@@ -183,8 +188,9 @@ def _sized(
         _check_declared(size, size.declared, list(sides_of.values()), are_to_predict=sides_of is test)
     if others := [path.name for path, sides in (*train.values(), *test.values()) if sides != size.declared]:
         remarks.append(
-            f"{len(others)} masks and images to predict are larger or smaller than the declared {_by(size.declared)} "
-            f"pixels, such as {others[0]}: what is submitted is of the declared size"
+            f"{counted(len(others), 'mask or image to predict is', 'masks and images to predict are')} larger or "
+            f"smaller than the declared {_by(size.declared)} pixels, such as {others[0]}: what is "
+            "submitted is of the declared size"
         )
     return competition
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TypeVar
 
 from kaggle_ray.cpus import num_cpus
-from kaggle_ray.progress import Stage, counted
+from kaggle_ray.progress import Stage, each_counted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,4 +38,4 @@ def map_in_threads(
 
 
 def _listed(stage: Stage | None, results: Iterable[Result], num_total: int) -> list[Result]:
-    return list(results if stage is None else counted(stage, results, num_total=num_total))
+    return list(results if stage is None else each_counted(stage, results, num_total=num_total))

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import ImageReading, MaskReading
 from kaggle_ray.data.samples import Samples
@@ -70,8 +71,9 @@ def without_unreadable(
         of_test = sorted(set(samples.test_files) & set(unreadable))
         if of_test:
             raise DataError(
-                f"{len(of_test)} test files cannot be read, such as {of_test[0]}, and nothing stands in for what is no "
-                f"photograph. Restore them, or let the competition's reader return what they are predicted from."
+                f"{counted(len(of_test), 'test file')} cannot be read, such as {of_test[0]}, and nothing stands in "
+                "for what is no photograph. Restore them, or let the competition's reader return what they are "
+                "predicted from."
             )
         return samples.without_files(unreadable, placeholder=Path())
     reading = competition.reading.images if competition.reading else None

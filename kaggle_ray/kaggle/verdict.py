@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.kaggle.expected import ExpectedScore
 
 Cause = Literal["noise", "shift", "leak", "cannot tell"]
@@ -37,7 +38,7 @@ class AdversarialAuc:
 
     def __str__(self) -> str:
         """Return mean and spread in words."""
-        spread = f"{min(self.of_folds):.2f} to {max(self.of_folds):.2f} over {len(self.of_folds)} folds"
+        spread = f"{min(self.of_folds):.2f} to {max(self.of_folds):.2f} over {counted(len(self.of_folds), 'fold')}"
         return f"a classifier tells test images from training images with AUC {self.mean:.2f} ({spread})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Set
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.train.failures import NUM_DEATHS_IN_A_ROW, NUM_LOST_NODES_IN_A_ROW
 from kaggle_ray.types import TrialWarning
@@ -42,9 +43,13 @@ class Deaths:
         where = f"before epoch {self._num_epochs + 1} ended"
         num_own = sum(nodes <= living_nodes for nodes in self._nodes)
         if num_own >= NUM_DEATHS_IN_A_ROW:
-            return ProcessDiedError(f"its process died {num_own} times in a row, {where}. The last one: {reason}")
+            return ProcessDiedError(
+                f"its process died {counted(num_own, 'time')} in a row, {where}. The last one: {reason}"
+            )
         if len(self._nodes) >= NUM_LOST_NODES_IN_A_ROW:
-            return TrialError(f"it lost its nodes {len(self._nodes) - num_own} times in a row, {where}. {reason}")
+            return TrialError(
+                f"it lost its nodes {counted(len(self._nodes) - num_own, 'time')} in a row, {where}. {reason}"
+            )
         return None
 
     def warning(self, reason: str) -> TrialWarning:

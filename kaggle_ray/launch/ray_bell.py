@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from kaggle_ray.counted import counted
 from kaggle_ray.progress import TRIAL_EVERY_S, Listener, Progress, throttled
 
 if TYPE_CHECKING:  # the bell's own process imports this, and no more than it needs
@@ -86,7 +87,7 @@ def _wait_for_checkpoints(slots: Sequence[Any]) -> None:
     saving = [slot.save_and_end.remote() for slot in slots]
     _, missing = ray.wait(saving, num_returns=len(saving), timeout=_SAVE_S) if saving else ([], [])
     if missing:
-        logger.warning("%d trials did not save a checkpoint within %.0f s", len(missing), _SAVE_S)
+        logger.warning("%s did not save a checkpoint within %.0f s", counted(len(missing), "trial"), _SAVE_S)
 
 
 class SlotWords:

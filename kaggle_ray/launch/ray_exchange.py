@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Set
 from typing import Literal
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ProcessDiedError, TrialError
 from kaggle_ray.launch.deaths import Deaths
 from kaggle_ray.launch.ray_nodes import living_nodes
@@ -193,7 +194,7 @@ class Exchange:
                 return
             self._num_stillborn += 1
             if self._num_stillborn >= NUM_DEATHS_IN_A_ROW and self._trial is not None:
-                times = f"{self._num_stillborn} times in a row"
+                times = f"{counted(self._num_stillborn, 'time')} in a row"
                 self._end(ProcessDiedError(f"its processes died {times}, before they began. The last ones: {words}"))
 
     def _end(self, outcome: TrialResult | TrialError) -> None:

@@ -11,6 +11,7 @@ import ray
 from ray._private.state import state
 
 from kaggle_ray.config.settings import Settings, trials_per_gpu
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
 
 Resources = Mapping[str, float]
@@ -61,7 +62,7 @@ def check_fits(needed: Resources, num_processes: int, kinds: Sequence[NodeKind],
     """
     if num_fitting(needed, kinds) >= num_processes:
         return
-    processes = f"{num_processes} processes" if num_processes > 1 else "a process"
+    processes = counted(num_processes, "process") if num_processes > 1 else "a process"
     amounts = " and ".join(f"{amount:g} {name}" for name, amount in needed.items() if amount)
     each = " each" if num_processes > 1 else ""
     there_is = "; ".join(str(kind) for kind in kinds) or "no node"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics.metric import Metric
 from kaggle_ray.types import Float64Array, FloatArray, IntArray, Target
@@ -73,7 +74,7 @@ def class_numbers(name: str, target: Target, values: Float64Array) -> IntArray:
     numbers = target.astype(np.int64)
     if numbers.min() < 0 or numbers.max() > highest or (numbers != target).any():
         raise DataError(
-            f"metric {name!r}: expected labels 0..{highest} for values with {values.shape[1]} columns, "
+            f"metric {name!r}: expected labels 0..{highest} for values with {counted(values.shape[1], 'column')}, "
             f"got {target.min()}..{target.max()}."
         )
     return numbers

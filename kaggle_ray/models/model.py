@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_ray.config.model import Fuse
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.color import normalize
 from kaggle_ray.models.fusion import make_fusion
@@ -135,8 +136,8 @@ class Model(nn.Module):
         """
         if len(mean_C) != self.shapes.num_channels:
             raise ConfigError(
-                f"normalization: expected a mean and a deviation of {self.shapes.num_channels} channels, got "
-                f"{len(mean_C)}."
+                f"normalization: expected a mean and a deviation of {counted(self.shapes.num_channels, 'channel')}, "
+                f"got {len(mean_C)}."
             )
         self.mean, self.std = (values.float().view(1, -1, 1, 1) for values in (mean_C, std_C))
 

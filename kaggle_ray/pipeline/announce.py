@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
 from kaggle_ray.pipeline.plan import RunPlan
@@ -152,8 +153,9 @@ def _note(plan: RunPlan, command: Sequence[str] | None) -> str:
     """Return what there is to know of the numbers of a fast-dev run, and how the real one is started."""
     real = "the same call without fast_dev" if command is None else shlex.join(w for w in command if w != "--fast-dev")
     return (
-        f"This was a fast-dev run, of {len(plan.samples.train_ids)} training and {len(plan.samples.test_ids)} test "
-        f"rows: its scores mean nothing, and its submission is not whole. The real run: {real}"
+        f"This was a fast-dev run, of {len(plan.samples.train_ids)} training and "
+        f"{counted(len(plan.samples.test_ids), 'test row')}: its scores mean nothing, "
+        f"and its submission is not whole. The real run: {real}"
     )
 
 

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from kaggle_ray.cache.budget import budget_of
 from kaggle_ray.cache.folder import default_cache_dir, written_cache
 from kaggle_ray.config.settings import Machine
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.pipeline.provenance import hardware
 from kaggle_ray.report.findings import Finding
@@ -45,7 +46,7 @@ def examine(runs: str | Path) -> list[Finding]:
 def _machine() -> Iterator[Finding]:
     here = hardware()
     version = ".".join(map(str, sys.version_info[:3]))
-    cores = f"{here.num_cpus} cores" if here.num_cpus != 1 else "1 core"
+    cores = counted(here.num_cpus, "core")
     yield Finding(
         subject="machine",
         state="ok",

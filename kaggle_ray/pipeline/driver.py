@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import NothingToSubmitError, TrialError
 from kaggle_ray.pipeline.added import added_source, over_already
@@ -170,7 +171,9 @@ def _check_all_worked(results: Sequence[TrialResult]) -> None:
     """Raise TrialError where a trial failed, which a real run would go on without."""
     if reasons := sorted({result.error for result in results if result.error}):
         num_failed = sum(result.status == "failed" for result in results)
-        raise TrialError(f"--fast-dev: {num_failed} of {len(results)} trials failed. {' '.join(reasons[:3])}")
+        raise TrialError(
+            f"--fast-dev: {num_failed} of {counted(len(results), 'trial')} failed. {' '.join(reasons[:3])}"
+        )
 
 
 def _why_nothing(trials: Trials, pool: Pool) -> str:
@@ -180,4 +183,4 @@ def _why_nothing(trials: Trials, pool: Pool) -> str:
     results = trials.results
     reasons = sorted({result.error for result in results if result.error})
     num_failed = sum(result.status == "failed" for result in results)
-    return f"no experiment is complete: {num_failed} trials failed. {' '.join(reasons[:3])}"
+    return f"no experiment is complete: {counted(num_failed, 'trial')} failed. {' '.join(reasons[:3])}"

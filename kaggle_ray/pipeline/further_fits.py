@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.reporters.texts import counted
 from kaggle_ray.types import Experiment, Folds
 
 _LEAST_FOLDS = 3

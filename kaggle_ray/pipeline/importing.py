@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.given_folds import with_folds_of
 from kaggle_ray.data.opening import open_competition
@@ -43,12 +44,12 @@ class ImportedPlace:
     @property
     def words(self) -> str:
         """What may be made of them, in a sentence."""
-        of = f"{self.location}: {len(self.record.test_ids)} test rows"
+        of = f"{self.location}: {counted(len(self.record.test_ids), 'test row')}"
         if self.record.folds is None:
             return (
                 f"{of} alone, for a share of {self.record.share:g}; kaggle-ray ensemble --admit-unproven blends them."
             )
-        of += f" and {len(self.record.oof_ids)} rows out of fold"
+        of += f" and {counted(len(self.record.oof_ids), 'row')} out of fold"
         how = (
             "under the run's folds: they join as any experiment does, unproven"
             if self.record.folds == "same"
@@ -145,7 +146,7 @@ def _rows_of(predicted: PredictedRows, wanted: StrArray, *, where: str, others: 
     unknown = [sample_id for sample_id in number_of if sample_id not in known]
     parts = {"are missing": missing, "are of no such row": unknown}
     if found := [f"{len(ids)} {what}, such as {', '.join(ids[:3])}" for what, ids in parts.items() if ids]:
-        raise DataError(f"{where}: expected the ids of {len(wanted)} rows, each once: {'; '.join(found)}.")
+        raise DataError(f"{where}: expected the ids of {counted(len(wanted), 'row')}, each once: {'; '.join(found)}.")
     return predicted.values[[number_of[sample_id] for sample_id in wanted.tolist()]]
 
 
@@ -159,11 +160,13 @@ def _compared(file: str | Path, competition: Competition, everything: Samples, f
     theirs = np.array([fold_by_id[sample_id] for sample_id in ids.tolist()])
     if (seen := ids[theirs == TRAIN_ONLY]).size:
         raise LeakError(
-            f"{file}: {seen.size} rows, such as {str(seen[0])!r}, have the fold -1: all models were trained on them, "
-            f"and their predictions cannot be used."
+            f"{file}: {counted(seen.size, 'row has', 'rows have')} the fold -1, such as {str(seen[0])!r}: all models "
+            "were trained on them, and their predictions cannot be used."
         )
     if (absent := ids[theirs == NO_FOLD]).size:
-        raise FoldsError(f"{file}: {absent.size} of {len(ids)} rows have no fold, such as {str(absent[0])!r}.")
+        raise FoldsError(
+            f"{file}: {absent.size} of {counted(len(ids), 'row')} have no fold, such as {str(absent[0])!r}."
+        )
     if folds.forward:
         return "same" if np.array_equal(own, theirs) else "other"
     num_pairs = np.unique(np.stack([own, theirs]), axis=1).shape[1]

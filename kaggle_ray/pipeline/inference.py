@@ -16,6 +16,7 @@ import numpy as np
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine.fits import with_table
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.opening import open_to_predict
 from kaggle_ray.data.reading import ImageReading, Reading
@@ -140,7 +141,8 @@ def _open(
     )
     if unreadable:
         names = ", ".join(str(path.relative_to(data_dir)) for path in list(unreadable)[:5])
-        logger.warning("%d test files cannot be read, and are predicted from a grey image: %s", len(unreadable), names)
+        files = counted(len(unreadable), "test file")
+        logger.warning("%s cannot be read, and a grey image is predicted instead: %s", files, names)
     return competition, without_unreadable(competition, samples, unreadable, default_cache_dir())
 
 

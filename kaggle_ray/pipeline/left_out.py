@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import ConfigError
@@ -43,7 +44,8 @@ def left_out(
     reasons = {str(path.relative_to(data_dir)): reason for path, reason in sorted(found.items())}
     if started is not None and is_begun and reasons and started.has_results():
         raise ConfigError(
-            f"--skip-unreadable: run {started.run_id} has results that were computed with {len(reasons)} files that do "
+            f"--skip-unreadable: run {started.run_id} has results that were computed with "
+            f"{counted(len(reasons), 'file')} that do "
             f"not decode now: {', '.join(list(reasons)[:5])}. Restore them, or start a new run with another --run-id."
         )
     return LeftOut(reasons=reasons, begins_anew=is_begun and bool(reasons))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from kaggle_ray.combine import Ensemble, TimeLeft
+from kaggle_ray.counted import counted
 
 
 class MembersAlone:
@@ -36,5 +37,5 @@ class MembersAlone:
     def known(self) -> dict[str, Ensemble]:
         """Return member or experiment id -> its ensemble, of those that are known; the clock is told of the others."""
         if num_unknown := len(self._names) - len(self._made):
-            self._time_left.left_out[f"the scores of {num_unknown} members by themselves"] = "time was up"
+            self._time_left.left_out[f"the scores of {counted(num_unknown, 'member')} by themselves"] = "time was up"
         return {name: self._made[name] for name in self._names if name in self._made}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.table import read_numbers, remarks_on_cut
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.images.reading import not_read_whole
@@ -56,17 +57,23 @@ def numbers_of(table: pd.DataFrame | None, columns: Sequence[str], *, num_rows: 
     if table is None:
         named = ", ".join(columns[:5]) + (", ..." if len(columns) > 5 else "")
         raise DataError(
-            f"{where}: its models take a table beside each image: {len(columns)} columns, {named}. Pass it as table=, "
-            f"a DataFrame with a row for each image."
+            f"{where}: its models take a table beside each image: {counted(len(columns), 'column')}, {named}. Pass it "
+            "as table=, a DataFrame with a row for each image."
         )
     if not columns:
         raise DataError(f"{where}: its models take no table. Leave table= out.")
     if len(table) != num_rows:
-        raise DataError(f"table: expected a row for each of {num_rows} images, got {len(table)}.")
+        raise DataError(f"table: expected a row for each of {counted(num_rows, 'image')}, got {len(table)}.")
     if missing := [column for column in columns if column not in table.columns]:
-        raise DataError(f"table: {len(missing)} columns of the run are missing, such as {missing[0]!r}.")
+        raise DataError(
+            f"table: {counted(len(missing), 'column of the run is', 'columns of the run are')} missing, "
+            f"such as {missing[0]!r}."
+        )
     if twice := [column for column in columns if list(table.columns).count(column) > 1]:
-        raise DataError(f"table: {len(twice)} columns of the run are there twice, such as {twice[0]!r}.")
+        raise DataError(
+            f"table: {counted(len(twice), 'column of the run is', 'columns of the run are')} there twice, "
+            f"such as {twice[0]!r}."
+        )
     return np.stack([_column(table[column], column) for column in columns], axis=1)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.counted import counted
 from kaggle_ray.data.duplicate_groups import group_near_duplicates
 from kaggle_ray.data.files import as_ids
 from kaggle_ray.data.folds import FoldScheme, make_folds
@@ -82,7 +83,9 @@ def _labels(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Head, Target]:
 def _of_column(column: pd.Series[Any]) -> tuple[Head, Target]:
     """Return what predicts a column, and its numbers."""
     if column.isna().any():
-        raise DataError(f"assign_folds: {column.name}: {int(column.isna().sum())} of {len(column)} rows have no value.")
+        raise DataError(
+            f"assign_folds: {column.name}: {int(column.isna().sum())} of {counted(len(column), 'row')} have no value."
+        )
     if column.dtype.kind == "f":
         return Head(task="regression", metric=RMSE), column.to_numpy()
     classes, numbers = np.unique(column.astype(str).to_numpy(dtype=np.str_), return_inverse=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from kaggle_ray.counted import counted
 from kaggle_ray.pipeline.further_fits import further_fits
 from kaggle_ray.pipeline.plan import RunPlan
-from kaggle_ray.reporters.texts import bytes_text, counted, duration_text, plain
+from kaggle_ray.reporters.texts import bytes_text, duration_text, plain
 from kaggle_ray.store.labels import labelled
 
 if TYPE_CHECKING:  # torch is not imported for a table
@@ -44,7 +45,9 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
     beside_s = (features_s + teachers_s) / plan.num_slots
     total = start_s + estimated_seconds(seconds_of, num_folds, plan.num_slots) + beside_s
     table = Table(
-        title=plain(f"{plan.competition.name}: {counted(plan.num_experiments, 'experiment')} x {num_folds} folds"),
+        title=plain(
+            f"{plan.competition.name}: {counted(plan.num_experiments, 'experiment')} x {counted(num_folds, 'fold')}"
+        ),
         caption=plain(
             f"{_left_out(plan)}{_how_searched(plan)}"
             f"{counted(plan.num_trials, 'trial')}, {plan.num_slots} at a time on {plan.settings.device} "
@@ -92,7 +95,8 @@ def _of_teachers(num_fits: int, seconds: float) -> str:
     """Return what teachers cost that answer for rows which they have not seen; nothing where there are none."""
     if not num_fits:
         return ""
-    return f"Teachers are fitted {num_fits} times more, each without two folds: {duration_text(seconds)} of one slot. "
+    how_often = f"{counted(num_fits, 'time')} more"
+    return f"Teachers are fitted {how_often}, each without two folds: {duration_text(seconds)} of one slot. "
 
 
 def _epochs_of(experiment: Experiment) -> str:
@@ -113,7 +117,7 @@ def _of_weights(plan: RunPlan, estimates: Mapping[str, Estimate]) -> str:
 def _left_out(plan: RunPlan) -> str:
     """Return how many experiments are not shown; nothing where all are."""
     num_more = len(plan.examples) - MOST_ROWS
-    return f"{num_more:,} more experiments are not shown. " if num_more > 0 else ""
+    return f"{counted(num_more, 'more experiment is', 'more experiments are')} not shown. " if num_more > 0 else ""
 
 
 def _how_searched(plan: RunPlan) -> str:
@@ -121,7 +125,8 @@ def _how_searched(plan: RunPlan) -> str:
     if plan.search is None:
         return ""
     drawn = ", ".join(f"{name} from {distribution}" for name, distribution in plan.search.distributions.items())
-    return f"The ends of what {plan.search.sampler} draws, {plan.search.round_size} experiments a round: {drawn}. "
+    a_round = counted(plan.search.round_size, "experiment")
+    return f"The ends of what {plan.search.sampler} draws, {a_round} a round: {drawn}. "
 
 
 def estimated_seconds(seconds_per_trial: Sequence[float], num_folds: int, num_slots: int) -> float:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine.suits import check_suits
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.data.baseline import check_directions, mixed_predictions
 from kaggle_ray.data.folds_csv import folds_to_csv
 from kaggle_ray.data.given_folds import torn_groups
@@ -71,8 +72,8 @@ def rehearse(plan: RunPlan) -> None:
     unreadable = unreadable_of(plan.competition, plan.samples, default_cache_dir())
     if unreadable:
         raise DataError(
-            f"{len(unreadable)} images cannot be decoded: {' '.join(list(unreadable.values())[:5])} Replace them, or "
-            f"leave them out with --skip-unreadable."
+            f"{counted(len(unreadable), 'image')} cannot be decoded: {' '.join(list(unreadable.values())[:5])} "
+            "Replace them, or leave them out with --skip-unreadable."
         )
 
 
@@ -154,7 +155,7 @@ def why_unproven(experiments: Sequence[Experiment]) -> str:
     reasons = [parse_hyperparameters(each.hyperparameters, where=each.name).why_unproven for each in experiments]
     named = dict.fromkeys(reason or "the rows that are scored had a say in its weights" for reason in reasons)
     return (
-        f"{len(experiments)} experiments have no honest score: {'; '.join(named)}. "
+        f"{counted(len(experiments), 'experiment has', 'experiments have')} no honest score: {'; '.join(named)}. "
         f"--admit-unproven submits them, without an honest score."
     )
 
@@ -216,7 +217,8 @@ def prepare(plan: RunPlan, command: Sequence[str] | None) -> tuple[RunStore, lis
         text = "one trial runs after the other, as Ray is not installed: pip install 'kaggle-ray[ray]' for more at once"
         warnings.append(RunWarned(topic="no_ray", text=text))
     if fits := sum(further_fits(plan.examples, plan.folds.num_folds).values()):
-        text = f"teachers are fitted {fits} times more, each without two folds: they answer for rows they have not seen"
+        how_often = f"{counted(fits, 'time')} more"
+        text = f"teachers are fitted {how_often}, each without two folds: they answer for rows they have not seen"
         warnings.append(RunWarned(topic="further_fits", text=text))
     if (unproven := _unproven(plan)) and not plan.options.admit_unproven:
         warnings.append(RunWarned(topic="unproven", text=f"left out of the ensemble: {why_unproven(unproven)}"))
@@ -236,7 +238,7 @@ def _warnings_of_rows_to_predict(samples: Samples) -> Iterator[RunWarned]:
 def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     if plan.unreadable:
         names = ", ".join(list(plan.unreadable)[:5])
-        text = f"{len(plan.unreadable)} files cannot be read and are left out: {names} (see unreadable.json)"
+        text = f"{counted(len(plan.unreadable), 'file')} cannot be read, left out: {names} (see unreadable.json)"
         yield RunWarned(topic="unreadable_files", text=text)
     if plan.samples.train_table is not None and (idle := idle_columns(plan.samples.train_table)):
         text = f"the table's columns {', '.join(idle[:5])} are empty, or the same in every training row"
@@ -248,7 +250,7 @@ def _warnings_of_data(plan: RunPlan) -> Iterator[RunWarned]:
     is_given = plan.competition.folds.kind == "given"
     if is_given and (torn := torn_groups(plan.near_duplicates, plan.folds)):
         text = (
-            f"the given folds tear {len(torn)} groups of near-duplicate images apart, such as "
+            f"the given folds tear {counted(len(torn), 'group')} of near-duplicate images apart, such as "
             f"{', '.join(torn[0][:5])}: models are scored on what they were trained on (see near_duplicates.json)"
         )
         yield RunWarned(topic="near_duplicates", text=text)

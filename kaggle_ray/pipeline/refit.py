@@ -13,6 +13,7 @@ from statistics import median_high
 
 from kaggle_ray.combine import Ensemble
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.standing import standing_in
 from kaggle_ray.pipeline.trials import Trials, train
@@ -141,7 +142,7 @@ def _why_not(results: Sequence[TrialResult], num_trials: int) -> str | None:
         return f"a trial of all rows failed: {errors[0]}"
     num_committed = sum(result.status == "committed" for result in results)
     if num_committed < num_trials:
-        return f"there was time for {num_committed} of {num_trials} trials of all rows"
+        return f"there was time for {num_committed} of {counted(num_trials, 'trial')} of all rows"
     return None
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import DeliveryError
 from kaggle_ray.pipeline.killed import tell_if_killed
 from kaggle_ray.pipeline.option_values import parse_reporters
@@ -90,7 +91,7 @@ class Services:
                 cursor = _cursor_of(store, each.name)
                 num_events = deliver_backlog(each.sink, history=history, cursor=cursor, again=again)
                 each.sink.close()
-                yield f"{each.name}: {num_events} events delivered"
+                yield f"{each.name}: {counted(num_events, 'event')} delivered"
             except Exception as error:
                 failed.append(f"{each.name}: {words_of(error, each.secrets)}")
         if failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import LeakError
 from kaggle_ray.types import FULL_DATA, BoolArray, Folds, Lineage, Predictions, PseudolabelSource, StrArray, Trial
 
@@ -42,7 +43,8 @@ def check_pseudolabels(
     """
     if labeller is None or digest != source.digest:
         raise LeakError(
-            f"{trial}: its {source.num_rows} pseudolabels are said to be what {source.trial} predicts, whose file is "
+            f"{trial}: its {counted(source.num_rows, 'pseudolabel is', 'pseudolabels are')} said to be what "
+            f"{source.trial} predicts, whose file is "
             f"{digest or 'not there'}, and they are {source.digest}. What made them is not known."
         )
     _check_unseen(trial, labeller.trained_rows, folds, source=source)
@@ -70,7 +72,9 @@ def check_full_lineage(trial: Trial, valid: Predictions, test: Predictions, fold
     """
     _checked_lineage(trial, test, folds)
     if trial.fold != FULL_DATA or len(valid.sample_ids):
-        raise LeakError(f"{trial}: expected a trial of all rows that scores none, got {len(valid.sample_ids)} rows.")
+        raise LeakError(
+            f"{trial}: expected a trial of all rows that scores none, got {counted(len(valid.sample_ids), 'row')}."
+        )
 
 
 def check_place(
@@ -98,7 +102,7 @@ def _checked_lineage(trial: Trial, predictions: Predictions, folds: Folds) -> Li
     lineage = predictions.lineage
     if lineage is None or len(lineage.trained_rows) != len(folds.sample_ids):
         raise LeakError(
-            f"{trial}: its lineage does not say which of the {len(folds.sample_ids)} rows it was trained on."
+            f"{trial}: its lineage does not say which of the {counted(len(folds.sample_ids), 'row')} it was trained on."
         )
     if lineage.folds_digest != folds.digest:
         raise LeakError(f"{trial}: expected predictions under fold plan {folds.digest}, got {lineage.folds_digest}.")
@@ -114,11 +118,19 @@ def rows_in(sample_ids: StrArray, wanted: StrArray, *, where: str) -> np.ndarray
     order = np.argsort(sample_ids, kind="stable")
     ordered = sample_ids[order]
     if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
-        raise LeakError(f"{where}: {repeated.size} rows are predicted more than once, such as {str(repeated[0])!r}.")
+        raise LeakError(
+            f"{where}: {counted(repeated.size, 'row is', 'rows are')} predicted more than once, such as "
+            f"{str(repeated[0])!r}."
+        )
     if np.array_equal(ordered, np.sort(wanted)):
         return order[np.searchsorted(ordered, wanted)]
     if (missing := np.setdiff1d(wanted, sample_ids)).size:
-        raise LeakError(f"{where}: {missing.size} rows are not predicted, such as {str(missing[0])!r}.")
+        raise LeakError(
+            f"{where}: {counted(missing.size, 'row is', 'rows are')} not predicted, such as {str(missing[0])!r}."
+        )
     if (extra := np.setdiff1d(sample_ids, wanted)).size:
-        raise LeakError(f"{where}: {extra.size} rows are predicted that should not be, such as {str(extra[0])!r}.")
+        raise LeakError(
+            f"{where}: {counted(extra.size, 'row is', 'rows are')} predicted that should not be, such as "
+            f"{str(extra[0])!r}."
+        )
     return order[np.searchsorted(ordered, wanted)]

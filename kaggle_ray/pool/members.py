@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from kaggle_ray.counted import counted
 from kaggle_ray.store.attempt import kept_epochs
 from kaggle_ray.types import FULL_DATA, Experiment, JsonValue, Trial, TrialResult, short_digest
 from kaggle_ray.untrusted import Count, PathPart
@@ -150,7 +151,7 @@ def _member(digest: str, snapshot: int | None, found: Sequence[tuple[Experiment,
     name = first.name
     if more:
         words = [word for word in name.split(" ") if not word.startswith("seed=")]
-        name = f"{' '.join(words)} (mean of {len(found)} seeds)"
+        name = f"{' '.join(words)} (mean of {counted(len(found), 'seed')})"
     return Member(
         member_id=(f"{digest}-seeds" if more else first.experiment_id) + at_epoch,
         name=name if snapshot is None else f"{name} at epoch {snapshot}",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from kaggle_ray.counted import counted
 from kaggle_ray.evaluation.members import MemberAnalysis
 from kaggle_ray.report.analysis import Analysis, Atlas, HeadAnalysis
 from kaggle_ray.report.cards import Card, gallery_html
@@ -109,8 +110,9 @@ def _members_section(members: MemberAnalysis) -> str:
     )
     hint = (
         '<p class="hint">The members with most weight or the best scores, the best first, on'
-        f" {members.num_rows:,} rows. Gain: how much better the ensemble of all these is than that of the others,"
-        " each fitted anew and scored honestly. The numbered columns are the correlation of what they predict out of"
+        f" {counted(members.num_rows, 'row')}. Gain: how much better the ensemble of all these is than that of the "
+        "others, each fitted anew and scored honestly. The numbered columns are the correlation of what they predict "
+        "out of"
         " fold: what is alike adds little. The plot: a greedy ensemble of the best one, the best two, and so on, scored"
         " honestly, and on the rows that chose it.</p>"
     )
@@ -136,7 +138,8 @@ def _path(members: MemberAnalysis) -> Figure:
 def _atlas(analysis: Analysis) -> Iterable[str]:
     atlas = analysis.kept.atlas
     suspects = (
-        f"Suspected label errors: {atlas.num_suspects} rows, for whose label less speaks than for another one"
+        f"Suspected label errors: {counted(atlas.num_suspects, 'row')}, for whose label less speaks than for another "
+        "one"
         if atlas.num_suspects
         else ""
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from kaggle_ray.combine.saved import SavedEnsemble, chosen_ensemble, saved_ensembles
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.errors import JsonShapeError
 from kaggle_ray.report.analysis import analysis_of
@@ -142,7 +143,7 @@ def _confusion(store: RunStore, chosen: SavedEnsemble | None, record: RunRecord)
         return None
     num_classes = len(record.classes)
     if {len(chosen.confusion), *map(len, chosen.confusion)} != {num_classes}:
-        raise JsonShapeError(f"{store.location}: expected a confusion matrix of {num_classes} classes.")
+        raise JsonShapeError(f"{store.location}: expected a confusion matrix of {counted(num_classes, 'class')}.")
     return np.array(chosen.confusion, dtype=np.int64)
 
 
@@ -262,7 +263,7 @@ def _gpus(record: RunRecord, ended: Mapping[Trial, TrialResult]) -> Sequence[str
 def _facts(record: RunRecord, gpus: Sequence[str]) -> dict[str, str]:
     hardware, settings, code = record.hardware, asdict(record.settings), record.code
     return {
-        "Processor": f"{hardware.processor}, {hardware.num_cpus} cores, {hardware.memory_gib} GiB",
+        "Processor": f"{hardware.processor}, {counted(hardware.num_cpus, 'core')}, {hardware.memory_gib} GiB",
         **({"GPU": ", ".join(gpus)} if gpus else {}),
         "Settings": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()),
         "Packages": ", ".join(f"{name} {version}" for name, version in record.packages.items()),

@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.reporters.texts import shortened
 from kaggle_ray.types import IntArray
 
@@ -39,7 +40,7 @@ def confusion_table(confusion: IntArray, class_names: Sequence[str]) -> str:
     )
     how_many = ""
     if len(shown) < len(names):
-        how_many = f" These are the {len(shown)} of {len(names)} classes with the most mistakes."
+        how_many = f" These are the {len(shown)} of {counted(len(names), 'class')} with the most mistakes."
     return (
         '<p class="hint">Out-of-fold rows, predicted by the ensemble: a line per true class, a column per predicted'
         f" one. Numbers are rows; the shade grows with their share of the true class.{how_many}</p>"

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import StoreError
 from kaggle_ray.reporters.texts import plain, score_text
 from kaggle_ray.store.changes import Change
@@ -55,8 +56,8 @@ class ExperimentDiff:
         word = "the same" if mean == 0 else "better" if (mean > 0) == self.greater_is_better else "worse"
         error = f" ± {score_text(stdev(by_fold) / math.sqrt(len(by_fold)))}" if len(by_fold) > 1 else ""
         return (
-            f"{self.names[1]} is {word}: {mean:+.5f}{error} in {self.metric}, the mean difference over {len(by_fold)} "
-            f"folds and its standard error; better in {num_better} of them."
+            f"{self.names[1]} is {word}: {mean:+.5f}{error} in {self.metric}, the mean difference over "
+            f"{counted(len(by_fold), 'fold')} and its standard error; better in {num_better} of them."
         )
 
     def view(self) -> RenderableType:

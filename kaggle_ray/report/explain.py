@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import StoreError, suggest
 from kaggle_ray.schedule.rounds import rounds_from_json
 from kaggle_ray.store.run import RunStore
@@ -44,6 +45,10 @@ def find_experiment(store: RunStore, wanted: str) -> Experiment:
     found = [each for each in experiments if wanted and (each.name == wanted or each.experiment_id.startswith(wanted))]
     if len(found) != 1:
         names = [each.name for each in found or experiments]
-        which = "is no experiment of it" if not found else f"are {len(found)} experiments of it: {', '.join(names)}"
+        which = (
+            "is no experiment of it"
+            if not found
+            else f"are {counted(len(found), 'experiment')} of it: {', '.join(names)}"
+        )
         raise StoreError(f"{store.location}: {wanted!r} {which}{suggest(wanted, names) if not found else '.'}")
     return found[0]

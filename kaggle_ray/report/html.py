@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from kaggle_ray.counted import counted
 from kaggle_ray.report.analysis import Analysis
 from kaggle_ray.report.analysis_page import analysis_figures, analysis_sections
 from kaggle_ray.report.board import BestExperiment, Board, BoardRow
@@ -159,12 +160,12 @@ def _tiles(data: ReportData) -> str:
         (
             "Experiments \N{MULTIPLICATION SIGN} folds",
             f"{len(experiments)} \N{MULTIPLICATION SIGN} {num_folds}",
-            f"{num_done} of {num_trials} trials done",
+            f"{num_done} of {counted(num_trials, 'trial')} done",
         ),
         (
             "Trial time",
             duration_text(sum(row.duration_s for row in experiments)),
-            f"summed over {num_done} trials, some of them at once",
+            f"summed over {counted(num_done, 'trial')}, some of them at once",
         ),
     ]
     return tiles(shown)
@@ -245,7 +246,7 @@ def _left_out(data: ReportData) -> str:
     if len(data.histories) <= MOST_DRAWN:
         return ""
     return (
-        f" Drawn are the best {MOST_DRAWN} of {len(data.histories)} experiments, here and by fold;"
+        f" Drawn are the best {MOST_DRAWN} of {counted(len(data.histories), 'experiment')}, here and by fold;"
         " kaggle_ray.open_run(RUN).history() has all."
     )
 
@@ -271,7 +272,7 @@ def _confusion_section(data: ReportData) -> str:
 
 def _failures_section(data: ReportData) -> str:
     reasons = {
-        row.name: f"{row.folds_done} of {row.num_folds} folds done" + (f": {row.error}" if row.error else "")
+        row.name: f"{row.folds_done} of {counted(row.num_folds, 'fold')} done" + (f": {row.error}" if row.error else "")
         for row in data.board.rows
         if row.kind == "experiment" and (row.error or row.folds_done < row.num_folds)
     } | dict(data.failures)

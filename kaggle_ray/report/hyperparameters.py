@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from html import escape
 
+from kaggle_ray.counted import counted
 from kaggle_ray.report.figures import Mark
 from kaggle_ray.report.page import definitions, marked, table
 from kaggle_ray.types import JsonValue
@@ -43,7 +44,7 @@ def hyperparameters_section(
         if name in texts
     ]
     differing = table(["experiment", *map(escape, varied)], rows, css="plain") if varied else ""
-    title = f"Hyperparameters of {len(experiments)} experiments"
+    title = f"Hyperparameters of {counted(len(experiments), 'experiment')}"
     return _folded(title, f"{differing}<h3>The same for all</h3>{shared}")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from kaggle_ray.cache.folder import default_cache_dir
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import is_of_classes, place_heads
 from kaggle_ray.data.reading import ImageReading, MaskReading, Reading
@@ -107,7 +108,9 @@ def _channel_statistics(paths: Sequence[Path], competition: Competition) -> list
     chosen = [paths[position] for position in _evenly(len(paths), _NUM_MEASURED)]
     pixels = [found for path in chosen if (found := decoded_or_none(path, 32, 32, competition)) is not None]
     if not pixels:
-        raise DataError(f"{competition.name}: none of {len(chosen)} images can be read, such as {chosen[0]}.")
+        raise DataError(
+            f"{competition.name}: none of {counted(len(chosen), 'image')} can be read, such as {chosen[0]}."
+        )
     values = np.concatenate([each.reshape(-1, each.shape[2]) for each in pixels]).astype(np.float64)
     return list(zip(values.mean(axis=0).tolist(), values.std(axis=0).tolist(), strict=True))
 
@@ -140,7 +143,8 @@ def _size_tables(samples: Samples) -> str:
             counts[_size_and_kind(paths[position])] += 1
         rows = [[size, kind, str(number)] for (size, kind), number in counts.most_common(8)]
         tables.append(
-            f"<h3>{part}: {len(paths):,} images</h3>" + _table(["width x height", "kind", "of those measured"], rows)
+            f"<h3>{part}: {counted(len(paths), 'image')}</h3>"
+            + _table(["width x height", "kind", "of those measured"], rows)
         )
     return "".join(tables)
 
@@ -218,7 +222,8 @@ def _unreadable_list(competition: Competition, samples: Samples) -> str:
     if not found:
         return "<p>None.</p>"
     items = "".join(f"<li>{escape(reason)}</li>" for reason in list(found.values())[:50])
-    return f"<p>{len(found)} files; a run with <code>--skip-unreadable</code> leaves them out.</p><ul>{items}</ul>"
+    said = f"{counted(len(found), 'file')}; a run with <code>--skip-unreadable</code> leaves them out."
+    return f"<p>{said}</p><ul>{items}</ul>"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -235,6 +240,7 @@ def _page(competition: Competition, samples: Samples, sections: Sequence[tuple[s
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(competition.name)}</title><style>{css}</style>"
         f'</head><body><main><header><p class="eyebrow">kaggle_ray show</p><h1>{escape(competition.name)}</h1>'
-        f'<p class="sub">{len(samples.train_ids):,} rows to train on, {len(samples.test_ids):,} to predict</p></header>'
+        f'<p class="sub">{counted(len(samples.train_ids), "row")} to train on, '
+        f"{len(samples.test_ids):,} to predict</p></header>"
         f"{body}</main></body></html>"
     )

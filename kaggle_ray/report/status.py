@@ -12,13 +12,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kaggle_ray.config import parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import RunStarted, TrialEnded
 from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.reporters.live_view import counts, header, overall, preparation, running_table
 from kaggle_ray.reporters.progress import RunProgress
-from kaggle_ray.reporters.texts import bytes_text, clock_text, counted, one_line, plain, time_text, title_text
+from kaggle_ray.reporters.texts import bytes_text, clock_text, one_line, plain, time_text, title_text
 from kaggle_ray.reporters.trial_sums import TrialProgress
 from kaggle_ray.store.lease import Holder
 from kaggle_ray.store.record import RunRecord

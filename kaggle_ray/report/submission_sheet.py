@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.data.samples import ImagePaths, Samples, views_of
@@ -60,7 +61,10 @@ def submission_sheets(path: Path, competition: Competition, samples: Samples) ->
     rows = [_row(name, answer, competition) for name, answer in zip(ids, read_answers(path, competition), strict=True)]
     paths = dict(zip(samples.test_ids.tolist(), samples.test_paths, strict=True))
     if unknown := [name for name in ids if name not in paths]:
-        raise SubmissionError(f"{path}: row {unknown[0]!r}: there is no such test image; {len(unknown)} rows are so.")
+        raise SubmissionError(
+            f"{path}: row {unknown[0]!r}: there is no such test image; {counted(len(unknown), 'row is', 'rows are')} "
+            "so."
+        )
     chosen = _of_masks(rows) if competition.is_segmentation else _of_answers(rows)
     wanted = {row.sample_id for of_sheet in chosen.values() for row in of_sheet}
     answers = {

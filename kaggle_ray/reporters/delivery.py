@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from textwrap import shorten
 from threading import Event, Thread
 
+from kaggle_ray.counted import counted
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.backlog import MOST_AT_ONCE, Backlog, Cursor, History, Numbered
 from kaggle_ray.reporters.envelope import Envelope
@@ -89,10 +90,10 @@ class Delivery:
         num_left = self._num_told - self._backlog.num_delivered
         if num_left and not self._is_closed:
             logger.warning(
-                "%s lacks %d of %d events%s. Deliver them by: %s",
+                "%s lacks %d of %s%s. Deliver them by: %s",
                 self._sink.name,
                 num_left,
-                self._num_told,
+                counted(self._num_told, "event"),
                 f" ({self._last_error})" if self._last_error else ", for it was too slow",
                 self._how_to_catch_up,
             )
@@ -152,7 +153,8 @@ class Delivery:
         for batch in self._backlog.missing(until):
             self._hand_over(batch)
         if num_lost := max(0, until - self._backlog.num_delivered):
-            logger.warning("%d events are not in the run's diary: %s does not get them.", num_lost, self._sink.name)
+            lost = counted(num_lost, "event is", "events are")
+            logger.warning("%s not in the run's diary: %s does not get what is not there.", lost, self._sink.name)
             self._backlog.skip_to(until)
 
     def _hand_over(self, batch: Sequence[Numbered]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from kaggle_ray.counted import counted
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.events import (
     BaselineScored,
@@ -26,7 +27,6 @@ from kaggle_ray.reporters.events import (
 )
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.texts import (
-    counted,
     duration_text,
     eta_text,
     known_score,
@@ -77,7 +77,7 @@ def event_lines(event: Event, progress: RunProgress) -> list[Text]:
             counterpart = f"cross-validated, {progress.metric} {known_score(event.cross_validated_score)}"
             return [Text(f"refit on all rows  not measured; {counterpart}{_written(event.submission)}")]
         case RunInterrupted():
-            safe = f"{event.num_committed} of {event.num_trials} trials are safe."
+            safe = f"{event.num_committed} of {counted(event.num_trials, 'trial')} are safe."
             return [
                 Text(f"stopped by {event.reason}: {safe}", style="yellow"),
                 Text(f"  go on:                    {event.how_to_resume}"),

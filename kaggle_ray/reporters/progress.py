@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kaggle_ray.counted import counted
 from kaggle_ray.progress import Progress
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
@@ -228,7 +229,7 @@ class RunProgress:
         means, singles = self._sums.means, self._sums.singles
         if best_mean := means.best():
             experiment_id, score = best_mean
-            among = f", of {len(means)} experiments chosen by this very score" if len(means) > 1 else ""
+            among = f", of {counted(len(means), 'experiment')} chosen by this very score" if len(means) > 1 else ""
             name = self.names.get(experiment_id, experiment_id)
             return BestScore(score=score, of=f"{name}, mean of all folds{among}")
         if best_single := singles.best():

@@ -7,6 +7,7 @@ import time
 
 from rich.text import Text
 
+from kaggle_ray.counted import counted
 from kaggle_ray.reporters.events import BoardRow
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.types import ModelSize, Trial
@@ -59,11 +60,6 @@ def shortened(name: str, num_chars: int = 28) -> str:
     return name if len(name) <= num_chars else f"{name[:left]}…{name[left + 1 - num_chars :]}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, in the plural where that is due."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def bytes_text(num_bytes: float) -> str:
     """Return a size as ``512 bytes``, ``3.4 MiB`` or ``1.2 GiB``."""
     if num_bytes < 2**10:
@@ -78,7 +74,7 @@ def bytes_text(num_bytes: float) -> str:
 def size_text(size: ModelSize) -> str:
     """Return how large a network is: ``11,177,025 parameters in 41 layers, 3.627 GFLOPs``."""
     flops = "GFLOPs unknown" if size.flops is None else f"{size.flops / 1e9:.3g} GFLOPs"
-    return f"{size.num_parameters:,} parameters in {counted(size.num_layers, 'layer')}, {flops}"
+    return f"{counted(size.num_parameters, 'parameter')} in {counted(size.num_layers, 'layer')}, {flops}"
 
 
 def eta_text(progress: RunProgress) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.submission_format import CellKind
 from kaggle_ray.scaffold.answers import Answers, UnclearError, only
 from kaggle_ray.scaffold.files import Download
@@ -65,7 +66,7 @@ def _conclude(download: Download, answers: Answers) -> Conclusion:
     folders = download.folders_with(test_ids)
     # Train and test may both count from 1: the folder that has these images and no others is meant.
     exact = [folder for folder in folders if len(download.images[folder]) == len(test_ids)]
-    what = f"one folder with an image of each of the {len(test_ids)} ids of {sample_file}"
+    what = f"one folder with an image of each of the {counted(len(test_ids), 'id')} of {sample_file}"
     test_folder = only(exact or folders, None, what, "--data, with the folder that has them")
     labels = find_labels(download, answers, columns, test_ids, test_folder)
     found = prediction_of(labels, columns, sample, answers)
@@ -75,10 +76,13 @@ def _conclude(download: Download, answers: Answers) -> Conclusion:
     where = labels.file or labels.train_folder
     said = [
         ("submission", f"{sample_file}: {test_id_column}; {', '.join(columns[:8])}: cells of kind {found.cells}"),
-        ("test images", f"{test_folder}/: has an image of each of the {len(test_ids)} ids of {sample_file}"),
+        ("test images", f"{test_folder}/: has an image of each of the {counted(len(test_ids), 'id')} of {sample_file}"),
         ("training images", f"{labels.train_folder}/: " + _why_train(labels)),
         ("labels", f"{where}: {_why_labels(labels)}"),
-        ("task", f"{found.task}, {len(classes)} classes: {', '.join(classes[:8])}" if classes else found.task),
+        (
+            "task",
+            f"{found.task}, {counted(len(classes), 'class')}: {', '.join(classes[:8])}" if classes else found.task,
+        ),
         ("metric", f"{metrics[0]}: no file tells it. Candidates: {', '.join(metrics)}; see the competition's page"),
     ]
     said += [("not used", text) for text in _unused_numbers(download, labels, columns)]
@@ -98,8 +102,8 @@ def _unused_numbers(download: Download, labels: Labels, columns: Sequence[str]) 
     for file, table in download.tables.items():
         if file != labels.file and (shared := [name for name in others if name in table.columns]):
             yield (
-                f"{len(shared)} columns that {labels.file} and {file} both have, such as {shared[0]!r}: what comes "
-                f"with an image is declared by hand, as in competitions/leaf.py"
+                f"{counted(len(shared), 'column')} that {labels.file} and {file} both have, such as {shared[0]!r}: "
+                "what comes with an image is declared by hand, as in competitions/leaf.py"
             )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.files import IMAGE_SUFFIXES, read_table
 from kaggle_ray.errors import DataError
 
@@ -65,7 +66,9 @@ def look_into(folder: Path) -> Download:
             num_without_ending += not path.suffix
     if not images:
         without = (
-            f" {num_without_ending} files have no ending: images need one, such as .jpg." if num_without_ending else ""
+            f" {counted(num_without_ending, 'file has', 'files have')} no ending: images need one, such as .jpg."
+            if num_without_ending
+            else ""
         )
         packed = f" There are {', '.join(unread[:5])}." if unread else ""
         raise DataError(f"{folder}: has no images. Unpack the archives of the download first.{packed}{without}")

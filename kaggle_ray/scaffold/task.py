@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.submission_format import CellKind
 from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.scaffold.answers import Answers, UnclearError
@@ -78,8 +79,9 @@ def _of_classes(labels: Labels, columns: Sequence[str]) -> Prediction:
     if set(names) != set(columns):
         only_here, only_there = sorted(set(columns) - set(names)), sorted(set(names) - set(columns))
         raise UnclearError(
-            f"the sample has {len(columns)} columns, and there are {len(names)} labels: {', '.join(names[:8])}. "
-            f"Columns that are no label: {', '.join(only_here[:8]) or 'none'}; labels without a column: "
+            f"the sample has {counted(len(columns), 'column')}, and there are {counted(len(names), 'label')}: "
+            f"{', '.join(names[:8])}. Columns that are no label: {', '.join(only_here[:8]) or 'none'}; labels without "
+            "a column: "
             f"{', '.join(only_there[:8]) or 'none'}."
         )
     return Prediction(task="multiclass", classes=names, cells="probabilities", metrics=("log_loss",))
@@ -91,7 +93,9 @@ def _of_texts(texts: Sequence[str], cells: Sequence[str], answers: Answers) -> P
     if (tags := _tags(texts, cells, answers)) is not None:
         return tags
     if num_empty := sum(not text.strip() for text in texts):
-        raise UnclearError(f"{num_empty} of {len(texts)} images have an empty label. Remove their rows, or name them.")
+        raise UnclearError(
+            f"{num_empty} of {counted(len(texts), 'image')} have an empty label. Remove their rows, or name them."
+        )
     if all(map(_is_number, texts)):
         return _of_numbers(texts, cells, names, answers)
     if not cells or not all(map(_is_number, cells)) or answers.task == "multiclass":
@@ -99,8 +103,8 @@ def _of_texts(texts: Sequence[str], cells: Sequence[str], answers: Answers) -> P
     if len(names) == 2:
         return _binary(names, cells, answers)
     raise UnclearError(
-        f"the labels are {len(names)} names, {', '.join(names[:8])}, and the sample's cells numbers, such as "
-        f"{cells[0]!r}. If the name is to be submitted say so: --task multiclass."
+        f"the labels are {counted(len(names), 'name')}, {', '.join(names[:8])}, and the sample's cells numbers, such "
+        f"as {cells[0]!r}. If the name is to be submitted say so: --task multiclass."
     )
 
 
@@ -145,8 +149,8 @@ def _of_numbers(texts: Sequence[str], cells: Sequence[str], names: tuple[str, ..
     if len(names) == 2:
         return _binary(names, cells, answers)
     raise UnclearError(
-        f"the labels are {len(names)} whole numbers, {', '.join(names[:8])}: are they names of classes, or amounts? "
-        f"Say it: --task multiclass or --task regression."
+        f"the labels are {counted(len(names), 'whole number')}, {', '.join(names[:8])}: are they names of classes, or "
+        "amounts? Say it: --task multiclass or --task regression."
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kaggle_ray.combine.combiner import FoldOf
 from kaggle_ray.combine.greedy import greedy_weights
+from kaggle_ray.counted import counted
 from kaggle_ray.decide import decided, default_decision
 from kaggle_ray.metrics import Metric, over_folds
 from kaggle_ray.rows import Rows
@@ -86,8 +87,9 @@ class Race:
     def _verdict(self, chance: float, folds: Sequence[int], num_rivals: int) -> Verdict:
         return Verdict(
             is_stopped=chance < MIN_CHANCE,
-            text=f"On {_named(folds)} it has weight in {chance:.1%} of {self._num_resamples} ensembles of resampled "
-            f"rows, chosen among {num_rivals} experiments; below {MIN_CHANCE:.0%} it is stopped.",
+            text=f"On {_named(folds)} it has weight in {chance:.1%} of "
+            f"{counted(self._num_resamples, 'ensemble')} of resampled rows, "
+            f"chosen among {counted(num_rivals, 'experiment')}; below {MIN_CHANCE:.0%} it is stopped.",
         )
 
     def folds(self, standings: Sequence[Standing]) -> Mapping[str, Sequence[int]]:
@@ -116,7 +118,8 @@ class Race:
             return None
         worst = (min if self._metric.greater_is_better else max)(earlier)
         return (
-            f"After epoch {epoch} it scores {score:.5f} on fold {trial.fold}, and the worst of {len(earlier)} others "
+            f"After epoch {epoch} it scores {score:.5f} on fold {trial.fold}, and the worst of "
+            f"{counted(len(earlier), 'other')} "
             f"had {worst:.5f} there after epoch {half}."
         )
 

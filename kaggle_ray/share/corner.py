@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, CorruptBlobError, LeaseError, StoreError
 from kaggle_ray.share.index import SharedFile, SharedRun, parse_index
 from kaggle_ray.store.opening import lease_of, open_blobs, place_of
@@ -182,7 +183,7 @@ def checked(content: Iterable[bytes], file: SharedFile, *, where: str) -> Iterat
     for chunk in content:
         num_bytes += len(chunk)
         if num_bytes > file.num_bytes:
-            raise CorruptBlobError(f"{where}: expected {file.num_bytes:,} bytes, got more.")
+            raise CorruptBlobError(f"{where}: expected {counted(file.num_bytes, 'byte')}, got more.")
         digest.update(chunk)
         yield from held
         held = [chunk]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from kaggle_ray.combine.saved import saved_ensembles
+from kaggle_ray.counted import counted
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.folds_csv import ids_by_fold
 from kaggle_ray.data.reading import Reading
@@ -116,4 +117,6 @@ def _check_header(begun: bytes, file: SharedFile, *, where: str) -> None:
     if dtype not in (np.float32, np.float64, np.uint8) or len(shape) != 2 or min(shape) < 0:
         raise CorruptBlobError(f"{where}: expected rows of float32, float64 or uint8, got {dtype} {shape}.")
     if (expected := stream.tell() + math.prod(shape) * dtype.itemsize) != file.num_bytes:
-        raise CorruptBlobError(f"{where}: {shape} {dtype} takes {expected:,} bytes, and it has {file.num_bytes:,}.")
+        raise CorruptBlobError(
+            f"{where}: {shape} {dtype} takes {counted(expected, 'byte')}, and it has {file.num_bytes:,}."
+        )

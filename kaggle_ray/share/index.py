@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import CorruptBlobError
 from kaggle_ray.share.keys import SharedKey, max_bytes_of
 from kaggle_ray.store.run import RUN_FILE
@@ -67,7 +68,7 @@ def parse_index(data: bytes, *, where: str) -> SharedRun:
     for key, file in index.files.items():
         most = max_bytes_of(key) or 0
         if file.num_bytes > most:
-            raise CorruptBlobError(f"{where}: {key}: expected at most {most:,} bytes, got {file.num_bytes:,}.")
+            raise CorruptBlobError(f"{where}: {key}: expected at most {counted(most, 'byte')}, got {file.num_bytes:,}.")
     if RUN_FILE not in index.files:
         raise CorruptBlobError(f"{where}: is the index of no run: it names no {RUN_FILE}.")
     return index

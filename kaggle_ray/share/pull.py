@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, StoreError, suggest
 from kaggle_ray.share.corner import Corner, Revision, corners
 from kaggle_ray.share.door import check_run, checked_array
@@ -80,8 +81,8 @@ def pull(corner: Corner, index: SharedRun, to: Path, *, weights: bool = True, ma
     num_bytes = sum(file.num_bytes for file in wanted.values())
     if num_bytes > max_bytes:
         raise StoreError(
-            f"{corner.blobs.location}: {index.name} has {num_bytes:,} bytes, and at most {max_bytes:,} are pulled. "
-            f"--max-gib allows more, --no-weights needs less."
+            f"{corner.blobs.location}: {index.name} has {counted(num_bytes, 'byte')}, and at most {max_bytes:,} are "
+            "pulled. --max-gib allows more, --no-weights needs less."
         )
     check_run(open_shared(corner, index), index)
     target = LocalBlobs(to / index.name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, StoreError
 from kaggle_ray.reporters.envelope import this_host, this_user
 from kaggle_ray.share.corner import Corner
@@ -135,7 +136,8 @@ def _check_nothing_is_lost(before: SharedRun, now: SharedRun, *, where: str) -> 
     lost = [key for key in _results(before) if now.files.get(key) != before.files[key]]
     if lost:
         raise StoreError(
-            f"{where}: {now.competition}/{now.run_id} was pushed from {before.host}, and has {len(lost)} trials that "
+            f"{where}: {now.competition}/{now.run_id} was pushed from {before.host}, and has "
+            f"{counted(len(lost), 'trial')} that "
             f"this run has not, such as {lost[0].removesuffix('/result.json')}: it is another run of the same name. "
             f"Share this one under another name with --user, or remove that one first: kaggle-ray delete."
         )

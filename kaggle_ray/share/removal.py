@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, LeaseError, StoreError
-from kaggle_ray.reporters.texts import bytes_text, counted
+from kaggle_ray.reporters.texts import bytes_text
 from kaggle_ray.share.corner import Corner
 from kaggle_ray.share.index import SharedRun
 from kaggle_ray.share.keys import is_weights
@@ -90,7 +91,7 @@ def _own(place: str, run_id: str, user: str) -> tuple[Corner, SharedRun]:
     found = find_shared(place, user=user, run_id=run_id)
     if len(found) > 1:
         names = ", ".join(revision.index.name for _, revision in found)
-        raise ConfigError(f"{place}: {run_id} are {len(found)} runs: {names}. Name one as COMPETITION/RUN.")
+        raise ConfigError(f"{place}: {run_id} are {counted(len(found), 'run')}: {names}. Name one as COMPETITION/RUN.")
     ((corner, revision),) = found
     return corner, revision.index
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.types import StoredValues
 
 
@@ -32,7 +33,7 @@ def npy_chunks(blocks: Iterable[StoredValues], *, num_rows: int) -> Iterator[byt
         num_seen += len(kept)
         yield kept.tobytes()
     if expected is None or num_seen != num_rows:
-        raise ValueError(f"expected {num_rows} rows in blocks, got {num_seen}")
+        raise ValueError(f"expected {counted(num_rows, 'row')} in blocks, got {num_seen}")
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:

@@ -10,6 +10,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Protocol
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import StoreError
 from kaggle_ray.store.blobs import Blobs
 from kaggle_ray.untrusted import MAX_JSON_BYTES, MAX_LIST_BYTES, named_if_unreadable, open_regular, read_regular
@@ -118,7 +119,9 @@ class FileDiary:
         assert self._file is not None, "it was begun"
         num_written = self._file.write(line + b"\n")
         if num_written != len(line) + 1:
-            raise OSError(f"{self._path}: expected to write {len(line)} bytes, wrote {num_written}. Is the disk full?")
+            raise OSError(
+                f"{self._path}: expected to write {counted(len(line), 'byte')}, wrote {num_written}. Is the disk full?"
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import CorruptBlobError, NoRoomError, StoreError
 from kaggle_ray.s3 import Refused, asking, refusals_as, s3_client
 from kaggle_ray.store.blobs import Blobs, Content
@@ -127,7 +128,9 @@ class S3Blobs:
                 with self._named(key):
                     answer = self._client.get_object(**self._object(key))
                     if (num_bytes := answer["ContentLength"]) > max_bytes:
-                        raise StoreError(f"{self._at(key)}: expected at most {max_bytes:,} bytes, got {num_bytes:,}.")
+                        raise StoreError(
+                            f"{self._at(key)}: expected at most {counted(max_bytes, 'byte')}, got {num_bytes:,}."
+                        )
                     date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
                     age_s = (date - answer["LastModified"]).total_seconds()
                     return Stamped(data=answer["Body"].read(), etag=answer["ETag"], age_s=age_s)

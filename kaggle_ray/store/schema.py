@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import CorruptBlobError, JsonShapeError, SchemaVersionError
 from kaggle_ray.typed_json import from_json, parse_json
 from kaggle_ray.types import (
@@ -151,7 +152,9 @@ def lineage_from_json(value: Mapping[str, JsonValue], *, where: str) -> Lineage:
     except ValueError as error:
         raise JsonShapeError(f"{where}: trained_rows: is not base64: {error}.") from error
     if len(bits) != -(-stored.num_rows // 8):
-        raise JsonShapeError(f"{where}: trained_rows: expected {stored.num_rows} bits, got {len(bits)} bytes.")
+        raise JsonShapeError(
+            f"{where}: trained_rows: expected {counted(stored.num_rows, 'bit')}, got {counted(len(bits), 'byte')}."
+        )
     return Lineage(
         folds_digest=stored.folds_digest,
         trained_rows=np.unpackbits(bits, count=stored.num_rows).astype(np.bool_),

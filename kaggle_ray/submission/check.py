@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import SubmissionError
@@ -66,7 +67,7 @@ def check_rows(path: Path, sample_path: Path, *, only_ids: Set[str] | None = Non
 def raise_first(problems: Sequence[str]) -> None:
     """Raise SubmissionError of the first of the rows' problems, if there are any, with the number of all."""
     if problems:
-        others = f"; {len(problems)} rows are like that" if len(problems) > 1 else ""
+        others = f"; {counted(len(problems), 'row is', 'rows are')} like that" if len(problems) > 1 else ""
         raise SubmissionError(f"{problems[0]}{others}.")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.submission_format import PixelOrder
 from kaggle_ray.errors import SubmissionError
@@ -81,6 +82,6 @@ def _check_cells(path: Path, cells: SampleCells) -> Iterator[str]:
     raise_first(problems)
     if sums:
         yield (
-            f"{sums[0]}; {len(sums)} rows are like that, and each of the sample's sums to 1. Kaggle rescales such rows "
-            f"for log loss, and refuses or mistakes them for other metrics"
+            f"{sums[0]}; {counted(len(sums), 'row is', 'rows are')} like that, and each of the sample's sums to 1. "
+            "Kaggle rescales such rows for log loss, and refuses or mistakes them for other metrics"
         )

@@ -11,6 +11,8 @@ import re
 
 import numpy as np
 
+from kaggle_ray.counted import counted
+
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 """Whole numbers of at most 18 digits, so that the sum of two of them is still an int64."""
@@ -58,4 +60,4 @@ def parse_wholes(text: str) -> list[int]:
 
 def shown(text: str) -> str:
     """Return a cell as a message shows it; of a long one, the beginning."""
-    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} characters)"
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({counted(len(text), 'character')})"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_ray.combine.combiner import FoldOf
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.decide import Decision
 from kaggle_ray.errors import SubmissionError
@@ -134,5 +135,5 @@ def _as_values(answer: Answer, competition: Competition) -> FloatArray:
 
 def _shown(answer: Answer) -> str:
     if answer.ndim == 2:
-        return f"a mask of {np.count_nonzero(answer)} pixels"
+        return f"a mask of {counted(int(np.count_nonzero(answer)), 'pixel')}"
     return ", ".join(f"{number:g}" for number in answer[:_SHOWN].tolist()) + (", ..." if len(answer) > _SHOWN else "")

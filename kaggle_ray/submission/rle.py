@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.submission_format import PixelOrder
 from kaggle_ray.submission.numerals import parse_wholes, shown
 from kaggle_ray.types import BoolArray
@@ -45,7 +46,9 @@ def parse_runs(text: str, size: tuple[int, int] | None) -> tuple[Runs, Runs]:
     """
     numbers = np.array(parse_wholes(text), dtype=np.int64)
     if len(numbers) % 2:
-        raise ValueError(f"run lengths: expected pairs of start and length, got {len(numbers)} numbers: {shown(text)}")
+        raise ValueError(
+            f"run lengths: expected pairs of start and length, got {counted(len(numbers), 'number')}: {shown(text)}"
+        )
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     ends = starts + lengths
     is_wrong = (lengths < 1) | (starts < np.concatenate([[0], ends[:-1]]))

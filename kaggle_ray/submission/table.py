@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TextIO, cast
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.numerals import shown
 
@@ -73,7 +74,8 @@ def read_blocks(path: Path, *, rows_at_once: int = _ROWS_AT_ONCE) -> Iterator[Su
         for row in block:
             if len(row) != len(header):
                 raise SubmissionError(
-                    f"{path}: row {shown(row[0])}: expected {len(header)} fields, as in the header, got {len(row)}."
+                    f"{path}: row {shown(row[0])}: expected {counted(len(header), 'field')}, as in the header, got "
+                    f"{len(row)}."
                 )
         yield SubmissionTable(
             path=path,
@@ -117,7 +119,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             if len(names := archive.namelist()) != 1:
-                raise ValueError(f"the archive holds {len(names)} files, and one is expected")
+                raise ValueError(f"the archive holds {counted(len(names), 'file')}, and one is expected")
             with archive.open(names[0]) as content:
                 yield content
     elif path.suffix == ".gz":
@@ -151,13 +153,17 @@ def check_ids(ids: Sequence[str], expected: Sequence[str], *, where: str) -> Non
     """Raise SubmissionError where ``ids`` are not the ``expected`` ones, each once, in any order."""
     wanted = set(expected)
     problems = {
-        "are expected more than once": _repeated(expected),
-        "are there more than once": _repeated(ids),
-        "are missing": sorted(wanted.difference(ids)),
-        "are not in the sample submission": sorted(set(ids) - wanted),
+        "expected more than once": _repeated(expected),
+        "there more than once": _repeated(ids),
+        "missing": sorted(wanted.difference(ids)),
+        "not in the sample submission": sorted(set(ids) - wanted),
     }
-    if found := [f"{len(names)} ids {problem}, such as {names[:5]}" for problem, names in problems.items() if names]:
-        raise SubmissionError(f"{where}: expected {len(expected)} ids, got {len(ids)}; {'; '.join(found)}.")
+    if found := [
+        f"{counted(len(names), 'id is', 'ids are')} {problem}, such as {names[:5]}"
+        for problem, names in problems.items()
+        if names
+    ]:
+        raise SubmissionError(f"{where}: expected {counted(len(expected), 'id')}, got {len(ids)}; {'; '.join(found)}.")
 
 
 def _repeated(ids: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.errors import SubmissionError
 from kaggle_ray.submission.table import CellsDigest
@@ -33,7 +34,7 @@ def write_submission(
         for sample_id, of_row in zip(sample_ids.tolist(), cells, strict=True):
             if len(of_row) != len(fmt.columns):
                 raise SubmissionError(
-                    f"the predictions: row {sample_id!r}: expected {len(fmt.columns)} cells for the columns "
+                    f"the predictions: row {sample_id!r}: expected {counted(len(fmt.columns), 'cell')} for the columns "
                     f"{', '.join(fmt.columns)}, got {len(of_row)}."
                 )
             # The csv module writes a float as its repr: the shortest text that reads back as the same float64.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head
 from kaggle_ray.metrics import LOG_LOSS, metric_by_name
 from kaggle_ray.train.losses import make_losses
@@ -63,6 +64,8 @@ def check_loss(name: str, task: Task, **loss_args: JsonValue) -> None:
 
 def _of_rows(loss: SampleLoss, logits: Tensor, targets: Tensor, *, of: str = "") -> Tensor:
     found = loss(logits.clone(), targets.clone())
-    assert found.shape == (len(logits),), f"expected a loss for each of {len(logits)} rows, got {tuple(found.shape)}"
+    assert found.shape == (len(logits),), (
+        f"expected a loss for each of {counted(len(logits), 'row')}, got {tuple(found.shape)}"
+    )
     assert bool(found.isfinite().all()), f"a loss {of}is not finite"
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.counted import counted
 from kaggle_ray.train.ranks import Ranks, in_turns
 
 
@@ -30,7 +31,7 @@ def _check_messages(ranks: Ranks) -> None:
     for num_items in (0, 1, ranks.world_size, 2 * ranks.world_size + 1):
         squares = list(in_turns(ranks, range(num_items), lambda item: item * item))
         expected = [item * item for item in range(num_items)] if ranks.rank == 0 else []
-        assert squares == expected, f"in_turns: {num_items} items: expected {expected}, got {squares}"
+        assert squares == expected, f"in_turns: {counted(num_items, 'item')}: expected {expected}, got {squares}"
 
 
 def _check_gradients(ranks: Ranks) -> None:

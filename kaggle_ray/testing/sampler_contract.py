@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.train.sampling import RowsToSample, Sampler
@@ -27,7 +28,7 @@ def check_sampler(sampler: Sampler) -> None:
             rows, before = _rows(num_rows, epoch), _rows(num_rows, epoch)
             drawn = [_draw(sampler, rows, disturbance) for disturbance in (0, 1)]
             assert np.array_equal(drawn[0], drawn[1]), "the same generator draws other rows: what else is random?"
-            assert drawn[0].shape == (num_rows,), f"expected {num_rows} positions, got {drawn[0].shape}"
+            assert drawn[0].shape == (num_rows,), f"expected {counted(num_rows, 'position')}, got {drawn[0].shape}"
             assert drawn[0].dtype.kind in "iu", f"expected whole numbers, got {drawn[0].dtype}"
             assert drawn[0].min() >= 0
             assert drawn[0].max() < num_rows

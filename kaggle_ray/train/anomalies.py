@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.train.batches import Batch
@@ -265,7 +266,9 @@ class ConstantWatch:
             place.head.name for place in place_heads(self._data.heads) if _is_constant(values_NC[:, place.outputs])
         ]
         of_head = f" of the head {constant[0]!r}" if constant and len(self._data.heads) > 1 else ""
-        return f"the predictions{of_head} are the same for all {len(values_NC)} samples" if constant else None
+        return (
+            f"the predictions{of_head} are the same for all {counted(len(values_NC), 'sample')}" if constant else None
+        )
 
     def _describe_masks(self, values_NC: FloatArray) -> str | None:
         height, width = self._data.mask_size or (0, 0)
@@ -276,7 +279,7 @@ class ConstantWatch:
         if (answers != first).any():
             return None
         what = f"of class {classes[first]!r}" if len(classes) > 1 else ("full" if first else "empty")
-        return f"the masks of all {len(values_NC)} samples are {what} in every pixel"
+        return f"the masks of all {counted(len(values_NC), 'sample')} are {what} in every pixel"
 
 
 def _is_constant(values_NC: FloatArray) -> bool:

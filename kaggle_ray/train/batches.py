@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch, draws_of, recolor, recolors, to_float
 from kaggle_ray.images.decode import Pixels
@@ -115,7 +116,7 @@ class EpochBatches(Dataset[Batch]):
         self._num_pieces = world_size * hyperparameters.training.accumulate
         if self._num_pieces > len(self._rows[-1]):
             raise ConfigError(
-                f"batches of {len(self._rows[-1])} rows cannot be split among {world_size} processes in "
+                f"batches of {counted(len(self._rows[-1]), 'row')} cannot be split among {world_size} processes in "
                 f"{hyperparameters.training.accumulate} pieces each. Use a larger batch_size, or fewer of them."
             )
         mixup, cutmix = hyperparameters.images.mixup, hyperparameters.images.cutmix

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.normalization import Normalization
@@ -141,7 +142,7 @@ def _scaled(weights: Float64Array | None, train_rows: IntArray) -> FloatArray | 
         return None
     mean = weights[train_rows].mean()
     if not mean:
-        raise DataError(f"all {len(train_rows)} rows that a fold trains on have the weight 0.")
+        raise DataError(f"all {counted(len(train_rows), 'row')} that a fold trains on have the weight 0.")
     return np.asarray(weights / mean, dtype=np.float32)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
@@ -109,8 +110,9 @@ def find_lr(
                 break
     if len(losses) < _LEAST_STEPS:
         raise NonFiniteLossError(
-            f"the loss of {hyperparameters.model.name} is not finite after {len(losses)} steps at a learning rate of "
-            f"{lowest * growth ** len(losses):.1g}: there is no rate to suggest. Look at the inputs and the loss."
+            f"the loss of {hyperparameters.model.name} is not finite after {counted(len(losses), 'step')} at a "
+            f"learning rate of {lowest * growth ** len(losses):.1g}: there is no rate to suggest. Look at the inputs "
+            "and the loss."
         )
     return lr_sweep(lrs, losses)
 

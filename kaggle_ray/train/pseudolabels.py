@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.config.pseudolabels import PseudolabelHyperparameters, PseudolabelKind
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import MaskSize
 from kaggle_ray.data.head import Head, place_heads
 from kaggle_ray.errors import ConfigError
@@ -73,7 +74,8 @@ def with_pseudolabels(
     taken = np.flatnonzero(confidences >= given.min_confidence)
     if not len(taken):
         raise ConfigError(
-            f"hyperparameter 'pseudolabel_min_confidence': expected some of the {len(confidences)} test rows to reach "
+            "hyperparameter 'pseudolabel_min_confidence': expected some of the "
+            f"{counted(len(confidences), 'test row')} to reach "
             f"{given.min_confidence:g}, got {confidences.max():.3f} at most, by {where}. Lower it."
         )
     num_wanted = round(len(data.train_rows) * given.share / (1 - given.share))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaggle_ray.config.users_code import users_code
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, classes_of, is_of_classes, place_heads
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.registry import Registry
@@ -125,8 +126,9 @@ def _drawn(data: FitData, sampler: str, epoch: int, generator: np.random.Generat
     is_whole = positions.dtype.kind in "iu" and positions.shape == (num_rows,)
     if not is_whole or positions.min() < 0 or positions.max() >= num_rows:
         raise ConfigError(
-            f"sampler {sampler!r}: expected {num_rows} positions of rows, whole numbers of 0..{num_rows - 1}, got "
-            f"{positions.dtype} {positions.shape}{f' from {positions.min()} to {positions.max()}' if is_whole else ''}."
+            f"sampler {sampler!r}: expected {counted(num_rows, 'position')} of rows, whole numbers of "
+            f"0..{num_rows - 1}, got {positions.dtype} "
+            f"{positions.shape}{f' from {positions.min()} to {positions.max()}' if is_whole else ''}."
         )
     return rows[positions]
 

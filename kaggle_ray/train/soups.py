@@ -25,6 +25,7 @@ from torch import Tensor
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
+from kaggle_ray.counted import counted
 from kaggle_ray.decide import default_score
 from kaggle_ray.errors import ConfigError, LeakError
 from kaggle_ray.rows import select_rows
@@ -149,7 +150,8 @@ class _Pot:
         for member in self.members:
             if num_seen := int(member.lineage.trained_rows[rows].sum()):
                 raise LeakError(
-                    f"{self._where}: {member.experiment_id} was trained on {num_seen} of the {len(rows)} rows that the "
+                    f"{self._where}: {member.experiment_id} was trained on {num_seen} of the "
+                    f"{counted(len(rows), 'row')} that the "
                     f"soup would be chosen by. Use experiments that hold out the same inner split, or soup='uniform', "
                     f"which chooses nothing."
                 )

@@ -89,7 +89,7 @@ def test_the_table_tells_where_a_member_is_to_be_believed() -> None:
     assert min(shares.values()) > 0.3, "both are asked for"
     with pytest.raises(DataError, match="expected the table of 2 columns that it was fitted with, got none"):
         made[True].apply(members)
-    with pytest.raises(DataError, match="fitted with, got 1 columns"):
+    with pytest.raises(DataError, match="fitted with, got 1 column"):
         made[True].apply(members, table[:, :1])
 
 

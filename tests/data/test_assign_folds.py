@@ -124,7 +124,7 @@ def test_groups_that_are_needed_and_missing_or_too_few_are_told() -> None:
 
 def test_an_external_row_may_not_belong_to_a_group_that_is_scored() -> None:
     groups = np.array([f"g{number % 10}" for number in range(40)])
-    with pytest.raises(FoldsError, match=r"1 groups have rows that are scored and rows that every fold trains on"):
+    with pytest.raises(FoldsError, match=r"1 group has rows that are scored and rows that every fold trains on"):
         split(FoldScheme(kind="group"), np.arange(40), groups=groups, train_only=np.arange(40) == 3)
 
 
@@ -228,7 +228,7 @@ def test_a_span_of_time_is_scored_by_models_of_earlier_rows_only() -> None:
 def test_times_that_are_missing_are_told() -> None:
     with pytest.raises(FoldsError, match="samples have no times"):
         split(FoldScheme(kind="time"), np.arange(50))
-    with pytest.raises(FoldsError, match="1 rows have no time"):
+    with pytest.raises(FoldsError, match="1 row has no time"):
         split(FoldScheme(kind="time"), np.arange(50), times=np.where(np.arange(50) == 3, np.nan, 1.0))
 
 
@@ -245,7 +245,7 @@ def test_external_rows_of_the_scored_rows_future_are_refused(time_of_external: f
         folds = split(scheme, np.arange(50), times=times, train_only=external)
         assert folds.fold_of[49] == TRAIN_ONLY
         return
-    with pytest.raises(FoldsError, match="1 train-only rows are not earlier than the first row that is scored"):
+    with pytest.raises(FoldsError, match="1 train-only row is not earlier than the first row that is scored"):
         split(scheme, np.arange(50), times=times, train_only=external)
 
 

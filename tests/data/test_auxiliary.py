@@ -30,7 +30,7 @@ def test_what_is_not_known_is_nan_or_of_classes_minus_one() -> None:
     ("heads", "given", "message"),
     [
         ((KIND,), None, r"the auxiliary heads kind need Samples\(auxiliary_target=...\), got none"),
-        ((KIND,), np.zeros((3, 2)), "expected 1 columns of auxiliary targets, got 2"),
+        ((KIND,), np.zeros((3, 2)), "expected 1 column of auxiliary targets, got 2"),
         ((KIND,), np.array([0, 2, 1]), "sample 'b' has the label 2, expected 0..1"),
         ((KIND,), np.full(3, -1), "the auxiliary head 'kind' is known of none of 3 rows"),
         ((), np.zeros(3), "expected 0 columns of auxiliary targets, got 1"),

@@ -53,7 +53,7 @@ def test_a_wrongly_declared_direction_is_caught_in_any_head() -> None:
     [
         (AGE, np.full(20, 3.5), "20 training rows have the same target, 3.5:"),
         (dataclasses.replace(AGE, metric=R2), np.zeros(20), "20 training rows have the same target, 0:"),
-        (AGE, np.array([-1e29]), "1 training rows have the same target, -1e[+]29:"),
+        (AGE, np.array([-1e29]), "1 training row has the same target, -1e[+]29:"),
         (dataclasses.replace(AGE, metric=QUADRATIC_KAPPA), np.full(9, 2.0), "same target, 2:"),
         (BINARY, np.ones(9, dtype=np.int64), "same target, 1:"),
         (dataclasses.replace(TAGS, metric=F2), np.zeros((9, 2), dtype=np.int64), "same target, 0 0:"),

@@ -109,7 +109,7 @@ def test_an_external_row_is_left_out_where_its_near_duplicate_is_scored() -> Non
     assert [group.is_merged for group in near_duplicates.groups] == [False, True]
     assert grouped_by is not None
     assert grouped_by[0] != grouped_by[30]
-    assert "1 train-only rows are left out" in near_duplicates.summary()
+    assert "1 train-only row is left out" in near_duplicates.summary()
 
 
 def test_the_declared_group_of_an_external_near_duplicate_is_left_out_with_it() -> None:
@@ -128,7 +128,7 @@ def test_near_duplicates_that_times_keep_apart_are_reported() -> None:
     near_duplicates, grouped_by = grouped((0, 1), ordered=True)
     assert grouped_by is None
     assert not near_duplicates.groups[0].is_merged
-    assert "1 groups are split between folds by their times" in near_duplicates.summary()
+    assert "1 group is split between folds by time" in near_duplicates.summary()
 
 
 def test_labels_that_differ_between_near_duplicates_are_reported() -> None:
@@ -136,7 +136,7 @@ def test_labels_that_differ_between_near_duplicates_are_reported() -> None:
     labels[3, 1] = 1
     near_duplicates, _ = grouped((0, 1), (2, 3), labels=labels)
     assert [group.labels_differ for group in near_duplicates.groups] == [False, True]
-    assert "in 1 groups the labels differ" in near_duplicates.summary()
+    assert "in 1 group the labels differ" in near_duplicates.summary()
 
 
 def test_near_duplicates_survive_their_json() -> None:

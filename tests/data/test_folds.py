@@ -104,13 +104,13 @@ def test_another_seed_makes_other_folds() -> None:
 def test_a_repeated_id_is_named() -> None:
     ids, target = some_rows(30)
     ids[3] = ids[4]
-    with pytest.raises(DataError, match=f"the training rows: 1 ids .* more than once: {ids[4]}"):
+    with pytest.raises(DataError, match=f"the training rows: 1 id .* more than once: {ids[4]}"):
         fold(ids, target)
 
 
 def test_an_id_in_train_and_test_is_named() -> None:
     ids, target = some_rows(30)
-    with pytest.raises(DataError, match=r"1 ids are in train and in test, such as \['s7'\]"):
+    with pytest.raises(DataError, match=r"1 id is in train and in test, such as \['s7'\]"):
         fold(ids, target, test_ids=np.array(["t1", "s7"]))
 
 

@@ -62,7 +62,7 @@ def test_columns_are_told_by_their_names(
     ("competition", "lines", "message"),
     [
         (BINARY, ["number,label", "1,0.5"], "expected a column of ids, 'sample_id' or 'id', among 'number', 'label'"),
-        (BINARY, ["id,label", "1,0.5", "1,0.6"], "1 ids come more than once, such as '1'"),
+        (BINARY, ["id,label", "1,0.5", "1,0.6"], "1 id comes more than once, such as '1'"),
         (BINARY, ["id,label", "1,nan"], "column 'label': sample '1': expected a finite number, got 'nan'"),
         (BINARY, ["id,label", "1,"], "column 'label': sample '1': expected a finite number, got ''"),
         (BINARY, ["id,label", "1,bright"], "expected a finite number, got 'bright'"),

@@ -42,7 +42,7 @@ def test_the_numbers_that_a_model_cuts_are_those_that_are_named() -> None:
     assert norm(torch.from_numpy(test.values)).abs().max() == 10
     (remark,) = remarks_on_cut(test.columns, test.values, is_cut, ["b0", "b1", "b2"])
     assert remark == (
-        "2 numbers of the table are more than 10 standard deviations from the mean of the training rows, and are cut "
+        "2 numbers of the table are more than 10 standard deviations from the mean of the training rows, cut "
         "there: width of b1 (1e+06), area of b1 (21)"
     )
     assert remarks_on_cut(test.columns, test.values, np.zeros((3, 2), dtype=np.bool_), ["b0", "b1", "b2"]) == []

@@ -147,7 +147,7 @@ def test_a_number_that_a_task_cannot_have_is_told_with_its_sample(head: Head, gi
         (KIND, pd.Categorical(["c1", "c2", "c3", "c0"]), r"got object, such as 'c1' of sample 'a'"),
         (KIND, pd.to_datetime(["2020-01-01"] * 4), r"got datetime64"),
         (KIND, np.array([1 + 2j] * 4), r"got complex128"),
-        (KIND, np.eye(20)[NUMBERS], r"expected 1 target columns, got 20\. .*argmax\(axis=1\)"),
+        (KIND, np.eye(20)[NUMBERS], r"expected 1 target column, got 20\. .*argmax\(axis=1\)"),
         (KIND, [[1], [2, 3], [4], [5]], r"expected a target of one length in every row"),
         (KIND, np.array(3), r"expected targets \(4,\) or \(4, columns\), one row for each training id, got \(\)"),
         (KIND, [1, 2, 3], r"one row for each training id, got \(3,\)"),

@@ -230,7 +230,7 @@ def test_images_that_change_while_they_are_decoded_are_named_and_not_kept(folder
 
 def test_missing_files_are_named(folder: Path, paths: list[Path]) -> None:
     paths[1].unlink()
-    with pytest.raises(DataError, match=rf"1 images cannot be read: {paths[1]}: cannot be read: No such file"):
+    with pytest.raises(DataError, match=rf"1 image cannot be read: {paths[1]}: cannot be read: No such file"):
         opened(paths, folder)
 
 

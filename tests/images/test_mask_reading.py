@@ -195,13 +195,13 @@ def test_a_third_value_is_no_edge_and_is_named(values: tuple[int, int, int], tmp
 @pytest.mark.parametrize("values", [(1, 2), (1, 2, 3), (84, 253), (255,), (7,)])
 def test_masks_without_black_are_refused_by_name(values: tuple[int, ...], tmp_path: Path) -> None:
     mask = np.resize(np.array(values, dtype=np.uint8), (SIDE, SIDE))
-    with pytest.raises(DataError, match=r"no pixel of 1 masks of 8 bits is black, such as none\.png: they hold"):
+    with pytest.raises(DataError, match=r"no pixel of 1 mask of 8 bits is black, such as none\.png: they hold"):
         read([save(tmp_path / "none.png", mask)], tmp_path)
 
 
 def test_two_colours_without_black_are_refused(tmp_path: Path) -> None:
     colors = np.array(VIRIDIS, dtype=np.uint8).reshape(2, 3)[disc(0).astype(np.int64)]
-    with pytest.raises(DataError, match="no pixel of 1 masks of 8 bits is black"):
+    with pytest.raises(DataError, match="no pixel of 1 mask of 8 bits is black"):
         read([pillow(tmp_path / "viridis.png", colors)], tmp_path)
 
 
@@ -216,7 +216,7 @@ def test_a_photograph_that_was_cut_out_is_read_from_its_alpha_channel_and_named(
     (got,), reading, (remark,) = read([pillow(tmp_path / "cat.png", photograph(disc(2)))], tmp_path)
     assert reading.alpha
     assert np.array_equal(got, disc(2))
-    assert remark == "1 masks are read from their alpha channel, for their colours are pictures, such as cat.png"
+    assert remark == "1 mask is read from the alpha channel, for the colours are pictures, such as cat.png"
 
 
 def test_a_palette_whose_black_is_not_its_first_colour_is_refused(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_a_row_whose_file_a_reader_refuses_is_left_out_and_a_test_file_is_not(tm
     competition = replace(COMPETITION, reader="npy")
     kept = without_unreadable(competition, samples, [samples.train_files[1]], tmp_path)
     assert len(kept.train_ids) == 2
-    with pytest.raises(DataError, match=r"1 test files cannot be read, such as .* nothing stands in"):
+    with pytest.raises(DataError, match=r"1 test file cannot be read, such as .* nothing stands in"):
         without_unreadable(competition, samples, [samples.test_files[0]], tmp_path)
 
 

@@ -101,7 +101,7 @@ def test_masks_of_both_are_refused_with_one_of_each(toy: tuple[Competition, Samp
     competition, samples = toy
     photographs(samples)
     corner_mask(masks_of(samples)[3], turned=True)
-    with pytest.raises(DataError, match=rf"1 masks are of the turned ones, such as {samples.train_files[3].name}, but"):
+    with pytest.raises(DataError, match=rf"1 mask is of the turned ones, such as {samples.train_files[3].name}, but"):
         as_read(replace(competition, mask=OWN), samples, tmp_path / "cache")
 
 
@@ -135,7 +135,7 @@ def test_masks_that_are_smaller_than_their_images_are_named(toy: tuple[Competiti
         resize(path, 16, 16)
     reading = as_read(competition, samples, tmp_path / "cache").reading
     assert reading is not None
-    assert reading.remarks[0].startswith(f"{len(samples.train_ids)} masks are larger or smaller than their images")
+    assert reading.remarks[0].startswith(f"{len(samples.train_ids)} masks are larger or smaller than the image")
 
 
 @pytest.mark.parametrize("sides", [(32, 40), (64, 64), (20, 32)])

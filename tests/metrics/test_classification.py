@@ -118,7 +118,7 @@ def test_a_score_does_not_depend_on_the_type_of_the_class_numbers(metric: Metric
 
 
 def test_numbers_between_two_classes_are_no_class() -> None:
-    with pytest.raises(DataError, match=r"expected labels 0\.\.1 for values with 1 columns, got 0\.0\.\.0\.5"):
+    with pytest.raises(DataError, match=r"expected labels 0\.\.1 for values with 1 column, got 0\.0\.\.0\.5"):
         LOG_LOSS.score(np.array([0.0, 0.5]), column(0.1, 0.2))
 
 

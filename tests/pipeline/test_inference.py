@@ -198,7 +198,7 @@ def test_numbers_of_new_rows_that_are_cut_or_only_there_missing_are_named(
     kaggle_ray.predict(result.run_dir, data=new, out=tmp_path / "new.csv")
     ids = [line.split(",")[0] for line in lines]
     cut, missing = caplog.messages
-    assert cut.endswith(f"are cut there: striped of {ids[2]} (1e+09)")
+    assert cut.endswith(f", cut there: striped of {ids[2]} (1e+09)")
     assert missing.endswith(f"no model has learnt what that means: {ids[3]}")
     caplog.clear()
     kaggle_ray.predict(result.run_dir, data=data, out=tmp_path / "same.csv")
@@ -209,7 +209,7 @@ def test_what_new_rows_do_need_is_named(finished: RunResult, toy_data: Path, tmp
     new = tmp_path / "new"
     shutil.copytree(toy_data, new)
     (new / "test/b003.png").unlink()
-    with pytest.raises(DataError, match=r"1 ids have no image in .*test: b003"):
+    with pytest.raises(DataError, match=r"1 id has no image in .*test: b003"):
         kaggle_ray.predict(finished.run_dir, data=new, out=tmp_path / "new.csv")
     (new / "train.csv").unlink()
     with pytest.raises(DataError, match=r"train\.csv: no such file.*tables of the training rows .* images need not"):

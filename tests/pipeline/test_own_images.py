@@ -189,7 +189,7 @@ def test_values_of_16_bits_beyond_those_that_were_trained_on_are_named_and_depth
     caplog.clear()
     kaggle_ray.predict_proba(result.run_dir, [dark, bright])
     (told,) = caplog.messages
-    assert told.startswith("1 images to predict have values outside of 0 to 4095, the range of those to train on")
+    assert told.startswith("1 image to predict has values outside of 0 to 4095, the range of those to train on")
     assert "such as images[1]: they are cut there" in told
     new = shutil.copytree(data, tmp_path / "new")
     first = sorted((new / "images").iterdir())[-1]
@@ -223,7 +223,7 @@ def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
     columns = result.plan.samples.test_table.columns if result.plan.samples.test_table else ()
     with pytest.raises(DataError, match=rf"take a table beside each image: {len(columns)} columns, {columns[0]}"):
         kaggle_ray.predict_proba(result.run_dir, [image])
-    with pytest.raises(DataError, match=rf"columns of the run are missing, such as '{columns[0]}'"):
+    with pytest.raises(DataError, match=rf"columns? of the run (is|are) missing, such as '{columns[0]}'"):
         kaggle_ray.predict_proba(result.run_dir, [image], table=table)
     with pytest.raises(DataError, match=r"a row for each of 2 images, got 1"):
         kaggle_ray.predict_proba(result.run_dir, [image, image], table=table)
@@ -234,7 +234,7 @@ def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
             kaggle_ray.predict_proba(
                 result.run_dir, [image, image], table=pd.DataFrame({column: [0.5, cells] for column in columns})
             )
-    with pytest.raises(DataError, match=f"columns of the run are there twice, such as '{columns[0]}'"):
+    with pytest.raises(DataError, match=f"columns? of the run (is|are) there twice, such as '{columns[0]}'"):
         kaggle_ray.predict_proba(result.run_dir, [image], table=pd.concat([numbers, numbers], axis=1))
     caplog.clear()
     texts = numbers.astype(str)
@@ -244,7 +244,7 @@ def test_a_table_is_asked_for_where_models_take_one_and_refused_where_none_does(
     far = pd.DataFrame({column: [0.5, 1e9 if column == columns[1] else 0.5] for column in columns})
     kaggle_ray.predict_proba(result.run_dir, [image, image], table=far)
     (told,) = caplog.messages
-    assert told.endswith(f"are cut there: {columns[1]} of row 2 (1e+09)")
+    assert told.endswith(f", cut there: {columns[1]} of row 2 (1e+09)")
 
 
 def test_a_model_of_the_competition_s_own_is_loaded_from_the_file_that_is_named(

@@ -161,9 +161,9 @@ def test_without_time_there_is_no_refit_and_that_is_said(tmp_path: Path, toy_dat
     assert late.refit is None
     assert not (late.run_dir / "submissions" / "refit.csv").exists()
     event = recorder.one(RefitEnded)
-    assert event.why_not == "there was time for 0 of 1 trials of all rows"
+    assert event.why_not == "there was time for 0 of 1 trial of all rows"
     (line,) = event_lines(event, RunProgress())
-    assert line.plain == "no refit: there was time for 0 of 1 trials of all rows"
+    assert line.plain == "no refit: there was time for 0 of 1 trial of all rows"
 
 
 def test_where_nothing_is_complete_there_is_nothing_to_refit(tmp_path: Path, toy_data: Path) -> None:

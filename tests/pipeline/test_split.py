@@ -92,8 +92,8 @@ def test_a_run_assigns_near_duplicates_together_leaves_external_ones_out_and_say
     ]
     (warning,) = recorder.all(RunWarned)
     assert warning.topic == "near_duplicates"
-    assert warning.text.startswith("near-duplicate images: 3 training rows are assigned to folds in 1 groups")
-    assert "1 test rows have a near-duplicate in train" in (result.run_dir / "report.html").read_text()
+    assert warning.text.startswith("near-duplicate images: 3 training rows are assigned to folds in 1 group")
+    assert "1 test row has a near-duplicate in train" in (result.run_dir / "report.html").read_text()
 
 
 def test_a_rerun_is_the_same_run_and_a_named_one_does_not_look_again(data: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_folds_that_near_duplicates_make_impossible_name_them_and_the_way_out(da
     found = dataclasses.replace(found, near_duplicates=dataclasses.replace(found.near_duplicates, left_out=()))
     with (
         patch.object(split, "look_for_near_duplicates", return_value=found),
-        pytest.raises(FoldsError, match=r"got 1 groups.*near-duplicates.*--ignore-near-duplicates"),
+        pytest.raises(FoldsError, match=r"got 1 group.*near-duplicates.*--ignore-near-duplicates"),
     ):
         split_rows(wide, few, None, find=True)
 
@@ -152,7 +152,7 @@ def test_show_has_a_sheet_of_each_kind_of_near_duplicates(data: Path, tmp_path: 
         "near-duplicates-labels-differ",
         "near-duplicates-left-out",
     }
-    assert "1 test rows have a near-duplicate in train" in html
+    assert "1 test row has a near-duplicate in train" in html
 
 
 @pytest.mark.parametrize("fast_dev", [False, True])

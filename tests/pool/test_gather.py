@@ -165,10 +165,10 @@ def too_few_rows_accounted_for(valid: Predictions, test: Predictions) -> tuple[P
     [
         (a_row_twice, "predicted more than once"),
         (a_row_in_place_of_another, "predicted more than once"),
-        (a_row_missing, "1 rows are not predicted"),
+        (a_row_missing, "1 row is not predicted"),
         (an_unknown_row, "predicted that should not be, such as .*'zzz'"),
-        (a_test_row_missing, "on the test set: 1 rows are not predicted"),
-        (a_test_row_twice, "on the test set: 1 rows are predicted more than once"),
+        (a_test_row_missing, "on the test set: 1 row is not predicted"),
+        (a_test_row_twice, "on the test set: 1 row is predicted more than once"),
         (trained_on_everything, "was trained on 30 of the rows that it scores"),
         (another_fold_plan, "expected predictions under fold plan .*, got 000000000000"),
         (too_few_rows_accounted_for, "does not say which of the 60 rows"),
@@ -195,7 +195,7 @@ def test_a_row_of_another_fold_is_not_predicted_a_second_time(store: RunStore, p
         return with_rows(valid, ids, np.concatenate([valid.values, other.values[:1]])), test
 
     forge(store, first_trial(plan), add)
-    with pytest.raises(LeakError, match="1 rows are predicted that should not be"):
+    with pytest.raises(LeakError, match="1 row is predicted that should not be"):
         gathered(store, plan)
 
 

@@ -73,7 +73,7 @@ def test_predictions_that_say_nothing_of_what_they_saw_are_a_leak() -> None:
         ("e" * 12, ["a", "c"], "expected a model under fold plan dddddddddddd, got eeeeeeeeeeee"),
         (FOLDS.digest, ["b", "d"], "2 rows are not predicted, such as 'a'"),
         (FOLDS.digest, [], "2 rows are not predicted, such as 'a'"),
-        (FOLDS.digest, ["c", "a", "b"], "1 rows are predicted that should not be, such as 'b'"),
+        (FOLDS.digest, ["c", "a", "b"], "1 row is predicted that should not be, such as 'b'"),
     ],
 )
 def test_a_model_of_other_rows_or_folds_is_out_of_place(digest: str, scored: list[str], message: str) -> None:
@@ -101,9 +101,9 @@ def test_rows_in_finds_each_id_whatever_the_order(data: st.DataObject, ids: list
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["a", "b", "c", "b"], "here: 1 rows are predicted more than once, such as .*'b'"),
-        (["a", "c"], "here: 1 rows are not predicted, such as .*'b'"),
-        (["a", "b", "c", "x"], "here: 1 rows are predicted that should not be, such as .*'x'"),
+        (["a", "b", "c", "b"], "here: 1 row is predicted more than once, such as .*'b'"),
+        (["a", "c"], "here: 1 row is not predicted, such as .*'b'"),
+        (["a", "b", "c", "x"], "here: 1 row is predicted that should not be, such as .*'x'"),
         ([], "here: 3 rows are not predicted"),
     ],
 )

@@ -180,9 +180,9 @@ LEAKS: dict[str, tuple[Callable[[], None], type[KaggleRayError], str]] = {
         Block(scored=np.append(ids_of(FOLDS, 0), "row1")).check, LeakError, "that should not be, such as .row1"
     ),
     "only the easy rows are predicted": (
-        Block(scored=ids_of(FOLDS, 0)[:2]).check, LeakError, "1 rows are not predicted"
+        Block(scored=ids_of(FOLDS, 0)[:2]).check, LeakError, "1 row is not predicted"
     ),
-    "a row is in train and in test": (Rows(test_ids=("row3", "t1")).check, DataError, "1 ids are in train and in test"),
+    "a row is in train and in test": (Rows(test_ids=("row3", "t1")).check, DataError, "1 id is in train and in test"),
     "given folds tear twins apart": (
         Rows(kind="given", changes={"folds": np.arange(12) % 2, "groups": np.array(["twins"] * 2 + list("abcdefghij"))}
         ).check, FoldsError, "the given folds tear 1 of 11 groups apart",
@@ -193,7 +193,7 @@ LEAKS: dict[str, tuple[Callable[[], None], type[KaggleRayError], str]] = {
     ),
     "external rows are later than those that are scored": (
         Rows(kind="time", changes={"times": np.arange(12.0), "train_only": np.arange(12) == 11}).check,
-        FoldsError, "train-only rows are not earlier",
+        FoldsError, "1 train-only row is not earlier",
     ),
 }  # fmt: skip
 """Kind of leak -> what plants it, and how it is refused."""

@@ -69,8 +69,8 @@ def test_keep_removes_the_least_recently_used_and_clear_all_that_is_unused(cache
     used = stage(cache, "used", 2)
     stage(cache, "unused", 1)
     decode(cache)
-    assert called("--keep", str(2.5 / 1024))[0] == "removed 1 entries, 1 MiB"
-    assert called("--clear")[0] == "removed 1 entries, 0 MiB"
+    assert called("--keep", str(2.5 / 1024))[0] == "removed 1 entry, 1 MiB"
+    assert called("--clear")[0] == "removed 1 entry, 0 MiB"
     assert [entry.description.source for entry in list_entries(cache)] == [(cache.parent / "used").as_uri()]
     assert used.held is not None
     used.held.close()

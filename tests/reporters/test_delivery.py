@@ -167,7 +167,7 @@ def test_an_event_that_is_in_no_history_is_told_all_the_same(run: Run, caplog: p
     num_taken = len(run.service.taken)
     assert list(run.service.taken.values()) == lost[:num_taken]
     assert 2 <= num_taken < 9
-    assert f"{9 - num_taken} events are not in the run's diary: fake does not get them" in caplog.text
+    assert f"{9 - num_taken} events are not in the run's diary: fake does not get what is not there" in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["frozen", "dead"])

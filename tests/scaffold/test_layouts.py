@@ -258,7 +258,7 @@ def test_the_table_of_layouts_that_are_here_is_right(tmp_path: Path) -> None:
         ("dogs-vs-cats-redux-kernels-edition", "names tell their labels, found 2: originals, train.*--train FOLDER"),
         ("carvana-image-masking-challenge", "asks for masks"),
         ("tgs-salt-identification-challenge", "asks for masks"),
-        ("planet-understanding-the-amazon-from-space", "each of the 1000 ids of .* found none. Say it: --data"),
+        ("planet-understanding-the-amazon-from-space", "each of the 1,000 ids of .* found none. Say it: --data"),
     ],
 )
 def test_what_is_not_certain_of_the_layouts_that_are_here_is_asked(folder: str, message: str, tmp_path: Path) -> None:

@@ -182,9 +182,7 @@ def test_images_without_an_ending_are_told(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "abc").write_bytes(b"")
     (tmp_path / "test.zip").write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"There are test\.zip\. 1 files have no ending: images need one, such as \.jpg"
-    ):
+    with pytest.raises(DataError, match=r"There are test\.zip\. 1 file has no ending: images need one, such as \.jpg"):
         new_competition("pets", tmp_path, into=tmp_path)
 
 

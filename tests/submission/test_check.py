@@ -100,15 +100,15 @@ def test_of_the_samples_other_fields_nothing_is_asked(tmp_path: Path) -> None:
         ("id,cat,cat\n1,0,1\n02,0,1\nc,0,1\n", "got 'id,cat,cat'"),
         ("id,cat\n1,0\n02,0\nc,0\n", "got 'id,cat'"),
         ("id,cat,dog\n1,0,1\n", r"expected 3 ids, got 1; 2 ids are missing, such as \['02', 'c'\]"),
-        ("id,cat,dog\n1,0,1\n2,0,1\nc,0,1\n", r"missing, such as \['02'\]; 1 ids are not in .* such as \['2'\]"),
-        ("id,cat,dog\n1,0,1\n02,0,1\nc,0,1\nc,0,1\n", r"got 4; 1 ids are there more than once, such as \['c'\]"),
+        ("id,cat,dog\n1,0,1\n2,0,1\nc,0,1\n", r"missing, such as \['02'\]; 1 id is not in .* such as \['2'\]"),
+        ("id,cat,dog\n1,0,1\n02,0,1\nc,0,1\nc,0,1\n", r"got 4; 1 id is there more than once, such as \['c'\]"),
         ("id,cat,dog\n02,0,1\n1,0,1\nc,0,1\n", "another order .* expected '1' in row 1, got '02'"),
         ("id,cat,dog\n1,0,1\n02,0,\nc,0,1\n", "row '02', column 'dog': expected a finite number, got ''"),
         ("id,cat,dog\n1,0,1\n02,0\nc,0,1\n", "row '02': expected 3 fields, as in the header, got 2"),
         ("id,cat,dog\n1,0,1\n02,0,1,\nc,0,1\n", "row '02': expected 3 fields, as in the header, got 4"),
         ("id,cat,dog\n1,0,1\n \nc,0,1\n", "row ' ': expected 3 fields, as in the header, got 1"),
         ("id,cat,dog,\n1,0,1,\n02,0,1,\nc,0,1,\n", "expected the header 'id,cat,dog', got 'id,cat,dog,'"),
-        ("id,cat,dog\n1,0,1\n02 ,0,1\nc,0,1\n", r"missing, such as \['02'\]; 1 ids are not .* such as \['02 '\]"),
+        ("id,cat,dog\n1,0,1\n02 ,0,1\nc,0,1\n", r"missing, such as \['02'\]; 1 id is not .* such as \['02 '\]"),
         ("id, cat, dog\n1,0,1\n02,0,1\nc,0,1\n", "got 'id, cat, dog'"),
         ('id,cat,dog\n1,0,1\n02,0,"1\nc,0,1\n', "expected a CSV file in UTF-8; unexpected end of data"),
         ('id,cat,dog\n1,0,1\n02,0,"1"0\nc,0,1\n', "expected a CSV file in UTF-8"),
@@ -160,7 +160,7 @@ def test_a_decided_answer_is_a_whole_number(tmp_path: Path, of: Competition, cel
 
 def test_a_long_cell_is_not_repeated_in_full(tmp_path: Path) -> None:
     bad = f"id,rle\n1,1 {'9' * 500_000}\n"
-    with pytest.raises(SubmissionError, match=r"got '9{40}'\.\.\. \(500000 characters\)"):
+    with pytest.raises(SubmissionError, match=r"got '9{40}'\.\.\. \(500,000 characters\)"):
         check(tmp_path, bad, "id,rle\n1,\n", MASKS)
 
 

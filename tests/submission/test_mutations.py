@@ -93,10 +93,10 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
     "an index column": ("one", with_index, "got ',id,label'"),
     "a column missing": ("classes", lambda lines: [line.pop() for line in lines], "got 'id,cat,dog'"),
     "no header": ("one", lambda lines: lines.pop(0), "got '1,0.0000'"),
-    "a row missing": ("one", lambda lines: lines.pop(3), r"1 ids are missing, such as \['3'\]"),
+    "a row missing": ("one", lambda lines: lines.pop(3), r"1 id is missing, such as \['3'\]"),
     "the last rows missing": ("one", lambda lines: lines.__delitem__(slice(-3, None)), "3 ids are missing"),
     "a row twice": ("one", lambda lines: lines.insert(4, lines[4]), r"more than once, such as \['4'\]"),
-    "an id of nobody": ("one", cell(5, "77", 0), r"\['5'\]; 1 ids are not in the sample submission, such as \['77'\]"),
+    "an id of nobody": ("one", cell(5, "77", 0), r"\['5'\]; 1 id is not in the sample submission, such as \['77'\]"),
     "ids as floats": ("one", as_floats, r"not in the sample submission, such as \['1.0'"),
     "ids with zeros before": ("one", padded, r"not in the sample submission, such as \['001'"),
     "an id with a blank": ("one", cell(5, "5 ", 0), r"not in the sample submission, such as \['5 '\]"),
@@ -170,7 +170,7 @@ def test_rows_that_do_not_sum_to_one_as_the_samples_do_are_a_warning(tmp_path: P
     lines = [list(line) for line in CLASSES]
     lines[7][1] = "0.9"
     (warning,) = checked(tmp_path, "classes", lines)
-    assert warning.startswith("row '7': the sum of its numbers is 1.6; 1 rows are like that")
+    assert warning.startswith("row '7': the sum of its numbers is 1.6; 1 row is like that")
 
 
 def test_a_file_that_is_packed_by_gzip_is_read_and_one_that_is_cut_off_is_refused(tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def test_the_file_is_the_header_and_the_rows(tmp_path: Path) -> None:
     ("ids", "expected", "message"),
     [
         (["1"], ["1", "2", "3"], r"expected 3 ids, got 1; 2 ids are missing, such as \['2', '3'\]"),
-        (["1", "2"], ["1"], r"1 ids are not in the sample submission, such as \['2'\]"),
-        (["1", "1"], ["1"], r"1 ids are there more than once, such as \['1'\]"),
-        (["1"], ["1", "1"], r"1 ids are expected more than once, such as \['1'\]"),
-        (["007"], ["7"], r"are missing, such as \['7'\]; 1 ids are not .* \['007'\]"),
+        (["1", "2"], ["1"], r"1 id is not in the sample submission, such as \['2'\]"),
+        (["1", "1"], ["1"], r"1 id is there more than once, such as \['1'\]"),
+        (["1"], ["1", "1"], r"1 id is expected more than once, such as \['1'\]"),
+        (["007"], ["7"], r"1 id is missing, such as \['7'\]; 1 id is not .* \['007'\]"),
     ],
 )
 def test_every_id_has_to_be_predicted_exactly_once(ids: list[str], expected: list[str], message: str) -> None:
@@ -136,7 +136,7 @@ def test_a_file_that_is_read_in_blocks_has_the_rows_of_the_whole(tmp_path: Path)
 
 
 def test_values_need_one_column_per_column_of_the_format(tmp_path: Path) -> None:
-    with pytest.raises(SubmissionError, match="row '1': expected 1 cells for the columns label, got 2"):
+    with pytest.raises(SubmissionError, match="row '1': expected 1 cell for the columns label, got 2"):
         write_submission(tmp_path / "x.csv", np.array(["1"]), [(0.5, 0.5)], FORMAT)
 
 

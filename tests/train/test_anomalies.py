@@ -338,7 +338,7 @@ def test_a_pixel_of_no_class_is_named_by_its_mask(tmp_path: Path) -> None:
     mask[0, 5:7] = 255
     cv2.imwrite(str(tmp_path / "data/masks/a007.png"), mask)
     with pytest.raises(
-        DataError, match=r"a007\.png: expected class numbers 0\.\.2, got 255 and the like in 2 of 1024 pixels"
+        DataError, match=r"a007\.png: expected class numbers 0\.\.2, got 255 and the like in 2 of 1,024 pixels"
     ):
         open_target(competition, samples, tmp_path / "cache")
 

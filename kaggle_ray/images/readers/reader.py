@@ -21,6 +21,7 @@ import numpy.typing as npt
 from kaggle_ray.config.described import described
 from kaggle_ray.config.sources import is_installed, source_digests
 from kaggle_ray.config.users_code import users_line
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import Reader
 from kaggle_ray.errors import DataError, KaggleRayError
@@ -118,7 +119,7 @@ class NamedReader:
             if planes == self.num_images * channels:
                 array = np.moveaxis(array.reshape(height, width, self.num_images, channels), 2, 0)
         if array.ndim != 4 or (array.shape[0], array.shape[3]) != (self.num_images, channels):
-            several = f" x {self.num_images} images" if self.num_images > 1 else ""
+            several = f" x {counted(self.num_images, 'image')}" if self.num_images > 1 else ""
             first = " Channels come last: transpose it." if array.shape[0] <= _CHANNELS_FIRST < array.shape[-1] else ""
             raise DataError(
                 f"{path}: the reader {self.name!r}: expected {channels} channels{several}, got {array.shape}.{first}"

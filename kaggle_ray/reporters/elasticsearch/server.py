@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, ServiceError
 from kaggle_ray.reporters.elasticsearch.documents import Document
 from kaggle_ray.reporters.elasticsearch.settings import ElasticsearchSettings
@@ -125,7 +126,8 @@ class Server:
             named = "; ".join(refused[:_NUM_NAMED])
             more = f"; and {len(refused) - _NUM_NAMED} more" if len(refused) > _NUM_NAMED else ""
             raise ServiceError(
-                f"Elasticsearch at {self._url} refused {len(refused)} of {len(answers)} documents: {named}{more}."
+                f"Elasticsearch at {self._url} refused {len(refused)} of {counted(len(answers), 'document')}: "
+                f"{named}{more}."
             )
 
     @contextmanager

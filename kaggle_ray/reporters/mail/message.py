@@ -11,6 +11,7 @@ from email.utils import format_datetime
 
 from rich.console import Console
 
+from kaggle_ray.counted import counted
 from kaggle_ray.reporters.envelope import Envelope
 from kaggle_ray.reporters.events import (
     BoardRow,
@@ -24,7 +25,7 @@ from kaggle_ray.reporters.events import (
 from kaggle_ray.reporters.mail.occasions import Outcome
 from kaggle_ray.reporters.progress import RunProgress
 from kaggle_ray.reporters.table import Leaderboard
-from kaggle_ray.reporters.texts import clock_text, counted, known_score, one_line, score_with_error, title_text
+from kaggle_ray.reporters.texts import clock_text, known_score, one_line, score_with_error, title_text
 from kaggle_ray.types import short_digest
 from kaggle_ray.untrusted import printable
 
@@ -104,7 +105,7 @@ def _headline(outcome: Outcome, envelope: Envelope, progress: RunProgress) -> st
         case RunStalled(silent_s=silent_s):
             what += f"\nThe last event was {clock_text(silent_s)} before this mail. It may still go on by itself."
         case RunInterrupted(num_committed=safe, num_trials=num_trials):
-            what += f"\nThe driver got SIGTERM. {safe} of {num_trials} trials are safe."
+            what += f"\nThe driver got SIGTERM. {safe} of {counted(num_trials, 'trial')} are safe."
         case RunEnded(note=str(note)):
             what += f"\n{note}"
     return f"{what}\nBy {envelope.user} on {envelope.host}, after {clock_text(progress.elapsed_s)}."

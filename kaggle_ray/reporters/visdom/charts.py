@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kaggle_ray.counted import counted
 from kaggle_ray.reporters.visdom.history import RunHistory
 from kaggle_ray.reporters.visdom.windows import LOW, TALL, Plot, Window, escaped
 from kaggle_ray.types import FULL_DATA, EpochMetrics, JsonValue, Trial
@@ -184,7 +185,7 @@ def _lines(series: Series, experiment_id: str, color: str, history: RunHistory) 
     ]
     folds = [values for trial, values in measured.items() if trial.fold != FULL_DATA]
     if len(folds) > 1 and (mean := mean_over_folds(folds)):
-        rows = f"mean of {len(folds)} folds"
+        rows = f"mean of {counted(len(folds), 'fold')}"
         lines.append(_Line(experiment=name, color=color, series=series, rows=rows, is_mean=True, values=mean))
     return lines
 
@@ -238,9 +239,9 @@ def _remarks(lines: Sequence[_Line], history: RunHistory) -> str:
     dashes = {line.series.label: line.series.dash for line in lines if line.series.label}
     left_out = []
     if (number := len(history.epochs)) > MAX_EXPERIMENTS:
-        left_out.append(f"the best {MAX_EXPERIMENTS} of {number} experiments")
+        left_out.append(f"the best {MAX_EXPERIMENTS} of {counted(number, 'experiment')}")
     if history.progress.num_folds > MAX_FOLDS:
-        left_out.append(f"{MAX_FOLDS} of {history.progress.num_folds} folds")
+        left_out.append(f"{MAX_FOLDS} of {counted(history.progress.num_folds, 'fold')}")
     said = [", ".join(f"{_DASHES[dash]}: {label}" for label, dash in dashes.items()), ", ".join(left_out)]
     return "<br>".join(filter(None, said))
 

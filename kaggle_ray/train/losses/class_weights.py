@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.head import Head, PlacedHead
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.rows import Rows
@@ -126,7 +127,7 @@ def _by_class(name: str, given: JsonValue, classes: Sequence[str]) -> Float64Arr
     weights = [item for item in items if is_number(item) and 0 < item < math.inf]
     if not len(weights) == len(items) == len(classes):
         raise ConfigError(
-            f"{name}: expected 'balanced', or positive numbers for the {len(classes)} classes {', '.join(classes)} "
-            f"as a list or a dictionary, got {given!r}."
+            f"{name}: expected 'balanced', or positive numbers for the {counted(len(classes), 'class')} "
+            f"{', '.join(classes)} as a list or a dictionary, got {given!r}."
         )
     return np.array(weights, dtype=np.float64)
