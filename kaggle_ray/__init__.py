@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from kaggle_ray.config.settings import Settings as Settings
     from kaggle_ray.data.competition import Competition as Competition
     from kaggle_ray.data.competition import MaskSize as MaskSize
-    from kaggle_ray.data.files import as_ids as as_ids
-    from kaggle_ray.data.files import encode_labels as encode_labels
-    from kaggle_ray.data.files import encode_tags as encode_tags
-    from kaggle_ray.data.files import join_images as join_images
-    from kaggle_ray.data.files import list_images as list_images
-    from kaggle_ray.data.files import read_table as read_table
-    from kaggle_ray.data.files import rle_coverage as rle_coverage
+    from kaggle_ray.data.csv_files import read_table as read_table
     from kaggle_ray.data.folds import FoldScheme as FoldScheme
     from kaggle_ray.data.head import Head as Head
+    from kaggle_ray.data.ids import as_ids as as_ids
+    from kaggle_ray.data.image_files import join_images as join_images
+    from kaggle_ray.data.image_files import list_images as list_images
+    from kaggle_ray.data.label_encoding import encode_labels as encode_labels
+    from kaggle_ray.data.label_encoding import encode_tags as encode_tags
+    from kaggle_ray.data.label_encoding import rle_coverage as rle_coverage
     from kaggle_ray.data.normalization import Normalization as Normalization
     from kaggle_ray.data.reading import ImageReading as ImageReading
     from kaggle_ray.data.reading import MaskReading as MaskReading
@@ -108,14 +108,14 @@ _HOME = {
     "MaskReading": "kaggle_ray.data.reading",
     "Reading": "kaggle_ray.data.reading",
     "Samples": "kaggle_ray.data.samples",
-    "as_ids": "kaggle_ray.data.files",
-    "encode_labels": "kaggle_ray.data.files",
-    "encode_tags": "kaggle_ray.data.files",
-    "join_images": "kaggle_ray.data.files",
-    "list_images": "kaggle_ray.data.files",
+    "as_ids": "kaggle_ray.data.ids",
+    "encode_labels": "kaggle_ray.data.label_encoding",
+    "encode_tags": "kaggle_ray.data.label_encoding",
+    "join_images": "kaggle_ray.data.image_files",
+    "list_images": "kaggle_ray.data.image_files",
     "read_numbers": "kaggle_ray.data.table",
-    "read_table": "kaggle_ray.data.files",
-    "rle_coverage": "kaggle_ray.data.files",
+    "read_table": "kaggle_ray.data.csv_files",
+    "rle_coverage": "kaggle_ray.data.label_encoding",
     "FoldScheme": "kaggle_ray.data.folds",
     "Head": "kaggle_ray.data.head",
     "SubmissionFormat": "kaggle_ray.data.submission_format",

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from kaggle_ray.counted import counted
 from kaggle_ray.data.assign_folds import FoldKind, assign_folds, stratified_by
-from kaggle_ray.data.files import check_unique
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.ids import check_unique
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.deprecation import Renamed, renamed_keywords
 from kaggle_ray.errors import DataError, FoldsError, suggest

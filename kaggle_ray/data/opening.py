@@ -14,9 +14,10 @@ from kaggle_ray.counted import counted
 from kaggle_ray.data.auxiliary import canonical_auxiliary
 from kaggle_ray.data.columns import ordered_as
 from kaggle_ray.data.competition import Competition
+from kaggle_ray.data.csv_files import read_header
 from kaggle_ray.data.declared import ATTRIBUTE, declaring_file
-from kaggle_ray.data.files import absent_images_named, read_header
 from kaggle_ray.data.given_folds import given_scheme
+from kaggle_ray.data.image_files import absent_images_named
 from kaggle_ray.data.samples import ImagePaths, Samples, as_folds, as_marks, as_times, as_weights, views_of
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError

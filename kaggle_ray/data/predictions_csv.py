@@ -14,7 +14,7 @@ import numpy as np
 from kaggle_ray.counted import counted
 from kaggle_ray.data.columns import Column, place_columns
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.files import read_table
+from kaggle_ray.data.csv_files import read_table
 from kaggle_ray.data.head import place_heads
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.errors import ConfigError, DataError

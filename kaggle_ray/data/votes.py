@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from kaggle_ray.data.files import encode_labels
+from kaggle_ray.data.label_encoding import encode_labels
 from kaggle_ray.errors import DataError
 from kaggle_ray.types import Float64Array
 

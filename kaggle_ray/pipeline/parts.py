@@ -11,9 +11,9 @@ import numpy as np
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.counted import counted
 from kaggle_ray.data.duplicate_groups import group_near_duplicates
-from kaggle_ray.data.files import as_ids
 from kaggle_ray.data.folds import FoldScheme, make_folds
 from kaggle_ray.data.head import Head, class_columns
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import DataError

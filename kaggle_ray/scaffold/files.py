@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from kaggle_ray.counted import counted
-from kaggle_ray.data.files import IMAGE_SUFFIXES, read_table
+from kaggle_ray.data.csv_files import read_table
+from kaggle_ray.data.image_files import IMAGE_SUFFIXES
 from kaggle_ray.errors import DataError
 
 _MAX_DEPTH = 5

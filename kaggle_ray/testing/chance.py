@@ -19,9 +19,9 @@ from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.distributions import log_uniform
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.files import as_ids
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.metrics import metric_by_name

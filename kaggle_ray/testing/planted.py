@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.near_duplicates import DuplicatePairs

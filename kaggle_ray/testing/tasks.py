@@ -18,9 +18,10 @@ import numpy as np
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition, MaskSize
-from kaggle_ray.data.files import as_ids, read_table
+from kaggle_ray.data.csv_files import read_table
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.samples import ImagePaths, Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.data.table import Table

@@ -10,9 +10,12 @@ import numpy as np
 from kaggle_ray.config import SearchSpace
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.files import as_ids, encode_labels, join_images, read_table
+from kaggle_ray.data.csv_files import read_table
 from kaggle_ray.data.folds import FoldScheme
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.ids import as_ids
+from kaggle_ray.data.image_files import join_images
+from kaggle_ray.data.label_encoding import encode_labels
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.submission_format import SubmissionFormat
 from kaggle_ray.metrics import LOG_LOSS

@@ -32,7 +32,7 @@ from record import Measured, record_options
 from rich.table import Table
 
 import kaggle_ray
-from kaggle_ray.data.files import list_images
+from kaggle_ray.data.image_files import list_images
 from kaggle_ray.images import datasets
 from kaggle_ray.images.cache import Images, open_images
 

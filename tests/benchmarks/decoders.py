@@ -26,7 +26,7 @@ from record import Measured, record_options
 from rich.table import Table
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from kaggle_ray.data.files import list_images
+from kaggle_ray.data.image_files import list_images
 from kaggle_ray.images.decode import Pixels, decode_image
 
 Decoder = Callable[[Path, bytes, int], Pixels]

@@ -28,8 +28,8 @@ from torch import Tensor
 import kaggle_ray
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Dtype, Settings
-from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.image_files import list_images
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images, open_images
 from kaggle_ray.metrics import LOG_LOSS

@@ -32,8 +32,8 @@ from torchvision.transforms import v2
 
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.files import list_images
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.image_files import list_images
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import open_images
 from kaggle_ray.images.color import normalize

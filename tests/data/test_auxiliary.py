@@ -7,8 +7,8 @@ import pytest
 
 from kaggle_ray.config.described import described
 from kaggle_ray.data.auxiliary import canonical_auxiliary, check_auxiliary
-from kaggle_ray.data.files import as_ids
 from kaggle_ray.data.head import Head
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.errors import ConfigError, DataError
 from kaggle_ray.metrics import metric_by_name
 from kaggle_ray.testing.samples import samples_of

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_ray.data.duplicate_groups import NearDuplicates, group_near_duplicates, merged_groups
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.types import BoolArray, StrArray, Target

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from kaggle_ray.data.duplicate_groups import DuplicateGroup, NearDuplicates
-from kaggle_ray.data.files import as_ids
 from kaggle_ray.data.folds import make_folds
 from kaggle_ray.data.folds_csv import folds_from_csv, folds_to_csv
 from kaggle_ray.data.given_folds import torn_groups, with_folds_of
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.inner import inner_split
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError

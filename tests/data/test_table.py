@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.table import Table, beyond_training, read_numbers, remarks_on_cut, remarks_on_missing
 from kaggle_ray.errors import DataError
 from kaggle_ray.models.table import TableNorm, cut_cells

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.opening import load_competition, open_competition
 from kaggle_ray.data.samples import ImagePaths, Samples
 from kaggle_ray.images.alignment import compare

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from kaggle_ray.config.loading import load_attribute
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.normalization import Normalization
 from kaggle_ray.data.reading import ImageReading, Reading
 from kaggle_ray.errors import ConfigError, DataError

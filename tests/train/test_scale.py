@@ -11,7 +11,7 @@ import torch
 
 from kaggle_ray.config import ModelHyperparameters, parse_hyperparameters
 from kaggle_ray.config.settings import Settings
-from kaggle_ray.data.files import as_ids
+from kaggle_ray.data.ids import as_ids
 from kaggle_ray.data.normalization import Normalization
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.augment import augment_batch
