@@ -17,9 +17,10 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from kaggle_ray.config.settings import Settings
 from kaggle_ray.metrics import Metric
-from kaggle_ray.train.batches import EpochBatches, Finisher
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.epoch_selection import ChosenEpoch
 from kaggle_ray.train.loading import load
+from kaggle_ray.train.on_device import Finisher
 from kaggle_ray.train.process import autocast, seed_step
 
 Weights = Mapping[str, Tensor]

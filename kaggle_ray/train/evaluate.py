@@ -19,10 +19,10 @@ from kaggle_ray.images.augment import resize_masks
 from kaggle_ray.models import main_logits
 from kaggle_ray.train.anomalies import ConstantWatch
 from kaggle_ray.train.auxiliary import AuxiliaryScores
-from kaggle_ray.train.batches import to_device
 from kaggle_ray.train.further_metrics import FurtherMetrics
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.on_device import to_device
 from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.ranks import Ranks, in_turns, together
 from kaggle_ray.types import Float64Array, FloatArray, IntArray

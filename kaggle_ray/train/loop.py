@@ -27,7 +27,7 @@ from kaggle_ray.models import Output, main_logits
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch, LossWatch, Warn, log_warning
 from kaggle_ray.train.auxiliary import AuxiliaryScores
 from kaggle_ray.train.averaging import count_anew, load_best
-from kaggle_ray.train.batches import Batch, EpochBatches, Finisher
+from kaggle_ray.train.batches import Batch, EpochBatches
 from kaggle_ray.train.checkpoint import Cadence, Checkpoints, NoCheckpoints
 from kaggle_ray.train.compiled import Compiled
 from kaggle_ray.train.evaluate import NOT_MEASURED, Evaluator
@@ -37,6 +37,7 @@ from kaggle_ray.train.loading import load
 from kaggle_ray.train.losses import Outputs, make_outputs
 from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.memory import begin_gpu_peak, gpu_peak_bytes, resident_bytes
+from kaggle_ray.train.on_device import Finisher
 from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.preemption import Notice, end_noticed
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, seed_step

@@ -19,13 +19,14 @@ from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.datasets import open_masks, open_target
-from kaggle_ray.train.batches import Batch, EpochBatches, Finisher
+from kaggle_ray.train.batches import Batch, EpochBatches
 from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loading import load
 from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.lr_sweep import LrSweep, lr_sweep
+from kaggle_ray.train.on_device import Finisher
 from kaggle_ray.train.optim import LR_FACTOR, make_optimizer
 from kaggle_ray.train.process import autocast, derive_seed, prepare_process, unprepared_after
 from kaggle_ray.train.start import make_model

@@ -14,9 +14,10 @@ from torch import Tensor
 from kaggle_ray.images.augment import draws_of, recolor, recolors, to_float
 from kaggle_ray.images.mix import mix_batch, mix_table, mix_targets
 from kaggle_ray.train.batches import Batch
-from kaggle_ray.train.inputs import Inputs
+from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.losses import Outputs
 from kaggle_ray.train.losses.objective import Objective, Targets
+from kaggle_ray.types import IntArray
 
 ModelInputs = tuple[Tensor | None, ...]
 """Images or features, the table or None, and where samples have different numbers of images, these numbers."""

@@ -22,10 +22,10 @@ from kaggle_ray.images.tiles import predict_tiled
 from kaggle_ray.images.views import viewed, viewed_back
 from kaggle_ray.models import Model, Output, main_logits
 from kaggle_ray.store.predictions import quantised
-from kaggle_ray.train.batches import ModelInputs, model_inputs, to_device
 from kaggle_ray.train.features import FrozenFeatures
 from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses import Outputs, PixelOutputs
+from kaggle_ray.train.on_device import ModelInputs, model_inputs, to_device
 from kaggle_ray.train.process import autocast
 from kaggle_ray.train.ranks import ALONE, Ranks, in_turns
 from kaggle_ray.types import FloatArray, IntArray, StoredValues

@@ -33,8 +33,9 @@ from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.averaging import Weights, count_anew, load_mean
-from kaggle_ray.train.batches import EpochBatches, Finisher
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.losses.objective import Objective
+from kaggle_ray.train.on_device import Finisher
 from kaggle_ray.train.predict import model_of
 from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.reload import reloaded

@@ -39,10 +39,11 @@ from kaggle_ray.images.cache import open_images
 from kaggle_ray.images.color import normalize
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD
-from kaggle_ray.train.batches import EpochBatches, Finisher
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loading import load
 from kaggle_ray.train.losses.objective import Objective
+from kaggle_ray.train.on_device import Finisher
 
 BATCH_SIZE = 32
 AREA, ASPECT = (0.6, 1.0), (3 / 4, 4 / 3)

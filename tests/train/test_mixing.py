@@ -12,9 +12,10 @@ from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
 from kaggle_ray.metrics import LOG_LOSS, RMSE
 from kaggle_ray.testing.toy import TINY
-from kaggle_ray.train.batches import EpochBatches, Finisher
+from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.losses.objective import Objective
+from kaggle_ray.train.on_device import Finisher
 from kaggle_ray.types import FloatArray
 
 NUM, SIDE = 12, 8
