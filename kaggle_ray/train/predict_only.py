@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ from kaggle_ray.rows import select_rows
 from kaggle_ray.store.attempt import WEIGHTS_FILE, Attempt, kept_epochs, kept_file
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
+from kaggle_ray.train.predict import Predictor
 from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.trial_data import TrainedElsewhere
 from kaggle_ray.train.view_scores import PredictedViews
-from kaggle_ray.types import StoredValues, TrialResult, ViewScore
+from kaggle_ray.types import TrialResult, ViewScore
 
 
 def predict_only(
@@ -43,43 +44,26 @@ def predict_only(
         CorruptBlobError: the weights are not those that were committed.
     """
     started = time.perf_counter()
-    trial, result, lineage = attempt.trial, trained.result, store.lineage(trained.result)
-    valid: StoredValues | None = None
-    views: tuple[ViewScore, ...] = ()
-    target = select_rows(data.target, trained.valid_rows)
-    predicted = (*kept_epochs(result), None)
-    for epoch in trained.epochs:
+    result, lineage = trained.result, store.lineage(trained.result)
+    scored, predicted = _Scored(), (*kept_epochs(result), None)
+    for epoch in trained.epochs:  # the end comes last
         weights = store.weights(result, epoch=epoch)
         attempt.put(kept_file(WEIGHTS_FILE, epoch), weights)
-        if epoch not in predicted:
-            continue
-        predictor = reloaded(
-            data.competition, data.samples, settings, trained.hyperparameters, weights, where=str(result.trial)
-        )
-        num_valid, num_test = len(trained.valid_rows), len(data.samples.test_ids)
-        if num_valid and epoch is None and lineage.is_proven:
-            with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
-                seen = PredictedViews(
-                    trained.hyperparameters, num_valid, Path(folder), are_masks=data.competition.is_segmentation
-                )
-                blocks = predictor.value_blocks(trained.train, trained.valid_rows, told=seen.take)
-                valid = attempt.put_values("valid", blocks, num_rows=num_valid)
-                views = seen.scores(data.competition.metric, target)
-        elif num_valid:
-            blocks = predictor.value_blocks(trained.train, trained.valid_rows)
-            attempt.put_values("valid", blocks, num_rows=num_valid, epoch=epoch)
-        blocks = predictor.value_blocks(trained.test, np.arange(num_test))
-        attempt.put_values("test", blocks, num_rows=num_test, epoch=epoch)
+        if epoch in predicted:
+            predictor = reloaded(
+                data.competition, data.samples, settings, trained.hyperparameters, weights, where=str(result.trial)
+            )
+            is_scored = epoch is None and lineage.is_proven
+            scored = _put_predictions(attempt, predictor, trained, data, epoch, is_scored=is_scored)
     parents = tuple(dict.fromkeys((*lineage.parents, result.trial.experiment_id)))
     attempt.put_manifest(
         data.samples.train_ids[trained.valid_rows],
         data.samples.test_ids,
         replace(lineage, parents=parents),
     )
-    score = None if valid is None else default_score(data.competition.metric, target, float_rows(valid))
     return attempt.commit(
         TrialResult(
-            trial=trial,
+            trial=attempt.trial,
             status="committed",
             attempt_id=attempt.attempt_id,
             history=result.history,
@@ -87,12 +71,49 @@ def predict_only(
             averaged_epochs=result.averaged_epochs,
             averaged_experiments=result.averaged_experiments,
             num_resumed=len(result.history),
-            score=score,
+            score=scored.score,
             duration_s=time.perf_counter() - started,
             num_decoded=trained.num_decoded,
             process_id=os.getpid(),
-            views=views,
+            views=scored.views,
             model_size=data.model_size(trained.hyperparameters),
             gpu=gpu_name(settings),
         )
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scored:
+    """What the rows of the fold say of the weights, where that is honest."""
+
+    score: float | None = None
+    views: tuple[ViewScore, ...] = ()
+
+
+def _put_predictions(
+    attempt: Attempt, predictor: Predictor, trained: TrainedElsewhere, data: RunData, epoch: int | None, *,
+    is_scored: bool,
+) -> _Scored:  # fmt: skip
+    """Write what the weights of one epoch predict of the fold's rows and of the test rows; score them where asked."""
+    scored, num_valid, num_test = _Scored(), len(trained.valid_rows), len(data.samples.test_ids)
+    if num_valid and is_scored:
+        scored = _put_scored(attempt, predictor, trained, data)
+    elif num_valid:
+        blocks = predictor.value_blocks(trained.train, trained.valid_rows)
+        attempt.put_values("valid", blocks, num_rows=num_valid, epoch=epoch)
+    blocks = predictor.value_blocks(trained.test, np.arange(num_test))
+    attempt.put_values("test", blocks, num_rows=num_test, epoch=epoch)
+    return scored
+
+
+def _put_scored(attempt: Attempt, predictor: Predictor, trained: TrainedElsewhere, data: RunData) -> _Scored:
+    """Write what the weights of the end predict of the fold's rows; return their score, and what each view is worth."""
+    rows, metric = trained.valid_rows, data.competition.metric
+    target = select_rows(data.target, rows)
+    with tempfile.TemporaryDirectory(prefix="kaggle_ray_") as folder:
+        seen = PredictedViews(
+            trained.hyperparameters, len(rows), Path(folder), are_masks=data.competition.is_segmentation
+        )
+        blocks = predictor.value_blocks(trained.train, rows, told=seen.take)
+        valid = attempt.put_values("valid", blocks, num_rows=len(rows))
+        return _Scored(score=default_score(metric, target, float_rows(valid)), views=seen.scores(metric, target))
