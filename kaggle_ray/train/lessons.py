@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +19,9 @@ from kaggle_ray.train.fold_data import test_hashes_of
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.pseudolabels import with_pseudolabels
 from kaggle_ray.train.reload import reloaded
+from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.teachers import TeacherFit, as_one_fold, fold_pairs
 from kaggle_ray.types import FULL_DATA, TRAIN_ONLY, FloatArray, IntArray, PseudolabelSource, Trial
-
-if TYPE_CHECKING:
-    from kaggle_ray.train.run_data import RunData
 
 
 class Lessons:

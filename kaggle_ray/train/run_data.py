@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,27 +25,14 @@ from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.models.summary import summarise
-from kaggle_ray.models.weights import digest_of_weights
 from kaggle_ray.rows import Rows
-from kaggle_ray.store.attempt import epochs_with_weights
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.train.lessons import Lessons
-from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere, TrialData
-from kaggle_ray.types import (
-    FULL_DATA,
-    Experiment,
-    Folds,
-    ModelSize,
-    StrArray,
-    Trial,
-    TrialResult,
-    canonical_json,
-)
+from kaggle_ray.types import Folds, ModelSize, StrArray, Trial, canonical_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,112 +58,6 @@ class RunData:
         self._content: Content | None = None
         self._sizes: dict[str, ModelSize] = {}
 
-    def of_trial(self, trial: Trial) -> TrialData:
-        """Return what ``trial`` is made of; the fold plan is in the order of the competition's samples.
-
-        Raises:
-            StoreError: the run has no such experiment, or the trial that it starts from is not committed.
-        """
-        experiment = self.committed.experiment(trial)
-        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        hyperparameters = self._of_all_rows(trial, hyperparameters)
-        opened, num_decoded = self.open_images(hyperparameters)
-        data = self.data_of_fold(trial, hyperparameters, opened)
-        lessons = Lessons(self, data)
-        if experiment.labeller_id is not None:
-            labeller = Trial(experiment_id=experiment.labeller_id, fold=trial.fold)
-            lessons.add_pseudolabels(labeller, hyperparameters.pseudolabels, opened.test)
-        if experiment.teacher_id is not None:
-            teacher = Trial(experiment_id=experiment.teacher_id, fold=trial.fold)
-            lessons.add_teacher(teacher, out_of_fold=hyperparameters.loss.distill_out_of_fold)
-        parent_id = experiment.parent_id
-        of_ancestors = (parent_id, experiment.teacher_id, experiment.labeller_id)
-        ancestors = [self.committed.ancestor(trial, each) for each in of_ancestors if each is not None]
-        return TrialData(
-            hyperparameters=hyperparameters,
-            fit=lessons.data,
-            test=opened.test,
-            test_rows=np.arange(len(self.samples.test_ids)),
-            initial_weights=None
-            if experiment.parent_id is None
-            else self.committed.weights(trial, experiment.parent_id),
-            ancestors=tuple(ancestors),
-            pseudolabels=lessons.pseudolabels,
-            started_from={
-                **{name: digest_of_weights(file) for name, file in hyperparameters.model.weights_files.items()},
-                **{name: digest for ancestor in ancestors for name, digest in ancestor.started_from.items()},
-            },
-            num_decoded=num_decoded + lessons.num_decoded,
-            teachers=lessons.teachers,
-        )
-
-    def trained_elsewhere(self, trial: Trial) -> TrainedElsewhere | None:
-        """Return what ``trial`` predicts with, None where it is trained itself.
-
-        Raises:
-            StoreError: the run has no such experiment, or the trial whose weights it takes is not committed.
-        """
-        experiment = self.committed.experiment(trial)
-        if experiment.weights_of is None:
-            return None
-        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        result = self.committed.result(Trial(experiment_id=experiment.weights_of, fold=trial.fold))
-        opened, num_decoded = self.open_images(hyperparameters)
-        return TrainedElsewhere(
-            hyperparameters=hyperparameters,
-            result=result,
-            epochs=(*self._kept_epochs(experiment, result), None),
-            train=opened.train,
-            valid_rows=self.folds.valid_rows(trial.fold),
-            test=opened.test,
-            num_decoded=num_decoded,
-        )
-
-    def made_of(self, trial: Trial) -> MadeOf | None:
-        """Return what the weights of ``trial`` are a mean of, None where it is trained.
-
-        Raises:
-            StoreError: the run has no such experiment, or a trial whose weights it takes is not committed.
-        """
-        experiment = self.committed.experiment(trial)
-        if not experiment.soup_ids:
-            return None
-        hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
-        of_fold = self._of_all_rows(trial, hyperparameters)
-        opened, num_decoded = self.open_images(of_fold)
-        ids = experiment.soup_ids if trial.fold != FULL_DATA else self._souped_by_most(experiment)
-        results = tuple(self.committed.result(Trial(experiment_id=each, fold=trial.fold)) for each in ids)
-        return MadeOf(
-            hyperparameters=hyperparameters,
-            results=results,
-            method=hyperparameters.model.soup,
-            fit=self.data_of_fold(trial, of_fold, opened),
-            test=opened.test,
-            num_decoded=num_decoded,
-        )
-
-    def _souped_by_most(self, experiment: Experiment) -> tuple[str, ...]:
-        """Return the members of a soup that most folds have averaged; all, where none is in most of them."""
-        folds = range(self.folds.num_folds)
-        of_folds = [self.committed.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) for fold in folds]
-        times = Counter(each for result in of_folds for each in result.averaged_experiments)
-        return tuple(each for each in experiment.soup_ids if 2 * times[each] > len(of_folds)) or experiment.soup_ids
-
-    def _of_all_rows(self, trial: Trial, hyperparameters: Hyperparameters) -> Hyperparameters:
-        """Return what a trial of all rows is trained by, which has none to choose its epoch by; others as they are."""
-        if trial.fold != FULL_DATA:
-            return hyperparameters
-        epochs = self.context.full_data_epochs[trial.experiment_id]
-        kept = [epoch for epoch in hyperparameters.training.keep_epochs if epoch <= epochs]
-        return hyperparameters.replace(
-            epochs=epochs,
-            epoch_rule="last",
-            patience=0,
-            average_best=1,
-            swa_epochs=min(_last_epochs_averaged(hyperparameters), epochs),
-            keep_epochs=kept,
-        )
-
     def data_of_fold(
         self, trial: Trial, hyperparameters: Hyperparameters, opened: OpenedImages, folds: Folds | None = None
     ) -> FitData:
@@ -195,16 +75,6 @@ class RunData:
             hashes=self._id_hashes,
             moments=opened.moments,
         )
-
-    def _kept_epochs(self, experiment: Experiment, result: TrialResult) -> tuple[int, ...]:
-        """Return the epochs beside the last whose weights an experiment takes.
-
-        One that was added when the run was over takes those that are left: what is not a member's was removed.
-        """
-        kept = epochs_with_weights(result)
-        if experiment.experiment_id not in {each.experiment_id for each in self.store.added()}:
-            return kept
-        return tuple(epoch for epoch in kept if self.store.has_weights(result, epoch=epoch))
 
     def model_size(self, hyperparameters: Hyperparameters) -> ModelSize:
         """Return how large an experiment's network is; experiments of one network are counted once."""
@@ -326,9 +196,3 @@ class RunData:
                 f"{self.context.location}: something has changed while the run goes on: {'; '.join(map(str, found))}. "
                 f"Restore it, or stop the run; the same command then begins a new one on what there is now."
             )
-
-
-def _last_epochs_averaged(hyperparameters: Hyperparameters) -> int:
-    """Return how many last epochs are averaged without rows to choose the best by; 0 where none is, or a moving one."""
-    optimizer, num_best = hyperparameters.optimizer, hyperparameters.training.average_best
-    return num_best if num_best > 1 and not optimizer.ema_decay else optimizer.swa_epochs

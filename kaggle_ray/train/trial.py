@@ -17,6 +17,7 @@ from kaggle_ray.progress import Counter
 from kaggle_ray.s3 import adopt_credentials
 from kaggle_ray.store.attempt import KeptFiles
 from kaggle_ray.store.opening import open_run
+from kaggle_ray.train.assembling import made_of, trained_elsewhere, trial_data
 from kaggle_ray.train.checkpoint import Cadence, StoredCheckpoints, restoring
 from kaggle_ray.train.context import TrialContext
 from kaggle_ray.train.failures import is_users, named_error, policy_of, reason_of
@@ -122,15 +123,15 @@ class _Attempted:
     def _run(self) -> Generator[TrialMessage, None, TrialResult]:
         ranks, context = self._ranks, self._runner.context
         with together(ranks):
-            trained = self._runner.data.trained_elsewhere(self._trial) if ranks.rank == 0 else None
+            trained = trained_elsewhere(self._runner.data, self._trial) if ranks.rank == 0 else None
         if ranks.of_first(trained is not None):
             return self._of_first(lambda: self._predicted(trained))
         with together(ranks):
-            made_of = self._runner.data.made_of(self._trial) if ranks.rank == 0 else None
-        if ranks.of_first(made_of is not None):
-            return self._of_first(lambda: self._averaged(made_of))
+            souped = made_of(self._runner.data, self._trial) if ranks.rank == 0 else None
+        if ranks.of_first(souped is not None):
+            return self._of_first(lambda: self._averaged(souped))
         with together(ranks):
-            data = self._runner.data.of_trial(self._trial)
+            data = trial_data(self._runner.data, self._trial)
         if (taught := self._taught(data)) is None:
             return self._result("stopped", num_decoded=data.num_decoded)
         keeper = Keeper(self._attempt, data, self._runner.data, ranks)

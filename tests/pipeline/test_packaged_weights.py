@@ -15,6 +15,7 @@ from kaggle_ray.reporters.jsonl import read_events
 from kaggle_ray.store.diary import FileDiary
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TOY_FILE
+from kaggle_ray.train.assembling import trial_data
 from kaggle_ray.train.run_data import RunData
 from kaggle_ray.types import JsonValue, Trial
 
@@ -52,4 +53,4 @@ def test_the_processes_of_a_run_start_from_the_packages_weights_and_record_them(
 
     monkeypatch.setattr("kaggle_ray.config.packaged.distribution", not_found)
     with pytest.raises(DataError, match=rf"something has changed .*file of weights {LITE0.package}"):
-        RunData(result.plan.trial_context(), store).of_trial(trial)
+        trial_data(RunData(result.plan.trial_context(), store), trial)

@@ -19,6 +19,7 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.train import teachers
+from kaggle_ray.train.assembling import trial_data
 from kaggle_ray.train.estimate import Estimate
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.run_data import RunData
@@ -93,7 +94,7 @@ def test_a_student_of_all_rows_learns_what_the_folds_own_teachers_said_of_the_ro
     store = open_run(result.run_dir)
     full_data_epochs = {student.experiment_id: 1, teacher.experiment_id: 1}
     context = dataclasses.replace(result.plan.trial_context(), full_data_epochs=full_data_epochs)
-    data = RunData(context, store).of_trial(Trial(experiment_id=student.experiment_id, fold=FULL_DATA))
+    data = trial_data(RunData(context, store), Trial(experiment_id=student.experiment_id, fold=FULL_DATA))
     assert data.teachers == ()
     assert data.fit.teacher is not None
     for fold in range(NUM_FOLDS):
@@ -112,7 +113,7 @@ def test_a_teacher_answers_for_no_row_that_it_is_fitted_on_and_chooses_nothing_b
     _, student = result.plan.experiments
     data = RunData(result.plan.trial_context(), open_run(result.run_dir))
     for fold in range(NUM_FOLDS):
-        of_fold = data.of_trial(Trial(experiment_id=student.experiment_id, fold=fold))
+        of_fold = trial_data(data, Trial(experiment_id=student.experiment_id, fold=fold))
         asked = np.unique(np.concatenate([teacher.rows for teacher in of_fold.teachers]))
         assert set(of_fold.fit.train_rows.tolist()) <= set(asked.tolist())
         for teacher in of_fold.teachers:
