@@ -10,26 +10,22 @@ Shape legend: S scored rows, T test rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.counted import counted
-from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.given_folds import with_folds_of
-from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.predictions_csv import PredictedRows, read_predictions
-from kaggle_ray.data.samples import Samples
-from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, DataError, FoldsError, LeakError
+from kaggle_ray.pipeline.begun_rows import BegunRows, open_begun_rows
 from kaggle_ray.pipeline.own_code import competition_of
-from kaggle_ray.pipeline.team import opened_as_begun
 from kaggle_ray.store.imported import FoldsOfOthers, ImportedRecord, save_imported
 from kaggle_ray.store.opening import place_of
 from kaggle_ray.store.run import RunStore
-from kaggle_ray.types import NO_FOLD, TRAIN_ONLY, FloatArray, Folds, Location, StrArray
+from kaggle_ray.types import NO_FOLD, TRAIN_ONLY, FloatArray, Location, StrArray
 from kaggle_ray.untrusted import file_digest, is_path_part
 
 
@@ -95,37 +91,50 @@ def import_files(
     """
     _check_share(share, has_oof=oof is not None)
     declared = competition_of(store, store.known_record(), competition, cache_dir=default_cache_dir())
-    # What is staged stays in the cache for as long as this is held.
-    staged = stage_data(str(data), cache_dir=default_cache_dir())
-    opened, split = opened_as_begun(store, declared, staged.folder)
-    if opened.is_segmentation:
+    begun = open_begun_rows(store, declared, data)
+    if begun.competition.is_segmentation:
         raise ConfigError(f"{store.competition_name}: predictions of masks are not imported: no table holds them.")
-    _, everything = open_competition(declared, staged.folder)  # rows that the run leaves out, too
-    test_ids, scored = split.samples.test_ids, split.folds.scored_rows()
-    of_test = _rows_of(read_predictions(Path(test), opened), test_ids, where=str(test))
-    scored_ids: StrArray = np.array([], dtype=np.str_)
-    of_oof: FloatArray | None = None
-    compared: FoldsOfOthers | None = None
-    if oof is not None:
-        scored_ids, read = split.folds.sample_ids[scored], read_predictions(Path(oof), opened)
-        of_oof = _rows_of(read, scored_ids, where=str(oof), others=everything.train_ids)
-        dealt = folds if folds is not None else oof if read.has_folds else None
-        compared = "other" if dealt is None else _compared(dealt, opened, everything, split.folds)
+    test_ids = begun.split.samples.test_ids
+    of_test = _rows_of(read_predictions(Path(test), begun.competition), test_ids, where=str(test))
+    scored = _OutOfFold() if oof is None else _out_of_fold(oof, folds, begun)
     files = {part: _digest(Path(file)) for part, file in (("oof", oof), ("test", test)) if file is not None}
     record = ImportedRecord(
         name=_named(name, files),
         user=user,
         competition=store.competition_name,
-        folds_digest=split.folds.digest,
-        folds=compared,
+        folds_digest=begun.split.folds.digest,
+        folds=scored.folds,
         share=share,
         files=files,
-        oof_ids=tuple(scored_ids.tolist()),
+        oof_ids=tuple(scored.ids.tolist()),
         test_ids=tuple(test_ids.tolist()),
         digests={},
     )
-    location, saved = save_imported(place_of(runs, record.competition, record.name), record, oof=of_oof, test=of_test)
+    location, saved = save_imported(
+        place_of(runs, record.competition, record.name), record, oof=scored.values, test=of_test
+    )
     return ImportedPlace(location=location, record=saved)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OutOfFold:
+    """What was predicted of the scored rows; nothing, where there are test rows alone."""
+
+    ids: StrArray = field(default_factory=lambda: np.array([], dtype=np.str_))
+    """(S,) ids of the scored rows."""
+    values: FloatArray | None = None
+    """(S, C) predictions of them."""
+    folds: FoldsOfOthers | None = None
+    """Whether they were predicted under the run's folds."""
+
+
+def _out_of_fold(oof: str | Path, folds: str | Path | None, begun: BegunRows) -> _OutOfFold:
+    """Return the predictions of a file, whose folds are those of the file ``folds`` or of a column of its own."""
+    ids = begun.split.folds.sample_ids[begun.split.folds.scored_rows()]
+    read = read_predictions(Path(oof), begun.competition)
+    values = _rows_of(read, ids, where=str(oof), others=begun.all_samples.train_ids)
+    dealt = folds if folds is not None else oof if read.has_folds else None
+    return _OutOfFold(ids=ids, values=values, folds="other" if dealt is None else _compared(dealt, begun))
 
 
 def _check_share(share: float | None, *, has_oof: bool) -> None:
@@ -150,9 +159,10 @@ def _rows_of(predicted: PredictedRows, wanted: StrArray, *, where: str, others: 
     return predicted.values[[number_of[sample_id] for sample_id in wanted.tolist()]]
 
 
-def _compared(file: str | Path, competition: Competition, everything: Samples, folds: Folds) -> FoldsOfOthers:
+def _compared(file: str | Path, begun: BegunRows) -> FoldsOfOthers:
     """Return whether a file deals the scored rows to the folds that the run has, by whatever numbers."""
-    _, dealt = with_folds_of(competition, everything, file)
+    folds = begun.split.folds
+    _, dealt = with_folds_of(begun.competition, begun.all_samples, file)
     assert dealt.folds is not None
     fold_by_id = dict(zip(dealt.train_ids.tolist(), dealt.folds.tolist(), strict=True))
     rows = folds.scored_rows()

@@ -13,9 +13,7 @@ import numpy as np
 
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine.saved import chosen_ensemble
-from kaggle_ray.data.staging import stage_data
 from kaggle_ray.errors import ConfigError, StoreError
-from kaggle_ray.images.datasets import open_target
 from kaggle_ray.images.readers import reader_of
 from kaggle_ray.kaggle.adversarial import adversarial_auc
 from kaggle_ray.kaggle.choosing import Candidate, Choice, choose_two
@@ -23,8 +21,8 @@ from kaggle_ray.kaggle.expected import ExpectedScore, ScoreOfRows, expected_scor
 from kaggle_ray.kaggle.leaderboard import read_leaderboard, standing_of
 from kaggle_ray.kaggle.verdict import AdversarialAuc, verdict_on
 from kaggle_ray.metrics import Metric, over_folds
+from kaggle_ray.pipeline.begun_rows import open_begun_rows
 from kaggle_ray.pipeline.own_code import competition_of
-from kaggle_ray.pipeline.team import opened_as_begun
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.predictions import float_rows
 from kaggle_ray.store.run import RunStore
@@ -96,14 +94,13 @@ def meaning_of(
             f"{store.location}: has no ensemble with an honest score, of which something could be expected."
         )
     declared = competition_of(store, record, competition, cache_dir=default_cache_dir())
-    staged = stage_data(str(data), cache_dir=default_cache_dir())  # kept for as long as this is held
-    opened, split = opened_as_begun(store, declared, staged.folder)
-    target, _ = open_target(opened, split.samples, default_cache_dir())
-    rows, samples = split.folds.scored_rows(), split.samples
+    begun = open_begun_rows(store, declared, data)
+    opened, folds, samples = begun.competition, begun.split.folds, begun.split.samples
+    rows = folds.scored_rows()
     oof = store.file(Location(f"{store.location}/ensembles/{ensemble.method}/oof.npy"))
     answers = ensemble.decide(opened.metric, opened.num_columns).apply(float_rows(np.load(oof, allow_pickle=False))[:])
-    fold_of = split.folds.fold_of[rows].astype(np.int64)
-    score_of = _scorer(opened.metric, select_rows(target, rows)[:], answers, fold_of)
+    fold_of = folds.fold_of[rows].astype(np.int64)
+    score_of = _scorer(opened.metric, select_rows(begun.target(), rows)[:], answers, fold_of)
     num_test = len(samples.test_ids)
     num_public = max(1, round(num_test * public_share))
     public = [each.public_score for each in records_of(store) if each.name == FINAL and each.public_score is not None]
@@ -125,7 +122,7 @@ def meaning_of(
         )
         if public
         else None,
-        ids=split.folds.sample_ids[rows],
+        ids=folds.sample_ids[rows],
         score_of=score_of,
         num_public=num_public,
         num_private=max(1, num_test - num_public),

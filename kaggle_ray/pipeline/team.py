@@ -14,15 +14,10 @@ from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import AUTO, COMBINERS, Ensemble, Kept, select
 from kaggle_ray.combine.shares import with_shares
 from kaggle_ray.config.sources import source_digests
-from kaggle_ray.data.competition import Competition
-from kaggle_ray.data.opening import load_competition, open_competition
-from kaggle_ray.data.staging import stage_data
-from kaggle_ray.images.datasets import open_target
-from kaggle_ray.images.reading import as_read
-from kaggle_ray.images.unreadable import without_unreadable
+from kaggle_ray.data.opening import load_competition
+from kaggle_ray.pipeline.begun_rows import BegunRows, open_begun_rows
 from kaggle_ray.pipeline.ensembling import described
 from kaggle_ray.pipeline.own_code import competition_file
-from kaggle_ray.pipeline.split import Split, split_rows
 from kaggle_ray.pipeline.team_pool import LOW_CAPACITY, Standing, TeamPool, in_order, joined
 from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.rows import Rows, select_rows
@@ -117,48 +112,29 @@ def ensemble_of_runs(
     declared, _ = load_competition(file)
     COMBINERS.check(method)
     runs = in_order([OwnedRun(user="", store=store), *others], record)
-    # What is staged stays in the cache for as long as this is held.
-    staged = stage_data(str(data), cache_dir=default_cache_dir())
-    opened, split = opened_as_begun(store, declared, staged.folder)
-    team = joined(runs, imported, opened, split, admit_unproven=admit_unproven)
+    begun = open_begun_rows(store, declared, data)
+    team = joined(runs, imported, begun.competition, begun.split, admit_unproven=admit_unproven)
     team.check_method(method)
-    target, _ = open_target(opened, split.samples, default_cache_dir())
-    saved = open_run(out)
+    saved, target = open_run(out), begun.target()
     kept = Kept(saved.learnt(), code=dict(source_digests(file)))
-    ensemble, scores = _selected(team, opened, split, target, method, kept)
+    ensemble, scores = _selected(team, begun, target, method, kept)
     saved.save_learnt(kept.to_json())
     members = _members(team, ensemble, scores)
-    saved.save_ensemble(
-        method,
-        {
-            **described(ensemble),
-            "folds_digest": split.folds.digest,
-            "members": [{**team.pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
-        },
-        oof=ensemble.oof,
-        test=ensemble.apply(team.pool.test, team.pool.test_table),
-        are_masks=opened.is_segmentation,
-    )
+    _save(saved, method, ensemble, members, team, begun)
     submitter = Submitter(
-        competition=opened, test_ids=split.samples.test_ids, data_dir=staged.folder, only_ids=None, store=saved
+        competition=begun.competition,
+        test_ids=begun.split.samples.test_ids,
+        data_dir=begun.staged.folder,
+        only_ids=None,
+        store=saved,
     )
-    submission = submitter.submit_ensemble(ensemble, team.pool, split.folds, target)
+    submission = submitter.submit_ensemble(ensemble, team.pool, begun.split.folds, target)
     return TeamEnsemble(
         submission=submission,
         score_honest=ensemble.score_honest,
         why_no_score=ensemble.why_no_score,
         members=members,
     )
-
-
-def opened_as_begun(store: RunStore, declared: Competition, data_dir: Path) -> tuple[Competition, Split]:
-    """Return the competition with the rows and folds that the run was begun with, of the files as they are now."""
-    competition, samples = open_competition(declared, data_dir)
-    competition = as_read(competition, samples, default_cache_dir())
-    samples = without_unreadable(
-        competition, samples, [data_dir / name for name in store.unreadable()], default_cache_dir()
-    )
-    return competition, split_rows(competition, samples, store, find=False)
 
 
 def _members(team: TeamPool, ensemble: Ensemble, scores: Mapping[str, float | None]) -> tuple[TeamMember, ...]:
@@ -179,15 +155,31 @@ def _members(team: TeamPool, ensemble: Ensemble, scores: Mapping[str, float | No
 
 
 def _selected(
-    team: TeamPool, competition: Competition, split: Split, target: Rows, method: str, kept: Kept
+    team: TeamPool, begun: BegunRows, target: Rows, method: str, kept: Kept
 ) -> tuple[Ensemble, dict[str, float | None]]:
     """Return the ensemble, and member id -> its own honest score."""
-    pool, folds, rows = team.pool, split.folds, split.folds.scored_rows()
-    of_rows, fold_of = select_rows(target, rows), folds.fold_of[rows]
+    pool, folds, metric = team.pool, begun.split.folds, begun.competition.metric
+    rows = folds.scored_rows()
     select_of = partial(
-        select, target=of_rows, fold_of=fold_of, metric=competition.metric, unproven=pool.unproven,
+        select, target=select_rows(target, rows), fold_of=folds.fold_of[rows], metric=metric, unproven=pool.unproven,
         forward=folds.forward, kept=kept, table=pool.scored_table,
     )  # fmt: skip
     ensemble = select_of(pool.oof, method=method, elaborate=LOW_CAPACITY[1:] if team.has_other_folds else None)
     alone = {each: select_of({each: values}, method="mean", with_error=False) for each, values in pool.oof.items()}
     return with_shares(ensemble, team.shares), {each: ensemble.score_honest for each, ensemble in alone.items()}
+
+
+def _save(
+    store: RunStore, method: str, ensemble: Ensemble, members: Sequence[TeamMember], team: TeamPool, begun: BegunRows
+) -> None:
+    store.save_ensemble(
+        method,
+        {
+            **described(ensemble),
+            "folds_digest": begun.split.folds.digest,
+            "members": [{**team.pool.members[each.member_id].to_json(), **asdict(each)} for each in members],
+        },
+        oof=ensemble.oof,
+        test=ensemble.apply(team.pool.test, team.pool.test_table),
+        are_masks=begun.competition.is_segmentation,
+    )

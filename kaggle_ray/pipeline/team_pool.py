@@ -5,8 +5,9 @@ Shape legend: S scored rows, T test rows, C columns of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from kaggle_ray.combine import AUTO
@@ -105,52 +106,72 @@ def joined(
         FoldsError: they were imported for another fold plan.
         LeakError: a model saw a row that it predicts, or a row is not predicted exactly once.
     """
-    oof, test, members = dict[str, Rows](), dict[str, Rows](), dict[str, Member]()
-    origins, shares = dict[str, Origin](), dict[str, float]()
-    for run in runs:
-        pool = gather(
-            run.store,
-            split.folds,
-            run.store.experiments(),
-            split.samples.test_ids,
-            greater_is_better=competition.metric.greater_is_better,
-            admit_unproven=admit_unproven,
-        )
-        for member_id in pool.oof:
-            if member_id not in origins:
-                origins[member_id] = Origin(
-                    user=run.user,
-                    run_id=run.store.run_id,
-                    standing="unproven" if member_id in pool.unproven else "proven",
-                )
-                members[member_id] = pool.members[member_id]
-                oof[member_id], test[member_id] = pool.oof[member_id], pool.test[member_id]
-    scored_ids, test_ids = split.folds.sample_ids[split.folds.scored_rows()], split.samples.test_ids
-    for each in sorted(imported, key=lambda each: (each.record.user, each.record.name, each.location)):
-        _check_imported(each, competition, split, admit_unproven=admit_unproven)
-        record, member_id = each.record, each.record.member_id
-        if member_id in origins:
-            continue
-        of_test = rows_in(each.test.sample_ids, test_ids, where=each.location)
-        test[member_id] = float_rows(each.test.values[of_test])[:]
-        members[member_id] = Member(member_id=member_id, name=record.name, parts=())
-        origins[member_id] = Origin(user=record.user, run_id=record.name, standing=_standing(record))
-        if each.oof is not None:
-            of_scored = rows_in(each.oof.sample_ids, scored_ids, where=each.location)
-            oof[member_id] = float_rows(each.oof.values[of_scored])[:]
-        elif record.share is not None:
-            shares[member_id] = record.share
+    by_id: dict[str, _Joining] = {}
+    of_runs = chain.from_iterable(_of_run(run, competition, split, admit_unproven=admit_unproven) for run in runs)
+    in_one_order = sorted(imported, key=lambda each: (each.record.user, each.record.name, each.location))
+    of_others = (_imported(each, competition, split, admit_unproven=admit_unproven) for each in in_one_order)
+    for each in chain(of_runs, of_others):
+        by_id.setdefault(each.member.member_id, each)
+    shares = {member_id: each.share for member_id, each in by_id.items() if each.share is not None}
     if sum(shares.values()) >= 1:
         raise ConfigError(f"the shares of test rows alone sum to {sum(shares.values()):g}, and nothing else has any.")
     pool = Pool(
-        scored_ids=scored_ids,
-        test_ids=test_ids,
-        oof=oof,
-        test=test,
-        members=members,
-        unproven=frozenset(member_id for member_id, origin in origins.items() if origin.standing != "proven"),
+        scored_ids=split.folds.sample_ids[split.folds.scored_rows()],
+        test_ids=split.samples.test_ids,
+        oof={member_id: each.oof for member_id, each in by_id.items() if each.oof is not None},
+        test={member_id: each.test for member_id, each in by_id.items()},
+        members={member_id: each.member for member_id, each in by_id.items()},
+        unproven=frozenset(member_id for member_id, each in by_id.items() if each.origin.standing != "proven"),
     )
+    origins = {member_id: each.origin for member_id, each in by_id.items()}
     return TeamPool(pool=pool.with_table_of(split.samples, split.folds), origins=origins, shares=shares)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Joining:
+    """One member, and what it predicts."""
+
+    member: Member
+    origin: Origin
+    oof: Rows | None
+    """(S, C) out-of-fold predictions; None of test rows alone."""
+    test: Rows
+    """(T, C) predictions of the test rows."""
+    share: float | None = None
+    """Share of the submission, of test rows alone."""
+
+
+def _of_run(run: OwnedRun, competition: Competition, split: Split, *, admit_unproven: bool) -> Iterator[_Joining]:
+    """Yield the members of a run."""
+    pool = gather(
+        run.store,
+        split.folds,
+        run.store.experiments(),
+        split.samples.test_ids,
+        greater_is_better=competition.metric.greater_is_better,
+        admit_unproven=admit_unproven,
+    )
+    for member_id, oof in pool.oof.items():
+        standing: Standing = "unproven" if member_id in pool.unproven else "proven"
+        origin = Origin(user=run.user, run_id=run.store.run_id, standing=standing)
+        yield _Joining(member=pool.members[member_id], origin=origin, oof=oof, test=pool.test[member_id])
+
+
+def _imported(each: Imported, competition: Competition, split: Split, *, admit_unproven: bool) -> _Joining:
+    """Return what was predicted elsewhere as a member, its rows in the run's order."""
+    _check_imported(each, competition, split, admit_unproven=admit_unproven)
+    record, oof = each.record, None
+    of_test = rows_in(each.test.sample_ids, split.samples.test_ids, where=each.location)
+    if each.oof is not None:
+        scored_ids = split.folds.sample_ids[split.folds.scored_rows()]
+        oof = float_rows(each.oof.values[rows_in(each.oof.sample_ids, scored_ids, where=each.location)])[:]
+    return _Joining(
+        member=Member(member_id=record.member_id, name=record.name, parts=()),
+        origin=Origin(user=record.user, run_id=record.name, standing=_standing(record)),
+        oof=oof,
+        test=float_rows(each.test.values[of_test])[:],
+        share=record.share if each.oof is None else None,
+    )
 
 
 def _standing(record: ImportedRecord) -> Standing:
