@@ -57,10 +57,10 @@ def run(dry_run: bool, as_json: bool, **values: Any) -> None:
 
 def _print_plan(options: RunOptions, console: Console) -> None:
     started = time.monotonic()
+    from kaggle_ray.pipeline.checks import rehearse
     from kaggle_ray.pipeline.estimated import estimates_of
     from kaggle_ray.pipeline.plan import make_plan
     from kaggle_ray.pipeline.plan_table import plan_table
-    from kaggle_ray.pipeline.prepare import rehearse
 
     imports_s = time.monotonic() - started
     plan = make_plan(options)

@@ -18,10 +18,11 @@ from kaggle_ray.pipeline.announce import (
     run_started,
 )
 from kaggle_ray.pipeline.baseline import Baseline, submit_baseline
+from kaggle_ray.pipeline.checks import check_plan, why_unproven
 from kaggle_ray.pipeline.ensembling import save_ensembles
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import RunPlan, make_plan
-from kaggle_ray.pipeline.prepare import check_plan, prepare, why_unproven
+from kaggle_ray.pipeline.prepare import prepare
 from kaggle_ray.pipeline.racing import make_source
 from kaggle_ray.pipeline.refit import Refit, refit
 from kaggle_ray.pipeline.result import RunResult

@@ -11,10 +11,10 @@ from kaggle_ray.combine import TimeLeft
 from kaggle_ray.combine.saved import chosen_ensemble, saved_ensembles
 from kaggle_ray.config.clock import SteadyClock
 from kaggle_ray.pipeline import driver, time_limit
+from kaggle_ray.pipeline.checks import check_plan
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.plan import make_plan
-from kaggle_ray.pipeline.prepare import check_plan
 from kaggle_ray.pipeline.team import ensemble_of_runs
 from kaggle_ray.pipeline.time_limit import ensembling_s, time_to_ensemble, with_time_to_ensemble
 from kaggle_ray.report.collect import report_of
