@@ -30,7 +30,7 @@ from kaggle_ray.report.hyperparameters import hyperparameters_section
 from kaggle_ray.report.kaggle_scores import FIGURE, KaggleScore, kaggle_scores_figure, kaggle_scores_section
 from kaggle_ray.report.page import definitions, document, marked, section, table, tiles
 from kaggle_ray.report.view_gains import ViewGain, views_section
-from kaggle_ray.reporters.texts import duration_text, score_text
+from kaggle_ray.reporters.texts import duration_text, score_or_so_far_text, score_text
 from kaggle_ray.types import IntArray, JsonValue
 
 _HONEST_NOTE = """\
@@ -193,7 +193,7 @@ def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
         cells = [
             str(place) if row.score is not None else "",
             _board_name(row, mark_of),
-            f"<b>{score_text(row.score)}</b>" if row.score is not None else _why_no_score(row),
+            f"<b>{score_text(row.score)}</b>" if row.score is not None else score_or_so_far_text(row),
             score_text(row.score_std),
             score_text(board.optimism(row)),
             weight,
@@ -203,10 +203,6 @@ def _leaderboard(board: Board, mark_of: Mapping[str, Mark]) -> str:
         ]
         rows.append((row.kind, cells))
     return table(head, rows, css="board")
-
-
-def _why_no_score(row: BoardRow) -> str:
-    return "incomplete" if row.folds_done < row.num_folds else "none"
 
 
 def _board_name(row: BoardRow, mark_of: Mapping[str, Mark]) -> str:

@@ -376,3 +376,11 @@ def test_experiment_without_an_epoch_is_no_gap_in_the_figures() -> None:
     scores = {**data.fold_scores, "never-started": [None, None]}
     figures = Page(render_report(dataclasses.replace(data, histories=with_empty, fold_scores=scores))).figures
     assert "never-started" in figures["fold-scores"]["layout"]["yaxis"]["ticktext"]
+
+
+def test_the_report_of_a_run_under_way_says_of_an_experiment_what_the_board_says() -> None:
+    data = demo_report(2)
+    half = dataclasses.replace(data.board.rows[-1], score=None, folds_done=2, mean_so_far=0.125, error=None)
+    html = render_report(dataclasses.replace(data, board=dataclasses.replace(data.board, rows=(half,))))
+    assert "<td>~0.12500</td>" in html
+    assert "incomplete</td>" not in html
