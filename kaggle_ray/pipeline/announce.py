@@ -10,6 +10,7 @@ from types import MappingProxyType
 from kaggle_ray.counted import counted
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
+from kaggle_ray.pipeline.epoch_costs import epoch_costs
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.stalls import StallWatch
@@ -96,6 +97,7 @@ def run_started(
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
         epochs={experiment.experiment_id: plan.epochs_of(experiment) for experiment in experiments},
+        epoch_costs={} if plan.is_fast_dev else epoch_costs(plan, experiments, ended),
         hyperparameters={experiment.experiment_id: experiment.hyperparameters for experiment in experiments},
         num_experiments=plan.num_experiments,
         launcher=launcher_name(plan.options.launcher),

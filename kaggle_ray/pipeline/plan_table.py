@@ -51,7 +51,8 @@ def plan_table(plan: RunPlan, estimates: Mapping[str, Estimate], *, imports_s: f
         caption=plain(
             f"{_left_out(plan)}{_how_searched(plan)}"
             f"{counted(plan.num_trials, 'trial')}, {plan.num_slots} at a time on {plan.settings.device} "
-            f"({plan.settings.dtype}), about {duration_text(total)} in all{_of_parts(start_s, features_s)}. "
+            f"({plan.settings.dtype}), about {duration_text(total)} in all{_of_parts(start_s, features_s)}; "
+            "ensembling and the report come on top. "
             f"{_of_teachers(sum(fits.values()), teachers_s)}"
             f"{_of_weights(plan, estimates)}Run folder: {plan.location}"
         ),

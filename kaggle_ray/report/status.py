@@ -83,7 +83,7 @@ class RunStatus:
         """Return what a person is shown."""
         progress = self.progress
         parts: list[RenderableType] = [header(progress), self._driver_line()]
-        if self.state == "running" and progress.num_epochs_trained:
+        if self.state == "running" and progress.pace.num_epochs:
             parts.append(overall(progress))
         parts.append(counts(progress))
         if self.weights_bytes:

@@ -177,6 +177,9 @@ class RunStarted:
     """Experiment id -> name -> value of all its hyperparameters; empty of a run of an earlier version."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Experiment id -> what a person has noted of it, where there is anything."""
+    epoch_costs: Mapping[str, float] = field(default_factory=dict)
+    """Experiment id -> what an epoch of it costs beside the others, in no unit; those that are not said are as the mean
+    of those that are."""
     weights: Mapping[str, str | None] = field(default_factory=dict)
     """File, address or package of the pretrained weights -> sha256, None where it is no file; what libraries download
     is not among them."""

@@ -25,6 +25,7 @@ from kaggle_ray.reporters.events import (
     TrialProgressed,
     TrialStarted,
 )
+from kaggle_ray.reporters.pace import Pace
 from kaggle_ray.reporters.trial_sums import TrialProgress, TrialSums
 from kaggle_ray.types import Trial, TrialStatus
 
@@ -59,12 +60,8 @@ class RunProgress:
     run_dir: str = ""
     trials: dict[Trial, TrialProgress] = field(default_factory=dict)
     """Trials that this session has heard of, the ones that ended before it among them."""
-    num_epochs_trained: int = 0
-    """Really trained in this session, those of a second attempt too."""
-    seconds_of_epochs: float = 0.0
-    """Sum of what these took."""
-    first_epoch_at: float | None = None
-    """When the first of them ended, in seconds since the Unix epoch."""
+    pace: Pace = field(default_factory=Pace)
+    """How fast this session trains."""
     started_at: float | None = None
     """Seconds since the Unix epoch; None before the first event."""
     now: float = 0.0
@@ -84,6 +81,8 @@ class RunProgress:
     _sums: TrialSums = field(init=False, repr=False)
     _num_epochs_of_fold: int = field(init=False, default=0)
     """Epochs of one fold of each experiment that is known."""
+    _cost_of_fold: float = field(init=False, default=0.0)
+    """What these cost."""
 
     def __post_init__(self) -> None:
         """Sum up what is known already."""
@@ -119,9 +118,7 @@ class RunProgress:
                 with self._changed(trial) as of_trial:
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = metrics.epoch, metrics, envelope.time
                     of_trial.doing = None
-                self.num_epochs_trained += 1
-                self.seconds_of_epochs += metrics.duration_s
-                self.first_epoch_at = self.first_epoch_at or envelope.time
+                self.pace.add(trial.experiment_id, duration_s=metrics.duration_s, ended_at=envelope.time)
             case TrialEnded(trial=trial):
                 self.settle(event)
                 self.trials[trial].last_event_at = envelope.time
@@ -208,9 +205,10 @@ class RunProgress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at this session's pace; None before its first epoch."""
-        pace = self._seconds_per_epoch
-        return None if pace is None else self.num_epochs_left * pace
+        """Seconds of training left at this session's pace, each epoch by its cost; None before its first epoch."""
+        num_at_once = max(1, min(self.num_slots, len(self.running) + self.num_waiting))
+        pace = self.pace.seconds_per_cost(now=self.now, num_at_once=num_at_once)
+        return None if pace is None else max(0.0, self._cost_left) * pace
 
     @property
     def ends_at(self) -> float | None:
@@ -238,18 +236,11 @@ class RunProgress:
         return None
 
     @property
-    def _seconds_per_epoch(self) -> float | None:
-        """Wall seconds that all trials together take for an epoch; None before the first.
-
-        They are those from the first epoch's end on: what came before, such as the features of a frozen backbone,
-        comes once. They are no less than an epoch's own seconds allow in so many slots: the first epochs of several
-        trials end at nearly the same time.
-        """
-        if self.first_epoch_at is None:
-            return None
-        num_at_once = max(1, min(self.num_slots, len(self.running) + self.num_waiting))
-        at_least = self.seconds_of_epochs / self.num_epochs_trained / num_at_once
-        return max(at_least, (self.now - self.first_epoch_at) / max(1, self.num_epochs_trained - 1))
+    def _cost_left(self) -> float:
+        """What ``num_epochs_left`` cost."""
+        num_known = len(self.names)
+        planned = self._cost_of_fold * self.num_experiments / num_known * self.num_folds if num_known else 0.0
+        return self._sums.cost_left + planned + self._sums.cost_unplanned - self._sums.cost
 
     def _start(self, event: RunStarted, time: float) -> None:
         self.metric, self.greater_is_better = event.metric, event.greater_is_better
@@ -259,7 +250,7 @@ class RunProgress:
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
         self.stopped_by, self.error, self.has_ended = None, "", False
-        self.num_epochs_trained, self.seconds_of_epochs, self.first_epoch_at = 0, 0.0, None
+        self.pace = Pace(costs=event.epoch_costs)
         self._sum_up()
         for ended in event.ended:
             self.settle(ended)
@@ -267,7 +258,9 @@ class RunProgress:
     def _add(self, event: RoundBegan) -> None:
         """Take in what a round proposed; trials of it may have been heard of already."""
         for experiment_id in event.experiments.keys() - self.names.keys():
-            self._num_epochs_of_fold += event.epochs.get(experiment_id, 0)
+            num_epochs = event.epochs.get(experiment_id, 0)
+            self._num_epochs_of_fold += num_epochs
+            self._cost_of_fold += num_epochs * self.pace.cost_of(experiment_id)
         self.names.update(event.experiments)
         self.epochs.update(event.epochs)
         for trial in [*self._sums.unplanned.values()]:
@@ -275,7 +268,8 @@ class RunProgress:
 
     def _sum_up(self) -> None:
         """Sum up all trials anew: what is known of the run has changed."""
-        self._num_epochs_of_fold = sum(self.epochs.get(experiment_id, 0) for experiment_id in self.names)
+        self._num_epochs_of_fold = sum(self.epochs.get(each, 0) for each in self.names)
+        self._cost_of_fold = sum(self.epochs.get(each, 0) * self.pace.cost_of(each) for each in self.names)
         self._sums = TrialSums(num_folds=self.num_folds, greater_is_better=self.greater_is_better)
         for trial in self.trials.values():
             self._put(trial)
@@ -290,7 +284,12 @@ class RunProgress:
     def _put(self, of_trial: TrialProgress) -> None:
         trial = of_trial.trial
         is_planned = trial.experiment_id in self.names and 0 <= trial.fold < self.num_folds
-        self._sums.put(of_trial, num_epochs=self.num_epochs_of(trial), is_planned=is_planned)
+        self._sums.put(
+            of_trial,
+            num_epochs=self.num_epochs_of(trial),
+            epoch_cost=self.pace.cost_of(trial.experiment_id),
+            is_planned=is_planned,
+        )
 
 
 def _is_over(done: Progress) -> bool:

@@ -78,6 +78,7 @@ class _Share:
     is_planned: bool
     num_epochs: int
     num_epochs_left: int
+    epoch_cost: float
 
 
 class TrialSums:
@@ -101,16 +102,22 @@ class TrialSums:
         """Epochs of the trials that are not planned."""
         self.num_epochs_left = 0
         """Epochs that the trials under way have before them."""
+        self.cost = 0.0
+        """What ``num_epochs`` cost, beside one another."""
+        self.cost_unplanned = 0.0
+        """What ``num_epochs_unplanned`` cost."""
+        self.cost_left = 0.0
+        """What ``num_epochs_left`` cost."""
         self.means: Leader[str] = Leader(greater_is_better=greater_is_better)
         """Means over all folds, by experiment id."""
         self.singles: Leader[Trial] = Leader(greater_is_better=greater_is_better)
         """Scores of single folds."""
 
-    def put(self, of_trial: TrialProgress, *, num_epochs: int, is_planned: bool) -> None:
-        """Count a trial as it is now, which is to train ``num_epochs``."""
+    def put(self, of_trial: TrialProgress, *, num_epochs: int, epoch_cost: float, is_planned: bool) -> None:
+        """Count a trial as it is now, which is to train ``num_epochs`` that cost so much each."""
         trial, is_running = of_trial.trial, of_trial.status == "running"
         left = max(0, num_epochs - of_trial.epoch) if is_running else 0
-        share = _Share(of_trial.status, is_planned, num_epochs, left)
+        share = _Share(of_trial.status, is_planned, num_epochs, left, epoch_cost)
         if (before := self._shares.get(trial)) is not None:
             self._count(before, -1)
         self._count(share, 1)
@@ -123,8 +130,11 @@ class TrialSums:
         self.num_with[share.status] += sign
         self.num_epochs += sign * share.num_epochs
         self.num_epochs_left += sign * share.num_epochs_left
+        self.cost += sign * share.num_epochs * share.epoch_cost
+        self.cost_left += sign * share.num_epochs_left * share.epoch_cost
         if not share.is_planned:
             self.num_epochs_unplanned += sign * share.num_epochs
+            self.cost_unplanned += sign * share.num_epochs * share.epoch_cost
 
     def _rate(self, trial: Trial, score: float | None) -> None:
         of_folds = self._folds[trial.experiment_id]

@@ -4,6 +4,7 @@ import io
 import random
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -164,3 +165,20 @@ def best_score(progress: RunProgress) -> float | None:
     means = [sum(of) / len(of) for of in scores.values() if len(of) == progress.num_folds]
     singles = [score for of in scores.values() for score in of]
     return (max if progress.greater_is_better else min)(means or singles, default=None)
+
+
+def test_the_time_left_weighs_dear_epochs_by_their_cost() -> None:
+    """The first experiment takes 1 s an epoch, the second is ten times as dear, and of the third nothing is said."""
+    cheap, dear = map(name_of, range(2))
+    started = run_started(3)
+    assert isinstance(started, RunStarted)
+    progress = RunProgress()
+    progress.update(addressed(replace(started, epoch_costs={cheap: 2.0, dear: 20.0}), time=0.0))
+    assert progress.eta_s is None
+    first = Trial(experiment_id=cheap, fold=0)
+    progress.update(addressed(TrialStarted(trial=first), time=0.0))
+    for number in (1, 2):
+        progress.update(addressed(epoch_ended(first, number), time=float(number)))
+    progress.update(addressed(committed(first, 0.5), time=2.0))
+    assert progress.num_epochs_left == 10
+    assert progress.eta_s == pytest.approx(2 * 1 + 4 * 10 + 4 * 5.5)

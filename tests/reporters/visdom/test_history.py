@@ -22,7 +22,7 @@ def test_an_event_that_comes_again_counts_once() -> None:
     once, twice = history_of(), history_of()
     for envelope in told_run(names=NAMES, num_folds=2, num_epochs=3):
         twice.update(envelope)
-    assert twice.progress.num_epochs_trained == once.progress.num_epochs_trained == 4 * 2 * 3
+    assert twice.progress.pace.num_epochs == once.progress.pace.num_epochs == 4 * 2 * 3
     assert (twice.notes, twice.epochs, twice.board) == (once.notes, once.epochs, once.board)
 
 
@@ -30,7 +30,7 @@ def test_a_driver_that_goes_on_is_judged_by_its_own_pace_and_keeps_the_curves() 
     history = history_of(num_told=8)
     for envelope in list(told_run(names=NAMES, num_folds=2, num_epochs=3))[:6]:
         history.update(replace(envelope, time=envelope.time + 1e6))
-    assert history.progress.num_epochs_trained == 3
+    assert history.progress.pace.num_epochs == 3
     assert history.progress.elapsed_s < 100
     assert list(history.epochs) == ["000000000000"]
 
