@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.counted import counted
-from kaggle_ray.data.competition import Competition, MaskSize
+from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.reading import ImageReading
 from kaggle_ray.data.samples import Samples, views_of
 from kaggle_ray.errors import DataError
@@ -185,7 +185,7 @@ def _sized(
     if size.declared is None:
         return replace(competition, mask=replace(size, own_sizes=_own_sizes(train, test)))
     for sides_of in (train, test):
-        _check_declared(size, size.declared, list(sides_of.values()), are_to_predict=sides_of is test)
+        _check_declared(size.declared, list(sides_of.values()), are_to_predict=sides_of is test)
     if others := [path.name for path, sides in (*train.values(), *test.values()) if sides != size.declared]:
         remarks.append(
             f"{counted(len(others), 'mask or image to predict is', 'masks and images to predict are')} larger or "
@@ -206,9 +206,7 @@ def _own_sizes(train: Mapping[str, tuple[Path, Sides]], test: Mapping[str, tuple
     return {sample_id: sides for sample_id, (_, sides) in {**train, **test}.items()}
 
 
-def _check_declared(
-    size: MaskSize, declared: Sides, found: Sequence[tuple[Path, Sides]], *, are_to_predict: bool
-) -> None:
+def _check_declared(declared: Sides, found: Sequence[tuple[Path, Sides]], *, are_to_predict: bool) -> None:
     """Raise DataError where files are not of the declared shape, or images to predict of several sizes."""
     counts = Counter(sides for _, sides in found)
     for path, sides in found:

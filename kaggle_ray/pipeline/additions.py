@@ -71,8 +71,8 @@ def soup_addition(plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], 
     if len(wanted) < 2:
         raise ConfigError(f"{store.location}: expected at least two experiments to average, got {len(wanted)}.")
     parsed = [_as_it_was(plan, experiment) for experiment in wanted]
-    for experiment, hyperparameters in zip(wanted, parsed, strict=True):
-        _check_is_whole(plan, store, experiment, hyperparameters)
+    for experiment in wanted:
+        _check_is_whole(plan, store, experiment)
     first = parsed[0]
     soup = first.replace(soup_of=[_differences(each, first) for each in parsed], soup=method)
     if souped := soup.souped:
@@ -95,7 +95,7 @@ def soup_addition(plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], 
     return Addition(of=wanted[0], experiment=made)
 
 
-def _check_is_whole(plan: RunPlan, store: RunStore, experiment: Experiment, hyperparameters: Hyperparameters) -> None:
+def _check_is_whole(plan: RunPlan, store: RunStore, experiment: Experiment) -> None:
     """Raise NothingToSubmitError where folds of an experiment lack, or their weights are gone."""
     source, why_not = _source_of_weights(plan, store, experiment)
     if source is None:

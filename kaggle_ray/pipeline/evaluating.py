@@ -79,9 +79,7 @@ def save_evaluation(
         save_analysis(store, KeptAnalysis())
         return
     try:
-        kept = KeptAnalysis(
-            members=_members(plan, pool, target, ensemble, alone), atlas=_atlas(plan, store, pool, ensemble)
-        )
+        kept = KeptAnalysis(members=_members(plan, pool, target, ensemble, alone), atlas=_atlas(plan, store, pool))
     except KaggleRayError as error:  # the report is poorer; the run is not to end for it
         logger.warning("the report has no analysis of members and errors: %s", error)
         kept = KeptAnalysis()
@@ -114,7 +112,7 @@ def _members(
     )
 
 
-def _atlas(plan: RunPlan, store: RunStore, pool: Pool, ensemble: Ensemble) -> Atlas:
+def _atlas(plan: RunPlan, store: RunStore, pool: Pool) -> Atlas:
     evaluation = ensemble_evaluation(store)
     by_id = np.argsort(pool.scored_ids)
     answers = evaluation.answers()

@@ -107,11 +107,11 @@ def test_the_loss_is_the_cross_entropy_with_the_shares() -> None:
     outputs = Outputs([KIND], SHARES)
     of_torch = torch.nn.functional.cross_entropy(logits, torch.from_numpy(SHARES).float())
     for targets in (outputs.targets(torch.from_numpy(SHARES)), outputs.soft_targets(torch.from_numpy(SHARES))):
-        assert outputs.mean_loss(logits, targets).item() == pytest.approx(of_torch.item(), rel=1e-6)
+        assert outputs.sample_losses(logits, targets).mean().item() == pytest.approx(of_torch.item(), rel=1e-6)
     values = outputs.values(logits).double().numpy()
     assert KIND.metric.score(SHARES, values) == pytest.approx(of_torch.item(), rel=1e-5)
     binary = Outputs([IS_DOG], CHANCES)
-    loss = binary.mean_loss(logits[:, :1], binary.targets(torch.from_numpy(CHANCES)))
+    loss = binary.sample_losses(logits[:, :1], binary.targets(torch.from_numpy(CHANCES))).mean()
     assert IS_DOG.metric.score(CHANCES, binary.values(logits[:, :1]).numpy()) == pytest.approx(loss.item(), rel=1e-5)
 
 

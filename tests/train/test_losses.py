@@ -37,7 +37,7 @@ def test_the_loss_is_the_log_loss_of_the_values(head: Head, target: Target) -> N
     else:
         columns = target.reshape(32, -1)
         expected = np.mean([log_loss(columns[:, column], values[:, column]) for column in range(columns.shape[1])])
-    loss = outputs.mean_loss(logits_NC, outputs.soft_targets(torch.from_numpy(target)))
+    loss = outputs.sample_losses(logits_NC, outputs.soft_targets(torch.from_numpy(target))).mean()
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_smoothed_losses_are_torchs(label_smoothing: float) -> None:
         labels_N = torch.from_numpy(target)
         both = logits_NC if head is CLASSES else torch.cat([torch.zeros_like(logits_NC), logits_NC], dim=1)
         expected = functional.cross_entropy(both, labels_N, label_smoothing=label_smoothing)
-        loss = outputs.mean_loss(logits_NC, outputs.soft_targets(labels_N))
+        loss = outputs.sample_losses(logits_NC, outputs.soft_targets(labels_N)).mean()
         assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_smoothed_losses_are_torchs(label_smoothing: float) -> None:
 def test_extreme_logits_give_finite_losses_and_probabilities(head: Head, target: Target) -> None:
     outputs = Outputs([head], target)
     logits_NC = 1e4 * logits(head.num_outputs)
-    assert torch.isfinite(outputs.mean_loss(logits_NC, outputs.soft_targets(torch.from_numpy(target))))
+    assert torch.isfinite(outputs.sample_losses(logits_NC, outputs.soft_targets(torch.from_numpy(target))).mean())
     values = outputs.values(logits_NC.bfloat16())
     assert values.dtype == torch.float32
     assert torch.all((values >= 0) & (values <= 1))
@@ -70,7 +70,7 @@ def test_regression_is_trained_on_scaled_values_and_read_in_the_targets_units() 
     assert abs(scaled_N1.mean().item()) < 1e-4
     assert scaled_N1.std(correction=0).item() == pytest.approx(1, abs=1e-4)
     assert outputs.values(scaled_N1)[:, 0].numpy() == pytest.approx(target, rel=1e-5)
-    assert outputs.mean_loss(scaled_N1, scaled_N1).item() == 0
+    assert outputs.sample_losses(scaled_N1, scaled_N1).mean().item() == 0
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e-7, 1e9, 1e30])
@@ -97,14 +97,16 @@ def test_the_loss_of_several_heads_is_their_weighted_mean() -> None:
     soft_NC = together.soft_targets(torch.from_numpy(target))
     assert soft_NC.shape == (32, 8)
     parts = [
-        Outputs([head], target[:, of]).mean_loss(logits_NC[:, outputs], soft_NC[:, outputs]).item()
+        Outputs([head], target[:, of]).sample_losses(logits_NC[:, outputs], soft_NC[:, outputs]).mean().item()
         for head, of, outputs in [
             (CLASSES, slice(0, 1), slice(0, 4)),
             (LABELS, slice(1, 4), slice(4, 7)),
             (VALUE, slice(4, 5), slice(7, 8)),
         ]
     ]
-    assert together.mean_loss(logits_NC, soft_NC).item() == pytest.approx((parts[0] + parts[1] + 3 * parts[2]) / 5)
+    assert together.sample_losses(logits_NC, soft_NC).mean().item() == pytest.approx(
+        (parts[0] + parts[1] + 3 * parts[2]) / 5
+    )
 
 
 def test_right_masks_cost_nothing_and_wrong_ones_much() -> None:
@@ -113,8 +115,8 @@ def test_right_masks_cost_nothing_and_wrong_ones_much() -> None:
     masks_NHW1[0, 2:6, 2:6] = 255  # the second mask is empty
     targets = outputs.soft_targets(masks_NHW1)
     assert targets.shape == (2, 1, 8, 8)
-    right = outputs.mean_loss(40 * (targets - 0.5), targets).item()
-    wrong = outputs.mean_loss(-40 * (targets - 0.5), targets).item()
+    right = outputs.sample_losses(40 * (targets - 0.5), targets).mean().item()
+    wrong = outputs.sample_losses(-40 * (targets - 0.5), targets).mean().item()
     assert right < 1e-4
     assert wrong > 10
 
@@ -126,4 +128,4 @@ def test_pixels_of_several_classes_are_a_softmax() -> None:
     assert torch.equal(targets.argmax(dim=1), masks_NHW1[..., 0].long())
     values = outputs.values(targets * 30)
     assert torch.allclose(values.sum(dim=1), torch.ones(2, 8, 8))
-    assert outputs.mean_loss(targets * 30, targets).item() < 1e-3
+    assert outputs.sample_losses(targets * 30, targets).mean().item() < 1e-3

@@ -94,14 +94,14 @@ def test_a_samples_loss_does_not_depend_on_its_batch(
     alone = [outputs.sample_losses(logits[i : i + 1], targets[i : i + 1]) for i in range(N)]
     assert torch.allclose(together, torch.cat(alone), rtol=1e-5, atol=1e-7)
     assert len(set(together.tolist())) > 1
-    assert torch.equal(outputs.mean_loss(logits, targets), together.mean())
+    assert torch.equal(outputs.sample_losses(logits, targets).mean(), together.mean())
 
 
 @each_loss
 def test_parts_of_a_batch_add_up_to_its_gradient(kind: str, name: str, args: dict[str, JsonValue]) -> None:
     outputs, (logits, targets) = outputs_of(kind, name, args), batch_of(kind)
     logits.requires_grad_()
-    (whole,) = torch.autograd.grad(outputs.mean_loss(logits, targets), logits)
+    (whole,) = torch.autograd.grad(outputs.sample_losses(logits, targets).mean(), logits)
     parts = torch.zeros_like(logits)
     for rows in (slice(0, 5), slice(5, 7), slice(7, N)):
         parts += torch.autograd.grad(outputs.sample_losses(logits[rows], targets[rows]).sum() / N, logits)[0]
@@ -149,10 +149,10 @@ def test_following_the_gradient_lowers_the_loss(kind: str, name: str, args: dict
     outputs, (logits, targets) = outputs_of(kind, name, args), batch_of(kind)
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.3)
-    first = outputs.mean_loss(logits, targets).item()
+    first = outputs.sample_losses(logits, targets).mean().item()
     for _ in range(30):
         optimizer.zero_grad()
-        loss = outputs.mean_loss(logits, targets)
+        loss = outputs.sample_losses(logits, targets).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < first / 3
@@ -174,7 +174,7 @@ def test_balanced_cross_entropy_is_that_of_scikit_learn(kind: str) -> None:
     values = outputs.values(logits).double().numpy()
     values = np.hstack([1 - values, values]) if kind == "binary" else values / values.sum(axis=1, keepdims=True)
     expected = log_loss(target, values, sample_weight=compute_sample_weight("balanced", target))
-    measured = outputs.mean_loss(logits, outputs.soft_targets(torch.from_numpy(target))).item()
+    measured = outputs.sample_losses(logits, outputs.soft_targets(torch.from_numpy(target))).mean().item()
     assert measured == pytest.approx(expected, rel=1e-5)
 
 

@@ -150,7 +150,7 @@ def test_hyperparameters_name_the_loss_of_masks_and_labels_are_smoothed_there_to
     assert targets.flatten().tolist() == pytest.approx([0.1, 0.9, 0.26])
     logits = torch.ones(1, 1, 1, 3)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.tensor(5.0))
-    assert outputs.mean_loss(logits, targets).item() == pytest.approx(expected.item())
+    assert outputs.sample_losses(logits, targets).mean().item() == pytest.approx(expected.item())
     several = make_outputs([MASKS], target, np.array([0]), Hyperparameters(label_smoothing=0.3).loss)
     shares = several.soft_targets(torch.full((1, 1, 1, 1), 2, dtype=torch.uint8))
     assert shares.flatten().tolist() == pytest.approx([0.1, 0.1, 0.8])

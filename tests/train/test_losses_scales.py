@@ -48,7 +48,7 @@ def test_a_number_is_trained_on_its_scale_and_read_back_in_its_unit(scale: Scale
     np.testing.assert_allclose(outputs.values(targets_N1)[:, 0], PRICES, rtol=1e-5)
     again = outputs.targets_of_values(torch.from_numpy(PRICES)[:, None])
     np.testing.assert_allclose(again, targets_N1, rtol=1e-4, atol=1e-5)
-    loss = outputs.mean_loss(targets_N1 + 0.5, targets_N1)
+    loss = outputs.sample_losses(targets_N1 + 0.5, targets_N1).mean()
     assert loss.item() == pytest.approx(0.25, rel=1e-4)
 
 

@@ -151,10 +151,6 @@ class Outputs:
             total_N = torch.add(total_N, losses_N, alpha=share)
         return total_N
 
-    def mean_loss(self, logits_NC: Tensor, targets_NC: Tensor) -> Tensor:
-        """Return the mean over the samples of their losses, a scalar."""
-        return self.sample_losses(logits_NC, targets_NC).mean()
-
     def values(self, logits_NC: Tensor) -> Tensor:
         """Return (N, C) float32 probabilities, or values in the target's units."""
         return torch.cat([self._read(logits_NC.float(), number) for number in range(len(self._placed))], dim=1)
@@ -214,10 +210,6 @@ class PixelOutputs:
     def sample_losses(self, logits_NKHW: Tensor, targets_NKHW: Tensor) -> Tensor:
         """Return (N,) float32 each image's loss."""
         return self._loss(logits_NKHW.float(), targets_NKHW)
-
-    def mean_loss(self, logits_NKHW: Tensor, targets_NKHW: Tensor) -> Tensor:
-        """Return the mean over the images of their losses, a scalar."""
-        return self.sample_losses(logits_NKHW, targets_NKHW).mean()
 
     def values(self, logits_NKHW: Tensor) -> Tensor:
         """Return (N, K, H, W) float32 probabilities."""
