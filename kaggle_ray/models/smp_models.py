@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import timm
@@ -16,7 +17,7 @@ from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING, encoders
 from torch import Tensor, nn
 
 from kaggle_ray.config.model import names_a_file
-from kaggle_ray.config.packaged import packaged_weights
+from kaggle_ray.config.packaged import PackagedWeights, packaged_weights
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models.first_logits import logits_layers
 from kaggle_ray.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
@@ -79,38 +80,16 @@ def build(
         ValueError: of smp's, about the value of an argument.
     """
     architecture = MODEL_ARCHITECTURES_MAPPING[name.removeprefix(PREFIX)]
-    encoder, weights = _encoder_of(arguments), arguments.get("weights")
+    encoder = _encoder_of(arguments)
     _check_encoder(name, encoder)
     own = {key: value for key, value in arguments.items() if key not in ("encoder", "weights")}
     if not encoder.startswith(_TIMM):  # smp would pass over what it does not know
         _check_arguments(name, architecture, own)
-    file = weights if pretrained and names_a_file(weights) else None
-    of_timm = file if encoder.startswith(_TIMM) else None
-    if of_timm is not None:  # timm loads it, whatever the channels
-        read_weights(of_timm)
-        own, file, weights = {**own, "pretrained_cfg_overlay": {"file": of_timm}}, None, None
-    package = packaged_weights(name, arguments)
-    if pretrained and package is not None and package.path is not None:
-        own["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
-    chosen = _weights_name(name, encoder, weights) if pretrained and file is None else None
-    of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own}
+    weights = _weights_of(name, encoder, arguments) if pretrained else _EncoderWeights()
+    of_model = {"encoder_name": encoder, "in_channels": num_channels, "classes": num_outputs, **own, **weights.told}
     if num_image_outputs:
         of_model["aux_params"] = {"classes": num_image_outputs, "dropout": None}
-    statistics = _known_statistics(encoder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        if chosen is None:
-            network = architecture(encoder_weights=None, **of_model)
-        else:
-            source = of_timm or f"the Hugging Face hub ({_hub_of(encoder, chosen)})"
-            with downloading(name, source, package=package), loads_noted() as loads:
-                # timm's weights are part of the encoder's name: smp asks whether there are to be some
-                network = architecture(encoder_weights=encoder.startswith(_TIMM) or chosen, **of_model)
-                statistics = encoders.get_preprocessing_params(encoder, pretrained=chosen)
-            if (given := own.get("pretrained_cfg_overlay", {}).get("file")) is not None:
-                check_loaded(loads, given, classifier=_timm_cfg(encoder).classifier)
-    if file is not None:
-        load_weights(network.encoder, file)
+    network, statistics = _made(name, architecture, of_model, weights)
     scale = statistics["input_range"][1]
     fresh = [part for child, part in network.named_children() if child != "encoder" and part is not None]
     return Network(
@@ -124,6 +103,61 @@ def build(
         std=[value / scale for value in statistics["std"]],
         input_size=input_size(arguments),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _EncoderWeights:
+    """Where the weights of an encoder are from; from nowhere, where it begins afresh."""
+
+    chosen: str | None = None
+    """Name that smp has for those that are loaded as the network is made."""
+    source: str = ""
+    """Where these are from, for messages."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments by which timm is told of others than its own."""
+    package: PackagedWeights | None = None
+    """The package that brings them without a download."""
+    file: str | None = None
+    """File that is read into the encoder once the network is made."""
+
+
+def _weights_of(name: str, encoder: str, arguments: Mapping[str, Any]) -> _EncoderWeights:
+    """Return where pretrained weights are from. Raises ConfigError where there are none, or they cannot be read."""
+    weights = arguments.get("weights")
+    file = weights if names_a_file(weights) else None
+    if file is not None and not encoder.startswith(_TIMM):
+        return _EncoderWeights(file=file)
+    told: dict[str, Any] = {}
+    if file is not None:  # timm loads it, whatever the channels
+        read_weights(file)
+        told["pretrained_cfg_overlay"] = {"file": file}
+    package = packaged_weights(name, arguments)
+    if package is not None and package.path is not None:
+        told["pretrained_cfg_overlay"] = {"state_dict": state_of(package)}
+    chosen = _weights_name(name, encoder, None if file is not None else weights)
+    source = file or f"the Hugging Face hub ({_hub_of(encoder, chosen)})"
+    return _EncoderWeights(chosen=chosen, source=source, told=told, package=package)
+
+
+def _made(
+    name: str, architecture: Any, of_model: Mapping[str, Any], weights: _EncoderWeights
+) -> tuple[Any, Mapping[str, Any]]:
+    """Return the network with the weights of its encoder, and the statistics of the images that these take."""
+    encoder = of_model["encoder_name"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if weights.chosen is None:
+            network = architecture(encoder_weights=None, **of_model)
+            if weights.file is not None:
+                load_weights(network.encoder, weights.file)
+            return network, _known_statistics(encoder)
+        with downloading(name, weights.source, package=weights.package), loads_noted() as loads:
+            # timm's weights are part of the encoder's name: smp asks whether there are to be some
+            network = architecture(encoder_weights=encoder.startswith(_TIMM) or weights.chosen, **of_model)
+            statistics = encoders.get_preprocessing_params(encoder, pretrained=weights.chosen)
+        if (given := of_model.get("pretrained_cfg_overlay", {}).get("file")) is not None:
+            check_loaded(loads, given, classifier=_timm_cfg(encoder).classifier)
+        return network, statistics
 
 
 def _encoder_of(arguments: Mapping[str, Any]) -> str:
