@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -76,64 +77,78 @@ def test_inputs(competition: Competition, samples: Samples, sides: tuple[int, in
     )
 
 
-def fold_data(
-    competition: Competition,
-    samples: Samples,
-    folds: Folds,
-    fold: int,
-    hyperparameters: Hyperparameters,
-    *,
-    inputs: Inputs,
-    masks: Images | None,
-    target: Rows,
-    groups: StrArray | None,
-    hashes: npt.NDArray[np.uint64],
-    moments: ImageMoments | None = None,
-) -> FitData:
-    """Return the data of one fold; the fold plan is in the order of the competition's samples.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRows:
+    """A competition's training rows: what is the same of them in every fold, and at every size of their images."""
 
-    Args:
-        competition: with the names that its files tell.
-        samples: its rows.
-        folds: the plan.
-        fold: its number.
-        hyperparameters: which say whether an inner split is held out.
-        inputs: of all training rows.
-        masks: at the size that images are decoded to; None where no head segments.
-        target: what predictions are scored against, of all training rows.
-        groups: rows that an inner split keeps together.
-        hashes: of all training rows' ids.
-        moments: of the images of ``inputs``, where they are known already.
-    """
-    mask, train_rows, inner_rows = competition.mask, folds.train_rows(fold), None
-    if hyperparameters.training.epoch_rule == "inner":
-        train_rows, inner_rows = inner_split(
-            competition.folds.kind,
-            samples,
-            train_rows,
-            share=hyperparameters.training.inner_share,
-            seed=hyperparameters.training.seed,
-            groups=groups,
+    competition: Competition
+    """The competition, with the names that its files tell."""
+    samples: Samples
+    target: Rows
+    """(N,) or (N, T) what predictions are scored against."""
+    hashes: npt.NDArray[np.uint64]
+    """(N * V,) hashes of their ids, see ``hashes_of``."""
+    groups: StrArray | None = None
+    """(N,) which rows an inner split keeps together; None where each is by itself."""
+
+    def of_fold(
+        self,
+        folds: Folds,
+        fold: int,
+        hyperparameters: Hyperparameters,
+        *,
+        inputs: Inputs,
+        masks: Images | None,
+        moments: ImageMoments | None = None,
+    ) -> FitData:
+        """Return the data of one fold.
+
+        Args:
+            folds: the plan, in the order of the rows.
+            fold: its number.
+            hyperparameters: which say whether an inner split is held out.
+            inputs: of all rows.
+            masks: at the size that images are decoded to; None where no head segments.
+            moments: of the images of ``inputs``, where they are known already.
+
+        Raises:
+            DataError: all rows that are trained on have the weight 0.
+        """
+        competition, samples = self.competition, self.samples
+        train_rows, inner_rows = self._split(folds.train_rows(fold), hyperparameters)
+        return FitData(
+            inputs=inputs,
+            target=self.target,
             heads=competition.heads,
+            metric=competition.metric,
+            train_rows=train_rows,
+            inner_rows=inner_rows,
+            valid_rows=folds.valid_rows(fold),
+            fold=fold,
+            id_hashes=self.hashes,
+            masks=masks,
+            mask_size=None if competition.mask is None else (competition.mask.height, competition.mask.width),
+            sample_ids=samples.train_ids,
+            weights=_scaled(samples.train_weights, train_rows),
+            auxiliary_heads=competition.auxiliary_heads,
+            auxiliary_target=samples.auxiliary_target,
+            scale=_image_scale(competition, inputs, moments or ImageMoments(inputs.images), train_rows),
         )
-    return FitData(
-        inputs=inputs,
-        target=target,
-        heads=competition.heads,
-        metric=competition.metric,
-        train_rows=train_rows,
-        inner_rows=inner_rows,
-        valid_rows=folds.valid_rows(fold),
-        fold=fold,
-        id_hashes=hashes,
-        masks=masks,
-        mask_size=None if mask is None else (mask.height, mask.width),
-        sample_ids=samples.train_ids,
-        weights=_scaled(samples.train_weights, train_rows),
-        auxiliary_heads=competition.auxiliary_heads,
-        auxiliary_target=samples.auxiliary_target,
-        scale=_image_scale(competition, inputs, moments or ImageMoments(inputs.images), train_rows),
-    )
+
+    def _split(self, train_rows: IntArray, hyperparameters: Hyperparameters) -> tuple[IntArray, IntArray | None]:
+        """Return the rows to train on, and those of them that are held out, None where none are."""
+        training = hyperparameters.training
+        if training.epoch_rule != "inner":
+            return train_rows, None
+        return inner_split(
+            self.competition.folds.kind,
+            self.samples,
+            train_rows,
+            share=training.inner_share,
+            seed=training.seed,
+            groups=self.groups,
+            heads=self.competition.heads,
+        )
 
 
 def _scaled(weights: Float64Array | None, train_rows: IntArray) -> FloatArray | None:

@@ -20,7 +20,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.train.batches import Batch, EpochBatches
-from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
+from kaggle_ray.train.fold_data import TrainingRows, hashes_of, train_inputs
 from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loading import load
@@ -52,17 +52,19 @@ def sweep_competition(
 ) -> LrSweep:
     """Return the range test of an experiment on the training rows of fold 0; nothing is kept but decoded images."""
     sides = hyperparameters.images.decoded_sides
-    data = fold_data(
-        competition,
-        samples,
+    rows = TrainingRows(
+        competition=competition,
+        samples=samples,
+        target=open_target(competition, samples, cache_dir)[0],
+        hashes=hashes_of(samples),
+        groups=samples.groups,
+    )
+    data = rows.of_fold(
         folds,
         0,
         hyperparameters,
         inputs=train_inputs(competition, samples, sides, cache_dir),
         masks=open_masks(competition, samples, sides, cache_dir),
-        groups=samples.groups,
-        target=open_target(competition, samples, cache_dir)[0],
-        hashes=hashes_of(samples),
     )
     return find_lr(data, hyperparameters, settings)
 

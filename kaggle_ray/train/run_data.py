@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.data.competition import Competition
@@ -30,9 +27,9 @@ from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.fold_data import fold_data, hashes_of, shapes_of, test_inputs, train_inputs
+from kaggle_ray.train.fold_data import TrainingRows, hashes_of, shapes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import Folds, ModelSize, StrArray, Trial, canonical_json
+from kaggle_ray.types import Folds, ModelSize, Trial, canonical_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,17 +59,12 @@ class RunData:
         self, trial: Trial, hyperparameters: Hyperparameters, opened: OpenedImages, folds: Folds | None = None
     ) -> FitData:
         """Return the rows of a trial, of the run's fold plan or of ``folds``."""
-        return fold_data(
-            self.competition,
-            self.samples,
+        return self._training_rows.of_fold(
             folds or self.folds,
             trial.fold,
             hyperparameters,
             inputs=opened.train,
             masks=opened.masks,
-            target=self.target,
-            groups=self._groups,
-            hashes=self._id_hashes,
             moments=opened.moments,
         )
 
@@ -116,11 +108,6 @@ class RunData:
     def _near_duplicates(self) -> NearDuplicates:
         return NearDuplicates.from_json(self.store.near_duplicates())
 
-    @cached_property
-    def _groups(self) -> StrArray | None:
-        """Groups that folds were made with, near-duplicates together: an inner split must not part them either."""
-        return merged_groups(self._near_duplicates, self.samples)
-
     @property
     def competition(self) -> Competition:
         """The competition, with nothing left to resolve."""
@@ -149,8 +136,15 @@ class RunData:
         return open_target(self.competition, self.samples, self._cache_dir)[0]
 
     @cached_property
-    def _id_hashes(self) -> npt.NDArray[np.uint64]:
-        return hashes_of(self.samples)
+    def _training_rows(self) -> TrainingRows:
+        return TrainingRows(
+            competition=self.competition,
+            samples=self.samples,
+            target=self.target,
+            hashes=hashes_of(self.samples),
+            # An inner split must not part near-duplicates either.
+            groups=merged_groups(self._near_duplicates, self.samples),
+        )
 
     def open_images(self, hyperparameters: Hyperparameters) -> tuple[OpenedImages, int]:
         """Return the images at the experiment's size, and how many of them had to be decoded now."""

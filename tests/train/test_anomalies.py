@@ -24,7 +24,7 @@ from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.models import register_model, register_segmenter
 from kaggle_ray.testing.tasks import ToyTask, toy_of
 from kaggle_ray.train.anomalies import ConstantWatch, GradientWatch
-from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
+from kaggle_ray.train.fold_data import TrainingRows, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.types import EpochMetrics, JsonValue, TrialWarning
@@ -43,13 +43,10 @@ def data_of(task: ToyTask, folder: Path, hyperparameters: Hyperparameters) -> Fi
     competition, samples = open_competition(toy_of(task), folder / task)
     folds = make_folds(competition.folds, samples, heads=competition.heads)
     sides, cache = hyperparameters.images.decoded_sides, folder / "cache"
-    return fold_data(
-        competition, samples, folds, 0, hyperparameters,
-        inputs=train_inputs(competition, samples, sides, cache),
-        masks=open_masks(competition, samples, sides, cache),
-        target=open_target(competition, samples, cache)[0],
-        groups=None, hashes=hashes_of(samples),
-    )  # fmt: skip
+    target, _ = open_target(competition, samples, cache)
+    rows = TrainingRows(competition=competition, samples=samples, target=target, hashes=hashes_of(samples))
+    inputs = train_inputs(competition, samples, sides, cache)
+    return rows.of_fold(folds, 0, hyperparameters, inputs=inputs, masks=open_masks(competition, samples, sides, cache))
 
 
 def history_of(data: FitData, hyperparameters: Hyperparameters) -> list[EpochMetrics]:

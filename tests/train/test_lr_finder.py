@@ -20,7 +20,7 @@ from kaggle_ray.errors import NonFiniteLossError
 from kaggle_ray.images.cache import Images
 from kaggle_ray.testing.toy import COMPETITION, TINY
 from kaggle_ray.train import lr_finder
-from kaggle_ray.train.fold_data import fold_data, hashes_of, train_inputs
+from kaggle_ray.train.fold_data import TrainingRows, hashes_of, train_inputs
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.loop import Fit
 from kaggle_ray.train.lr_finder import find_lr, sweep_competition
@@ -44,10 +44,8 @@ def folds(samples: Samples) -> Folds:
 @pytest.fixture(scope="module")
 def data(samples: Samples, folds: Folds, tmp_path_factory: pytest.TempPathFactory) -> FitData:
     inputs = train_inputs(COMPETITION, samples, (8, 8), tmp_path_factory.mktemp("cache"))
-    return fold_data(
-        COMPETITION, samples, folds, 0, BASE, inputs=inputs, masks=None, target=samples.target, groups=None,
-        hashes=hashes_of(samples),
-    )  # fmt: skip
+    rows = TrainingRows(competition=COMPETITION, samples=samples, target=samples.target, hashes=hashes_of(samples))
+    return rows.of_fold(folds, 0, BASE, inputs=inputs, masks=None)
 
 
 @pytest.fixture(scope="module")

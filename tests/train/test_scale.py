@@ -19,7 +19,7 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.testing.toy import COMPETITION, TINY
-from kaggle_ray.train.fold_data import fold_data
+from kaggle_ray.train.fold_data import TrainingRows
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.start import make_model
 from kaggle_ray.train.state import FitState
@@ -35,11 +35,11 @@ def data_of(pixels: Any = PIXELS, **named: Any) -> FitData:
     ids = as_ids(list("abcdef"))
     samples = samples_of(ids, np.array([0, 1, 0, 1, 0, 1]), test_ids=as_ids(["t"]))
     competition = replace(COMPETITION, **{"reader": "npy", "channels": 2, **named})
-    return fold_data(
-        competition, samples, Folds(sample_ids=ids, fold_of=FOLD_OF, num_folds=2, seed=0, digest="d"), 0,
-        parse_hyperparameters(TINY, where="test"), inputs=Inputs(images=Images.of_array(pixels)), masks=None,
-        target=samples.target, groups=None, hashes=np.arange(6, dtype=np.uint64),
-    )  # fmt: skip
+    hashes = np.arange(6, dtype=np.uint64)
+    rows = TrainingRows(competition=competition, samples=samples, target=samples.target, hashes=hashes)
+    folds = Folds(sample_ids=ids, fold_of=FOLD_OF, num_folds=2, seed=0, digest="d")
+    inputs = Inputs(images=Images.of_array(pixels))
+    return rows.of_fold(folds, 0, parse_hyperparameters(TINY, where="test"), inputs=inputs, masks=None)
 
 
 def test_numbers_are_normalised_with_the_scale_of_the_rows_that_the_fold_trains_on() -> None:
