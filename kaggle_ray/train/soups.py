@@ -36,7 +36,7 @@ from kaggle_ray.train.averaging import Weights, count_anew, load_mean
 from kaggle_ray.train.batches import EpochBatches
 from kaggle_ray.train.losses.objective import Objective
 from kaggle_ray.train.on_device import Finisher
-from kaggle_ray.train.predict import model_of
+from kaggle_ray.train.predict import Predictor, model_of
 from kaggle_ray.train.process import gpu_name
 from kaggle_ray.train.reload import reloaded
 from kaggle_ray.train.run_data import RunData
@@ -72,34 +72,14 @@ def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, s
         CorruptBlobError: weights are not those that were committed.
     """
     started = time.perf_counter()
-    pot = _Pot(attempt, given, data, store, settings)
-    chosen = pot.chosen()
-    weights = pot.weights_of(chosen)
-    lineages = [member.lineage for member in pot.members]
-    hyperparameters, fold = given.hyperparameters, attempt.trial.fold
-    lineage = Lineage(
-        folds_digest=data.folds.digest,
-        trained_rows=np.logical_or.reduce([each.trained_rows for each in lineages]),
-        parents=tuple(dict.fromkeys(each for of in pot.members for each in (*of.lineage.parents, of.experiment_id))),
-        epoch_rule=hyperparameters.training.epoch_rule,
-        is_proven=fold != FULL_DATA
-        and hyperparameters.why_unproven is None
-        and all(each.is_proven for each in lineages),
-        started_from={name: digest for each in lineages for name, digest in each.started_from.items()},
-        weights_digest=attempt.put(WEIGHTS_FILE, weights),
-        pseudolabels=tuple(dict.fromkeys(source for each in lineages for source in each.pseudolabels)),
-    )
-    predictor = reloaded(data.competition, data.samples, settings, hyperparameters, weights, where=str(attempt.trial))
-    valid_rows, num_test = given.fit.valid_rows, len(data.samples.test_ids)
-    valid: StoredValues | None = None
-    if len(valid_rows):
-        blocks = predictor.value_blocks(given.fit.inputs, valid_rows)
-        valid = attempt.put_values("valid", blocks, num_rows=len(valid_rows))
-    attempt.put_values("test", predictor.value_blocks(given.test, np.arange(num_test)), num_rows=num_test)
-    attempt.put_manifest(data.samples.train_ids[valid_rows], data.samples.test_ids, lineage)
-    score: float | None = None
-    if valid is not None and lineage.is_proven:
-        score = default_score(data.competition.metric, select_rows(data.target, valid_rows), float_rows(valid))
+    candidates = _Candidates(attempt, given, data, store, settings)
+    chosen = candidates.chosen()
+    weights = candidates.weights_of(chosen)
+    hyperparameters, samples = given.hyperparameters, data.samples
+    lineage = candidates.lineage(data.folds.digest, weights_digest=attempt.put(WEIGHTS_FILE, weights))
+    predictor = reloaded(data.competition, samples, settings, hyperparameters, weights, where=str(attempt.trial))
+    score = _put_predictions(attempt, predictor, given, data, is_scored=lineage.is_proven)
+    attempt.put_manifest(samples.train_ids[given.fit.valid_rows], samples.test_ids, lineage)
     return attempt.commit(
         TrialResult(
             trial=attempt.trial,
@@ -117,8 +97,23 @@ def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, s
     )
 
 
-class _Pot:
-    """The members of a soup, and the network that their means are tried in."""
+def _put_predictions(
+    attempt: Attempt, predictor: Predictor, given: MadeOf, data: RunData, *, is_scored: bool
+) -> float | None:
+    """Write what a soup predicts; return the score of the fold's rows, None without any, or where it is not honest."""
+    valid_rows, num_test = given.fit.valid_rows, len(data.samples.test_ids)
+    valid: StoredValues | None = None
+    if len(valid_rows):
+        blocks = predictor.value_blocks(given.fit.inputs, valid_rows)
+        valid = attempt.put_values("valid", blocks, num_rows=len(valid_rows))
+    attempt.put_values("test", predictor.value_blocks(given.test, np.arange(num_test)), num_rows=num_test)
+    if valid is None or not is_scored:
+        return None
+    return default_score(data.competition.metric, select_rows(data.target, valid_rows), float_rows(valid))
+
+
+class _Candidates:
+    """The members that may go into a soup, and the network that their means are tried in."""
 
     def __init__(self, attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, settings: Settings) -> None:
         """Load all members. Raises ConfigError and LeakError as ``make_soup`` does."""
@@ -166,6 +161,24 @@ class _Pot:
             if not metric.is_better(best, score):
                 soup, best = [*soup, member], score
         return soup
+
+    def lineage(self, folds_digest: str, *, weights_digest: str) -> Lineage:
+        """Return what the mean depends on: all that any member does, be it chosen or not."""
+        lineages = [member.lineage for member in self.members]
+        hyperparameters = self._given.hyperparameters
+        parents = (each for of in self.members for each in (*of.lineage.parents, of.experiment_id))
+        return Lineage(
+            folds_digest=folds_digest,
+            trained_rows=np.logical_or.reduce([each.trained_rows for each in lineages]),
+            parents=tuple(dict.fromkeys(parents)),
+            epoch_rule=hyperparameters.training.epoch_rule,
+            is_proven=self._given.fit.fold != FULL_DATA
+            and hyperparameters.why_unproven is None
+            and all(each.is_proven for each in lineages),
+            started_from={name: digest for each in lineages for name, digest in each.started_from.items()},
+            weights_digest=weights_digest,
+            pseudolabels=tuple(dict.fromkeys(source for each in lineages for source in each.pseudolabels)),
+        )
 
     def weights_of(self, soup: Sequence[_Member]) -> bytes:
         """Return the file of the mean's weights."""
