@@ -171,12 +171,16 @@ def learnt_in_time(fits: Fits, methods: Sequence[str], time_left: TimeLeft) -> t
     simple_s = sum(choice_s(fits, method) for method in SIMPLE)
     cost = cost_of(fits, "mean")
     final_s = 0.0 if cost is None else 2 * cost.score_s
-    if not time_left.is_enough_for(" or ".join(SIMPLE), simple_s, kept_s=final_s):
+    either = " or ".join(SIMPLE)
+    is_chosen = time_left.is_enough_for(either, simple_s, kept_s=final_s)
+    for method in SIMPLE if is_chosen else ():  # what the others have time for is what these leave
+        if not _learnt(fits, method, time_left, kept_s=final_s, told_as=either):
+            is_chosen = False
+            break
+    if not is_chosen:
         for method in methods:
             time_left.is_enough_for(method, simple_s)
         return None
-    for method in SIMPLE:  # what the others have time for is what these leave
-        _learnt(fits, method, None, kept_s=final_s)
     estimates = {method: choice_s(fits, method) for method in methods}
     cheapest_first = sorted(methods, key=lambda method: estimates[method])
     learnt = {each for each in cheapest_first if time_left.is_enough_for(each, estimates[each], kept_s=final_s)
@@ -201,20 +205,21 @@ def _masks(fits: Fits) -> list[_Masks]:
     ]
 
 
-def _learnt(fits: Fits, method: str, time_left: TimeLeft | None, *, kept_s: float) -> bool:
+def _learnt(fits: Fits, method: str, time_left: TimeLeft, *, kept_s: float, told_as: str | None = None) -> bool:
     """Return whether there was time for all that a choice asks of a combiner, which is known from now on.
 
-    A fit of unknown length is not begun within the length of the longest one so far.
+    A fit of unknown length is not begun within the length of the longest one so far. Where there was no time, the clock
+    is told so under the combiner's name, or ``told_as``.
     """
-    longest_s = 0.0
+    longest_s, what = 0.0, told_as or method
     for masks in _masks(fits):
         for others in masks.others:
-            if time_left is not None and not time_left.is_enough_for(method, kept_s=kept_s + longest_s):
+            if not time_left.is_enough_for(what, kept_s=kept_s + longest_s):
                 return False
             began_at = time.perf_counter()
             fits.blend(method, others)
             longest_s = max(longest_s, time.perf_counter() - began_at)
-        if time_left is not None and not time_left.is_enough_for(method, kept_s=kept_s):
+        if not time_left.is_enough_for(what, kept_s=kept_s):
             return False
         scored(fits, method, masks.seen)
     return True

@@ -17,7 +17,7 @@ import numpy as np
 from record import Measured, record_options
 from rich.table import Table
 
-from kaggle_ray.combine import AUTO, BUILT_IN, Ensemble, Fits, TimeLeft, select, select_from
+from kaggle_ray.combine import AUTO, BUILT_IN, Ensemble, Fits, Kept, TimeLeft, select, select_from
 from kaggle_ray.combine.choice import SIMPLE, candidates
 from kaggle_ray.combine.in_time import choice_s, nested_s
 from kaggle_ray.metrics import AUC, DICE, F2, LOG_LOSS, Metric
@@ -86,8 +86,10 @@ def main(names: tuple[str, ...], seconds: tuple[float, ...], record: bool, note:
                 started, cpu_started = time.monotonic(), time.process_time()
                 time_left = TimeLeft(started + limit)
                 members_alone = MembersAlone(list(fits.members), partial(alone_of, fits), time_left)
+                kept = Kept({}, code={})
+                made = {"mean": select_from(fresh, "mean", kept=kept)}
                 members_alone.learn(share=0.5)
-                made = {way: select_from(fresh, way, time_left=time_left) for way in ("mean", AUTO, *BUILT_IN)}
+                made |= {way: select_from(fresh, way, kept=kept, time_left=time_left) for way in (AUTO, *BUILT_IN)}
                 members_alone.learn(share=1.0)
                 took_s, cpu_s = time.monotonic() - started, time.process_time() - cpu_started
                 num_alone = len(members_alone.known())

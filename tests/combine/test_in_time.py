@@ -77,7 +77,8 @@ def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_g
     monkeypatch.setattr(in_time, "choice_s", lambda fits, method: seconds.get(method, 0.0))
     monkeypatch.setattr(in_time, "cost_of", lambda fits, method: None)
     looks_of_one = 3 + 5 * 5 + 5  # its estimate; before each fit and each score of 6 choices of 5 parts or 4
-    fits, time_left = pool(), TimeLeft(looks_of_one + 12.0, now=Clock())
+    looks_of_simple = 2 * (6 + 5 * 5)  # before each fit and each score of the same choices, of the best and the mean
+    fits, time_left = pool(), TimeLeft(looks_of_simple + looks_of_one + 12.0, now=Clock())
     assert in_time.learnt_in_time(fits, tuple(seconds), time_left) == ("geometric",)
     assert time_left.left_out == {"greedy": "time was up", "convex": "estimated to take 1000 s, and 0.0 s were left"}
     everything = np.ones(400, dtype=np.bool_)
@@ -85,6 +86,18 @@ def test_the_cheapest_are_learnt_first_and_what_takes_longer_than_it_seemed_is_g
     assert not fits.has("convex", everything)
     made = select_from(fits, AUTO, elaborate=("geometric",))
     assert facts(made) == facts(select_from(pool(), AUTO, elaborate=("geometric",)))
+
+
+def test_a_choice_of_what_is_simple_that_takes_longer_than_it_seemed_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(in_time, "choice_s", lambda fits, method: 1.0)
+    monkeypatch.setattr(in_time, "cost_of", lambda fits, method: None)
+    time_left = TimeLeft(20.0, now=Clock())
+    made = select_from(pool(), AUTO, time_left=time_left)
+    assert facts(made)[1:] == facts(select_from(pool(), "mean"))[1:]
+    assert time_left.left_out["best or mean"] == "time was up"
+    assert time_left.left_out.keys() == {"best or mean", *ELABORATE}
 
 
 def test_what_follows_has_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
