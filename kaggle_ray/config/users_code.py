@@ -37,9 +37,10 @@ def users_line(error: BaseException) -> str:
 
     It is a text to follow a message, such as `` (line 4 of mine.py: return samples[0])``; empty where there is none.
     """
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if (path := Path(frame.filename)).is_file() and not path.is_relative_to(_PACKAGE) and not is_installed(path)
-    ]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users_file(Path(frame.filename))]
     return f" (line {own[-1].lineno} of {own[-1].filename}: {own[-1].line})" if own else ""
+
+
+def is_users_file(path: Path) -> bool:
+    """Return whether a file is there and is neither ours nor of anything installed."""
+    return path.is_file() and not path.is_relative_to(_PACKAGE) and not is_installed(path)

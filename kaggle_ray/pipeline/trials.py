@@ -11,6 +11,7 @@ from kaggle_ray.launch.by_name import make_launcher
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.summing_up import summing_up
 from kaggle_ray.pipeline.time_limit import with_time_to_ensemble
+from kaggle_ray.pipeline.warned_once import warned_once
 from kaggle_ray.reporters import Emit
 from kaggle_ray.rows import Rows
 from kaggle_ray.schedule.rounds_source import RoundsSource
@@ -104,7 +105,7 @@ def train_all(plan: RunPlan, store: RunStore, target: Rows, trials: RunTrials, e
     Returns:
         How many images this process decoded for them.
     """
-    num_decoded = 0
+    num_decoded, emit = 0, warned_once(emit)
     for each in trials.left():
         tell = summing_up(emit, lambda: store.save_summary(trials.results))
         limited = with_time_to_ensemble(plan, target)

@@ -32,6 +32,7 @@ from kaggle_ray.train.run_data import RunData
 from kaggle_ray.train.soups import make_soup
 from kaggle_ray.train.teachers import answers_of
 from kaggle_ray.train.trial_data import MadeOf, TrainedElsewhere, TrialData
+from kaggle_ray.train.users_warnings import users_warnings_told
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, Trial, TrialMessage, TrialResult, TrialStatus, TrialWarning
 
@@ -55,7 +56,8 @@ class TrialRunner:
         """Train, predict and commit ``trial``; the generator's value is the result.
 
         All ranks iterate their own generator of the same trial. Each yields what the epochs measured, rank 0 before
-        that the warnings of the epoch, and before a failure those that may say why; rank 0 commits. Where its
+        that the warnings of the epoch, those of the user's own code among them, before a failure those that may say
+        why, and at the end what is left of them; rank 0 commits. Where its
         generator is closed after an epoch's measures, those of the other ranks end there, too.
 
         Nothing is trained where another experiment's weights predict, or the mean of several ones'. A trial that cannot
@@ -70,7 +72,8 @@ class TrialRunner:
         """
         attempt = _Attempted(self, trial, ranks)
         try:
-            return (yield from attempt.resumed_or_begun_anew())
+            with users_warnings_told(attempt.add_warning, attempt.current_epoch):
+                return (yield from attempt.resumed_or_begun_anew())
         except BdbQuit:  # whoever leaves a debugger means the run
             raise KeyboardInterrupt from None
         except BaseException as caught:
@@ -93,9 +96,20 @@ class _Attempted:
         self._history: list[EpochMetrics] = []
         self._warnings: list[TrialWarning] = []
 
+    def add_warning(self, warning: TrialWarning) -> None:
+        """Keep what code warned of that all ranks run, for rank 0 to tell."""
+        if self._ranks.rank == 0:
+            self._warnings.append(warning)
+
+    def current_epoch(self) -> int:
+        """Return the epoch that is trained now, 1 for the first; after the last the one that would follow."""
+        return len(self._history) + 1
+
     def resumed_or_begun_anew(self) -> Generator[TrialMessage, None, TrialResult]:
         try:
-            return (yield from self._run())
+            result = yield from self._run()
+            yield from self.taken_warnings()
+            return result
         except UnusableCheckpointError as unusable:  # nothing was trained or put yet
             text = f"{unusable} It begins anew."
         if self._ranks.rank == 0:
