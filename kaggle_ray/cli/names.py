@@ -46,13 +46,14 @@ OF_KINDS = [_listing(kind) for kind in ("models", "losses", "metrics", "augmenta
 
 
 def _list(kind: str, pattern: str, competition: str | None) -> None:
+    from kaggle_ray.cache.folder import default_cache_dir
     from kaggle_ray.pipeline.names import names_of
 
     if competition is not None:
         from kaggle_ray.data.opening import load_competition
 
         load_competition(competition)
-    found = names_of(kind, pattern)
+    found = names_of(kind, pattern, cache_dir=default_cache_dir())
     width = max((len(each.name) for each in found), default=0)
     for each in found:
         click.echo(printable(f"{each.name:<{width}}  {each.what}"))

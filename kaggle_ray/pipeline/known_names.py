@@ -27,7 +27,6 @@ from kaggle_ray.untrusted import MAX_JSON_BYTES, read_regular
 
 _LIBRARIES = ("torch", "torchvision", "timm", "segmentation-models-pytorch")
 _PACKAGE = Path(__file__).resolve().parent.parent
-_FILE = "names.json"
 
 Source = Callable[[], Iterable[str]]
 """Returns the names that one library, or we ourselves, have of a kind."""
@@ -40,7 +39,7 @@ def check_known(hyperparameter_sets: Sequence[Hyperparameters], cache_dir: Path)
         ConfigError: it is unknown, or the extra that would know it is not installed.
         StoreError: the cache folder cannot be written.
     """
-    kept = _KeptNames(cache_dir / _FILE)
+    kept = KeptNames(cache_dir / "names.json")
     for kind, name in dict.fromkeys(pair for each in hyperparameter_sets for pair in _names_in(each)):
         _check(kind, name, kept)
 
@@ -58,7 +57,7 @@ def _names_in(hyperparameters: Hyperparameters) -> Iterator[tuple[str, str]]:
         yield from _names_in(ancestor)
 
 
-def _check(kind: str, name: str, kept: _KeptNames) -> None:
+def _check(kind: str, name: str, kept: KeptNames) -> None:
     if name in registered_names(kind) or (kind == "model" and name in registered_names("segmenter")):
         return
     prefix, slash, rest = name.partition("/")
@@ -89,8 +88,8 @@ class _Kept:
     names: Mapping[str, tuple[str, ...]]
 
 
-class _KeptNames:
-    """The names of each source, read from a file that is made anew where other versions are installed."""
+class KeptNames:
+    """The names of each source, or lines on them, read from a file that is made anew for other versions."""
 
     def __init__(self, file: Path) -> None:
         """Read what the file has for these versions; one that is torn is made anew."""
@@ -104,10 +103,14 @@ class _KeptNames:
 
     def names_of(self, source: Source) -> tuple[str, ...]:
         """Return the names of a source, and keep them."""
-        if source.__name__ not in self._names:
-            self._names[source.__name__] = tuple(sorted(source()))
+        return self.lines_of(source.__name__, source)
+
+    def lines_of(self, key: str, source: Source) -> tuple[str, ...]:
+        """Return what a source yields, sorted, and keep it as ``key``."""
+        if key not in self._names:
+            self._names[key] = tuple(sorted(source()))
             self._write()
-        return self._names[source.__name__]
+        return self._names[key]
 
     def _write(self) -> None:
         with written_cache(self._file.parent):

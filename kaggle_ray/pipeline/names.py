@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from kaggle_ray.errors import ConfigError, suggest
-from kaggle_ray.registry import Registry
+from kaggle_ray.pipeline.known_names import KeptNames
+from kaggle_ray.registry import Registry, of_others, registered_names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,20 +23,38 @@ class Named:
     """What has the name, in a line."""
 
 
-def names_of(kind: str, pattern: str = "") -> list[Named]:
+def names_of(kind: str, pattern: str = "", *, cache_dir: Path | None = None) -> list[Named]:
     """Return what there is of a kind, sorted by name.
 
     Args:
         kind: a key of ``KINDS``.
         pattern: a part of the names that are wanted, or a pattern such as ``res*18``; empty is all.
+        cache_dir: keeps what ours and the libraries' are, as torch and those that know them take seconds to import.
+            Where a person has registered some of the kind, and where it is None, all is asked now.
 
     Raises:
         ConfigError: there is no such kind.
+        StoreError: the cache folder cannot be written.
     """
     if kind not in KINDS:
         raise ConfigError(f"names: there are no {kind!r}{suggest(kind, KINDS)}")
     wanted = pattern if any(letter in pattern for letter in "*?[") else f"*{pattern}*"
-    return sorted((each for each in KINDS[kind]() if fnmatchcase(each.name, wanted)), key=lambda each: each.name)
+    is_kept = kind in _OF_TORCH and not _are_persons_own_among(kind)
+    found = KINDS[kind]() if cache_dir is None or not is_kept else _kept(kind, cache_dir)
+    return sorted((each for each in found if fnmatchcase(each.name, wanted)), key=lambda each: each.name)
+
+
+def _are_persons_own_among(kind: str) -> bool:
+    """Return whether this process has registered any of a kind that did not come with the package."""
+    return bool(of_others(set().union(*(registered_names(each) for each in _OF_TORCH[kind]))))
+
+
+def _kept(kind: str, cache_dir: Path) -> Iterator[Named]:
+    """Yield what there is of a kind by the versions that are installed, from a file where that has it."""
+    kept = KeptNames(cache_dir / "listed_names.json")
+    for line in kept.lines_of(kind, lambda: (f"{each.name}\t{each.what}" for each in KINDS[kind]())):
+        name, _, what = line.partition("\t")
+        yield Named(name=name, what=what)
 
 
 def _models() -> Iterator[Named]:
@@ -150,6 +170,16 @@ KINDS: Mapping[str, Callable[[], Iterator[Named]]] = {
     "reporters": _reporters,
 }
 """A kind, as the command line calls it -> what yields all that there is of it."""
+_OF_TORCH: Mapping[str, tuple[str, ...]] = {
+    "models": ("model", "segmenter"),
+    "losses": ("loss",),
+    "optimizers": ("optimizer",),
+    "schedules": ("schedule",),
+    "augmentations": ("augmentation",),
+    "constraints": ("constraint",),
+    "samplers": ("sampler",),
+}
+"""Kinds whose modules import torch -> as what they are registered."""
 
 
 def _registered(registry: Registry[Any], *, but: tuple[str, ...] = ()) -> Iterator[Named]:

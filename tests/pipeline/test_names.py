@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from click.shell_completion import ShellComplete
 
 from kaggle_ray.cli import commands
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.pipeline.names import KINDS, names_of
+from kaggle_ray.pipeline import known_names, names
+from kaggle_ray.pipeline.names import KINDS, Named, names_of
 from kaggle_ray.registry import registrations_undone
 from kaggle_ray.testing.command_line import said
 
@@ -32,9 +34,9 @@ def own_loss(head, count, power=2.0):
 def test_every_kind_has_names_in_order_and_a_line_on_each(kind: str) -> None:
     found = names_of(kind)
     assert len(found) >= 3
-    names = [each.name for each in found]
-    assert names == sorted(names)
-    assert len(set(names)) == len(names)
+    listed = [each.name for each in found]
+    assert listed == sorted(listed)
+    assert len(set(listed)) == len(listed)
     assert all(each.what and "\n" not in each.what for each in found)
 
 
@@ -45,6 +47,26 @@ def test_names_are_filtered_by_a_part_or_by_a_pattern() -> None:
     assert names_of("losses", "no_such") == []
     with pytest.raises(ConfigError, match=r"there are no 'metric'\. Did you mean 'metrics'\?"):
         names_of("metric")
+
+
+def test_what_torch_knows_is_kept_for_the_versions_that_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def constraints() -> Iterator[Named]:
+        asked.append("constraints")
+        yield Named(name="unit_norm", what="ours; arguments: axis")
+
+    monkeypatch.setattr(names, "KINDS", {"constraints": constraints})
+    expected = [Named(name="unit_norm", what="ours; arguments: axis")]
+    assert names_of("constraints", cache_dir=tmp_path) == expected
+    assert names_of("constraints", "unit", cache_dir=tmp_path) == expected
+    assert names_of("constraints", "no_such", cache_dir=tmp_path) == []
+    assert len(asked) == 1
+    monkeypatch.setattr(known_names, "package_versions", lambda packages: dict.fromkeys(packages, "99"))
+    assert names_of("constraints", cache_dir=tmp_path) == names_of("constraints") == expected
+    assert len(asked) == 3, "once for the other versions, and once as nothing was to be kept"
 
 
 def test_those_of_a_competitions_file_are_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
