@@ -46,6 +46,8 @@ def assign_folds(
         return assign_by_time(num_folds, times)
     if kind in ("group", "stratified_group") and groups is None:
         raise FoldsError(f"folds of kind {kind!r}: the competition's samples have no groups. Let read() give them.")
+    if kind in ("stratified", "stratified_group") and _are_labels(target):
+        kind = "multilabel"
     if groups is not None:
         return _assign_groups(kind, num_folds, seed, target, groups)
     if kind == "multilabel" and target.ndim == 2:
@@ -64,6 +66,11 @@ def stratified_by(heads: Sequence[Head], target: Target) -> Target:
     if classes is not None:
         return classes if len(heads) > 1 or heads[0].task == "multilabel" else classes[:, 0]
     return (target if target.ndim == 1 else target[:, 0]).astype(np.float64)
+
+
+def _are_labels(target: Target) -> bool:
+    """Return whether a target is labels, or several heads' classes of two: all of its columns are stratified by."""
+    return target.ndim == 2 and target.shape[1] > 1 and target.dtype.kind != "f" and bool(np.isin(target, (0, 1)).all())
 
 
 def strata_of(target: Target, num_folds: int) -> IntArray:

@@ -47,8 +47,9 @@ class FoldScheme:
     """
 
     kind: FoldKind = "stratified"
-    """``stratified`` keeps the class frequencies in every fold, or the quantiles of a number; ``kfold`` only shuffles;
-    ``multilabel`` keeps the frequency of every label; ``group`` and ``stratified_group`` keep the rows of a group
+    """``stratified`` keeps the class frequencies in every fold, those of every label, or the quantiles of a number (of
+    several heads those of the first, unless all have two classes); ``kfold`` only shuffles; ``multilabel`` is
+    ``stratified`` by its older name of labels; ``group`` and ``stratified_group`` keep the rows of a group
     together, as do the others where the samples have groups; ``time`` scores each span of time by models of earlier
     ones; ``given`` takes the folds that the samples come with, or those of ``--folds``."""
     num_folds: int = 5

@@ -136,7 +136,8 @@ def _advice(scheme: FoldScheme, head: Head, each: _ScoredTogether, num_with: int
         return f"Find more such rows, or use {own_metric}."
     if num_with < scheme.num_folds:
         return f"Use at most {counted(num_with, 'fold')}, or {own_metric}."
-    best = "multilabel" if head.task == "multilabel" else "stratified" if samples.groups is None else "stratified_group"
-    kind = f"folds of kind {best!r}, " if scheme.kind not in (best, "time") else ""
+    best = "stratified" if samples.groups is None else "stratified_group"
+    alike = ("stratified", "stratified_group", "multilabel") if head.task == "multilabel" else (best,)
+    kind = f"folds of kind {best!r}, " if scheme.kind not in (*alike, "time") else ""
     seed = "" if scheme.kind == "time" else "another seed, "
     return f"Use {kind}fewer folds, {seed}or {own_metric}."

@@ -100,6 +100,19 @@ def test_the_rows_of_a_group_stay_together(kind: str) -> None:
         assert len(set(folds.fold_of[groups == group].tolist())) == 1
 
 
+@pytest.mark.parametrize("kind", ["stratified", "stratified_group", "multilabel"])
+@pytest.mark.parametrize("are_grouped", [False, True])
+def test_rows_of_labels_are_stratified_by_all_of_them(kind: FoldKind, are_grouped: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((400, 3)) < (0.5, 0.3, 0.02)).astype(np.int64)
+    groups = np.array([f"g{row // 2}" for row in range(400)]) if are_grouped else None
+    if kind == "stratified_group" and groups is None:
+        groups = np.array([f"g{row}" for row in range(400)])
+    fold_of = assign_folds(kind, 4, 0, target=labels, groups=groups, times=None)
+    rare = np.bincount(fold_of, weights=labels[:, 2], minlength=4)
+    assert np.ptp(rare) <= 1, rare
+
+
 @pytest.mark.parametrize("kind", ["stratified", "stratified_group", "kfold"])
 def test_a_few_groups_among_many_single_rows_change_the_frequencies_by_as_many_rows_at_most(kind: FoldKind) -> None:
     rng = np.random.default_rng(0)

@@ -84,7 +84,7 @@ def test_folds_that_all_have_both_answers_pass() -> None:
         ((), 0, 0, "Find more such rows"),
         ((5,), 0, 1, "Find more such rows"),
         ((0, 1, 3), 2, 3, "Use at most 3 folds"),
-        ((0, 1, 2, 4), 3, 4, "Use folds of kind 'multilabel', fewer folds, another seed"),
+        ((0, 1, 2, 4), 3, 4, "Use fewer folds, another seed"),
     ],
 )
 def test_a_rare_label_is_named_with_its_fold_and_what_to_do(
