@@ -59,17 +59,18 @@ class SearchSpace:
     def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
         """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
 
-        A key such as ``model_args.width`` replaces a value of a dictionary and leaves the others. What is searched has
-        the first of its values.
+        A key such as ``model_args.width`` replaces a value of a dictionary and leaves the others: in every experiment,
+        where the space varies the dictionary, unless it varies this very value. What is searched has the first of its
+        values.
 
         Raises:
             ConfigError: an unknown or misspelt hyperparameter, a bad value, or an override that the space varies.
         """
         overrides = overrides or {}
         check_names({name.partition(".")[0]: value for name, value in overrides.items()}, where="--set")
-        varied = {*self.grid, *self.search, *(key for each in self.experiments for key in each)}
-        if fixed := sorted(varied & {name.partition(".")[0] for name in overrides}):
-            raise ConfigError(f"--set {fixed[0]}: the search space varies it. Override only what its base fixes.")
+        _check_not_varied(self, overrides)
+        dotted = {name: value for name, value in overrides.items() if "." in name}
+        before, after = set[str](), set[str]()
         firsts = {name: distribution.ends[0] for name, distribution in self.search.items()}
         base = _overridden({**firsts, **self.base}, overrides)
         check_names(base, where="base")
@@ -83,10 +84,14 @@ class SearchSpace:
             extra = _without_texts(entry, number, num_points=len(products), is_searched=bool(self.search))
             check_names(extra, where=f"experiments[{number}]")
             for product in products:
-                hyperparameters = parse_hyperparameters(
-                    {**base, **extra, **product}, where=f"experiment {len(hyperparameter_sets)}"
-                )
+                plain = {**base, **extra, **product}
+                values = _overridden(plain, dotted)
+                before.add(repr(plain))
+                after.add(repr(values))
+                hyperparameters = parse_hyperparameters(values, where=f"experiment {len(hyperparameter_sets)}")
                 hyperparameter_sets |= dict.fromkeys(_lineage_of(hyperparameters))
+        if len(after) < len(before):
+            raise ConfigError(f"--set {', '.join(dotted)}: the search space varies it. Override only what it fixes.")
         if not hyperparameter_sets:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(hyperparameter_sets)
@@ -152,6 +157,29 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
             lineage = _lineage_of(hyperparameters.replace(seed=hyperparameters.training.seed + number))
             seeded |= dict.fromkeys(lineage)
     return tuple(seeded)
+
+
+def _check_not_varied(space: SearchSpace, overrides: Mapping[str, JsonValue]) -> None:
+    """Raise ConfigError where an override is of what experiments differ in: a value, or one of a dictionary's."""
+    entries = [*space.experiments, *({name: value} for name, values in space.grid.items() for value in values)]
+    for name in overrides:
+        first, *keys = name.split(".")
+        varied = [entry[first] for entry in entries if first in entry]
+        is_of_base = first in space.base and first not in space.grid and any(first not in e for e in space.experiments)
+        of_base = [space.base[first]] if is_of_base else []
+        said = [value for each in (*of_base, *varied) for value in _values_at(each, keys)]
+        if first in space.search or (varied and (not keys or any(value != said[0] for value in said))):
+            values = f", {' and '.join(map(repr, said))}" if keys and said else ""
+            raise ConfigError(f"--set {name}: the search space varies it{values}. Override only what it fixes.")
+
+
+def _values_at(value: JsonValue, keys: Sequence[str]) -> list[JsonValue]:
+    """Return the value that ``keys`` lead to in nested dictionaries; nothing where there is none."""
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            return []
+        value = value[key]
+    return [value]
 
 
 def _overridden(base: Mapping[str, JsonValue], overrides: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -208,7 +208,7 @@ def test_an_override_with_a_dot_replaces_one_value_of_a_dictionary() -> None:
         ("modle_args.width", r"--set: unknown hyperparameter 'modle_args'\. Did you mean 'model_args'\?"),
         ("lr.head", r"--set lr\.head: expected a dictionary before the dot, got 0\.001"),
         ("model_args.width.deep", r"--set model_args\.width\.deep: expected a dictionary before the dot, got 4"),
-        ("loss_args.gamma", r"--set loss_args: the search space varies it"),
+        ("loss_args.gamma", r"--set loss_args\.gamma: the search space varies it"),
     ],
 )
 def test_an_override_with_a_dot_of_what_is_not_there_is_refused(name: str, message: str) -> None:
@@ -216,11 +216,27 @@ def test_an_override_with_a_dot_of_what_is_not_there_is_refused(name: str, messa
         OF_DICTIONARIES.expand({name: 8})
 
 
+def test_an_override_with_a_dot_is_of_each_experiment_that_varies_the_dictionary_but_not_this_value() -> None:
+    space = SearchSpace(
+        base={"model_args": {"width": 2}, "loss_args": {"alpha": 0.5}},
+        experiments=[{"model_args": {"width": 4, "blocks": [1]}}, {"model_args": {"width": 4, "blocks": [2]}}],
+        grid={"loss_args": [{"gamma": 1}, {"gamma": 2}]},
+    )
+    of_base = SearchSpace(base=space.base, experiments=[*space.experiments, {"seed": 1}])
+    with pytest.raises(ConfigError, match=r"--set model_args\.width: the search space varies it, 2 and 4 and 4"):
+        of_base.expand({"model_args.width": 8})
+    with pytest.raises(ConfigError, match=r"--set loss_args\.gamma: the search space varies it, 1 and 2"):
+        space.expand({"loss_args.gamma": 3})
+    assert [
+        (each.model.args, each.loss.args) for each in space.expand({"model_args.width": 8, "loss_args.smooth": 1})
+    ] == [({"width": 8, "blocks": [blocks]}, {"gamma": gamma, "smooth": 1}) for blocks in (1, 2) for gamma in (1, 2)]
+
+
 @pytest.mark.parametrize(
     "space", [SearchSpace(grid={"lr": [1e-2]}), SearchSpace(experiments=[{"lr": 1e-2}, {"seed": 1}])]
 )
 def test_an_override_of_what_the_space_varies_is_refused(space: SearchSpace) -> None:
-    with pytest.raises(ConfigError, match=r"--set lr: the search space varies it\. Override only what its base fixes"):
+    with pytest.raises(ConfigError, match=r"--set lr: the search space varies it\. Override only what it fixes"):
         space.expand({"lr": 1.0})
 
 
