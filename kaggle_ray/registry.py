@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from kaggle_ray import given
 from kaggle_ray.errors import ConfigError, suggest
 
 T = TypeVar("T")
@@ -50,15 +52,20 @@ class Registry(Generic[T]):
         kaggle_ray.errors.ConfigError: unknown constraint 'positiv'. Did you mean 'positive'?
     """
 
-    def __init__(self, kind: str, *, reserved: Collection[str] = ()) -> None:
+    def __init__(
+        self, kind: str, *, reserved: Collection[str] = (), of_given: Callable[[str, Any], T] | None = None
+    ) -> None:
         """Start without any name.
 
         Args:
             kind: what a person calls one of the values, for messages.
             reserved: names that mean something else where one of these is named, and so are never registered.
+            of_given: makes a value of the name and the function or class that a person gives in the place of a
+                registered name; None where all have to be registered.
         """
         self.kind = kind
         self.reserved = tuple(reserved)
+        self._of_given = of_given
         self._values: dict[str, T] = {}
         self._origins: dict[str, _Origin] = {}
         self._builders: list[tuple[str, object]] = []
@@ -101,9 +108,9 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """Return what has the ``name``. Raises ConfigError, with the nearest name, where there is none."""
-        if name not in self._values:
-            raise ConfigError(f"unknown {self.kind} {name!r}{suggest(name, self.names())}")
-        return self._values[name]
+        if name not in self:
+            raise self._unknown(name)
+        return self._values[name] if name in self._values else self._given_as(str(name))
 
     def check(self, name: str) -> None:
         """Raise ConfigError, with the nearest name, where ``name`` is neither registered nor reserved."""
@@ -111,8 +118,8 @@ class Registry(Generic[T]):
             self.__getitem__(name)
 
     def __contains__(self, name: object) -> bool:
-        """Return whether ``name`` is registered."""
-        return name in self._values
+        """Return whether ``name`` is registered, or is that of what a person gives itself."""
+        return name in self._values or self._found(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         """Yield the registered names in their order."""
@@ -134,6 +141,29 @@ class Registry(Generic[T]):
         """Return the name that ``builder`` was registered under, None where it was not."""
         return next((name for name, each in self._builders if each is builder), None)
 
+    @property
+    def takes_given(self) -> bool:
+        """Whether a function or class need not be registered in order to be named."""
+        return self._of_given is not None
+
+    def _unknown(self, name: str) -> ConfigError:
+        if self.takes_given and given.is_name(name):
+            return ConfigError(f"unknown {self.kind} {name!r}. {given.NEXT_STEP}")
+        return ConfigError(f"unknown {self.kind} {name!r}{suggest(name, self.names())}")
+
+    def _given_as(self, name: str) -> T:
+        assert self._of_given is not None
+        return self._of_given(name, self._found(name))
+
+    def _found(self, name: object) -> Any:
+        """Return what a person gave itself under ``name``, of models those that are for this task."""
+        if self._of_given is None:
+            return None
+        if self.kind not in _MODELS:
+            return given.found(self.kind, name)
+        it = given.found(_MODELS[0], name)
+        return it if it is not None and _segments(it) == (self.kind == _MODELS[1]) else None
+
     def is_built_in(self, name: str) -> bool:
         """Return whether the package itself registered ``name``, or reserved it."""
         return name in self.reserved or (name in self._origins and self._origins[name].is_built_in)
@@ -147,8 +177,10 @@ class Registry(Generic[T]):
         self._builders = [(name, builder) for name, builder in self._builders if name in self._values]
 
 
-_DECORATORS = {"ensemble": "combiner"}
-"""Kind -> what its decorator calls it, where that is another word."""
+_REGISTERED_ONLY = {"ensemble": "combiner", "searcher": "searcher"}
+"""Kind whose names are those of folders and options, so that each has to have one -> what its decorator calls it."""
+_MODELS = ("model", "segmenter")
+"""Kinds that one hyperparameter names."""
 
 _REGISTRIES: list[Registry[Any]] = []
 """All there are in this process."""
@@ -169,22 +201,32 @@ def registered_names(kind: str) -> set[str]:
     return {name for registry in _REGISTRIES if registry.kind == kind for name in registry.names()}
 
 
-def named(kind: str, given: object, *, where: str) -> str:
-    """Return a name as it is; in the place of one, what was registered as one of ``kind`` is known by its name.
+def named(kind: str, it: object, *, where: str) -> str:
+    """Return a name as it is; that of what is given in the place of one, registered as one of ``kind`` or not.
 
     Raises:
-        ConfigError: it is neither; ``where`` begins the message.
+        ConfigError: it is none of these, or other processes could not find it; ``where`` begins the message.
     """
-    if isinstance(given, str):
-        return given
+    if isinstance(it, str):
+        return given.asked(kind, it)
+    kinds = _MODELS if kind == _MODELS[0] else (kind,)
     for registry in _REGISTRIES:
-        if registry.kind == kind and (name := registry.name_of(given)) is not None:
+        if registry.kind in kinds and (name := registry.name_of(it)) is not None:
             return name
-    decorator = f"kaggle_ray.register_{_DECORATORS.get(kind, kind)}"
-    raise ConfigError(
-        f"{where}: expected a name, or what is registered under one, got {given!r}. Register it by {decorator} in the "
-        f"competition's file, script or cell: every process loads that."
-    )
+    if kind in _REGISTERED_ONLY:
+        raise ConfigError(
+            f"{where}: expected a name, or what is registered under one, got {it!r}. Register it by kaggle_ray."
+            f"register_{_REGISTERED_ONLY[kind]} in the competition's file, script or cell: every process loads that."
+        )
+    return given.name_of(kind, it, where=where)
+
+
+def _segments(it: Any) -> bool:
+    """Return whether a builder of models is one of segmenters: these are told of a table's features."""
+    try:
+        return "num_table_features" in inspect.signature(it).parameters
+    except (TypeError, ValueError):  # what is written in C, or no function
+        return False
 
 
 @contextmanager

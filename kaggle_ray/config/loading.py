@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError, KaggleRayError, suggest
+from kaggle_ray.given import FILE_PREFIX
 from kaggle_ray.untrusted import is_path_part
 
 T = TypeVar("T")
 
-_PREFIX = "kaggle_ray_file_"
-"""The beginning of the names of modules that are loaded by path."""
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -71,11 +70,16 @@ def load_attribute(path: Path, attribute: str, expected: type[T]) -> T:
     return value
 
 
+def module_of(path: Path) -> ModuleType:
+    """Return the module that the file at ``path`` was run as, last."""
+    return sys.modules[_module_name(path)]
+
+
 def check_not_loading(what: str) -> None:
     """Raise ConfigError where ``what`` is called by a file that is being loaded: each process would call it again."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).startswith(_PREFIX):
+        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).startswith(FILE_PREFIX):
             raise ConfigError(
                 f"{what} is called while {frame.f_code.co_filename} is loaded, as each process of a run does. In a "
                 f"script, put the call below: if __name__ == '__main__'; in a notebook, into a cell of its own."
@@ -94,9 +98,12 @@ class _Anew(SourceFileLoader):
         raise OSError(f"{path}: is compiled anew")
 
 
+def _module_name(path: Path) -> str:
+    return f"{FILE_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
 def _run_file(path: Path) -> ModuleType:
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"{_PREFIX}{path.stem}_{digest}"
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path, loader=_Anew(name, str(path)))
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file.")

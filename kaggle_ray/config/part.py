@@ -15,7 +15,7 @@ from kaggle_ray.types import JsonValue
 P = TypeVar("P")
 
 _FLAT = "flat"
-_KINDS = {
+KINDS = {
     "model": "model", "loss": "loss", "optimizer": "optimizer", "schedule": "schedule", "augment": "augmentation",
     "sampler": "sampler", "constraint": "constraint",
 }  # fmt: skip
@@ -80,8 +80,8 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is not None:
         require(isinstance(value, Mapping), name, "a dictionary", value)
         return dict(value)
-    if name in _KINDS and callable(value):
-        return named(_KINDS[name], value, where=f"hyperparameter {name!r}")
+    if name in KINDS and (callable(value) or isinstance(value, str)):
+        return named(KINDS[name], value, where=f"hyperparameter {name!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), name, hint.__name__, value)

@@ -75,9 +75,9 @@ class SearchSpace:
         base = _overridden({**firsts, **self.base}, overrides)
         check_names(base, where="base")
         check_names(self.grid, where="grid")
-        for name, values in self.grid.items():
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"grid: {name!r}: expected a list of values, got {values!r}.")
+        for name, each in self.grid.items():
+            if not isinstance(each, list | tuple):
+                raise ConfigError(f"grid: {name!r}: expected a list of values, got {each!r}.")
         products = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
         hyperparameter_sets: dict[Hyperparameters, None] = {}
         for number, entry in enumerate(self.experiments or [{}]):
@@ -161,6 +161,8 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
 
 def _check_not_varied(space: SearchSpace, overrides: Mapping[str, JsonValue]) -> None:
     """Raise ConfigError where an override is of what experiments differ in: a value, or one of a dictionary's."""
+    if not overrides:
+        return
     entries = [*space.experiments, *({name: value} for name, values in space.grid.items() for value in values)]
     for name in overrides:
         first, *keys = name.split(".")

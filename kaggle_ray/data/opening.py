@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kaggle_ray.config.loading import load_attribute
+from kaggle_ray.config.loading import load_attribute, module_of
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.counted import counted
 from kaggle_ray.data.auxiliary import canonical_auxiliary
@@ -21,6 +21,7 @@ from kaggle_ray.data.image_files import absent_images_named
 from kaggle_ray.data.samples import ImagePaths, Samples, as_folds, as_marks, as_times, as_weights, views_of
 from kaggle_ray.data.target import canonical_target
 from kaggle_ray.errors import ConfigError, DataError
+from kaggle_ray.given import set_home
 
 
 def load_competition(named: str | Path | Competition) -> tuple[Competition, Path]:
@@ -33,7 +34,9 @@ def load_competition(named: str | Path | Competition) -> tuple[Competition, Path
         ConfigError: there is no such file, or it has no COMPETITION.
     """
     path = declaring_file(named)
-    return load_attribute(path, ATTRIBUTE, Competition), path
+    competition = load_attribute(path, ATTRIBUTE, Competition)
+    set_home(module_of(path))
+    return competition, path
 
 
 def open_to_predict(competition: Competition, data_dir: Path) -> tuple[Competition, Samples]:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 Builder = Callable[[int, int], "albumentations.Compose"]
 """Makes the transformation for images that come out with a height and a width, in pixels."""
 
-AUGMENTATIONS: Registry[Builder] = Registry("augmentation", reserved=("none", "flip", "shift", "light", "heavy"))
+AUGMENTATIONS: Registry[Builder] = Registry(
+    "augmentation", reserved=("none", "flip", "shift", "light", "heavy"), of_given=lambda name, build: build
+)
 """Recipes of albumentations: ours, of images that are less than two times too large (what is larger is shrunk by
 averaging first), and those that a competition's file registers. The reserved ones do without albumentations."""
 

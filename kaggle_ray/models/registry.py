@@ -19,9 +19,11 @@ SMP_PREFIX = "smp/"
 TABLE_MODELS = ("table_linear", "table_mlp")
 """Models of the table alone: they look at no image."""
 
-MODELS: Registry[Callable[..., nn.Module]] = Registry("model", reserved=TABLE_MODELS)
+MODELS: Registry[Callable[..., nn.Module]] = Registry(
+    "model", reserved=TABLE_MODELS, of_given=lambda name, build: build
+)
 """Builders of our own classifiers, and of those that a competition's file registers."""
-SEGMENTERS: Registry[Callable[..., nn.Module]] = Registry("segmenter")
+SEGMENTERS: Registry[Callable[..., nn.Module]] = Registry("segmenter", of_given=lambda name, build: build)
 """Builders of our own segmenters, and of those that are registered beside them."""
 
 
@@ -93,7 +95,7 @@ def input_size(name: str, model_args: Mapping[str, JsonValue] | None = None) -> 
 
 def is_own(name: str) -> bool:
     """Return whether the model is ours, or of a competition's file, and so has no pretrained weights."""
-    return name in MODELS.names() or name in SEGMENTERS
+    return name in MODELS.reserved or name in MODELS or name in SEGMENTERS
 
 
 def smp_models() -> ModuleType:

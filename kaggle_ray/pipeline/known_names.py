@@ -20,6 +20,7 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.model import LIBRARIES_OF_MODELS
 from kaggle_ray.config.optimizer import MORE_OPTIMIZERS
 from kaggle_ray.errors import ConfigError, StoreError, suggest
+from kaggle_ray.given import NEXT_STEP, found, is_name
 from kaggle_ray.pipeline.provenance import package_versions
 from kaggle_ray.registry import registered_names
 from kaggle_ray.typed_json import from_json, parse_json
@@ -58,6 +59,10 @@ def _names_in(hyperparameters: Hyperparameters) -> Iterator[tuple[str, str]]:
 
 
 def _check(kind: str, name: str, kept: KeptNames) -> None:
+    if is_name(name):
+        if found(kind, name) is None:
+            raise ConfigError(f"unknown {kind} {name!r}. {NEXT_STEP}")
+        return
     if name in registered_names(kind) or (kind == "model" and name in registered_names("segmenter")):
         return
     prefix, slash, rest = name.partition("/")

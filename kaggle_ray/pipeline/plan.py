@@ -21,6 +21,7 @@ from kaggle_ray.data.reading import Reading
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.given import to_import
 from kaggle_ray.launch.by_name import joins_cluster
 from kaggle_ray.launch.placement import RayPlacement
 from kaggle_ray.pipeline.execution import settings_of
@@ -120,6 +121,7 @@ class RunPlan:
             only_ids=self.only_ids,
             metrics=tuple(self.options.metrics or ()),
             cache_variables=cache_variables(),
+            given=to_import(),
             credentials=credentials(),
         )
 

@@ -38,7 +38,7 @@ Constraint = Callable[[Tensor], Tensor]
 Builder = Callable[..., Constraint]
 """Makes a constraint of the ``constraint_args``."""
 
-CONSTRAINTS: Registry[Builder] = Registry("constraint", reserved=("none",))
+CONSTRAINTS: Registry[Builder] = Registry("constraint", reserved=("none",), of_given=lambda name, build: build)
 
 _NETWORK = "network."
 """Prefix of the names of a registered model's own weights."""

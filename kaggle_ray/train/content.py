@@ -18,11 +18,13 @@ import numpy.typing as npt
 from kaggle_ray.cache.folder import written_cache
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.described import described
+from kaggle_ray.config.part import KINDS
 from kaggle_ray.config.sources import source_digests
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.duplicate_groups import NearDuplicates
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.table import Table
+from kaggle_ray.given import found
 from kaggle_ray.images.fingerprints import content_digests
 from kaggle_ray.registry import of_others
 from kaggle_ray.types import Folds, JsonValue, short_digest
@@ -127,7 +129,22 @@ def content_of(
 
 def registered_code(hyperparameter_sets: Sequence[Hyperparameters]) -> dict[str, Any]:
     """Return ``<kind> <name>`` -> value of what experiments name and the package did not register, such as a model."""
-    return of_others({name for each in hyperparameter_sets for name in _texts_in(each.to_dict())})
+    dicts = [each.to_dict() for each in hyperparameter_sets]
+    registered = of_others({name for each in dicts for name in _texts_in(each)})
+    given = {f"{kind} {name}": it for each in dicts for kind, name, it in _given_in(each)}
+    return registered | given
+
+
+def _given_in(value: JsonValue) -> Iterator[tuple[str, str, object]]:
+    """Yield kind, name and value of what a person gave itself, of ancestors, too."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in KINDS and (it := found(KINDS[key], item)) is not None:
+                yield KINDS[key], str(item), it
+            yield from _given_in(item)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            yield from _given_in(item)
 
 
 def _texts_in(value: JsonValue) -> Iterator[str]:

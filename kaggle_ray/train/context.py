@@ -38,5 +38,7 @@ class TrialContext:
     """Metrics that are measured beside those that the competition's file names."""
     cache_variables: Mapping[str, str] = field(default_factory=dict)
     """Which cache the user named, and how large it may be, for machines that know of none: see ``adopt_variables``."""
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kind -> names of what the user gave itself in the place of a registered name, for processes that import it."""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Credentials of S3 that the user named, for processes that know of none: see ``adopt_credentials``."""

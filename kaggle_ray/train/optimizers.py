@@ -38,7 +38,7 @@ Groups = list[dict[str, Any]]
 Builder = Callable[..., Optimizer]
 """Makes an optimizer of the groups and of the ``optimizer_args``."""
 
-OPTIMIZERS: Registry[Builder] = Registry("optimizer")
+OPTIMIZERS: Registry[Builder] = Registry("optimizer", of_given=lambda name, build: build)
 
 _OF_GROUPS = ("lr", "weight_decay")
 """Hyperparameters that each group has a value of, whatever the builder takes."""

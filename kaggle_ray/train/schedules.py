@@ -62,7 +62,7 @@ Builder = Callable[..., LRScheduler]
 _Own = Callable[[Optimizer, Hyperparameters, int, int], LRScheduler]
 """Makes a schedule of an optimizer, the hyperparameters, the steps of an epoch, and those of the run."""
 
-SCHEDULES: Registry[_Own] = Registry("schedule")
+SCHEDULES: Registry[_Own] = Registry("schedule", of_given=lambda name, build: Registered(name=name, build=build))
 
 _FEW_STEPS = 5
 """Fewer than this leave no room to rise and fall: the learning rate stays as it is."""

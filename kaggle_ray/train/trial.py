@@ -13,6 +13,7 @@ from dataclasses import replace
 from kaggle_ray.cache.folder import adopt_variables, default_cache_dir
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import UnusableCheckpointError
+from kaggle_ray.given import import_given
 from kaggle_ray.progress import Counter
 from kaggle_ray.s3 import adopt_credentials
 from kaggle_ray.store.attempt import KeptFiles
@@ -46,6 +47,7 @@ class TrialRunner:
         """Nothing is loaded before the first trial."""
         adopt_variables(context.cache_variables)
         adopt_credentials(context.credentials)
+        import_given(context.given)
         self.context = context
         self.store = open_run(context.location)
         self.data = RunData(context, self.store)

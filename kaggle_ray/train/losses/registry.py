@@ -62,7 +62,9 @@ class Loss:
         return tuple(inspect.signature(self.build).parameters)[2:]
 
 
-LOSSES: Registry[Loss] = Registry("loss", reserved=("default", BY_HEAD))
+LOSSES: Registry[Loss] = Registry(
+    "loss", reserved=("default", BY_HEAD), of_given=lambda name, build: Loss(tasks=get_args(Task), build=build)
+)
 
 
 def register_loss(name: str, *tasks: Task) -> Callable[[Builder], Builder]:
@@ -151,7 +153,7 @@ def _make_loss(head: Head, name: str, args: Mapping[str, JsonValue], count: Coun
     of_task = [known for known, loss in LOSSES.items() if head.task in loss.tasks]
     if resolved not in LOSSES:
         raise ConfigError(f"{where} is unknown{suggest(name, ['default', *of_task])}")
-    if resolved not in of_task:
+    if head.task not in LOSSES[resolved].tasks:
         tasks = ", ".join(LOSSES[resolved].tasks)
         raise ConfigError(f"{where} is for {tasks}, not for {head.task}. Use one of {', '.join(of_task)}.")
     loss = LOSSES[resolved]
