@@ -41,7 +41,7 @@ class RowsToSample:
 Sampler = Callable[[RowsToSample, np.random.Generator], IntArray]
 """Returns (n,) positions of rows, 0..n-1, in the order of training; one may come several times, or never."""
 
-SAMPLERS: Registry[Sampler] = Registry("sampler", reserved=(UNIFORM,))
+SAMPLERS: Registry[Sampler] = Registry("sampler", reserved=(UNIFORM,), of_given=lambda name, build: build)
 
 
 def register_sampler(name: str) -> Callable[[Sampler], Sampler]:
@@ -160,4 +160,5 @@ def _balanced(rows: RowsToSample, generator: np.random.Generator) -> IntArray:
         has = np.concatenate([columns > 0, ~columns.any(axis=1, keepdims=True)], axis=1)
     else:
         has = columns == np.arange(len(place.head.classes))
-    return _in_proportion((has / np.maximum(has.sum(axis=0), 1)).max(axis=1), generator)
+    drawn_as = (has / np.maximum(has.sum(axis=0), 1)).argmax(axis=1)
+    return _in_proportion(1 / np.bincount(drawn_as)[drawn_as], generator)
