@@ -38,6 +38,10 @@ def squared(head, count):
 """
 
 
+def hyperparameters(**values: Any) -> kaggle_ray.Hyperparameters:
+    return kaggle_ray.Hyperparameters(**values)
+
+
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, empty in (("_asked", set[Any]()), ("_given", dict[Any, Any]()), ("_home", list[Any]())):
@@ -61,7 +65,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_can_be_imported_need_not_be_registered_and_each_process_finds_it(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point = kaggle_ray.Hyperparameters(model=library.Net, loss=library.squared, optimizer=torch.optim.ASGD)
+    point = hyperparameters(model=library.Net, loss=library.squared, optimizer=torch.optim.ASGD)
     assert (point.model.name, point.loss.name) == ("given_library:Net", "given_library:squared")
     assert OPTIMIZERS[point.optimizer.name] is torch.optim.ASGD
     assert LOSSES["given_library:squared"].argument_names == ()
@@ -70,7 +74,7 @@ def test_what_can_be_imported_need_not_be_registered_and_each_process_finds_it(
     assert "given_library:squared" not in SCHEDULES, "it was given as a loss"
     values, code, travels = point.to_dict(), registered_code([point]), given.to_import()
     another_process(monkeypatch)
-    again = kaggle_ray.Hyperparameters(**values)
+    again = hyperparameters(**values)
     assert "given_library:Net" not in MODELS, "nothing is imported on the word of a name"
     with pytest.raises(ConfigError, match=r"unknown model 'given_library:Net'\. Define it at the top level of the"):
         MODELS["given_library:Net"]
@@ -81,7 +85,7 @@ def test_what_can_be_imported_need_not_be_registered_and_each_process_finds_it(
 
 
 def test_a_segmenter_that_is_given_is_one(library: Any) -> None:
-    name = kaggle_ray.Hyperparameters(model=library.segmenter).model.name
+    name = hyperparameters(model=library.segmenter).model.name
     assert name in SEGMENTERS
     assert name not in MODELS
 
@@ -92,11 +96,11 @@ def test_what_the_competitions_file_defines_or_imports_is_found_by_its_name(libr
     load_attribute(file, "NUMBER", int)
     mine = module_of(file)
     given.set_home(mine)
-    kaggle_ray.Hyperparameters(model=":Net", loss=":squared", sampler=":os.system", schedule="os:system")
+    hyperparameters(model=":Net", loss=":squared", sampler=":os.system", schedule="os:system")
     assert MODELS[":Net"] is mine.Net
     assert ":os.system" not in SAMPLERS
     assert "os:system" not in SCHEDULES
-    assert kaggle_ray.Hyperparameters(loss=mine.squared).loss.name == ":squared"
+    assert hyperparameters(loss=mine.squared).loss.name == ":squared"
 
 
 def test_another_one_of_the_same_name_in_the_competitions_file_is_refused(tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_another_one_of_the_same_name_in_the_competitions_file_is_refused(tmp_pa
         load_attribute(file, "NUMBER", int)
         names[name] = module_of(file)
     given.set_home(names["mine"])
-    point = kaggle_ray.Hyperparameters(loss=names["other"].squared)
+    point = hyperparameters(loss=names["other"].squared)
     with pytest.raises(ConfigError, match=r"loss ':squared': .*mine\.py has another one of this name"):
         LOSSES[point.loss.name]
 
@@ -117,9 +121,9 @@ def test_what_no_other_process_could_find_is_refused_with_what_to_write_instead(
 
     for it, what in ((lambda head, count: None, "is a lambda"), (within, "is defined within a function")):
         with pytest.raises(ConfigError, match=rf"'loss': .* {what}, .* Define it by def or class at the top level"):
-            kaggle_ray.Hyperparameters(loss=it)
+            hyperparameters(loss=it)
     with pytest.raises(ConfigError, match=r"expected a name, a function or a class, got .*Give what makes it"):
-        kaggle_ray.Hyperparameters(model=torch.nn.Linear(1, 1))
+        hyperparameters(model=torch.nn.Linear(1, 1))
     squared, library.squared = library.squared, None
     with pytest.raises(ConfigError, match=r"given_library\.squared is something else now"):
-        kaggle_ray.Hyperparameters(loss=squared)
+        hyperparameters(loss=squared)
