@@ -71,6 +71,11 @@ def unbroken(path: Path, seal: Seal) -> Seal | None:
     return replace(seal, stamp=stamp)
 
 
+def is_as_sealed(path: Path, seal: Seal) -> bool:
+    """Return whether a file has the content that was sealed, all of which is read, whatever its stamp says."""
+    return _digest_of(path) == seal.digest
+
+
 def write_seal(file: Path, seal: Seal) -> None:
     """Write a seal to a file of its own, as a whole or not at all."""
     partial = file.with_name(f"{file.name}.partial")

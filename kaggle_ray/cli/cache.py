@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from kaggle_ray.counted import counted
@@ -15,7 +17,8 @@ from kaggle_ray.counted import counted
     help="Remove what was used least recently, until this much is left.",
 )
 @click.option("--clear", is_flag=True, help="Remove everything that no running process uses.")
-def cache(keep: float | None, clear: bool) -> None:
+@click.option("--verify", "is_verified", is_flag=True, help="Read all that is sealed; what has gone bad is made anew.")
+def cache(keep: float | None, clear: bool, is_verified: bool) -> None:
     """List what is decoded and staged on this machine; make room."""
     from rich.console import Console
 
@@ -25,6 +28,8 @@ def cache(keep: float | None, clear: bool) -> None:
     from kaggle_ray.report.cache import cache_table
 
     folder = default_cache_dir()
+    if is_verified:
+        _verify(folder)
     if clear or keep is not None:
         removed = evict(folder, keep_bytes=0 if clear else int((keep or 0) * 2**30))
         click.echo(
@@ -33,3 +38,15 @@ def cache(keep: float | None, clear: bool) -> None:
     if clear:
         forget(folder)
     Console().print(cache_table(folder))
+
+
+def _verify(folder: Path) -> None:
+    """Say what was read, and name what is not what was sealed."""
+    from kaggle_ray.cache.verify import verify
+    from kaggle_ray.untrusted import printable
+
+    found = verify(folder)
+    click.echo(f"read {counted(found.num_entries, 'entry')}, {found.num_bytes / 2**20:,.0f} MiB")
+    for entry in found.broken:
+        of = f"{entry.description.content} of {entry.description.source}"
+        click.echo(printable(f"{of}: is not what was sealed, and is made anew when it is opened next"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from kaggle_ray.cache.entries import list_entries
+from kaggle_ray.cache.seal import SEAL_FILE, file_stamp, read_seal, write_seal
 from kaggle_ray.cli import commands
 from kaggle_ray.data.staging import StagedData, stage_data
 from kaggle_ray.images.cache import open_images
@@ -81,3 +83,20 @@ def test_keep_removes_the_least_recently_used_and_clear_all_that_is_unused(cache
 def test_no_cache_is_an_empty_one(cache: Path) -> None:
     assert called("--clear")[0] == "removed 0 entries, 0 MiB"
     assert not cache.exists()
+
+
+def test_verify_finds_a_bit_that_has_flipped_on_the_disk_with_no_write(cache: Path) -> None:
+    decode(cache)
+    assert called("--verify")[0] == "read 1 entry, 0 MiB"
+    (file,) = cache.glob("images/*/pixels.npy")
+    seal = read_seal(file.with_name(SEAL_FILE))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert seal is not None
+    write_seal(file.with_name(SEAL_FILE), replace(seal, stamp=file_stamp(file.stat())))  # as if nothing had written
+    path = cache.parent / "1.png"
+    assert open_images([path], height=8, width=6, cache_dir=cache).num_built == 0, "it is not seen"
+    assert called("--verify")[1].startswith(f"image of {cache.parent}: is not what was sealed")
+    assert open_images([path], height=8, width=6, cache_dir=cache).num_built == 1
+    assert called("--verify")[0] == "read 1 entry, 0 MiB"
