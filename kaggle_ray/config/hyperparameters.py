@@ -195,6 +195,12 @@ class Hyperparameters:
         """Return the height in pixels that ``epoch``, 1 for the first, is trained at."""
         return self.images.size_at(epoch, epochs=self.training.epochs)
 
+    @property
+    def sides_seen(self) -> list[tuple[int, int]]:
+        """Each height and width in pixels of images that the network gets, in training or prediction, ascending."""
+        heights = {self.size_at(epoch) for epoch in range(1, self.training.epochs + 1)}
+        return [self.images.sides(height) for height in sorted(heights | {*self.predict.heights(self.images)})]
+
 
 def _hashable(value: JsonValue) -> Hashable:
     """Return what is equal where values are, and has a hash."""

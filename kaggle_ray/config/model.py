@@ -10,7 +10,7 @@ from kaggle_ray.config.packaged import installed_weights
 from kaggle_ray.config.part import called, check_types, require
 from kaggle_ray.types import JsonValue
 
-Freeze = Literal["none", "norms", "backbone"]
+Freeze = Literal["none", "norms", "stages", "backbone"]
 Soup = Literal["greedy", "uniform"]
 Fuse = Literal["mean", "max", "attention", "lstm", "transformer"]
 
@@ -60,12 +60,14 @@ class ModelHyperparameters:
     Without ``pretrained`` or ``init_from`` nothing is frozen."""
     freeze: Freeze = "none"
     """What of the pretrained part stays as it is in all epochs. norms: statistics, scales and shifts of its batch
-    norms; backbone: all of it, as it predicts, so that the head alone is trained (a linear probe). Under a ``head`` of
-    ours its features are then computed once for each image and view: ``kaggle_ray.train.features``."""
+    norms; stages: the first ``freeze_stages``; backbone: all of it, as it predicts, so that the head alone is trained
+    (a linear probe). Under a ``head`` of ours, which stages needs, the features that the frozen part gives are then
+    computed once for each image and view: ``kaggle_ray.train.features``."""
 
     freeze_stages: int = 0
     """First stages of the pretrained part that stay as they are in all epochs, batch norms included: the first one is
-    the first convolution, and a block of timm's networks is a stage."""
+    the first convolution, and a block of timm's networks is a stage. Unless ``freeze`` says so they are computed anew
+    in each epoch, which takes no room."""
     freeze_names: str = ""
     """Parameters of the pretrained part that stay as they are in all epochs: patterns of their names, blanks between,
     such as ``layer1.* conv1.*``; ``kaggle-ray show --model`` lists the names that layers have."""
@@ -77,6 +79,9 @@ class ModelHyperparameters:
         """Check every value's type and range. Raises ConfigError."""
         check_types(self)
         require(self.freeze_stages >= 0, "freeze_stages", "at least 0", self.freeze_stages)
+        if self.freeze == "stages":
+            require(self.freeze_stages >= 1, "freeze_stages", "at least 1 where freeze is stages", self.freeze_stages)
+            require(bool(self.head), "head", "options, such as {'pooling': 'avg'}, where freeze is stages", self.head)
         require(self.freeze_epochs >= 0, "freeze_epochs", "at least 0", self.freeze_epochs)
         require(self.init_from.get("image_size") != 0, "init_from", "an image_size of at least 1", 0)
 
@@ -84,6 +89,16 @@ class ModelHyperparameters:
     def frozen(self) -> Freeze:
         """What stays as it is in all epochs: nothing where nothing is pretrained."""
         return self.freeze if self.pretrained or self.init_from else "none"
+
+    @property
+    def keeps_stages(self) -> bool:
+        """Whether what the first stages give is computed once for each image and view, and kept."""
+        return self.frozen == "stages"
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether what the frozen part gives is, be it stages or the whole backbone."""
+        return self.frozen in ("stages", "backbone")
 
     @property
     def foreign_weights(self) -> tuple[str, ...]:

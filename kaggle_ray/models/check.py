@@ -29,6 +29,7 @@ def check_model(
     sides: Collection[tuple[int, int]] = (),
     freeze_stages: int = 0,
     freeze_names: Sequence[str] = (),
+    keeps_stages: bool = False,
     gradient_checkpointing: bool = False,
 ) -> None:
     """Raise ConfigError where a model cannot be built so, frozen so, or takes no images of these heights and widths.
@@ -45,7 +46,9 @@ def check_model(
         model.checkpoint_gradients()
     check_fits(name, model, sides)
     if pretrained:
-        build_model(name, shapes, pretrained=True, model_args=arguments, head=head, fuse=fuse)
+        model = build_model(name, shapes, pretrained=True, model_args=arguments, head=head, fuse=fuse)
+        if keeps_stages:
+            model.split(num_stages=freeze_stages, sides=sides)
 
 
 def check_sides(

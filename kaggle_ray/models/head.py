@@ -16,7 +16,7 @@ Shape suffixes: N samples, E features, H and W or L positions, C outputs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from kaggle_ray.errors import ConfigError, suggest
+from kaggle_ray.models.split import StageSplit
 from kaggle_ray.types import JsonValue
 
 PoolingName = Literal["avg", "max", "avgmax", "gem"]
@@ -137,17 +138,41 @@ class PooledNetwork(nn.Module):
         self.backbone = backbone
         self.pooling = Pooling(options.pooling)
         self._num_of_position = num_features
+        self._split: StageSplit | None = None
 
     @property
     def num_features(self) -> int:
         """E, the features that come out."""
         return self.pooling.num_features(self._num_of_position)
 
+    @property
+    def fixed(self) -> nn.Module:
+        """The modules that ``features`` are a function of, beside the images and the pooling."""
+        return self.backbone if self._split is None else self._split.standing
+
+    def split(self, standing: Collection[str], sizes: Iterable[Tensor]) -> None:
+        """Let ``features`` be what the first stages give, so that all behind them can be trained.
+
+        Args:
+            standing: names of the parameters of these stages, as they are below this module.
+            sizes: images (1, C, H, W) of each size that will be seen.
+
+        Raises:
+            ConfigError: the backbone cannot be computed in two parts there.
+        """
+        prefix = "backbone."
+        self._split = StageSplit(self.backbone, {name.removeprefix(prefix) for name in standing})
+        for images_1CHW in sizes:
+            self._split.look_at(images_1CHW)
+
     def features(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, F) what is fixed as long as the backbone is: the pooled features.
 
-        Those of all positions, one channel after the other, where the pooling itself is learnt.
+        Those of all positions, one channel after the other, where the pooling itself is learnt; the map that the first
+        stages give, where the backbone is split.
         """
+        if self._split is not None:
+            return self._split.first(images_NCHW)
         features: Tensor = self.backbone(images_NCHW)
         if self.pooling.mean_of_powers is not None:
             return positions_of(features).flatten(1)
@@ -156,6 +181,9 @@ class PooledNetwork(nn.Module):
 
     def pooled(self, features_NF: Tensor) -> Tensor:
         """Return (N, E) of what ``features`` returned."""
+        if self._split is not None:
+            of_rest: Tensor = self.pooling(self._split.rest(features_NF))
+            return of_rest
         if self.pooling.mean_of_powers is None:
             return features_NF
         features_NEL = features_NF.view(len(features_NF), self._num_of_position, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -127,6 +127,29 @@ class Model(nn.Module):
         """Return (N, F) what ``forward`` takes in the place of images 0..1 (N, C, H, W)."""
         assert self.pooled is not None, "no other network tells its features"
         return self.pooled.features(normalize(images_NCHW, self.mean, self.std))
+
+    def split(self, *, num_stages: int, sides: Iterable[tuple[int, int]]) -> None:
+        """Let ``features`` be what the first stages give, which stand still, so that what is behind them is trained.
+
+        Args:
+            num_stages: as ``standing_names`` counts them.
+            sides: each height and width in pixels of images that will be seen.
+
+        Raises:
+            ConfigError: the network stands under no head of ours, has not so many stages, or takes no images in two
+                parts.
+        """
+        pooled = self.pooled
+        if pooled is None:
+            raise ConfigError("freeze stages: expected a head, such as {'pooling': 'avg'}, got none.")
+        names = {id(parameter): name for name, parameter in pooled.named_parameters()}
+        standing = self.standing_names(num_stages=num_stages, patterns=())
+        parameters = [parameter for name, parameter in self.named_parameters() if name in standing]
+        device = self.mean.device
+        pooled.split(
+            {names[id(parameter)] for parameter in parameters},
+            [torch.rand(1, self.shapes.num_channels, *each, device=device) for each in sides],
+        )
 
     def set_scale(self, mean_C: Tensor, std_C: Tensor) -> None:
         """Normalise images with the mean and deviation of each channel, in the place of the library's.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kaggle_ray.config import Hyperparameters, ModelHyperparameters, parse_hyperparameters
+from kaggle_ray.config.model import Freeze
 from kaggle_ray.images.augment import check_recipe
 from kaggle_ray.models import check_model
 from kaggle_ray.models.shapes import Shapes
@@ -30,11 +31,11 @@ def check_trainable(plan: RunPlan) -> None:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         _check_inputs(hyperparameters, plan, shapes)
         _check_training(hyperparameters, plan)
-        heights = {hyperparameters.size_at(1), *hyperparameters.predict.heights(hyperparameters.images)}
-        sides = sorted(hyperparameters.images.sides(height) for height in heights)
-        asked = (replace(hyperparameters.model, init_from={}, freeze_epochs=0, freeze="none"), sides)
+        model, sides = hyperparameters.model, hyperparameters.sides_seen
+        freeze: Freeze = "stages" if model.keeps_stages else "none"
+        asked = (replace(model, init_from={}, freeze_epochs=0, freeze=freeze), sides)
         if asked not in checked:  # experiments that differ in how they train ask the same of a model
-            _check_model(hyperparameters.model, shapes, sides)
+            _check_model(model, shapes, sides)
             checked.append(asked)
 
 
@@ -75,6 +76,7 @@ def _check_model(model: ModelHyperparameters, shapes: Shapes, sides: Sequence[tu
         pretrained=model.pretrained,
         freeze_stages=model.freeze_stages,
         freeze_names=model.freeze_names.split(),
+        keeps_stages=model.keeps_stages,
         gradient_checkpointing=model.gradient_checkpointing,
         sides=sides,
     )

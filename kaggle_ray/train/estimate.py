@@ -106,15 +106,16 @@ def _seconds_per_epoch(epochs: Iterator[object]) -> float:
 
 
 def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str, int]:
-    """Return each set of features that a probe takes, named by model and view -> how many images it is computed of."""
+    """Return each set of features that is kept, named by what gives it and the view -> how many images it has."""
     images, model = hyperparameters.images, hyperparameters.model
     num_train, num_test = (len(files) * samples.images_per_file for files in (samples.train_files, samples.test_files))
     trained_on = views_trained_on(images, hyperparameters.size_at(1)) or ()
     num_of: dict[object, int] = dict.fromkeys(trained_on, num_train)
     num_of |= {f"copy {number} by {images.augment}": num_train for number in range(copies_trained_on(images))}
     num_of |= dict.fromkeys(hyperparameters.predict.views(images), num_train + num_test)
-    backbone = f"{model.name} {dict(model.args)} {model.head.get('pooling')} {images.image_size} x {images.aspect}"
-    return {f"{backbone}: {looked_at}": num_images for looked_at, num_images in num_of.items()}
+    network = f"{model.name} {dict(model.args)} {model.head.get('pooling')} {images.image_size} x {images.aspect}"
+    frozen = f"{network}, {model.freeze_stages} stages" if model.keeps_stages else network
+    return {f"{frozen}: {looked_at}": num_images for looked_at, num_images in num_of.items()}
 
 
 def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:

@@ -199,7 +199,7 @@ class FrozenFeatures:
         return kept_NF
 
     def _computed(self, num_images: int, read: ReadImages) -> FloatArray:
-        self._pooled.backbone.eval()
+        self._pooled.fixed.eval()
         blocks: list[FloatArray] = []
         starts = range(0, num_images, _NUM_AT_ONCE)
         for start in with_heartbeats(starts, "computing features", num_total=len(starts)):
@@ -214,10 +214,10 @@ class FrozenFeatures:
 
     def _digest_of_backbone(self) -> str:
         """Return a digest of all that features are a function of beside the pixels."""
-        settings, backbone, pooling = self._settings, self._pooled.backbone, self._pooled.pooling.name
+        settings, fixed, pooling = self._settings, self._pooled.fixed, self._pooled.pooling.name
         computed_by = f"{settings.device} {settings.dtype} {settings.threads_per_trial} {torch.__version__}"
-        digest = hashlib.sha256(f"{computed_by} {backbone} {pooling}".encode())
-        for tensor in (self._model.mean, self._model.std, *backbone.state_dict().values()):
+        digest = hashlib.sha256(f"{computed_by} {fixed} {pooling}".encode())
+        for tensor in (self._model.mean, self._model.std, *fixed.state_dict().values()):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 

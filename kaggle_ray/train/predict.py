@@ -65,7 +65,7 @@ class Predictor:
         inner = model_of(model)
         self.features = (
             FrozenFeatures(inner, settings, cache_dir or default_cache_dir())
-            if hyperparameters.model.frozen == "backbone" and inner.pooled is not None
+            if hyperparameters.model.keeps_features and inner.pooled is not None
             else None
         )
         """What a frozen backbone makes of images, in whose place the head gets it; None where it is not told apart."""

@@ -22,7 +22,7 @@ from kaggle_ray.train.inputs import Inputs
 from kaggle_ray.train.losses.outputs import outputs_of
 from kaggle_ray.train.predict import Forward, Predictor
 from kaggle_ray.train.process import derive_seed, prepare_process
-from kaggle_ray.train.start import load_weights, placed
+from kaggle_ray.train.start import load_weights, placed, split_for_features
 from kaggle_ray.types import BoolArray, StoredValues
 
 
@@ -156,8 +156,10 @@ def predictor_of(
             f"{where}: its weights do not fit {hyperparameters.model.name} for these files: {error}. "
             f"Are they of the same competition, with the same channels and columns?"
         ) from error
+    model = placed(model, device)
+    split_for_features(model, hyperparameters)
     return Predictor(
-        placed(model, device),
+        model,
         outputs,
         hyperparameters,
         settings,

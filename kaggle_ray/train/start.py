@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from kaggle_ray.config import ModelHyperparameters, OptimizerHyperparameters
+from kaggle_ray.config import Hyperparameters, ModelHyperparameters, OptimizerHyperparameters
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import Model, build_model
 from kaggle_ray.train.inputs import FitData
@@ -51,6 +51,16 @@ def make_model(
                 f"Let init_from change what leaves the architecture as it is, such as image_size."
             ) from error
     return placed(model, device)
+
+
+def split_for_features(model: Model, hyperparameters: Hyperparameters) -> None:
+    """Tell the first stages apart where they stand still for good and what they give is kept.
+
+    Raises:
+        ConfigError: the model cannot be computed in two parts there.
+    """
+    if hyperparameters.model.keeps_stages:
+        model.split(num_stages=hyperparameters.model.freeze_stages, sides=hyperparameters.sides_seen)
 
 
 def load_weights(model: Model, weights: Mapping[str, Tensor]) -> None:

@@ -30,7 +30,7 @@ from kaggle_ray.train.freezing import Freezing
 from kaggle_ray.train.inputs import FitData
 from kaggle_ray.train.optim import make_optimizer
 from kaggle_ray.train.schedules import make_schedule
-from kaggle_ray.train.start import make_average, make_model
+from kaggle_ray.train.start import make_average, make_model, split_for_features
 from kaggle_ray.typed_json import from_json
 from kaggle_ray.types import EpochMetrics, JsonValue
 
@@ -77,6 +77,7 @@ class FitState:
             ConfigError: the initial weights are those of another architecture.
         """
         self.model = make_model(data, hyperparameters.model, device, initial_weights)
+        split_for_features(self.model, hyperparameters)
         self.average = make_average(self.model, hyperparameters.optimizer, epochs=hyperparameters.training.epochs)
         self.freezing = Freezing(self.model, hyperparameters.model)
         self.optimizer = make_optimizer(self.model, hyperparameters.optimizer)

@@ -60,7 +60,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("schedule", 3, "expected str, got 3"),
     ("schedule_args", 3, "expected a dictionary, got 3"),
     ("head", "avg", "expected a dictionary, got 'avg'"),
-    ("freeze", "head", "expected one of none, norms, backbone, got 'head'"),
+    ("freeze", "head", "expected one of none, norms, stages, backbone, got 'head'"),
     ("fuse", "sum", "expected one of mean, max, attention, lstm, transformer, got 'sum'"),
     ("freeze_epochs", -1, "expected at least 0, got -1"),
     ("freeze_stages", -1, "expected at least 0, got -1"),

@@ -35,6 +35,9 @@ PROBE: dict[str, JsonValue] = {
     "freeze": "backbone", "init_from": {"epochs": 1}, "tta": "hflip", "ema_decay": 0.5,
 }  # fmt: skip
 
+STAGES: dict[str, JsonValue] = {"freeze": "stages", "freeze_stages": 1}
+"""What comes behind the first stage is trained on what that gives."""
+
 
 @pytest.fixture(autouse=True)
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -99,6 +102,9 @@ def fitted(data: FitData, **values: JsonValue) -> Fit:
         ({"fuse": "max", "head": {"pooling": "gem"}}, 2, 3),
         ({"augment": "flip", "sampler": "balanced"}, 1, 0),
         ({"augment": "heavy", "augment_copies": 2, "sampler": "balanced"}, 2, 0),
+        ({**STAGES, "augment": "flip"}, 1, 0),
+        ({**STAGES, "augment": "light", "augment_copies": 2}, 2, 3),
+        ({**STAGES, "fuse": "attention", "head": {"pooling": "gem"}}, 2, 0),
     ],
 )
 def test_kept_features_train_the_head_that_images_would(
