@@ -66,9 +66,16 @@ def pairs_sheet(competition: Competition, samples: Samples, pairs: Sequence[tupl
 def decoded_or_none(
     path: Path, height: int, width: int, competition: Competition, kind: PixelKind = "image"
 ) -> Pixels | None:
-    """Return the pixels of an image or mask, None where the file does not decode."""
-    reading = competition.reading or Reading()
+    """Return the pixels of an image or mask, None where the file does not decode.
+
+    Of a file that a reader reads it is the image in the middle, its numbers as they are.
+    """
+    reading, reader = competition.reading or Reading(), reader_of(competition) if kind == "image" else None
     try:
+        if reader is not None:
+            images = reader.pixels(path, height, width, competition.channels)
+            middle: Pixels = images[len(images) // 2]
+            return middle
         return decode_image(
             path, height, width, kind=kind, channels=competition.channels,
             image_reading=reading.images, mask_reading=reading.masks,

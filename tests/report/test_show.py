@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -73,3 +74,13 @@ def test_masks_that_a_run_would_refuse_are_shown_with_the_reason(tmp_path: Path)
         cv2.imwrite(str(path), np.full((32, 32), 3, dtype=np.uint8))
     page = contact_sheets(competition, samples, out=tmp_path / "show", recipes=["none"]).read_text()
     assert "A run would stop here: no pixel of" in page
+
+
+def test_arrays_that_a_reader_reads_are_shown_and_measured(tmp_path: Path) -> None:
+    competition, samples = open_competition(toy_of("regression"), tmp_path / "data")
+    for number, path in enumerate(sorted((tmp_path / "data/images").iterdir())):
+        with path.open("wb") as file:
+            np.save(file, np.full((32, 32, 3), 1000.0 + number, dtype=np.float32))
+    scans = dataclasses.replace(competition, reader="npy")
+    html = contact_sheets(scans, samples, out=tmp_path / "show", recipes=["none"]).read_text()
+    assert "<td>1031.5</td>" in html
