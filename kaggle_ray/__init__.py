@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kaggle_ray.api import push as push
     from kaggle_ray.api import run as run
     from kaggle_ray.api import soup as soup
+    from kaggle_ray.api import train_on as train_on
     from kaggle_ray.combine.arrays import EnsembledArrays as EnsembledArrays
     from kaggle_ray.combine.arrays import ensemble as ensemble
     from kaggle_ray.combine.combiner import WeightedMean as WeightedMean
@@ -95,6 +96,7 @@ _HOME = {
     "predict": "kaggle_ray.api",
     "run": "kaggle_ray.api",
     "soup": "kaggle_ray.api",
+    "train_on": "kaggle_ray.api",
     "Hyperparameters": "kaggle_ray.config",
     "SearchSpace": "kaggle_ray.config",
     "choice": "kaggle_ray.config",

@@ -16,10 +16,11 @@ from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions, TrainOnOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.souping import SoupRun, soup_run
 from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs
+from kaggle_ray.pipeline.training_on import TrainedOn, train_on_run
 from kaggle_ray.report.runs import find_run
 from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.console import ConsoleReporter
@@ -108,6 +109,23 @@ def soup(options: SoupOptions) -> SoupRun:
     """
     shows_console = options.reporters is None or CONSOLE in options.reporters
     return soup_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
+
+
+@takes(TrainOnOptions)
+def train_on(options: TrainOnOptions) -> TrainedOn:
+    """Train an experiment of a run for further epochs, each fold from its last weights; ensemble, and submit.
+
+    >>> import kaggle_ray
+    >>> tiny = {"model": "resnet9", "model_args": {"width": 8, "stem_stride": 1}, "image_size": 8, "epochs": 2}
+    >>> result = kaggle_ray.run("digits", experiments=[tiny], launcher="local", run_id="third", reporters=[])
+    >>> kaggle_ray.train_on(result.run_dir, "resnet9", epochs=1, launcher="local", reporters=[]).name
+    'resnet9 +1 epoch'
+
+    Raises:
+        KaggleRayError: what, where, and the next step.
+    """
+    shows_console = options.reporters is None or CONSOLE in options.reporters
+    return train_on_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
 
 
 def push(

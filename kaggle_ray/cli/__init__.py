@@ -40,6 +40,7 @@ for each in (
     run.predict,
     run.augment,
     run.soup,
+    run.train_on,
     run.find_lr,
     look.list_,
     look.status,

@@ -1,4 +1,4 @@
-"""Commands that compute: run, predict, augment, soup and find-lr."""
+"""Commands that compute: run, predict, augment, soup, train-on and find-lr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.errors import KaggleRayError
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions
+from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions, TrainOnOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,6 +135,32 @@ def soup(**values: Any) -> None:
 
     console = Console()
     done = soup_run(made(SoupOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"])
+    console.print(done.table())
+    if done.result.num_failed:
+        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
+
+
+@click.command("train-on")
+@click.argument("run")
+@click.argument("experiment")
+@options_of(
+    TrainOnOptions, "epochs", "overrides", "data", "folds", "competition", "launcher", "num_slots", "ensemble",
+    "admit_unproven", "reporters",
+)  # fmt: skip
+def train_on(**values: Any) -> None:
+    """Train EXPERIMENT of RUN for further epochs, each fold from its last weights; ensemble and submit what it is now.
+
+    EXPERIMENT is a name, an id, or how an id begins. What comes of it is another experiment, which knows its parent.
+    """
+    from rich.console import Console
+
+    from kaggle_ray.pipeline.training_on import train_on_run
+    from kaggle_ray.reporters.console import ConsoleReporter
+
+    console = Console()
+    done = train_on_run(
+        made(TrainOnOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"]
+    )
     console.print(done.table())
     if done.result.num_failed:
         raise click.exceptions.Exit(EXIT_TRIALS_FAILED)

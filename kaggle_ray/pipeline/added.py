@@ -1,7 +1,7 @@
-"""Experiments that are added to a run when its own are over: they predict otherwise, or by a mean of weights.
+"""Experiments added to a run when its own are over: they predict otherwise, by a mean of weights, or train on.
 
-Each fold's rows are predicted by the weights of that fold that the run has kept, so that the ledger knows what these
-have seen.
+Each fold's rows are predicted by the weights of that fold that the run has kept, or by what is trained from these on,
+so that the ledger knows what they have seen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from kaggle_ray.types import Experiment, Trial
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addition:
-    """An experiment that predicts with what others have learnt."""
+    """An experiment that begins with what others have learnt."""
 
     of: Experiment
-    """The experiment that it is compared with: the one that it is otherwise the same as, or a soup's first."""
+    """The experiment that it is compared with: the one that it is otherwise the same as or that it trains on, or a
+    soup's first."""
     experiment: Experiment
 
 
@@ -45,18 +46,19 @@ def added_source(plan: RunPlan, store: RunStore, ended: Ended) -> ListSource:
         for each in by_id.values()
         if all(over_or_gone(Trial(experiment_id=each.experiment_id, fold=fold)) for fold in folds)
     ]
-    # What they predict with is over: they wait for nothing.
-    return ListSource([replace(each, weights_of=None, soup_ids=()) for each in can_be], plan.folds.num_folds, ended)
+    # What they begin with is over: they wait for nothing.
+    waiting_for_none = [replace(each, weights_of=None, soup_ids=(), parent_id=None) for each in can_be]
+    return ListSource(waiting_for_none, plan.folds.num_folds, ended)
 
 
 def has_weights(store: RunStore, experiment: Experiment, fold: int) -> bool:
-    """Return whether the weights are there that one trial of an experiment that was added predicts with."""
+    """Return whether the weights are there that one trial of an experiment that was added begins with."""
     results = [store.result(Trial(experiment_id=each, fold=fold)) for each in _sources_of(experiment)]
     return all(result is not None and result.status == "committed" and store.has_weights(result) for result in results)
 
 
 def pending_weights(store: RunStore, num_folds: int) -> Iterator[Trial]:
-    """Yield the trials whose weights an experiment that was added has still to predict with."""
+    """Yield the trials whose weights an experiment that was added has still to begin with."""
     for experiment in store.added():
         for fold in range(num_folds):
             if store.result(Trial(experiment_id=experiment.experiment_id, fold=fold)) is None:
@@ -64,6 +66,6 @@ def pending_weights(store: RunStore, num_folds: int) -> Iterator[Trial]:
 
 
 def _sources_of(experiment: Experiment) -> tuple[str, ...]:
-    """Return the experiments whose weights one that was added predicts with."""
-    assert experiment.needs, "what is added predicts with the weights of others"
+    """Return the experiments whose weights one that was added begins with."""
+    assert experiment.needs, "what is added begins with the weights of others"
     return experiment.needs

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
+from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, NothingToSubmitError, RunMismatchError
 from kaggle_ray.models.check import check_sides
 from kaggle_ray.pipeline.added import Addition, has_weights
 from kaggle_ray.pipeline.applicable import check_applicable
 from kaggle_ray.pipeline.identity import experiment_id
 from kaggle_ray.pipeline.plan import RunPlan
+from kaggle_ray.pipeline.trainable import check_training
 from kaggle_ray.pool.gather import missing_folds
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.fold_data import shapes_of
@@ -93,6 +95,70 @@ def soup_addition(plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], 
         raise NothingToSubmitError(f"{store.location}: the run has this soup already: {made.name}.")
     _check_names(store, [Addition(of=wanted[0], experiment=made)])
     return Addition(of=wanted[0], experiment=made)
+
+
+def further_addition(
+    plan: RunPlan, store: RunStore, wanted: Experiment, *, epochs: int, overrides: Mapping[str, JsonValue]
+) -> Addition:
+    """Return the experiment that trains another one on, which is to be added to a run.
+
+    Args:
+        plan: of the run, resumed.
+        store: of the run.
+        wanted: experiment of it.
+        epochs: how many more.
+        overrides: hyperparameters that these have others of.
+
+    Raises:
+        ConfigError: the hyperparameters are none that it could be trained on by.
+        NothingToSubmitError: weights are gone, or the run has the experiment already.
+        RunMismatchError: the experiment is not what its id says.
+    """
+    parent = _as_it_was(plan, wanted)
+    _check_is_whole(plan, store, wanted)
+    further = parent.replace(**{**overrides, "epochs": epochs, "init_from": {}})
+    _check_trains_on(parent, further)
+    since = {**_differences(parent, further), **({"init_from": parent.to_dict()["init_from"]} if parent.parent else {})}
+    further = further.replace(init_from=since)
+    check_training(further, plan)
+    assert further.parent == parent, "it is trained on from the experiment that was named"
+    changed = [f"{name}={value}" for name, value in overrides.items()]
+    made = replace(
+        wanted,
+        experiment_id=experiment_id(further, plan.content),
+        name=" ".join([wanted.name, f"+{counted(epochs, 'epoch')}", *changed]),
+        hyperparameters=further.to_dict(),
+        parent_id=wanted.experiment_id,
+        weights_of=None,
+        soup_ids=(),
+    )
+    added = {each.experiment_id for each in store.added()}
+    if made.experiment_id in {each.experiment_id for each in store.experiments()} - added:
+        raise NothingToSubmitError(f"{store.location}: the run has this experiment already: {made.name}.")
+    addition = Addition(of=wanted, experiment=made)
+    _check_names(store, [addition])
+    return addition
+
+
+def _check_trains_on(parent: Hyperparameters, further: Hyperparameters) -> None:
+    """Raise ConfigError where ``further`` is not of the same network and images, or learns from others."""
+    if parent.teacher is not None or parent.labeller is not None or parent.souped:
+        raise ConfigError(
+            "train on: the experiment learns from others, so that what it is trained on with would have to be trained "
+            "anew. Run it with init_from, in a space that has both."
+        )
+    for name in ("model", "model_args", "head", "fuse", "image_size", "aspect"):
+        before, now = (each.to_dict()[name] for each in (parent, further))
+        if before != now:
+            raise ConfigError(
+                f"train on: {name}: expected {before!r}, as the weights are of it, got {now!r}. Run it with init_from, "
+                f"in a space that has both."
+            )
+    if further == parent.replace(init_from={}):
+        raise ConfigError(
+            f"train on: expected another number of epochs than its own, {parent.training.epochs}, or another value, "
+            "so that both can be told apart. Set one, such as --set lr=1e-4."
+        )
 
 
 def _check_is_whole(plan: RunPlan, store: RunStore, experiment: Experiment) -> None:

@@ -296,6 +296,23 @@ class SoupOptions(AdditionOptions):
 
 
 @dataclass(frozen=True)
+class TrainOnOptions(AdditionOptions):
+    """How an experiment of a run that is over is trained on."""
+
+    run: str | Path
+    """Folder of the run, or its s3:// URI."""
+    experiment: str
+    """Experiment whose weights are trained on: its name, its id, or how its id begins."""
+    _: KW_ONLY
+    epochs: int = option(1, at_least=1)
+    """Number of further epochs."""
+    overrides: Mapping[str, JsonValue] | None = option(
+        None, unset="none", flag="--set", metavar="NAME=VALUE", repeated=True, parse=parse_overrides
+    )
+    """Hyperparameters that the further epochs have others of, such as lr=1e-4."""
+
+
+@dataclass(frozen=True)
 class PredictOptions(MachineOptions):
     """How new test data is predicted by the ensemble of a run."""
 

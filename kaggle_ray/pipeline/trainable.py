@@ -30,7 +30,7 @@ def check_trainable(plan: RunPlan) -> None:
     for experiment in plan.examples:
         hyperparameters = parse_hyperparameters(experiment.hyperparameters, where=experiment.name)
         _check_inputs(hyperparameters, plan, shapes)
-        _check_training(hyperparameters, plan)
+        check_training(hyperparameters, plan)
         model, sides = hyperparameters.model, hyperparameters.sides_seen
         freeze: Freeze = "stages" if model.keeps_stages else "none"
         asked = (replace(model, init_from={}, freeze_epochs=0, freeze=freeze), sides)
@@ -53,7 +53,8 @@ def _check_inputs(hyperparameters: Hyperparameters, plan: RunPlan, shapes: Shape
     check_recipe(hyperparameters.images.augment)
 
 
-def _check_training(hyperparameters: Hyperparameters, plan: RunPlan) -> None:
+def check_training(hyperparameters: Hyperparameters, plan: RunPlan) -> None:
+    """Raise ConfigError where an experiment is to be trained by what is unknown or does not fit the competition."""
     heads, auxiliary_heads = plan.competition.heads, plan.competition.auxiliary_heads
     check_distillation(heads, hyperparameters.loss)
     check_out_of_fold(hyperparameters, plan.folds)
