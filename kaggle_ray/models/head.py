@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -164,6 +164,13 @@ class PooledNetwork(nn.Module):
         self._split = StageSplit(self.backbone, {name.removeprefix(prefix) for name in standing})
         for images_1CHW in sizes:
             self._split.look_at(images_1CHW)
+
+    def train(self, mode: bool = True) -> Self:
+        """Put all into training mode, or evaluation mode, the part behind a split too."""
+        super().train(mode)
+        if self._split is not None:
+            self._split.train(mode)
+        return self
 
     def features(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, F) what is fixed as long as the backbone is: the pooled features.

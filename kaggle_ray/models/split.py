@@ -46,6 +46,7 @@ class StageSplit:
         """
         was_training = self._backbone.training
         self._backbone.eval()
+        self.train(False)
         try:
             map_NCHW = self._map(images_NCHW)
             expected = self._backbone(images_NCHW)
@@ -58,7 +59,13 @@ class StageSplit:
             raise _not_two_parts(self._backbone) from error
         finally:
             self._backbone.train(was_training)
+            self.train(was_training)
         raise _not_two_parts(self._backbone)
+
+    def train(self, mode: bool) -> None:
+        """Put the second part's own modules into training or evaluation mode; the backbone's are put there with it."""
+        for copied in _copied(self._rest, self._backbone):
+            copied.training = mode
 
     def first(self, images_NCHW: Tensor) -> Tensor:
         """Return (N, F) the map at the cut, the channels of a position side by side."""
@@ -66,8 +73,6 @@ class StageSplit:
 
     def rest(self, features_NF: Tensor) -> Tensor:
         """Return what the backbone returns of the images of which ``first`` gave ``features_NF``."""
-        for copied, original in _copied(self._rest, self._backbone):
-            copied.training = original.training
         map_NHWC = features_NF.view(len(features_NF), *self._maps[features_NF.shape[1]])
         features: Tensor = self._rest(map_NHWC.permute(0, 3, 1, 2))
         return features
@@ -124,9 +129,9 @@ def _copy(module: nn.Module) -> nn.Module:
     return copied
 
 
-def _copied(rest: nn.Module, original: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
-    """Yield the modules of ``rest`` that are copies, each beside its original."""
-    yield rest, original
+def _copied(rest: nn.Module, original: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules of ``rest`` that are copies of those of ``original``."""
+    yield rest
     for name, child in rest.named_children():
         if child is not (of_original := original.get_submodule(name)) and type(child) is type(of_original):
             yield from _copied(child, of_original)

@@ -78,6 +78,18 @@ def test_splitting_leaves_names_and_modes_alone() -> None:
         assert module.training, number
 
 
+def test_what_is_behind_the_cut_predicts_as_the_whole_does_after_training() -> None:
+    model = build_model("timm/tf_efficientnet_lite0", Shapes(num_outputs=3), model_args={"drop_rate": 0.9}, head=HEAD)
+    model.split(num_stages=9, sides=[(64, 64)])
+    images = torch.rand(4, 3, 64, 64)
+    for _ in range(2):
+        features = model.train().features(images).detach()
+        model(features)
+        model.eval()
+        features = model.features(images)
+        assert torch.allclose(model(features), model(images), atol=1e-5)
+
+
 def test_a_network_that_is_no_chain_is_refused() -> None:
     with pytest.raises(ConfigError, match="two parts"):
         split("timm/vit_tiny_patch16_224", 3, sides=(224, 224))
