@@ -171,7 +171,7 @@ def test_a_class_with_fewer_rows_than_folds_is_named(tmp_path: Path, data: Path)
         ({"epochs": True}, r"hyperparameter 'epochs': expected int, got True"),
         ({"pretrained": 1}, r"hyperparameter 'pretrained': expected bool, got 1"),
         ({"model_args": [1]}, r"hyperparameter 'model_args': expected a dictionary, got \[1\]"),
-        ({"freeze": "head"}, r"hyperparameter 'freeze': expected one of none, norms, backbone, got 'head'"),
+        ({"freeze": "head"}, r"hyperparameter 'freeze': expected one of none, norms, stages, backbone, got 'head'"),
         ({"lr": 0}, r"hyperparameter 'lr': expected more than 0, got 0"),
     ],
 )

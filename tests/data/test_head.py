@@ -82,7 +82,7 @@ def test_names_of_heads_differ_and_masks_stand_alone() -> None:
     ],
 )
 def test_masks_have_no_metric_whose_rule_is_not_of_pixels(metric: str, classes: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=rf"metric '{metric}' decides by .*; masks of {len(classes)} classes are dec"):
+    with pytest.raises(ConfigError, match=rf"metric '{metric}' decides by .*; masks of {len(classes)} class"):
         Head(task="segmentation", classes=classes, metric=metric_by_name(metric))
 
 

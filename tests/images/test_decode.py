@@ -75,7 +75,7 @@ def test_a_truncated_image_is_named_with_its_size(tmp_path: Path, suffix: str, s
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError) as caught:
         decode_image(path, 64, 64)
-    assert str(caught.value) == f"{path}: does not decode as an image ({int(share * len(content))} bytes)."
+    assert str(caught.value) == f"{path}: does not decode as an image ({int(share * len(content)):,} bytes)."
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_whoever_asks_for_the_status_of_a_killed_run_lets_services_know_once(
     assert "run_killed" not in {each.kind for each in service.taken.values()}
     *status, delivered = asked()
     assert any("killed" in line for line in status)
-    assert delivered == "fake: 1 events delivered"
+    assert delivered == "fake: 1 event delivered"
     assert list(service.taken.values())[-1].event == RunKilled(how_to_resume=store.known_record().command)
     assert asked()[-1] == "fake: 0 events delivered"
 
