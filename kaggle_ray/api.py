@@ -16,12 +16,20 @@ from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions, TrainOnOptions
+from kaggle_ray.pipeline.options import (
+    AdditionOptions,
+    AugmentOptions,
+    PredictOptions,
+    RunOptions,
+    SoupOptions,
+    TrainOnOptions,
+)
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.souping import SoupRun, soup_run
 from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs
 from kaggle_ray.pipeline.training_on import TrainedOn, train_on_run
 from kaggle_ray.report.runs import find_run
+from kaggle_ray.reporters import Reporter
 from kaggle_ray.reporters.by_name import CONSOLE
 from kaggle_ray.reporters.console import ConsoleReporter
 from kaggle_ray.share import pull as pulling
@@ -85,8 +93,7 @@ def augment(options: AugmentOptions) -> AugmentedRun:
     Raises:
         KaggleRayError: what, where, and the next step.
     """
-    shows_console = options.reporters is None or CONSOLE in options.reporters
-    return augment_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
+    return augment_run(options, reporters=_console_of(options))
 
 
 @takes(SoupOptions)
@@ -107,8 +114,7 @@ def soup(options: SoupOptions) -> SoupRun:
     Raises:
         KaggleRayError: what, where, and the next step.
     """
-    shows_console = options.reporters is None or CONSOLE in options.reporters
-    return soup_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
+    return soup_run(options, reporters=_console_of(options))
 
 
 @takes(TrainOnOptions)
@@ -124,8 +130,13 @@ def train_on(options: TrainOnOptions) -> TrainedOn:
     Raises:
         KaggleRayError: what, where, and the next step.
     """
+    return train_on_run(options, reporters=_console_of(options))
+
+
+def _console_of(options: AdditionOptions) -> list[Reporter]:
+    """Return the console, unless other reporters were asked for alone."""
     shows_console = options.reporters is None or CONSOLE in options.reporters
-    return train_on_run(options, reporters=[ConsoleReporter(Console())] if shows_console else [])
+    return [ConsoleReporter(Console())] if shows_console else []
 
 
 def push(

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.errors import KaggleRayError
-from kaggle_ray.pipeline.options import AugmentOptions, PredictOptions, RunOptions, SoupOptions, TrainOnOptions
+from kaggle_ray.pipeline.options import (
+    AdditionOptions,
+    AugmentOptions,
+    PredictOptions,
+    RunOptions,
+    SoupOptions,
+    TrainOnOptions,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+    from kaggle_ray.pipeline.result import RunResult
 
 
 EXIT_TRIALS_FAILED = 3
@@ -101,18 +111,9 @@ def augment(**values: Any) -> None:
     EXPERIMENT is a name, an id, or how an id begins; without any it is all that are complete. Each fold's rows are
     predicted by that fold's weights, so that the scores are honest. What lacks weights is named, and left out.
     """
-    from rich.console import Console
-
     from kaggle_ray.pipeline.augmenting import augment_run
-    from kaggle_ray.reporters.console import ConsoleReporter
 
-    console = Console()
-    done = augment_run(
-        made(AugmentOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"]
-    )
-    console.print(done.table())
-    if done.result.num_failed:
-        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
+    _add(augment_run, made(AugmentOptions, values))
 
 
 @click.command()
@@ -128,16 +129,9 @@ def soup(**values: Any) -> None:
     EXPERIMENT is a name, an id, or how an id begins; there are two at least, of one network. A greedy soup is chosen on
     an inner split that none of them was trained on (epoch_rule inner). What has no mean is refused.
     """
-    from rich.console import Console
-
     from kaggle_ray.pipeline.souping import soup_run
-    from kaggle_ray.reporters.console import ConsoleReporter
 
-    console = Console()
-    done = soup_run(made(SoupOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"])
-    console.print(done.table())
-    if done.result.num_failed:
-        raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
+    _add(soup_run, made(SoupOptions, values))
 
 
 @click.command("train-on")
@@ -152,15 +146,28 @@ def train_on(**values: Any) -> None:
 
     EXPERIMENT is a name, an id, or how an id begins. What comes of it is another experiment, which knows its parent.
     """
+    from kaggle_ray.pipeline.training_on import train_on_run
+
+    _add(train_on_run, made(TrainOnOptions, values))
+
+
+class _Added(Protocol):
+    """What came of what was added to a run."""
+
+    @property
+    def result(self) -> RunResult: ...
+
+    def table(self) -> RenderableType: ...
+
+
+def _add(story: Callable[..., _Added], options: AdditionOptions) -> None:
+    """Add to a run what ``story`` tells of, and print what came of it."""
     from rich.console import Console
 
-    from kaggle_ray.pipeline.training_on import train_on_run
     from kaggle_ray.reporters.console import ConsoleReporter
 
     console = Console()
-    done = train_on_run(
-        made(TrainOnOptions, values), reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"]
-    )
+    done = story(options, reporters=[ConsoleReporter(console)], command=[*_program_words(), "run"])
     console.print(done.table())
     if done.result.num_failed:
         raise click.exceptions.Exit(EXIT_TRIALS_FAILED)
