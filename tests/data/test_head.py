@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.baseline import target_of
 from kaggle_ray.data.head import Head, check_heads, metric_of, place_heads
 from kaggle_ray.errors import ConfigError
@@ -82,7 +83,8 @@ def test_names_of_heads_differ_and_masks_stand_alone() -> None:
     ],
 )
 def test_masks_have_no_metric_whose_rule_is_not_of_pixels(metric: str, classes: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=rf"metric '{metric}' decides by .*; masks of {len(classes)} class"):
+    masks = f"masks of {counted(len(classes), 'class')} are dec"
+    with pytest.raises(ConfigError, match=rf"metric '{metric}' decides by .*; {masks}"):
         Head(task="segmentation", classes=classes, metric=metric_by_name(metric))
 
 

@@ -147,7 +147,7 @@ def ask_an_actor_to_end_and_all_once_another_went_on(run: RunCommand) -> None:
     assert run.checkpoints() == []
     (actor, *_) = run.actors()
     os.kill(actor, signal.SIGTERM)
-    assert wait_for(lambda: run.checkpoints() != [], seconds=60)
+    assert wait_for(lambda: run.checkpoints() != [], seconds=10)
     assert wait_for(lambda: run.most_resumed() > 0), "another actor went on from its step"
     assert actor not in run.processes()
     told_before = run.num_epochs_told()
