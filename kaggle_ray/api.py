@@ -257,6 +257,7 @@ def ensemble_runs(
     competition: str | Path | None = None,
     method: str = AUTO,
     admit_unproven: bool = False,
+    repeated_folds: bool = False,
 ) -> TeamEnsemble:
     """Ensemble what of a run is complete, alone or with other runs and imported predictions; write the submission.
 
@@ -275,6 +276,8 @@ def ensemble_runs(
         competition: whose code reads the files, where the run's own is not known to be yours.
         method: a combiner's name, or ``auto``.
         admit_unproven: take what is unproven, such as all that was imported; there is no honest score then.
+        repeated_folds: take runs of the same rows in other folds, too, such as those of another ``fold_seed``: an
+            experiment that several have is one member, their mean. The honest score is by the folds of ``run``.
 
     Raises:
         KaggleRayError: what, where, and the next step.
@@ -285,7 +288,7 @@ def ensemble_runs(
         logger.warning("left out: %s", error)
     return ensemble_of_runs(
         open_run(run), of_others, data=data, out=out, imported=imported, competition=competition, method=method,
-        admit_unproven=admit_unproven,
+        admit_unproven=admit_unproven, repeated_folds=repeated_folds,
     )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ def delete(run: str, shared: str | None, user: str | None, yes: bool) -> None:
 @click.argument("others", nargs=-1, metavar="[OTHER...]")
 @options_of(PredictOptions, "data", "competition")
 @options_of(OutputOptions, "ensemble", "admit_unproven")
+@click.option("--repeated-folds", is_flag=True, help="Take runs of the same rows in other folds, too: see above.")
 @click.option("--out", default="team", show_default=True, help="Folder that ensemble and submission are written to.")
 def ensemble(
     run: str,
@@ -93,12 +94,15 @@ def ensemble(
     competition: str | None,
     ensemble: str,
     admit_unproven: bool,
+    repeated_folds: bool,
     out: str,
 ) -> None:
     """Ensemble what of RUN is complete, while it goes on, too, alone or with OTHER runs; write the submission.
 
     RUN is one of your own, and the others have the same folds, such as pulled ones. OTHER is a run, a folder of runs or
     of pulled ones, a place where runs are shared, or predictions that kaggle-ray import has taken in.
+    With --repeated-folds the others may be the same rows in other folds (kaggle-ray run --fold-seed 1): an experiment
+    that several runs have is one member, their mean.
     """
     from rich.console import Console
 
@@ -120,6 +124,7 @@ def ensemble(
         competition=competition,
         method=ensemble,
         admit_unproven=admit_unproven,
+        repeated_folds=repeated_folds,
     )
     Console().print(found.table())
     click.echo(printable(found.submission))

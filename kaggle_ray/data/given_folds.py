@@ -44,6 +44,20 @@ def with_folds_of(competition: Competition, samples: Samples, file: str | Path) 
     return replace(competition, folds=scheme), replace(samples, folds=folds)
 
 
+def with_fold_seed(competition: Competition, seed: int) -> Competition:
+    """Return the competition with another seed of its folds.
+
+    Raises:
+        FoldsError: its folds have no seed: they are given, or follow each other in time; or the seed is out of range.
+    """
+    if (kind := competition.folds.kind) in ("given", "time"):
+        raise FoldsError(
+            f"--fold-seed {seed}: {competition.name} has folds of kind {kind!r}, which no seed deals. "
+            f"{'Name another file of folds: --folds.' if kind == 'given' else 'Leave it out.'}"
+        )
+    return replace(competition, folds=replace(competition.folds, seed=seed))
+
+
 def given_scheme(scheme: FoldScheme, folds: IntArray, ids: StrArray, *, where: str) -> FoldScheme:
     """Return the scheme of given folds: as many as there are; one alone, of rows that the others predict, is a holdout.
 

@@ -13,10 +13,12 @@ import numpy as np
 from kaggle_ray.cache.folder import default_cache_dir
 from kaggle_ray.combine import Fits
 from kaggle_ray.combine.nested import cross_fitted
+from kaggle_ray.data.opening import load_competition
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.metrics import Jackknifed, Metric, jackknife
 from kaggle_ray.pipeline.added import Addition
+from kaggle_ray.pipeline.begun_rows import begun_scheme
 from kaggle_ray.pipeline.driver import Add, execute
 from kaggle_ray.pipeline.options import AdditionOptions, RunOptions
 from kaggle_ray.pipeline.own_code import competition_file
@@ -24,6 +26,7 @@ from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.reporters import Reporter
 from kaggle_ray.rows import select_rows
 from kaggle_ray.store.opening import is_uri, open_run
+from kaggle_ray.store.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,11 +74,13 @@ def execute_adding(
             f"added to it is found there by the command that began it."
         )
     file = competition_file(store, record, options.competition, cache_dir=default_cache_dir())
+    fold_seed = None if options.folds else _fold_seed(record, file)
     return execute(
         RunOptions(
             competition=file,
             data=options.data,
             folds=options.folds,
+            fold_seed=fold_seed,
             runs=parts[0],
             run_id=record.run_id,
             launcher=options.launcher,
@@ -85,14 +90,30 @@ def execute_adding(
             reporters=options.reporters,
         ),
         reporters=reporters,
-        command=None if command is None else _goes_on(command, options, file, runs=parts[0], run_id=record.run_id),
+        command=None if command is None else _goes_on(command, options, file, fold_seed, *parts[::2]),
         add=add,
     )
 
 
-def _goes_on(command: Sequence[str], options: AdditionOptions, file: Path, *, runs: str, run_id: str) -> list[str]:
+def _fold_seed(record: RunRecord, file: Path) -> int | None:
+    """Return the seed of folds that the run was begun with, None where it is the competition's own or there is none."""
+    begun = begun_scheme(record)
+    if begun is None or begun.kind in ("given", "time") or begun.seed == load_competition(file)[0].folds.seed:
+        return None
+    return begun.seed
+
+
+def _goes_on(
+    command: Sequence[str], options: AdditionOptions, file: Path, fold_seed: int | None, runs: str, run_id: str
+) -> list[str]:
     """Return the command that goes on with the run where this is cut short: what was added is its own by then."""
-    given = {"--runs": runs, "--run-id": run_id, "--data": options.data, "--folds": options.folds}
+    given = {
+        "--runs": runs,
+        "--run-id": run_id,
+        "--data": options.data,
+        "--folds": options.folds,
+        "--fold-seed": None if fold_seed is None else str(fold_seed),
+    }
     return [*command, str(file), *(word for flag, value in given.items() if value for word in (flag, str(value)))]
 
 

@@ -54,11 +54,19 @@ class DataOptions(Options):
     folds: str | Path | None = option(None, unset="as the competition says", metavar="FILE")
     """File of the folds: a csv with a column fold and one of ids, such as a team mate's, or an earlier run's folds.csv.
     A fold of -1 is trained on, and never scored."""
+    fold_seed: int | None = option(None, unset="as the competition says", metavar="N", at_least=0)
+    """Seed of the folds: with another one the rows are dealt otherwise. Runs of several seeds are repeated folds, which
+    kaggle-ray ensemble --repeated-folds joins."""
     skip_unreadable: bool = option(False)
     """Leave out training images that do not decode, and list them in unreadable.json; a test image that does not is
     predicted from an even grey one."""
     ignore_near_duplicates: bool = option(False, was={"ignore_twins": "0.3"})
     """Do not look for near-duplicate images, which are otherwise assigned to one fold and reported."""
+
+    @property
+    def deals_folds(self) -> bool:
+        """Whether the folds are others than the competition's own."""
+        return self.folds is not None or self.fold_seed is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,7 @@ class RunPlan:
             settings=self.settings,
             clock=self.clock,
             stop_at=self.stop_at,
-            folds=None if self.options.folds is None else self.competition.folds,
+            folds=self.competition.folds if self.options.deals_folds else None,
             checkpoint_every_s=self.options.checkpoint_every_s,
             only_ids=self.only_ids,
             metrics=tuple(self.options.metrics or ()),

@@ -56,6 +56,7 @@ def _facts(plan: RunPlan, folds_csv: str, command: Sequence[str] | None) -> dict
         "competition_file": str(plan.competition_file),
         "data": plan.data,
         "fast_dev": plan.is_fast_dev,
+        "fold_scheme": asdict(plan.competition.folds),
         "folds_csv_sha256": hashlib.sha256(folds_csv.encode()).hexdigest(),
         **provenance(command),
     }

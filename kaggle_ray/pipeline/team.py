@@ -18,6 +18,7 @@ from kaggle_ray.data.opening import load_competition
 from kaggle_ray.pipeline.begun_rows import BegunRows, open_begun_rows
 from kaggle_ray.pipeline.ensembling import described
 from kaggle_ray.pipeline.own_code import competition_file
+from kaggle_ray.pipeline.repeated_folds import repetitions_of
 from kaggle_ray.pipeline.team_pool import LOW_CAPACITY, Standing, TeamPool, in_order, joined
 from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.rows import Rows, select_rows
@@ -83,6 +84,7 @@ def ensemble_of_runs(
     competition: str | Path | None = None,
     method: str = AUTO,
     admit_unproven: bool = False,
+    repeated_folds: bool = False,
 ) -> TeamEnsemble:
     """Ensemble the complete experiments of runs under the same folds, and what was imported; write the submission.
 
@@ -99,10 +101,13 @@ def ensemble_of_runs(
         method: name of the combiner, or ``auto``; with predictions under other folds one of ``LOW_CAPACITY``.
         admit_unproven: take members whose models had, or may have had, a say of the scored rows; the ensemble then has
             no honest score. Needed for all that is imported.
+        repeated_folds: take runs of the same rows in other folds, too: an experiment that several have is one member,
+            the mean of these, and is scored like any other, by the folds of ``store``.
 
     Raises:
         ConfigError: what is imported is not admitted, or the combiner is not one that may learn of it.
-        FoldsError: a run has other folds, or the files are not those that the run was begun with.
+        FoldsError: a run has other folds that are not to be repeated, or scores other rows, or the files are not those
+            that a run was begun with.
         LeakError: a model saw a row that it predicts, or a row is not predicted exactly once.
         CorruptBlobError: a stored file is not the one that was committed.
         NothingToSubmitError: no experiment is complete.
@@ -111,9 +116,12 @@ def ensemble_of_runs(
     file = competition_file(store, record, competition, cache_dir=default_cache_dir())
     declared, _ = load_competition(file)
     COMBINERS.check(method)
-    runs = in_order([OwnedRun(user="", store=store), *others], record)
+    runs = in_order([OwnedRun(user="", store=store), *others], record, repeated_folds=repeated_folds)
     begun = open_begun_rows(store, declared, data)
-    team = joined(runs, imported, begun.competition, begun.split, admit_unproven=admit_unproven)
+    team = joined(
+        runs, imported, begun.competition, begun.split, admit_unproven=admit_unproven,
+        repetitions=repetitions_of(runs, declared, data, begun.split),
+    )  # fmt: skip
     team.check_method(method)
     saved, target = open_run(out), begun.target()
     kept = Kept(saved.learnt(), code=dict(source_digests(file)))

@@ -12,10 +12,11 @@ from kaggle_ray.config import Hyperparameters
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.folds import folds_of
 from kaggle_ray.data.further_metrics import with_metrics
-from kaggle_ray.data.given_folds import with_folds_of
+from kaggle_ray.data.given_folds import with_fold_seed, with_folds_of
 from kaggle_ray.data.opening import open_competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.staging import StagedData, stage_data
+from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.reading import as_read
 from kaggle_ray.images.unreadable import without_unreadable
 from kaggle_ray.pipeline.fast_dev import one_epoch_of, rows_of_one_batch
@@ -58,12 +59,19 @@ def open_files(declared: Competition, options: RunOptions) -> OpenedFiles:
 
     Raises:
         DataError: files are missing or contradict each other.
-        FoldsError: the folds that were given are not those of its rows.
+        FoldsError: the folds that were given are not those of its rows, or have no seed.
+        ConfigError: folds and a seed of folds are given.
     """
     data = str(options.data or Path("data") / declared.name)
     data = data if "://" in data else str(Path(data).absolute())
     staged = stage_data(data, cache_dir=default_cache_dir())
     competition, samples = open_competition(declared, staged.folder)
+    if options.fold_seed is not None:
+        if options.folds is not None:
+            raise ConfigError(
+                "--fold-seed with --folds: the file says which row is in which fold. Leave one of them out."
+            )
+        competition = with_fold_seed(competition, options.fold_seed)
     if options.folds is not None:
         competition, samples = with_folds_of(competition, samples, options.folds)
     competition = with_metrics(competition, options.metrics or ())

@@ -62,7 +62,7 @@ def members_of(
         if experiment.experiment_id in results:
             of_folds = results[experiment.experiment_id]
             for snapshot, part in _parts_of(experiment, of_folds, greater_is_better, forward):
-                groups.setdefault((_without_seed(experiment), snapshot), []).append((experiment, part))
+                groups.setdefault((without_seed(experiment), snapshot), []).append((experiment, part))
     return tuple(_member(digest, snapshot, found) for (digest, snapshot), found in groups.items())
 
 
@@ -140,7 +140,8 @@ def _parts_of(
     ]
 
 
-def _without_seed(experiment: Experiment) -> str:
+def without_seed(experiment: Experiment) -> str:
+    """Return 12 hex digits over an experiment's hyperparameters but its seed."""
     values = {name: value for name, value in experiment.hyperparameters.items() if name != "seed"}
     return short_digest(values)
 

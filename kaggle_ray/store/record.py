@@ -95,6 +95,9 @@ class RunRecord(RunIdentity):
     folds_csv_sha256: str | None = None
     """Digest of folds.csv; None of a run that was begun before it was kept."""
 
+    fold_scheme: Mapping[str, JsonValue] | None = None
+    """How its rows were dealt to folds, as ``FoldScheme`` has it; None of a run that was begun before it was kept."""
+
     @property
     def identity(self) -> RunIdentity:
         """What has to be the same whenever the run is resumed."""
