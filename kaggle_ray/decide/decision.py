@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kaggle_ray.counted import counted
-from kaggle_ray.decide.expected_f import best_sets
+from kaggle_ray.decide.label_sets import LabelSets
 from kaggle_ray.decide.own import BUILT_IN, DECISIONS, OwnDecision
 from kaggle_ray.errors import ConfigError, JsonShapeError
 from kaggle_ray.metrics import CountsScore, Metric, with_parts
@@ -29,7 +29,8 @@ class Decision:
     """One of ours, or one that the competition's file registers."""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     """none: empty; label_thresholds: ``thresholds``, one a label; expected_f: ``beta`` of the F-beta whose expectation
-    a row's labels maximise; mask: ``threshold``, and ``min_pixels`` below which a
+    a row's labels maximise, and of how probable these are ``scale`` and ``weights``, without which they are independent
+    (``label_sets``); mask: ``threshold``, and ``min_pixels`` below which a
     mask is empty; cutpoints: ``cuts`` between the classes 0, 1, ..., ascending; argmax: empty, the most probable class
     is 1 and the others 0, and a single column is 1 above a half; round: empty, the nearest whole number; by_head:
     ``heads``, of each in turn its ``num_columns`` and the ``rule`` for them."""
@@ -49,7 +50,7 @@ class Decision:
         if self.kind == "label_thresholds":
             return np.asarray(values > self._numbers("thresholds"), dtype=np.float32)
         if self.kind == "expected_f":
-            return np.asarray(best_sets(values, self._number("beta")), dtype=np.float32)
+            return np.asarray(self._label_sets.best(values, self._number("beta")), dtype=np.float32)
         if self.kind == "mask":
             return np.asarray(self.masks(values), dtype=np.float32)
         if self.kind == "cutpoints" and values.shape[1] == 1:
@@ -86,6 +87,12 @@ class Decision:
         masks = np.asarray(values > self.threshold)
         masks[np.count_nonzero(masks, axis=1) < self.min_pixels] = False
         return masks
+
+    @property
+    def _label_sets(self) -> LabelSets:
+        if "weights" not in self.parameters:
+            return LabelSets()
+        return LabelSets(scale=self._number("scale"), weights=tuple(self._numbers("weights").tolist()))
 
     @property
     def threshold(self) -> float:

@@ -5,6 +5,8 @@ Shape legend: N rows, L labels, k of them named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kaggle_ray.types import BoolArray, Float64Array, FloatArray
@@ -13,26 +15,40 @@ _ROWS_AT_ONCE = 4096
 """Rows whose distributions are in memory together: of 17 labels 10 MB."""
 
 
-def best_sets(probabilities: FloatArray | Float64Array, beta: float) -> BoolArray:
-    """Return (N, L) the set of labels with the highest expected F-beta of each row, if its labels are independent.
+def best_sets(probabilities: FloatArray | Float64Array, beta: float, weights: Sequence[float] = ()) -> BoolArray:
+    """Return (N, L) the set of labels with the highest expected F-beta of each row.
 
-    It is exact: the best set of k labels are the k most probable ones, so that L + 1 sets are compared by their true
-    expectation. A row without labels of which none is named scores 1, as ``f_beta`` has it. Of sets that are worth the
-    same the smaller one is taken.
+    A set is as probable as if its labels were independent, times the weight of its size. The answer is exact: the best
+    set of k labels are the k most probable ones, as two labels that change places leave the size as it is, so that
+    L + 1 sets are compared by their true expectation. A row without labels of which none is named scores 1, as
+    ``f_beta`` has it. Of sets that are worth the same the smaller one is taken.
 
     Args:
         probabilities: (N, L) of each label.
         beta: weight of recall over precision.
+        weights: of rows of 0, 1, ..., L labels, at least 0; empty where the labels are independent.
 
     Source: Lewis, "Evaluating and optimizing autonomous text classification systems", SIGIR 1995; Ye et al.,
     "Optimizing F-measures: a tale of two approaches", ICML 2012.
     """
+    of_sizes = np.array(weights or [1.0] * (probabilities.shape[1] + 1))
     blocks = range(0, len(probabilities), _ROWS_AT_ONCE)
-    found = [_best_sets(np.asarray(probabilities[first : first + _ROWS_AT_ONCE], np.float64), beta) for first in blocks]
+    found = [
+        _best_sets(np.asarray(probabilities[first : first + _ROWS_AT_ONCE], np.float64), beta, of_sizes)
+        for first in blocks
+    ]
     return np.concatenate(found)
 
 
-def _best_sets(probabilities_NL: Float64Array, beta: float) -> BoolArray:
+def size_probabilities(probabilities: Float64Array) -> Float64Array:
+    """Return (N, L + 1) how probable it is that 0, 1, ... of a row's independent labels are there, from (N, L)."""
+    sizes = _with_none(*probabilities.shape)
+    for probability_N in probabilities.T:
+        sizes = _with_one_more(sizes, probability_N)
+    return sizes
+
+
+def _best_sets(probabilities_NL: Float64Array, beta: float, weights: Float64Array) -> BoolArray:
     num_labels = probabilities_NL.shape[1]
     order = np.argsort(-probabilities_NL, axis=1, kind="stable")
     descending_NL = np.take_along_axis(probabilities_NL, order, axis=1)
@@ -40,14 +56,15 @@ def _best_sets(probabilities_NL: Float64Array, beta: float) -> BoolArray:
     of_rest = [_with_none(len(descending_NL), num_labels)]
     for label in reversed(range(num_labels)):
         of_rest.append(_with_one_more(of_rest[-1], descending_NL[:, label]))
-    of_named, expected = _with_none(len(descending_NL), num_labels), [of_rest[-1][:, 0]]
+    of_named, expected = _with_none(len(descending_NL), num_labels), [of_rest[-1][:, 0] * weights[0]]
     for k in range(1, num_labels + 1):
         of_named = _with_one_more(of_named, descending_NL[:, k - 1])
         right, missed = np.arange(k + 1)[:, np.newaxis], np.arange(num_labels - k + 1)
-        scores = (1 + beta**2) * right / (k + beta**2 * (right + missed))
+        scores = (1 + beta**2) * right / (k + beta**2 * (right + missed)) * weights[right + missed]
         rest = of_rest[num_labels - k][:, : num_labels - k + 1]
         expected.append(((of_named[:, : k + 1] @ scores) * rest).sum(axis=1))
-    sizes = np.argmax(np.round(expected, 12), axis=0)  # so that rounding does not decide between equals
+    worth = np.array(expected) / np.maximum(of_rest[-1] @ weights, np.finfo(np.float64).tiny)
+    sizes = np.argmax(np.round(worth, 12), axis=0)  # so that rounding does not decide between equals
     named = np.zeros(probabilities_NL.shape, dtype=np.bool_)
     np.put_along_axis(named, order, np.arange(num_labels) < sizes[:, np.newaxis], axis=1)
     return named

@@ -9,32 +9,47 @@ import pytest
 
 from kaggle_ray.decide import Decision, fit_decision
 from kaggle_ray.decide.expected_f import best_sets
+from kaggle_ray.decide.label_sets import fit_label_sets, log_odds
 from kaggle_ray.decide.labels import fit_labels
 from kaggle_ray.decide.thresholds import COMMON_GRID, fit_thresholds
 from kaggle_ray.metrics import F1, F2
 from kaggle_ray.metrics.multilabel import f_beta
-from kaggle_ray.types import FloatArray, Target
+from kaggle_ray.types import Float64Array, FloatArray, Target
 
 
-def expected_scores(probabilities: FloatArray, beta: float) -> dict[tuple[bool, ...], float]:
+def expected_scores(
+    probabilities: FloatArray, beta: float, weights_of_sizes: Float64Array
+) -> dict[tuple[bool, ...], float]:
     """Return what each set of labels is worth, from all that may be there."""
     num_labels, metric = len(probabilities), f_beta(beta)
     sets = np.array(list(itertools.product([False, True], repeat=num_labels)))
-    weights = np.where(sets, probabilities, 1 - probabilities).prod(axis=1)
+    weights = np.where(sets, probabilities, 1 - probabilities).prod(axis=1) * weights_of_sizes[sets.sum(axis=1)]
     denominators = beta**2 * sets.sum(axis=1)[:, np.newaxis] + sets.sum(axis=1)
     right = sets.astype(np.int64) @ sets.T.astype(np.int64)
     scores = np.divide((1 + beta**2) * right, denominators, out=np.ones(right.shape), where=denominators > 0)
     assert scores[1, 1] == metric.score(sets[1:2].astype(int), sets[1:2].astype(np.float32))
-    return dict(zip(map(tuple, sets.tolist()), (weights @ scores).tolist(), strict=True))
+    return dict(zip(map(tuple, sets.tolist()), (weights @ scores / weights.sum()).tolist(), strict=True))
 
 
+@pytest.mark.parametrize("independent", [True, False])
 @pytest.mark.parametrize("beta", [1.0, 2.0])
 @pytest.mark.parametrize("num_labels", [1, 2, 5, 10])
-def test_no_set_of_labels_is_worth_more_than_the_one_that_is_named(num_labels: int, beta: float) -> None:
-    probabilities = np.random.default_rng(num_labels).beta(0.4, 0.8, (8, num_labels)).astype(np.float32)
-    for row, named in zip(probabilities, best_sets(probabilities, beta), strict=True):
-        worth = expected_scores(row, beta)
+def test_no_set_of_labels_is_worth_more_than_the_one_that_is_named(
+    num_labels: int, beta: float, independent: bool
+) -> None:
+    rng = np.random.default_rng(num_labels)
+    probabilities = rng.beta(0.4, 0.8, (8, num_labels)).astype(np.float32)
+    weights = np.ones(num_labels + 1) if independent else rng.gamma(0.5, size=num_labels + 1)
+    named_sets = best_sets(probabilities, beta, () if independent else weights.tolist())
+    for row, named in zip(probabilities, named_sets, strict=True):
+        worth = expected_scores(row, beta, weights)
         assert worth[tuple(named.tolist())] == pytest.approx(max(worth.values()), abs=1e-12)
+
+
+def test_no_set_is_named_of_a_size_that_cannot_be() -> None:
+    values = np.full((3, 4), 0.01, dtype=np.float32)
+    assert not best_sets(values, 2.0).any()
+    assert best_sets(values, 2.0, [0.0, 1.0, 1.0, 1.0, 1.0]).any(axis=1).all()
 
 
 def drawn(num_rows: int, *, sharpness: float = 1.0) -> tuple[Target, FloatArray]:
@@ -45,15 +60,56 @@ def drawn(num_rows: int, *, sharpness: float = 1.0) -> tuple[Target, FloatArray]
     return target, (1 / (1 + np.exp(-sharpness * logits))).astype(np.float32)
 
 
-def test_sets_answer_where_probabilities_are_right_and_thresholds_where_they_are_not() -> None:
+def test_the_likeliest_sets_have_the_scale_and_the_sizes_of_the_rows() -> None:
+    target, right = drawn(4000)
+    independent = fit_label_sets(target, right)
+    assert independent.scale == pytest.approx(1.0, abs=0.05)
+    assert np.array(independent.weights[:5]) / independent.weights[0] == pytest.approx(np.ones(5), abs=0.3)
+    too_sure = fit_label_sets(target, drawn(4000, sharpness=3.0)[1])
+    assert too_sure.scale == pytest.approx(1 / 3, rel=0.05)
+    has_some = target.any(axis=1)
+    of_some = fit_label_sets(target[has_some], right[has_some])
+    assert of_some.weights[0] == 0
+    assert of_some.best(np.full((1, 6), 0.001, dtype=np.float32), 2.0).any()
+    assert not independent.best(np.full((1, 6), 0.001, dtype=np.float32), 2.0).any()
+    of_one_row = fit_label_sets(target[:1], right[:1])
+    assert np.isfinite([of_one_row.scale, *of_one_row.weights]).all()
+
+
+def test_sizes_that_were_seen_are_expected() -> None:
+    """Under the fitted weights as many rows of each size are expected as there were, however unlike independence."""
+    rng = np.random.default_rng(1)
+    is_pair = rng.random(600) < 0.7  # two labels of a row come together, or none
+    target = np.stack([is_pair, is_pair, rng.random(600) < 0.2], axis=1).astype(np.int64)
+    values = np.clip(0.5 * target + rng.uniform(0.1, 0.4, target.shape), 0, 1).astype(np.float32)
+    sets = fit_label_sets(target, values)
+    of_labels = np.array(list(itertools.product([False, True], repeat=3)))
+    odds = sets.scale * np.log(values / (1 - values))
+    weights = np.exp(odds @ of_labels.T) * np.array(sets.weights)[of_labels.sum(axis=1)]
+    probabilities = weights / weights.sum(axis=1, keepdims=True)
+    expected = [probabilities[:, of_labels.sum(axis=1) == size].sum() for size in range(4)]
+    assert expected == pytest.approx(np.bincount(target.sum(axis=1), minlength=4).tolist(), abs=1)
+
+
+def test_sets_answer_unless_thresholds_are_better() -> None:
     target, values = drawn(4000)
-    fitted = fit_decision(F2, target[:2000], values[:2000])
-    assert fitted == Decision(kind="expected_f", parameters={"beta": 2.0})
-    assert Decision.from_json(fitted.to_json()) == fitted
-    thresholds = np.array(fit_thresholds(F2, target[:2000], values[:2000]))
-    of_thresholds = F2.score(target[2000:], (values[2000:] > thresholds).astype(np.float32))
-    assert F2.score(target[2000:], fitted.apply(values[2000:])) > of_thresholds
-    assert fit_labels(F2, *drawn(2000, sharpness=6.0)).kind == "label_thresholds"
+    for sharpness in (1.0, 6.0):
+        _, unsure = drawn(4000, sharpness=sharpness)
+        fitted = fit_decision(F2, target[:2000], unsure[:2000])
+        assert fitted.kind == "expected_f"
+        assert Decision.from_json(fitted.to_json()) == fitted
+        thresholds = np.array(fit_thresholds(F2, target[:2000], unsure[:2000]))
+        of_thresholds = F2.score(target[2000:], (unsure[2000:] > thresholds).astype(np.float32))
+        assert F2.score(target[2000:], fitted.apply(unsure[2000:])) > of_thresholds
+    # A row's labels err alike, by more than they tell of it, which no scale and no size makes up for.
+    odds = log_odds(values) + np.random.default_rng(1).normal(0, 4, (len(values), 1))
+    assert fit_labels(F2, target, (1 / (1 + np.exp(-odds))).astype(np.float32)).kind == "label_thresholds"
+
+
+def test_a_rule_that_was_fitted_before_sizes_were_learnt_answers_as_it_did() -> None:
+    _, values = drawn(50)
+    named = Decision.from_json({"kind": "expected_f", "beta": 2.0}).apply(values)
+    assert (named == best_sets(values, 2.0)).all()
 
 
 def test_the_common_threshold_and_each_labels_own_are_those_of_a_search_one_by_one() -> None:
