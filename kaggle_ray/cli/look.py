@@ -133,20 +133,14 @@ def board(
 def diff(a: str, b: str, runs: str) -> None:
     """Say what differs between EXPERIMENT and OTHER, and what it did to the score of each fold.
 
-    Each is the name or id of an experiment of the latest run, or RUN/NAME.
+    Each is RUN/NAME, RUN a run's id or folder; or the name or id of an experiment alone: it is one of the latest run,
+    or, where that has none such, the one that another run has.
     """
     from rich.console import Console
 
-    from kaggle_ray.report.diff import diff_of
-    from kaggle_ray.report.explain import find_experiment
-    from kaggle_ray.report.runs import find_run
+    from kaggle_ray.report.diff import diff_of, find_side
 
-    sides = []
-    for named in (a, b):
-        run, slash, experiment = named.rpartition("/")
-        store = find_run(run if slash else None, runs)
-        sides.append((store, find_experiment(store, experiment)))
-    Console().print(diff_of(*sides).view())
+    Console().print(diff_of(find_side(a, runs), find_side(b, runs)).view())
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 
 from rich import box
@@ -13,8 +14,11 @@ from rich.table import Table
 
 from kaggle_ray.counted import counted
 from kaggle_ray.errors import StoreError
+from kaggle_ray.report.explain import experiments_named, find_experiment
+from kaggle_ray.report.runs import find_run, run_named
 from kaggle_ray.reporters.texts import plain, score_text
 from kaggle_ray.store.changes import Change
+from kaggle_ray.store.opening import list_runs
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.types import Experiment, JsonValue, Trial, canonical_json
 
@@ -26,6 +30,7 @@ class ExperimentDiff:
     """What differs between two experiments."""
 
     names: tuple[str, str]
+    """What each is called, of two runs with the run's name before it."""
     metric: str
     greater_is_better: bool
     hyperparameters: Mapping[str, tuple[JsonValue, JsonValue]]
@@ -79,6 +84,37 @@ class ExperimentDiff:
         return Group(head, *of_runs, folds, plain(self.verdict))
 
 
+def find_side(named: str, runs: str | Path) -> Side:
+    """Return the experiment that a person means, and its run.
+
+    Args:
+        named: RUN/NAME, RUN as for ``find_run``; or a name alone, which is looked for in the latest run, and where that
+            has none such in all others.
+        runs: folder of the run folders.
+
+    Raises:
+        ConfigError: there is no run.
+        StoreError: there is no such experiment, or several have the name.
+    """
+    for slash in reversed([place for place, letter in enumerate(named) if letter == "/"]):  # a name may have some, too
+        if (store := run_named(named[:slash], runs)) is not None:
+            return store, find_experiment(store, named[slash + 1 :])
+    latest = find_run(None, runs)
+    if experiments_named(latest, named):
+        return latest, find_experiment(latest, named)
+    others = [each for each in list_runs(runs) if each.location != latest.location]
+    found = [(store, each) for store in others for each in experiments_named(store, named)]
+    if len(found) > 1:
+        raise StoreError(f"{named!r} is in several runs. Say which is meant: {', '.join(map(_typed, found))}.")
+    return found[0] if found else (latest, find_experiment(latest, named))
+
+
+def _typed(side: Side) -> str:
+    """Return what a person types to mean an experiment of a run."""
+    store, experiment = side
+    return f"{store.run_id}/{experiment.name}"
+
+
 def diff_of(first: Side, second: Side) -> ExperimentDiff:
     """Return what differs between two experiments, each of a run.
 
@@ -96,7 +132,7 @@ def diff_of(first: Side, second: Side) -> ExperimentDiff:
     of_runs = () if same_run else store.changes_to(other_record.identity)
     num_folds = max(record.num_folds, other_record.num_folds)
     return ExperimentDiff(
-        names=(experiment.name, other.name),
+        names=(experiment.name, other.name) if same_run else (_typed(first), _typed(second)),
         metric=record.metric,
         greater_is_better=record.greater_is_better,
         hyperparameters=_changed(experiment.hyperparameters, other.hyperparameters),

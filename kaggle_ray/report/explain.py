@@ -41,10 +41,9 @@ def find_experiment(store: RunStore, wanted: str) -> Experiment:
     Raises:
         StoreError: the run has no such experiment, or several.
     """
-    experiments = store.experiments()
-    found = [each for each in experiments if wanted and (each.name == wanted or each.experiment_id.startswith(wanted))]
+    found = experiments_named(store, wanted)
     if len(found) != 1:
-        names = [each.name for each in found or experiments]
+        names = [each.name for each in found or store.experiments()]
         which = (
             "is no experiment of it"
             if not found
@@ -52,3 +51,9 @@ def find_experiment(store: RunStore, wanted: str) -> Experiment:
         )
         raise StoreError(f"{store.location}: {wanted!r} {which}{suggest(wanted, names) if not found else '.'}")
     return found[0]
+
+
+def experiments_named(store: RunStore, wanted: str) -> list[Experiment]:
+    """Return the experiments of a run that have a name, an id, or an id that begins so; none for an empty text."""
+    experiments = store.experiments() if wanted else ()
+    return [each for each in experiments if each.name == wanted or each.experiment_id.startswith(wanted)]

@@ -20,19 +20,28 @@ def find_run(named: str | None, runs: str | Path) -> RunStore:
     Raises:
         ConfigError: there is no such run.
     """
+    if (found := run_named(named, runs)) is not None:
+        return found
+    known = list_runs(runs)
+    names = {name for each in known for name in (each.run_id, each.competition_name)}
+    what = f"there is no run {named!r}{suggest(named, names)}" if named and names else "there is no run."
+    raise ConfigError(f"{runs}: {what} Name its folder, or the folder of the run folders with --runs.")
+
+
+def run_named(named: str | None, runs: str | Path) -> RunStore | None:
+    """Return the run that a person means, as ``find_run`` does, None where there is none such.
+
+    Raises:
+        ConfigError: imported predictions are named, which are no run.
+    """
     if named is not None and "/" in named:
         run = open_run(named)
         if run.record() is not None:
             return run
         if is_imported(run.blobs):
             raise ConfigError(why_no_run(run.blobs))
-    known = list_runs(runs)
-    meant = [each for each in known if named in (None, each.run_id, each.competition_name)]
-    if not meant:
-        names = {name for each in known for name in (each.run_id, each.competition_name)}
-        what = f"there is no run {named!r}{suggest(named, names)}" if named and names else "there is no run."
-        raise ConfigError(f"{runs}: {what} Name its folder, or the folder of the run folders with --runs.")
-    return max(meant, key=lambda run: run.diary.written_at() or run.begun_at())
+    meant = [each for each in list_runs(runs) if named in (None, each.run_id, each.competition_name)]
+    return max(meant, key=lambda run: run.diary.written_at() or run.begun_at(), default=None)
 
 
 def place_named(named: str, runs: str | Path) -> str:

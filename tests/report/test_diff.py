@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 import kaggle_ray
 from kaggle_ray.cli import main
 from kaggle_ray.errors import StoreError
-from kaggle_ray.report.diff import ExperimentDiff, Side, diff_of
+from kaggle_ray.report.diff import ExperimentDiff, Side, diff_of, find_side
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.testing.toy import TINY, TOY_FILE
@@ -90,3 +91,30 @@ def test_experiments_are_named_by_their_run_or_are_of_the_latest(
     with pytest.raises(SystemExit):
         main(["diff", first.experiment_id, "nothing", "--runs", runs])
     assert "'nothing' is no experiment of it" in capsys.readouterr().err
+
+
+def test_a_name_of_other_runs_is_found_there_or_told_with_what_to_type(finished: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name, words in {"old": "net", "older": "net", "latest": None}.items():
+        copy = runs / "toy" / name
+        shutil.copytree(finished, copy)
+        store = open_run(copy)
+        first, second = store.experiments()
+        if words:
+            store.label(first.experiment_id, name=words)
+            store.label(second.experiment_id, name=f"only {name}")
+            os.utime(copy / "events.jsonl", (1.0, 1.0))
+    record = runs / "toy/latest/run.json"
+    record.write_text(record.read_text().replace(second.name, "timm/net lr=0.02"))
+    assert find_side("timm/net lr=0.02", runs)[0].run_id == "latest"
+    assert find_side("latest/timm/net lr=0.02", runs)[1].name == "timm/net lr=0.02"
+    assert find_side("only older", runs)[0].run_id == "older"
+    assert find_side(first.name, runs)[0].run_id == "latest"
+    with pytest.raises(StoreError, match=r"several runs. Say which is meant: old/net, older/net\."):
+        find_side("net", runs)
+    for typed in ("old/net", f"{runs}/toy/old/net"):
+        store, experiment = find_side(typed, runs)
+        assert (store.run_id, experiment.name) == ("old", "net")
+    diff = diff_of(find_side("old/net", runs), find_side("only older", runs))
+    assert diff.names == ("old/net", "older/only older")
+    assert len(diff.differences) == 2, "of two runs under the same folds"
