@@ -16,6 +16,8 @@ Fuse = Literal["mean", "max", "attention", "lstm", "transformer"]
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights."""
+TABLE_MODELS = ("table_linear", "table_mlp")
+"""Models of the table alone: they look at no image."""
 LIBRARIES_OF_MODELS = "timm's models are named timm/<name>, those of segmentation-models-pytorch smp/<name>."
 """Where there are more models than those that an error lists."""
 _FOREIGN_KEYS = ("checkpoint_path", "file", "hf_hub_id", "url")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from kaggle_ray.config.model import Fuse
+from kaggle_ray.config.model import TABLE_MODELS, Fuse
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.models import timm_models, torchvision_models
@@ -17,7 +17,7 @@ from kaggle_ray.models.head import HeadedNetwork, HeadOptions, PooledNetwork, he
 from kaggle_ray.models.model import Model
 from kaggle_ray.models.network import Network
 from kaggle_ray.models.own import with_features, with_logits
-from kaggle_ray.models.registry import MODELS, SEGMENTERS, SMP_PREFIX, TABLE_MODELS, check_model_name, smp_models
+from kaggle_ray.models.registry import MODELS, SEGMENTERS, SMP_PREFIX, check_model_name, smp_models
 from kaggle_ray.models.shapes import Shapes
 from kaggle_ray.models.table import JoinedTable, NormedTable, TableNorm, TableOnly
 from kaggle_ray.registry import Registry

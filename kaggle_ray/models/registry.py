@@ -9,15 +9,13 @@ from types import ModuleType
 
 from torch import nn
 
-from kaggle_ray.config.model import LIBRARIES_OF_MODELS
+from kaggle_ray.config.model import LIBRARIES_OF_MODELS, TABLE_MODELS
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.models import timm_models, torchvision_models
 from kaggle_ray.registry import Registry
 from kaggle_ray.types import JsonValue
 
 SMP_PREFIX = "smp/"
-TABLE_MODELS = ("table_linear", "table_mlp")
-"""Models of the table alone: they look at no image."""
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry(
     "model", reserved=TABLE_MODELS, of_given=lambda name, build: build

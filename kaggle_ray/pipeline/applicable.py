@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaggle_ray.config import Hyperparameters
+from kaggle_ray.config.model import TABLE_MODELS
 from kaggle_ray.data.head import Head
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.mix import check_mix
-from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS
+from kaggle_ray.models.registry import MODELS, SEGMENTERS
 
 
 def check_applicable(

@@ -58,7 +58,8 @@ def _kept(kind: str, cache_dir: Path) -> Iterator[Named]:
 
 
 def _models() -> Iterator[Named]:
-    from kaggle_ray.models.registry import MODELS, SEGMENTERS, TABLE_MODELS, library_models
+    from kaggle_ray.config.model import TABLE_MODELS
+    from kaggle_ray.models.registry import MODELS, SEGMENTERS, library_models
 
     yield from (Named(name=name, what="of the table alone; arguments: hidden") for name in TABLE_MODELS)
     yield from _registered(MODELS, but=("num_outputs", "num_channels"))

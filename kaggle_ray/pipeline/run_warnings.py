@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaggle_ray.config import parse_hyperparameters
 from kaggle_ray.counted import counted
 from kaggle_ray.data.given_folds import torn_groups
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.data.table import beyond_training, idle_columns, remarks_on_cut, remarks_on_missing
 from kaggle_ray.pipeline.checks import unproven_experiments, why_unproven
 from kaggle_ray.pipeline.further_fits import further_fits
+from kaggle_ray.pipeline.idle_options import idle_of_tables
 from kaggle_ray.pipeline.options import default_launcher
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.reporters.events import RunWarned
@@ -29,6 +31,9 @@ def _warnings_of_experiments(plan: RunPlan) -> Iterator[RunWarned]:
         how_often = f"{counted(fits, 'time')} more"
         text = f"teachers are fitted {how_often}, each without two folds: they answer for rows they have not seen"
         yield RunWarned(topic="further_fits", text=text)
+    if idle := idle_of_tables([parse_hyperparameters(of.hyperparameters, where=of.name) for of in plan.examples]):
+        text = f"{', '.join(idle)}: change nothing of the experiments that have it, as their models see the table alone"
+        yield RunWarned(topic="idle_options", text=text)
     if (unproven := unproven_experiments(plan)) and not plan.options.admit_unproven:
         yield RunWarned(topic="unproven", text=f"left out of the ensemble: {why_unproven(unproven)}")
 

@@ -10,6 +10,9 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import LOG_LOSS, RMSE
 from kaggle_ray.pipeline.applicable import check_applicable
+from kaggle_ray.pipeline.idle_options import idle_of_tables
+from kaggle_ray.reporters.events import RunWarned
+from kaggle_ray.testing.recorder import Recorder
 from kaggle_ray.testing.tasks import toy_of
 from kaggle_ray.testing.toy import TINY
 from kaggle_ray.types import JsonValue
@@ -65,6 +68,26 @@ def test_what_has_something_to_act_on_is_taken(
     heads: tuple[Head, ...], has_table: bool, values: dict[str, JsonValue]
 ) -> None:
     check(heads, has_table=has_table, **values)
+
+
+def test_what_is_done_to_images_is_told_of_models_that_see_a_table_alone() -> None:
+    table = Hyperparameters(model="table_mlp", image_size=96, augment="heavy", tta="hflip", mixup=0.2, lr=0.1)
+    assert idle_of_tables([table]) == ["image_size=96", "augment=heavy", "tta=hflip"]
+    of_base = Hyperparameters(model="resnet9", image_size=96, augment="heavy")
+    assert idle_of_tables([of_base, table]) == ["tta=hflip"], "the rest may be the base of a mixed space"
+    assert idle_of_tables([of_base, Hyperparameters(model="table_linear")]) == []
+
+
+def test_a_run_tells_what_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text('from kaggle_ray.testing.tasks import toy_of\nCOMPETITION = toy_of("table")\n')
+    recorder = Recorder()
+    kaggle_ray.run(
+        tmp_path / "toy.py", data=tmp_path / "data", runs=tmp_path / "runs", launcher="local",
+        reporters=[recorder], experiments=[{"model": "table_linear", "epochs": 1, "augment": "light"}],
+        fast_dev=True,
+    )  # fmt: skip
+    (text,) = (each.text for each in recorder.all(RunWarned) if each.topic == "idle_options")
+    assert text.startswith("augment=light: change nothing of the experiments that have it")
 
 
 @pytest.mark.parametrize("fast_dev", [False, True])
