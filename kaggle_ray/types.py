@@ -222,6 +222,10 @@ class ModelSize:
     flops: Size | None
     """Floating-point operations of a forward pass of an image, or of all of an id's that are fused, at the size that
     is predicted: an addition and a multiplication count as two. None where they are not known without computing."""
+    num_layers_frozen: Size = 0
+    """Layers that stand still in all epochs, the first ones, or all but what is fresh; 0 of an earlier version."""
+    flops_frozen: Size = 0
+    """Operations of these; 0 where they are not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -99,8 +99,8 @@ class ModelHyperparameters:
 
     @property
     def keeps_features(self) -> bool:
-        """Whether what the frozen part gives is, be it stages or the whole backbone."""
-        return self.frozen in ("stages", "backbone")
+        """Whether what the frozen part gives is, be it stages or the whole backbone, beneath a head of ours."""
+        return self.frozen in ("stages", "backbone") and (bool(self.head) or self.fuse != "mean")
 
     @property
     def foreign_weights(self) -> tuple[str, ...]:

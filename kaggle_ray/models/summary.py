@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,10 +65,12 @@ def summarise(
     model_args: Mapping[str, JsonValue] | None = None,
     head: Mapping[str, JsonValue] | None = None,
     fuse: Fuse = "mean",
+    freeze_stages: int | None = 0,
 ) -> ModelSummary:
     """Return what a model of ``name`` consists of, for images of ``sides``, height and width in pixels.
 
-    Several images of an id that are fused count together.
+    Several images of an id that are fused count together. ``freeze_stages`` is how many of the first ones stand still;
+    None is all that is not fresh.
 
     Raises:
         ConfigError: there is no such model, it cannot be built so, or takes no images of these sides.
@@ -101,14 +103,22 @@ def summarise(
         )
         for layer, (path, module) in listed.items()
     )
+    standing = (
+        {layer for layer, _ in model.named_parameters()} - model.fresh_names()
+        if freeze_stages is None
+        else model.standing_names(num_stages=freeze_stages, patterns=())
+    )
+    own = [_names(path, module, recurse=False) for path, module in model.named_modules()]
     return ModelSummary(
         name=name,
         input=(shapes.num_channels, *sides),
         num_views=1 if model.fusion is None else shapes.num_views,
         size=ModelSize(
             num_parameters=_num_parameters(model),
-            num_layers=sum(any(True for _ in module.parameters(recurse=False)) for module in model.modules()),
+            num_layers=sum(map(bool, own)),
             flops=flops.get("Global"),
+            num_layers_frozen=sum(bool(names) and names <= standing for names in own),
+            flops_frozen=sum(flops.get(f"Model.{path}", 0) for path in _wholly("", model, standing)),
         ),
         layers=layers,
     )
@@ -132,6 +142,20 @@ def _count_flops(name: str, model: Model, sides: tuple[int, int]) -> dict[str, i
         check_fits(name, model, [sides])
         return {}
     return {module: sum(of_operations.values()) for module, of_operations in counter.get_flop_counts().items()}
+
+
+def _names(path: str, module: nn.Module, *, recurse: bool = True) -> set[str]:
+    """Return the names, in the network, of the parameters of its module at ``path``."""
+    return {f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=recurse)}
+
+
+def _wholly(path: str, module: nn.Module, names: Collection[str]) -> Iterator[str]:
+    """Yield the paths of the outermost modules, this one or within it, that have no parameters but ``names``."""
+    if (own := _names(path, module)) and own <= set(names):
+        yield path
+        return
+    for name, child in module.named_children():
+        yield from _wholly(f"{path}.{name}".lstrip("."), child, names)
 
 
 def _keep_shape(

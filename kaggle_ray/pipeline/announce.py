@@ -10,7 +10,7 @@ from types import MappingProxyType
 from kaggle_ray.counted import counted
 from kaggle_ray.errors import KaggleRayError
 from kaggle_ray.launch.by_name import launcher_name
-from kaggle_ray.pipeline.epoch_costs import epoch_costs
+from kaggle_ray.pipeline.costs import Costs, costs_of
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.services import Services
 from kaggle_ray.pipeline.stalls import StallWatch
@@ -90,6 +90,7 @@ def run_started(
     labels: Mapping[str, Label] = MappingProxyType({}),
 ) -> RunStarted:
     """Return the event that begins a run, of the ``experiments`` that are known by now, and of their notes."""
+    costs = Costs(epochs={}) if plan.is_fast_dev else costs_of(plan, experiments, ended)
     return RunStarted(
         metric=plan.competition.metric.name,
         greater_is_better=plan.competition.metric.greater_is_better,
@@ -97,7 +98,8 @@ def run_started(
         num_folds=plan.folds.num_folds,
         ended=tuple(TrialEnded.of(result) for result in ended),
         epochs={experiment.experiment_id: plan.epochs_of(experiment) for experiment in experiments},
-        epoch_costs={} if plan.is_fast_dev else epoch_costs(plan, experiments, ended),
+        epoch_costs=costs.epochs,
+        feature_costs=costs.features,
         hyperparameters={experiment.experiment_id: experiment.hyperparameters for experiment in experiments},
         num_experiments=plan.num_experiments,
         launcher=launcher_name(plan.options.launcher),

@@ -6,7 +6,7 @@ where it happened. A reporter matches on the type. A field that is a Path names 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -180,6 +180,9 @@ class RunStarted:
     epoch_costs: Mapping[str, float] = field(default_factory=dict)
     """Experiment id -> what an epoch of it costs beside the others, in no unit; those that are not said are as the mean
     of those that are."""
+    feature_costs: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Experiment id -> of each of its first epochs: set of features of a frozen part that is taken from then on -> what
+    it costs beside the epochs, once for all experiments and folds that take it."""
     weights: Mapping[str, str | None] = field(default_factory=dict)
     """File, address or package of the pretrained weights -> sha256, None where it is no file; what libraries download
     is not among them."""

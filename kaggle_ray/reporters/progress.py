@@ -109,16 +109,19 @@ class RunProgress:
                 with self._changed(trial) as of_trial:
                     of_trial.status, of_trial.error, of_trial.reason = "running", None, None
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = 0, None, envelope.time
-                    of_trial.doing = None
+                    of_trial.since, of_trial.doing = envelope.time, None
             case TrialProgressed(trial=trial, progress=done):
                 with self._changed(trial) as of_trial:
                     of_trial.last_event_at = envelope.time
                     of_trial.doing = None if _is_over(done) or of_trial.status != "running" else done
             case EpochEnded(trial=trial, metrics=metrics):
                 with self._changed(trial) as of_trial:
+                    self.pace.add(
+                        trial.experiment_id, metrics.epoch, duration_s=metrics.duration_s,
+                        since=of_trial.since, ended_at=envelope.time,
+                    )  # fmt: skip
                     of_trial.epoch, of_trial.measured, of_trial.last_event_at = metrics.epoch, metrics, envelope.time
-                    of_trial.doing = None
-                self.pace.add(trial.experiment_id, duration_s=metrics.duration_s, ended_at=envelope.time)
+                    of_trial.since, of_trial.doing = envelope.time, None
             case TrialEnded(trial=trial):
                 self.settle(event)
                 self.trials[trial].last_event_at = envelope.time
@@ -205,10 +208,13 @@ class RunProgress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds of training left at this session's pace, each epoch by its cost; None before its first epoch."""
-        num_at_once = max(1, min(self.num_slots, len(self.running) + self.num_waiting))
-        pace = self.pace.seconds_per_cost(now=self.now, num_at_once=num_at_once)
-        return None if pace is None else max(0.0, self._cost_left) * pace
+        """Seconds of training left at this session's pace, with the features before it; None before its first epoch."""
+        return self.pace.seconds_left(
+            self._cost_left,
+            now=self.now,
+            num_at_once=max(1, min(self.num_slots, len(self.running) + self.num_waiting)),
+            running=((each.trial.experiment_id, each.epoch + 1, each.since) for each in self.running),
+        )
 
     @property
     def ends_at(self) -> float | None:
@@ -250,7 +256,7 @@ class RunProgress:
         self.launcher, self.num_slots, self.run_dir = event.launcher, event.num_slots, event.run_dir
         self.started_at, self.how_to_resume = time, event.how_to_resume
         self.stopped_by, self.error, self.has_ended = None, "", False
-        self.pace = Pace(costs=event.epoch_costs)
+        self.pace = Pace(costs=event.epoch_costs, feature_costs=event.feature_costs)
         self._sum_up()
         for ended in event.ended:
             self.settle(ended)
@@ -277,7 +283,7 @@ class RunProgress:
     @contextmanager
     def _changed(self, trial: Trial) -> Iterator[TrialProgress]:
         """Yield what is known of a trial, to be changed within the context."""
-        of_trial = self.trials.setdefault(trial, TrialProgress(trial=trial))
+        of_trial = self.trials.setdefault(trial, TrialProgress(trial=trial, since=self.now))
         yield of_trial
         self._put(of_trial)
 

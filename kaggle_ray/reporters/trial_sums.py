@@ -32,6 +32,8 @@ class TrialProgress:
     error: str | None = None
     reason: str | None = None
     """Why its source stopped it; set where status is pruned."""
+    since: float = 0.0
+    """When its last epoch ended, or it began, in seconds since the Unix epoch."""
     last_event_at: float = 0.0
     """Seconds since the Unix epoch."""
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.data.samples import Samples
 from kaggle_ray.images.cache import Images
-from kaggle_ray.train.features import copies_trained_on, views_trained_on
+from kaggle_ray.train.feature_sets import sets_of_epochs
 from kaggle_ray.train.inputs import FitData, Inputs
 from kaggle_ray.train.loop import Fit
 
@@ -83,7 +83,7 @@ def estimate(
         started = time.perf_counter()
         fit.predictor.values(data.inputs, data.valid_rows)
         per_prediction = (time.perf_counter() - started) / len(data.valid_rows)
-    features = _features_of(hyperparameters, samples) if fit.predictor.features is not None else {}
+    features = dict(chain.from_iterable(each.items() for each in sets_of_epochs(hyperparameters, samples)))
     per_image = epoch_s / (len(data.train_rows) + len(data.valid_rows))
     num_train = len(samples.train_ids)
     num_predicted = len(samples.test_ids) + num_train // competition.folds.num_folds
@@ -103,19 +103,6 @@ def _seconds_per_epoch(epochs: Iterator[object]) -> float:
         if taken_s >= _LEAST_S:
             break
     return taken_s / num_epochs
-
-
-def _features_of(hyperparameters: Hyperparameters, samples: Samples) -> dict[str, int]:
-    """Return each set of features that is kept, named by what gives it and the view -> how many images it has."""
-    images, model = hyperparameters.images, hyperparameters.model
-    num_train, num_test = (len(files) * samples.images_per_file for files in (samples.train_files, samples.test_files))
-    trained_on = views_trained_on(images, hyperparameters.size_at(1)) or ()
-    num_of: dict[object, int] = dict.fromkeys(trained_on, num_train)
-    num_of |= {f"copy {number} by {images.augment}": num_train for number in range(copies_trained_on(images))}
-    num_of |= dict.fromkeys(hyperparameters.predict.views(images), num_train + num_test)
-    network = f"{model.name} {dict(model.args)} {model.head.get('pooling')} {images.image_size} x {images.aspect}"
-    frozen = f"{network}, {model.freeze_stages} stages" if model.keeps_stages else network
-    return {f"{frozen}: {looked_at}": num_images for looked_at, num_images in num_of.items()}
 
 
 def made_up_data(competition: Competition, samples: Samples, hyperparameters: Hyperparameters) -> FitData:

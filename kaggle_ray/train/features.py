@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,10 @@ from kaggle_ray.errors import NoRoomError
 from kaggle_ray.images.augment import (
     RECIPES,
     Keys,
-    Recipe,
     augment_batch,
     draws_of,
     mirrors,
     recolor,
-    recolors,
     resize_pixels,
     to_float,
 )
@@ -44,6 +42,7 @@ from kaggle_ray.images.decode import Pixels
 from kaggle_ray.images.joined import ImageRows
 from kaggle_ray.images.views import viewed
 from kaggle_ray.models import Model
+from kaggle_ray.train.feature_sets import copies_trained_on, views_trained_on
 from kaggle_ray.train.heartbeat import with_heartbeats
 from kaggle_ray.train.process import autocast
 from kaggle_ray.types import FloatArray, IntArray
@@ -74,25 +73,6 @@ class EpochFeatures:
         if self.mirrored is None:
             return np.asarray(self.plain[rows])
         return np.where(mirrors(draws_of(keys))[:, None], self.mirrored[rows], self.plain[rows])
-
-
-def views_trained_on(given: ImageHyperparameters, height: int) -> tuple[View, ...] | None:
-    """Return the views, of which an epoch takes one of each image, the plain one first; None where there are others."""
-    recipe = _kept_recipe(given)
-    if recipe is None or recipe.geometry.crops or recolors(given.augment):
-        return None
-    plain = View(height=height)
-    return (plain, replace(plain, is_mirrored=True)) if recipe.geometry.flip else (plain,)
-
-
-def copies_trained_on(given: ImageHyperparameters) -> int:
-    """Return how many augmented copies of each image epochs take in turn; 0 where they take views, or images anew."""
-    return 0 if _kept_recipe(given) is None or views_trained_on(given, 1) else given.augment_copies
-
-
-def _kept_recipe(given: ImageHyperparameters) -> Recipe | None:
-    """Return a recipe of our own: what others do may change without changing its name, and mixing is drawn anew."""
-    return None if given.mixup or given.cutmix else RECIPES.get(given.augment)
 
 
 class FrozenFeatures:

@@ -176,21 +176,21 @@ class Fit:
 
     def _measured_anew(self, norms: Sequence[_NormBase], epoch: int) -> float:
         """Return the score that epochs are chosen by, of weights whose normalisation counts anew."""
-        batches = EpochBatches(
-            self._data, self._hyperparameters, epoch, uses_images=self.state.model.uses_images,
-            features=self.predictor.features,
-        )  # fmt: skip
-        count_anew(self.predictor.model, norms, batches, self._finish, self._settings)
+        count_anew(self.predictor.model, norms, self._batches(epoch), self._finish, self._settings)
         rows = self._data.valid_rows if self._data.inner_rows is None else self._data.inner_rows
         return self._evaluator.measure(rows, epoch).score
 
     def _run_epoch(self) -> EpochMetrics:
-        epoch, started = len(self.state.history) + 1, time.perf_counter() - self.state.seconds_of_epoch
+        epoch = len(self.state.history) + 1
         training = self._hyperparameters.training
         is_evaluated = epoch % training.evaluate_every == 0 or epoch == training.epochs
         begin_gpu_peak(self._device)
         self._running.begin(is_wanted=is_evaluated and self.state.step_of_epoch == 0)
-        self._train(epoch, started)
+        if self.state.freezing.start_epoch(epoch):
+            self._wrap()
+        batches = self._batches(epoch, self._ranks)  # features that have to be computed are no part of the epoch's time
+        started = time.perf_counter() - self.state.seconds_of_epoch
+        self._train(batches, epoch, started)
         seconds_of_steps = time.perf_counter() - started
         if isinstance(self.state.average, EpochAverage):
             self.state.average.end_epoch(self.state.model, epoch)
@@ -228,14 +228,15 @@ class Fit:
         self._saving.do(self._saving.due())
         return self.state.history[-1]
 
-    def _train(self, epoch: int, started: float) -> None:
-        """Do the steps of an epoch that are left."""
-        if self.state.freezing.start_epoch(epoch):
-            self._wrap()
-        batches = EpochBatches(
+    def _batches(self, epoch: int, ranks: Ranks = ALONE) -> EpochBatches:
+        """Return what an epoch trains on, and have its features computed, where it takes some."""
+        return EpochBatches(
             self._data, self._hyperparameters, epoch, uses_images=self.state.model.uses_images,
-            features=self.predictor.features, rank=self._ranks.rank, world_size=self._ranks.world_size,
+            features=self.predictor.features, rank=ranks.rank, world_size=ranks.world_size,
         )  # fmt: skip
+
+    def _train(self, batches: EpochBatches, epoch: int, started: float) -> None:
+        """Do the steps of an epoch that are left."""
         watch = LossWatch(
             self._data.sample_ids, epoch=epoch, lr=self._hyperparameters.optimizer.lr, device=self._device
         )

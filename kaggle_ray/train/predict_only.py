@@ -76,7 +76,7 @@ def predict_only(
             num_decoded=trained.num_decoded,
             process_id=os.getpid(),
             views=scored.views,
-            model_size=data.model_size(trained.hyperparameters),
+            model_size=data.model_sizes.of(trained.hyperparameters),
             gpu=gpu_name(settings),
         )
     )

@@ -21,15 +21,15 @@ from kaggle_ray.images.cache import Images
 from kaggle_ray.images.datasets import open_masks, open_target
 from kaggle_ray.images.moments import ImageMoments
 from kaggle_ray.images.unreadable import without_unreadable
-from kaggle_ray.models.summary import summarise
 from kaggle_ray.rows import Rows
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.train.committed import CommittedTrials
 from kaggle_ray.train.content import Content, content_of
 from kaggle_ray.train.context import TrialContext
-from kaggle_ray.train.fold_data import TrainingRows, hashes_of, shapes_of, test_inputs, train_inputs
+from kaggle_ray.train.fold_data import TrainingRows, hashes_of, test_inputs, train_inputs
 from kaggle_ray.train.inputs import FitData, Inputs
-from kaggle_ray.types import Folds, ModelSize, Trial, canonical_json
+from kaggle_ray.train.model_sizes import ModelSizes
+from kaggle_ray.types import Folds, Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,6 @@ class RunData:
         self._cache_dir = default_cache_dir()
         self._opened: dict[tuple[int, int], OpenedImages] = {}
         self._content: Content | None = None
-        self._sizes: dict[str, ModelSize] = {}
 
     def data_of_fold(
         self, trial: Trial, hyperparameters: Hyperparameters, opened: OpenedImages, folds: Folds | None = None
@@ -68,17 +67,10 @@ class RunData:
             moments=opened.moments,
         )
 
-    def model_size(self, hyperparameters: Hyperparameters) -> ModelSize:
-        """Return how large an experiment's network is; experiments of one network are counted once."""
-        model, images = hyperparameters.model, hyperparameters.images
-        sides = images.sides(images.predict_size)
-        key = canonical_json([model.name, model.args, model.head, model.fuse, sides])
-        if key not in self._sizes:
-            self._sizes[key] = summarise(
-                model.name, shapes_of(self.competition, self.samples), sides=sides, model_args=model.args,
-                head=model.head, fuse=model.fuse,
-            ).size  # fmt: skip
-        return self._sizes[key]
+    @cached_property
+    def model_sizes(self) -> ModelSizes:
+        """How large the networks of experiments are."""
+        return ModelSizes(self.competition, self.samples)
 
     @cached_property
     def _staged(self) -> StagedData:

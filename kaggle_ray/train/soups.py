@@ -91,7 +91,7 @@ def make_soup(attempt: Attempt, given: MadeOf, data: RunData, store: RunStore, s
             duration_s=time.perf_counter() - started,
             num_decoded=given.num_decoded,
             process_id=os.getpid(),
-            model_size=data.model_size(hyperparameters),
+            model_size=data.model_sizes.of(hyperparameters),
             gpu=gpu_name(settings),
         )
     )

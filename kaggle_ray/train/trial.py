@@ -210,7 +210,7 @@ class _Attempted:
         """Return the result with how large the network is, and where it was trained."""
         runner = self._runner
         return replace(
-            result, model_size=runner.data.model_size(hyperparameters), gpu=gpu_name(runner.context.settings)
+            result, model_size=runner.data.model_sizes.of(hyperparameters), gpu=gpu_name(runner.context.settings)
         )
 
     def _predicted(self, trained: TrainedElsewhere | None) -> TrialResult:

@@ -22,6 +22,19 @@ def test_a_network_is_summed_up_without_computing_it() -> None:
     assert layers["layer1"].flops == layers["layer1.0"].flops + layers["layer1.1"].flops > 0
 
 
+def test_what_stands_still_is_counted_by_itself() -> None:
+    head: dict[str, JsonValue] = {"pooling": "avg"}
+    stages, backbone = (
+        summarise("resnet18", Shapes(num_outputs=10), sides=(64, 64), head=head, freeze_stages=freeze_stages)
+        for freeze_stages in (2, None)
+    )
+    flops = {layer.name.rpartition(".")[2]: layer.flops for layer in stages.layers}
+    assert stages.size.flops_frozen == flops["conv1"] + flops["layer1"] > 0
+    assert stages.size.num_layers_frozen == 2 + 8
+    assert backbone.size.num_layers_frozen == backbone.size.num_layers - 1, "the head is left"
+    assert backbone.size.flops == backbone.size.flops_frozen + 2 * 512 * 10
+
+
 @pytest.mark.parametrize("name", ["unet", "small_resnet"])
 def test_models_of_ours_are_summed_up_too(name: str) -> None:
     found = summarise(name, shapes_for(name, num_outputs=1, num_channels=4), sides=(32, 48))

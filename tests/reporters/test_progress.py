@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -182,3 +182,31 @@ def test_the_time_left_weighs_dear_epochs_by_their_cost() -> None:
     progress.update(addressed(committed(first, 0.5), time=2.0))
     assert progress.num_epochs_left == 10
     assert progress.eta_s == pytest.approx(2 * 1 + 4 * 10 + 4 * 5.5)
+
+
+def test_the_time_left_has_features_until_they_are_there_and_epochs_are_no_slower_by_them() -> None:
+    """Epochs of both take 1 s; the second experiment's features, of which its folds share one set, are dear."""
+    cheap, probe = map(name_of, range(2))
+    started = run_started(2)
+    assert isinstance(started, RunStarted)
+    progress = RunProgress()
+    costs: Mapping[str, Any] = {"epoch_costs": {cheap: 1.0, probe: 1.0}, "feature_costs": {probe: [{"plain": 20.0}]}}
+    progress.update(addressed(replace(started, **costs), time=0.0))
+
+    def train(experiment_id: str, fold: int, *, began_at: float, first_at: float) -> None:
+        trial = Trial(experiment_id=experiment_id, fold=fold)
+        progress.update(addressed(TrialStarted(trial=trial), time=began_at))
+        for number in (1, 2):
+            progress.update(addressed(epoch_ended(trial, number), time=first_at + number - 1))
+        progress.update(addressed(committed(trial, 0.5), time=first_at + 1))
+
+    train(cheap, 0, began_at=0.0, first_at=1.0)
+    train(cheap, 1, began_at=2.0, first_at=3.0)
+    assert progress.eta_s == pytest.approx(4 * 1 + 20), "as dear as they seem"
+    progress.update(addressed(TrialStarted(trial=Trial(experiment_id=probe, fold=0)), time=4.0))
+    progress.now = 14.0
+    assert progress.eta_s == pytest.approx(4 * 1 + 10), "half of them"
+    train(probe, 0, began_at=4.0, first_at=45.0)
+    assert progress.eta_s == pytest.approx(2 * 1), "there, after 40 seconds"
+    train(probe, 1, began_at=46.0, first_at=47.0)
+    assert progress.eta_s == 0
