@@ -188,7 +188,9 @@ def _experiment_row(
         or unproven
         or _why_unscored(experiment, chosen),
         metrics=_mean_metrics(committed),
-        **({} if size is None else asdict(size)),
+        num_parameters=None if size is None else size.num_parameters,
+        num_layers=None if size is None else size.num_layers,
+        flops=None if size is None else size.flops,
     )
 
 
