@@ -14,6 +14,7 @@ from kaggle_ray.metrics.metric import (
     own_target,
     per_fold,
     rounded,
+    score_of_rows,
     with_parts,
 )
 from kaggle_ray.metrics.multilabel import F1, F2, f_beta
@@ -87,6 +88,7 @@ __all__ = [
     "pinball",
     "register_metric",
     "rounded",
+    "score_of_rows",
     "top_k_accuracy",
     "with_parts",
 ]

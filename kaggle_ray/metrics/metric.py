@@ -160,6 +160,19 @@ def over_folds(metric: Metric, fold_of: npt.NDArray[np.signedinteger[Any]]) -> M
     return metric.rescored(mean_over_folds, mean_over_rows=False)
 
 
+def score_of_rows(metric: Metric, row_scores: Float64Array, fold_of: npt.NDArray[np.signedinteger[Any]]) -> float:
+    """Return the score of rows whose own scores are known, as ``over_folds`` takes it, of a metric ``mean_over_rows``.
+
+    Args:
+        metric: of the competition.
+        row_scores: (N,) scores of the single rows.
+        fold_of: (N,) the fold of each row.
+    """
+    if metric.pooled:
+        return float(row_scores.mean())
+    return float(np.mean([row_scores[fold_of == fold].mean() for fold in np.unique(fold_of)]))
+
+
 def per_fold(metric: Metric) -> Metric:
     """Return the metric scored fold by fold, for competitions whose models are not comparable across folds (AUC)."""
     return dataclasses.replace(metric, name=f"{metric.name}_per_fold", pooled=False)

@@ -10,6 +10,7 @@ Shape legend: N rows, C columns of a prediction, G groups of rows.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kaggle_ray.errors import DataError
-from kaggle_ray.metrics.metric import Metric, over_folds
+from kaggle_ray.metrics.metric import Metric, over_folds, score_of_rows
 from kaggle_ray.rows import Rows, blocks, select_rows
-from kaggle_ray.types import Float64Array
+from kaggle_ray.types import BoolArray, Float64Array
 
 NUM_GROUPS = 32
 """Groups that are left out in turn: an estimate of the standard error is then itself right within an eighth."""
@@ -48,8 +49,8 @@ class Jackknifed:
 def jackknife(metric: Metric, target: Rows, values: Rows, fold_of: npt.NDArray[np.signedinteger[Any]]) -> Jackknifed:
     """Return the score of ``values`` (N, C), and what it is without each group of rows.
 
-    The groups are the same whatever the values are. Where the metric is a mean over rows, each row is a group by
-    itself, and some of them at a time are in memory.
+    The groups are the same whatever the values are. Where the metric is a mean over rows, some of them at a time are in
+    memory, and where it is pooled, too, each row is a group by itself.
 
     Args:
         metric: of the competition; ``over_folds`` is taken here.
@@ -60,11 +61,20 @@ def jackknife(metric: Metric, target: Rows, values: Rows, fold_of: npt.NDArray[n
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 11 (the jackknife, by groups).
     """
     if metric.mean_over_rows:
-        of_rows = [metric.row_scores(target[block], values[block], first=block.start) for block in blocks(values)]
-        return jackknife_of_rows(np.concatenate(of_rows))
+        of_rows = np.concatenate(
+            [metric.row_scores(target[block], values[block], first=block.start) for block in blocks(values)]
+        )
+        if metric.pooled:
+            return jackknife_of_rows(of_rows)
+        without = _without_groups(lambda kept: score_of_rows(metric, of_rows[kept], fold_of[kept]), len(of_rows))
+        return Jackknifed(score=score_of_rows(metric, of_rows, fold_of), without=without)
     target, values = target[:], values[:]  # read once, not for each group
+
+    def score_of(kept: BoolArray) -> float:
+        return over_folds(metric, fold_of[kept]).score(select_rows(target, kept), select_rows(values, kept))
+
     score = over_folds(metric, fold_of).score(target, values)
-    return Jackknifed(score=score, without=_without_groups(metric, target, values, fold_of))
+    return Jackknifed(score=score, without=_without_groups(score_of, len(target)))
 
 
 def jackknife_of_rows(scores: Float64Array) -> Jackknifed:
@@ -73,19 +83,16 @@ def jackknife_of_rows(scores: Float64Array) -> Jackknifed:
     return Jackknifed(score=float(scores.mean()), without=without)
 
 
-def _without_groups(
-    metric: Metric, target: Rows, values: Rows, fold_of: npt.NDArray[np.signedinteger[Any]]
-) -> Float64Array | None:
-    if len(target) < 2:
+def _without_groups(score_of: Callable[[BoolArray], float], num_rows: int) -> Float64Array | None:
+    """Return (G,) what ``score_of`` says of the rows (N,) that each group leaves; None where that is not defined."""
+    if num_rows < 2:
         return None
-    num_groups = min(NUM_GROUPS, len(target))
-    group_of = np.random.default_rng(0).permutation(np.arange(len(target)) % num_groups)
+    num_groups = min(NUM_GROUPS, num_rows)
+    group_of = np.random.default_rng(0).permutation(np.arange(num_rows) % num_groups)
     scores = []
     for group in range(num_groups):
-        kept = group_of != group
-        scorer = over_folds(metric, fold_of[kept])
         try:
-            scores.append(scorer.score(select_rows(target, kept), select_rows(values, kept)))
+            scores.append(score_of(group_of != group))
         except DataError:  # all rows together have a score, so that it is the group that holds what is lacking
             return None
     return np.array(scores)

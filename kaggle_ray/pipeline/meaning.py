@@ -20,7 +20,7 @@ from kaggle_ray.kaggle.choosing import Candidate, Choice, choose_two
 from kaggle_ray.kaggle.expected import ExpectedScore, ScoreOfRows, expected_score
 from kaggle_ray.kaggle.leaderboard import read_leaderboard, standing_of
 from kaggle_ray.kaggle.verdict import AdversarialAuc, verdict_on
-from kaggle_ray.metrics import Metric, over_folds
+from kaggle_ray.metrics import Metric, over_folds, score_of_rows
 from kaggle_ray.pipeline.begun_rows import open_begun_rows
 from kaggle_ray.pipeline.own_code import competition_of
 from kaggle_ray.rows import select_rows
@@ -166,5 +166,5 @@ def _scorer(metric: Metric, target: Target, answers: FloatArray, fold_of: IntArr
     """Return the score of some of the rows."""
     if metric.mean_over_rows:
         by_row = metric.row_scores(target, answers)
-        return lambda rows: float(by_row[rows].mean())
+        return lambda rows: score_of_rows(metric, by_row[rows], fold_of[rows])
     return lambda rows: over_folds(metric, fold_of[rows]).score(target[rows], answers[rows])

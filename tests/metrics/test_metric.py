@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,14 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.metrics import (
     ACCURACY,
     AUC,
+    DICE,
     F2,
     LOG_LOSS,
     RMSE,
     Metric,
     MetricPart,
     combine_metrics,
+    jackknife,
     over_folds,
     per_fold,
 )
@@ -32,6 +36,18 @@ def test_a_metric_per_fold_is_the_mean_over_the_folds() -> None:
     assert over_folds(per_fold(AUC), fold_of).score(target, values) == pytest.approx(np.mean(of_folds))
     assert over_folds(AUC, fold_of) is AUC
     assert AUC.score(target, values) != pytest.approx(np.mean(of_folds))
+
+
+def test_a_metric_of_masks_per_fold_hangs_on_its_rows_as_any_other_metric_does() -> None:
+    fold_of, target = np.array([0] * 15 + [1] * 5), (RNG.random((20, 30)) < 0.4).astype(np.uint8)
+    target[:5], values = 0, RNG.random((20, 30)).astype(np.float32)
+    by_rows, by_folds = per_fold(DICE), dataclasses.replace(per_fold(DICE), mean_over_rows=False)
+    found, expected = (jackknife(metric, target, values, fold_of) for metric in (by_rows, by_folds))
+    assert found.score == pytest.approx(over_folds(by_rows, fold_of).score(target, values))
+    assert found.score != pytest.approx(jackknife(DICE, target, values, fold_of).score)
+    assert found.without is not None
+    assert expected.without is not None
+    np.testing.assert_allclose(found.without, expected.without)
 
 
 def test_the_weighted_mean_of_metrics_scores_each_in_its_own_columns() -> None:
