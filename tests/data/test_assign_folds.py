@@ -63,10 +63,21 @@ def test_labels_are_as_frequent_in_every_fold_as_their_number_allows(
     fold_of = assign_by_labels(labels, num_folds, rng)
     sizes = np.bincount(fold_of, minlength=num_folds)
     assert sizes.sum() == num_rows
-    assert sizes.max() - sizes.min() <= 2 * num_labels + 2
-    rarest = labels.sum(axis=0).argmin()
-    in_folds = [labels[fold_of == fold, rarest].sum() for fold in range(num_folds)]
-    assert max(in_folds) - min(in_folds) <= 2 ** max(0, num_labels - 1)
+    assert np.ptp(sizes) <= (1 if num_labels == 1 else num_labels + 2)
+    counts = labels.sum(axis=0)
+    if counts.any():
+        rarest = np.where(counts > 0, counts, num_rows + 1).argmin()
+        assert np.ptp([labels[fold_of == fold, rarest].sum() for fold in range(num_folds)]) <= 1
+
+
+def test_the_rarer_a_label_the_more_even_it_is() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        labels = (rng.random((60, 5)) < (0.5, 0.4, 0.3, 0.2, 0.1)).astype(np.int64)
+        fold_of = assign_by_labels(labels, 5, rng)
+        of_folds = np.array([labels[fold_of == fold].sum(axis=0) for fold in range(5)])
+        rarest_first = np.argsort(labels.sum(axis=0), kind="stable")
+        assert (np.ptp(of_folds, axis=0)[rarest_first] <= (1, 1, 1, 2, 3)).all(), seed
 
 
 @pytest.mark.skipif(not PLANET.is_file(), reason="Planet's labels are not here")
@@ -84,6 +95,79 @@ def test_the_amazons_tags_are_ten_times_as_even_as_by_chance() -> None:
     rare = labels[:, labels.sum(axis=0).argmin()]
     counts = [rare[fold_of == fold].sum() for fold in range(5)]
     assert max(counts) - min(counts) <= 1
+
+
+# Any kind -----------------------------------------------------------------------------------------------------------
+
+KINDS: tuple[FoldKind, ...] = ("stratified", "kfold", "group", "stratified_group", "multilabel")
+TARGETS: dict[str, Target] = {
+    "classes": np.repeat([0, 1], [24, 12]),
+    "labels": np.stack([np.arange(36) < 12, np.arange(36) // 2 % 2], axis=1).astype(np.int64),
+    "numbers": np.sqrt(np.arange(36.0)),
+}
+GROUPS = {
+    "none": None,
+    "pairs": np.array([f"g{row // 2 * 7 % 18:02}" for row in range(36)]),
+    "alone": np.array([f"g{row:02}" for row in range(36)]),
+}
+
+
+def kinds_of_folds() -> list[tuple[FoldKind, str, str]]:
+    needy = ("group", "stratified_group")
+    return [
+        (kind, target, groups)
+        for kind in KINDS
+        for target in TARGETS
+        for groups in GROUPS
+        if groups != "none" or kind not in needy
+    ]
+
+
+@pytest.mark.parametrize(("kind", "of", "grouped"), [*kinds_of_folds(), ("time", "classes", "none")])
+def test_a_rows_fold_goes_with_its_id_its_group_and_its_time_wherever_it_stands(
+    kind: FoldKind, of: str, grouped: str
+) -> None:
+    rng, target, groups = np.random.default_rng(0), TARGETS[of], GROUPS[grouped]
+    ids, times = np.array([f"s{row:03}" for row in range(36)]), rng.permutation(np.arange(36.0))
+    external = np.zeros(36, dtype=np.bool_)
+    external[np.argsort(times)[0] if groups is None else np.flatnonzero(groups == "g07")] = True
+
+    def dealt(order: IntArray) -> Folds:
+        samples = samples_of(
+            ids[order], target[order], test_ids=TEST_IDS, train_only=external[order],
+            groups=None if groups is None else groups[order], times=times[order],
+        )  # fmt: skip
+        return make_folds(FoldScheme(kind=kind, num_folds=3), samples, heads=heads_of(target))
+
+    order = rng.permutation(36)
+    folds, moved = dealt(np.arange(36)), dealt(order)
+    assert moved.fold_of.tolist() == folds.fold_of[order].tolist()
+    assert moved.digest == folds.digest
+    assert set(folds.fold_of[~external].tolist()) >= {0, 1, 2}
+    assert (folds.fold_of[external] == TRAIN_ONLY).all()
+    if groups is not None:
+        assert len({*zip(groups.tolist(), folds.fold_of.tolist(), strict=True)}) == len(np.unique(groups))
+
+
+@pytest.mark.parametrize(("kind", "of", "grouped"), kinds_of_folds())
+def test_another_seed_deals_the_rows_of_any_kind_anew(kind: FoldKind, of: str, grouped: str) -> None:
+    dealt = {
+        tuple(assign_folds(kind, 3, seed, target=TARGETS[of], groups=GROUPS[grouped], times=None).tolist())
+        for seed in range(4)
+    }
+    assert len(dealt) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "grouped"),
+    [("kfold", "none"), ("kfold", "pairs"), ("kfold", "alone"), ("group", "pairs"), ("group", "alone")],
+)
+def test_a_mere_shuffle_does_not_look_at_what_is_predicted(kind: FoldKind, grouped: str) -> None:
+    one, other = (
+        assign_folds(kind, 3, 0, target=target, groups=GROUPS[grouped], times=None)
+        for target in (TARGETS["classes"], TARGETS["classes"][::-1])
+    )
+    assert one.tolist() == other.tolist()
 
 
 # Groups -------------------------------------------------------------------------------------------------------------
@@ -113,6 +197,16 @@ def test_rows_of_labels_are_stratified_by_all_of_them(kind: FoldKind, are_groupe
     assert np.ptp(rare) <= 1, rare
 
 
+@pytest.mark.parametrize("kind", ["stratified", "stratified_group"])
+def test_whole_groups_are_stratified_by_all_their_rows(kind: FoldKind) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat([f"g{group:03}" for group in range(120)], 5)
+    target = (rng.random(600) < np.repeat(rng.permutation(120) < 20, 5) * 0.6).astype(np.int64)
+    fold_of = assign_folds(kind, 4, 0, target=target, groups=groups, times=None)
+    assert np.ptp(np.bincount(fold_of)) <= 10
+    assert np.ptp(np.bincount(fold_of, weights=target)) <= 5
+
+
 @pytest.mark.parametrize("kind", ["stratified", "stratified_group", "kfold"])
 def test_a_few_groups_among_many_single_rows_change_the_frequencies_by_as_many_rows_at_most(kind: FoldKind) -> None:
     rng = np.random.default_rng(0)
@@ -139,6 +233,10 @@ def test_an_external_row_may_not_belong_to_a_group_that_is_scored() -> None:
     groups = np.array([f"g{number % 10}" for number in range(40)])
     with pytest.raises(FoldsError, match=r"1 group has rows that are scored and rows that every fold trains on"):
         split(FoldScheme(kind="group"), np.arange(40), groups=groups, train_only=np.arange(40) == 3)
+    ids, target = np.array([f"s{row:02}" for row in range(40)]), np.arange(40) % 2
+    samples = samples_of(ids, target, test_ids=TEST_IDS, train_only=np.arange(40) == 3)
+    with pytest.raises(FoldsError, match="1 group has rows that are scored and rows that every fold trains on"):
+        make_folds(FoldScheme(), samples, heads=heads_of(target), grouped_by=groups)
 
 
 # Numbers, time, a holdout -------------------------------------------------------------------------------------------
@@ -211,15 +309,25 @@ def test_of_several_heads_rows_are_stratified_by_the_first_that_is_of_classes() 
     assert [int(target[folds.valid_rows(fold), 1].sum()) for fold in range(5)] == [6] * 5
 
 
+def test_of_several_heads_of_two_classes_rows_are_stratified_by_all() -> None:
+    heads = tuple(Head(name=name, task="binary", classes=("no", "yes"), metric=ACCURACY) for name in ("ill", "old"))
+    target = np.stack([np.arange(100) < 50, np.arange(100) % 10 == 0], axis=1).astype(np.int64)
+    ids = np.array([f"s{row:03}" for row in range(100)])
+    folds = make_folds(FoldScheme(), samples_of(ids, target, test_ids=TEST_IDS), heads=heads)
+    assert [target[folds.valid_rows(fold)].sum(axis=0).tolist() for fold in range(5)] == [[10, 2]] * 5
+
+
+@pytest.mark.parametrize("are_grouped", [False, True])
 @pytest.mark.parametrize("kind", ["stratified", "multilabel"])
-def test_several_heads_whose_classes_all_are_rare_are_assigned_by_chance(kind: FoldKind) -> None:
+def test_several_heads_whose_classes_all_are_rare_are_assigned_by_chance(kind: FoldKind, are_grouped: bool) -> None:
     heads = (
         Head(name="breed", task="multiclass", classes=tuple(f"c{n}" for n in range(15)), metric=ACCURACY),
         Head(name="age", task="multiclass", classes=("old", "young"), metric=ACCURACY),
     )
     target = np.stack([np.arange(30) // 2, np.arange(30) % 2], axis=1)
     ids = np.array([f"s{row:03}" for row in range(30)])
-    folds = make_folds(FoldScheme(kind=kind), samples_of(ids, target, test_ids=TEST_IDS), heads=heads)
+    samples = samples_of(ids, target, test_ids=TEST_IDS, groups=np.roll(ids[::2].repeat(2), 1) if are_grouped else None)
+    folds = make_folds(FoldScheme(kind=kind), samples, heads=heads)
     assert np.bincount(folds.fold_of).min() >= 4
 
 
@@ -228,6 +336,9 @@ def test_a_span_of_time_is_scored_by_models_of_earlier_rows_only() -> None:
     folds = split(FoldScheme(kind="time", num_folds=4), np.arange(300) % 2, times=times)
     assert folds.forward
     assert folds.num_folds == 4
+    groups = np.array([f"g{row % 60}" for row in range(300)])  # what is of one group may be of different moments
+    grouped = split(FoldScheme(kind="time", num_folds=4), np.arange(300) % 2, times=times, groups=groups)
+    assert grouped.fold_of.tolist() == folds.fold_of.tolist()
     scored = np.concatenate([folds.valid_rows(fold) for fold in range(4)])
     assert len(scored) == len(set(scored.tolist())) == len(folds.scored_rows())
     for fold in range(4):
@@ -243,12 +354,14 @@ def test_times_that_are_missing_are_told() -> None:
         split(FoldScheme(kind="time"), np.arange(50))
     with pytest.raises(FoldsError, match="1 row has no time"):
         split(FoldScheme(kind="time"), np.arange(50), times=np.where(np.arange(50) == 3, np.nan, 1.0))
+    with pytest.raises(FoldsError, match="too few moments for 4 folds and an earlier span"):  # nobody is to learn from
+        split(FoldScheme(kind="time", num_folds=4), np.arange(50), times=np.maximum(np.arange(50.0), 12.0))
 
 
 @pytest.mark.parametrize("holdout", [False, True])
-@pytest.mark.parametrize("time_of_external", [-1.0, 30.5, 99.0])
+@pytest.mark.parametrize("time_of_external", [-1.0, 12.0, 30.5, 99.0])
 def test_external_rows_of_the_scored_rows_future_are_refused(time_of_external: float, holdout: bool) -> None:
-    is_late = time_of_external > (36 if holdout else 12)
+    is_late = time_of_external >= (36 if holdout else 12)
     external = np.arange(50) == 49
     scheme, times = (
         FoldScheme(kind="time", num_folds=3, holdout=holdout),

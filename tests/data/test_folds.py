@@ -13,7 +13,7 @@ from kaggle_ray.data.head import Head
 from kaggle_ray.errors import DataError, FoldsError
 from kaggle_ray.metrics import ACCURACY
 from kaggle_ray.testing.samples import samples_of
-from kaggle_ray.types import TRAIN_ONLY, BoolArray, Folds, IntArray, StrArray
+from kaggle_ray.types import TRAIN_ONLY, BoolArray, Float64Array, Folds, IntArray, StrArray
 
 HEADS = [Head(task="multiclass", classes=("cat", "dog", "owl"), metric=ACCURACY)]
 TEST_IDS = np.array(["t1", "t2"])
@@ -183,8 +183,11 @@ def test_the_digest_depends_on_each_of_its_parts() -> None:
         seed: int = 0,
         target: IntArray = target,
         test_ids: StrArray = TEST_IDS,
+        groups: StrArray | None = None,
+        times: Float64Array | None = None,
     ) -> str:
-        return folds_digest(samples_of(ids, target, test_ids=test_ids), fold_of, num_folds=num_folds, seed=seed)
+        samples = samples_of(ids, target, test_ids=test_ids, groups=groups, times=times)
+        return folds_digest(samples, fold_of, num_folds=num_folds, seed=seed)
 
     others = {
         digest(ids=np.char.add(ids, "x")),
@@ -193,8 +196,12 @@ def test_the_digest_depends_on_each_of_its_parts() -> None:
         digest(seed=1),
         digest(target=2 - target),
         digest(test_ids=TEST_IDS[:1]),
+        digest(groups=ids),
+        digest(groups=ids[::-1]),
+        digest(times=np.arange(6.0)),
+        digest(times=-np.arange(6.0)),
     }
-    assert len(others | {digest()}) == 7
+    assert len(others | {digest()}) == 11
     assert all(len(value) == 12 for value in others)
 
 

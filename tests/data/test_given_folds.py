@@ -16,7 +16,7 @@ from kaggle_ray.data.samples import Samples
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.testing.samples import samples_of
 from kaggle_ray.testing.toy import COMPETITION
-from kaggle_ray.types import Folds, StrArray
+from kaggle_ray.types import NO_FOLD, TRAIN_ONLY, Folds, StrArray
 
 IDS = as_ids(["a", "b", "c", "d", "e", "f"])
 GIVEN = "sample_id,fold\na,2\nb,0\nc,1\nd,0\ne,1\nf,2\n"
@@ -94,6 +94,10 @@ def test_folds_that_a_competition_gives_itself_need_no_file() -> None:
     given = dataclasses.replace(samples(), folds=np.array([0, 0, 0, 1, 1, 1]))
     scheme = dataclasses.replace(COMPETITION.folds, kind="given", num_folds=2)
     assert make_folds(scheme, given, heads=COMPETITION.heads).fold_of.tolist() == [0, 0, 0, 1, 1, 1]
+    external = dataclasses.replace(given, train_only=np.arange(6) == 2)
+    assert make_folds(scheme, external, heads=COMPETITION.heads).fold_of.tolist() == [0, 0, TRAIN_ONLY, 1, 1, 1]
+    without = dataclasses.replace(external, folds=np.array([0, 0, NO_FOLD, 1, 1, 1]))
+    assert make_folds(scheme, without, heads=COMPETITION.heads).fold_of.tolist() == [0, 0, TRAIN_ONLY, 1, 1, 1]
     with pytest.raises(FoldsError, match=r"the samples have none\. Let read"):
         make_folds(scheme, samples(), heads=COMPETITION.heads)
 
