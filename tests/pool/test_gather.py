@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kaggle_ray.data.table import Table
 from kaggle_ray.errors import CorruptBlobError, IncompleteFoldsError, LeakError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -15,11 +16,12 @@ from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pool.gather import Pool, gather, missing_folds, read_member
 from kaggle_ray.pool.members import Member, MemberPart
+from kaggle_ray.rows import parts_of
 from kaggle_ray.store.opening import open_run
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.testing.attempts import put_predictions
 from kaggle_ray.testing.toy import TINY, TOY_FILE
-from kaggle_ray.types import Experiment, FloatArray, Lineage, Predictions, StrArray, Trial, TrialResult
+from kaggle_ray.types import TRAIN_ONLY, Experiment, FloatArray, Lineage, Predictions, StrArray, Trial, TrialResult
 
 Forge = Callable[[Predictions, Predictions], tuple[Predictions, Predictions]]
 
@@ -101,7 +103,8 @@ def test_each_scored_row_has_the_prediction_of_the_one_model_that_never_saw_it(s
 
 
 def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunPlan) -> None:
-    before = gathered(store, plan)
+    before, some = gathered(store, plan), np.array([5, 0, 3])
+    models = {name: [model[:] for model in parts_of(rows)] for name, rows in before.test.items()}  # read anew each time
 
     def shuffle(valid: Predictions, test: Predictions) -> tuple[Predictions, Predictions]:
         rng = np.random.default_rng(0)
@@ -116,6 +119,29 @@ def test_rows_are_joined_by_id_and_never_by_position(store: RunStore, plan: RunP
     for experiment in plan.experiments:
         assert after.oof[experiment.experiment_id][:].tobytes() == before.oof[experiment.experiment_id][:].tobytes()
         assert after.test[experiment.experiment_id][:].tobytes() == before.test[experiment.experiment_id][:].tobytes()
+        of_models = parts_of(after.test[experiment.experiment_id])
+        for model, expected in zip(of_models, models[experiment.experiment_id], strict=True):
+            assert model[:].tolist() == expected.tolist()
+            assert model[some].tolist() == expected[some].tolist()
+
+
+def test_the_table_of_the_scored_rows_stands_beside_their_predictions(store: RunStore, plan: RunPlan) -> None:
+    fold_of = plan.folds.fold_of.copy()
+    fold_of[:3] = TRAIN_ONLY
+    folds, of_rows = (
+        dataclasses.replace(plan.folds, fold_of=fold_of),
+        np.arange(len(fold_of), dtype=np.float32)[:, None],
+    )
+    table = Table(columns=("number",), values=of_rows)
+    samples = dataclasses.replace(
+        plan.samples,
+        train_table=table,
+        test_table=Table(columns=("number",), values=-of_rows[: len(plan.samples.test_ids)]),
+    )
+    pool = dataclasses.replace(gathered(store, plan), scored_ids=folds.sample_ids[folds.scored_rows()])
+    with_table = pool.with_table_of(samples, folds)
+    assert with_table.scored_table is not None
+    assert folds.sample_ids[with_table.scored_table[:, 0].astype(int)].tolist() == pool.scored_ids.tolist()
 
 
 def a_row_twice(valid: Predictions, test: Predictions) -> tuple[Predictions, Predictions]:

@@ -103,6 +103,17 @@ def of_all_rows() -> None:
     check_full_lineage(Trial(experiment_id=STUDENT, fold=FULL_DATA), some, some, FOLDS)
 
 
+def of_some_rows_for_all() -> None:
+    nothing = Predictions(sample_ids=FOLDS.sample_ids[:0], values=np.zeros((0, 0)), lineage=Block().lineage())
+    check_full_lineage(Trial(experiment_id=STUDENT, fold=0), nothing, nothing, FOLDS)
+
+
+def of_all_rows_of_other_folds() -> None:
+    lineage = Block(digest="e" * 12).lineage()
+    nothing = Predictions(sample_ids=FOLDS.sample_ids[:0], values=np.zeros((0, 0)), lineage=lineage)
+    check_full_lineage(Trial(experiment_id=STUDENT, fold=FULL_DATA), nothing, nothing, FOLDS)
+
+
 def in_the_place_of_another() -> None:
     check_place(
         Trial(experiment_id=STUDENT, fold=0),
@@ -172,6 +183,8 @@ LEAKS: dict[str, tuple[Callable[[], None], type[KaggleRayError], str]] = {
     "a model was trained under other folds": (Block(digest="e" * 12).check, LeakError, "expected predictions under"),
     "a model says nothing of what it saw": (without_a_word, LeakError, "does not say which of the 12 rows"),
     "a model of all rows scores some": (of_all_rows, LeakError, "expected a trial of all rows that scores none"),
+    "a model of some rows stands in for one of all": (of_some_rows_for_all, LeakError, "expected a trial of all rows"),
+    "a model of all rows is of other folds": (of_all_rows_of_other_folds, LeakError, "expected predictions under"),
     "a fold stands in for another": (in_the_place_of_another, LeakError, "3 rows are not predicted"),
     "a row is predicted by two models": (
         Block(scored=np.append(ids_of(FOLDS, 0), "row0")).check, LeakError, "predicted more than once, such as .row0"
