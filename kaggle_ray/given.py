@@ -12,12 +12,24 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from kaggle_ray.errors import ConfigError
+
+HyperparameterValue: TypeAlias = (
+    bool
+    | int
+    | float
+    | str
+    | Callable[..., Any]
+    | Sequence["HyperparameterValue"]
+    | Mapping[str, "HyperparameterValue"]
+    | None
+)
+"""What an experiment may say: what a JSON text may hold, and a function or class in the place of a registered name."""
 
 FILE_PREFIX = "kaggle_ray_file_"
 """The beginning of the names of modules that are loaded by path."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +128,45 @@ def test_what_no_other_process_could_find_is_refused_with_what_to_write_instead(
     squared, library.squared = library.squared, None
     with pytest.raises(ConfigError, match=r"given_library\.squared is something else now"):
         hyperparameters(loss=squared)
+
+
+def typed_calls(library: Any) -> None:
+    """Never run: mypy reads it, and calls an ignore that is not needed an error."""
+    kaggle_ray.Hyperparameters(model=torch.nn.Identity, optimizer=torch.optim.ASGD, lr=0.1).replace(
+        loss=library.squared
+    )
+    kaggle_ray.Hyperparameters(init_from={"model": torch.nn.Identity, "epochs": 3})
+    kaggle_ray.Hyperparameters(lr={1, 2})  # type: ignore[arg-type]
+    kaggle_ray.SearchSpace(
+        base={"model": torch.nn.Identity, "epochs": 3},
+        grid={"optimizer": [torch.optim.ASGD, "adamw"], "lr": [0.1, 0.2]},
+        experiments=[{"augment": typed_calls, "model_args": {"width": 8}}],
+    )
+    kaggle_ray.SearchSpace(base={"lr": {1, 2}})  # type: ignore[dict-item]
+    kaggle_ray.run("toy", [{"model": torch.nn.Identity}], overrides={"optimizer": torch.optim.ASGD})
+    kaggle_ray.run("toy", [{"lr": {1, 2}}])  # type: ignore[dict-item]
+    kaggle_ray.choice([torch.nn.Identity, "resnet18"])  # type: ignore[list-item]
+
+
+def test_a_choice_of_what_no_file_can_keep_says_what_to_write_instead() -> None:
+    values: Any = ["adamw", torch.optim.ASGD]
+    with pytest.raises(ConfigError, match=r"got <class 'torch.optim.asgd.ASGD'>\. Register it and draw"):
+        kaggle_ray.choice(values)
+
+
+def test_what_is_given_of_another_experiment_is_kept_by_its_name_too(library: Any) -> None:
+    point = hyperparameters(
+        init_from={"loss": library.squared, "init_from": {"optimizer": torch.optim.ASGD}},
+        distill_from={"optimizer": torch.optim.ASGD},
+    )
+    assert point.parent is not None
+    assert point.parent.loss.name == "given_library:squared"
+    assert point.parent.parent is not None
+    assert point.parent.parent.optimizer.name == "torch.optim.asgd:ASGD"
+    assert json.loads(json.dumps(point.to_dict()))["distill_from"] == {"optimizer": "torch.optim.asgd:ASGD"}
+    with pytest.raises(
+        ConfigError, match="'model_args': expected of 'act' a value that a run's files can keep, got <cl"
+    ):
+        hyperparameters(model_args={"act": torch.nn.ReLU})
+    with pytest.raises(ConfigError, match="'soup_of': expected of 'lr' a value that a run's files can keep"):
+        hyperparameters(soup_of=[{"lr": torch.nn.ReLU}, {}])

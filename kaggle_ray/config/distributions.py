@@ -103,6 +103,11 @@ class Choice:
         if isinstance(self.values, str) or not isinstance(self.values, Sequence):
             raise ConfigError(f"choice({self.values!r}): expected a list of values.")
         object.__setattr__(self, "values", tuple(self.values))
+        if given := [value for value in self.values if callable(value)]:
+            raise ConfigError(
+                f"{self}: expected values that a run's files can keep, got {given[0]!r}. Register it and draw its "
+                f"name, or give it in experiments, of which one is drawn, too."
+            )
         if len({canonical_json(value) for value in self.values}) < max(2, len(self.values)):
             raise ConfigError(f"{self}: expected at least two values, each of them once.")
 

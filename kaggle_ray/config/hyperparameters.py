@@ -18,6 +18,7 @@ from kaggle_ray.config.soups import check_soup
 from kaggle_ray.config.training import TrainingHyperparameters
 from kaggle_ray.errors import ConfigError, suggest
 from kaggle_ray.field_help import field_help
+from kaggle_ray.given import HyperparameterValue
 from kaggle_ray.types import JsonValue
 
 _PARTS = (
@@ -54,7 +55,7 @@ class Hyperparameters:
     pseudolabels: PseudolabelHyperparameters
     predict: PredictHyperparameters
 
-    def __init__(self, **values: JsonValue) -> None:
+    def __init__(self, **values: HyperparameterValue) -> None:
         """Take flat values, such as ``lr=1e-3``; the others have their defaults.
 
         Raises:
@@ -83,7 +84,7 @@ class Hyperparameters:
         """Return all values flat, as a user's dictionary has them."""
         return {flat: value for name in self.__slots__ for flat, value in flat_values(getattr(self, name)).items()}
 
-    def replace(self, **values: JsonValue) -> Hyperparameters:
+    def replace(self, **values: HyperparameterValue) -> Hyperparameters:
         """Return the same with other flat ``values``. Raises ConfigError as on creation."""
         return Hyperparameters(**{**self.to_dict(), **values})
 
@@ -223,7 +224,9 @@ def check_names(names: Mapping[str, object], *, where: str) -> None:
             raise ConfigError(f"{where}: unknown hyperparameter {name!r}{suggest(name, HYPERPARAMETER_NAMES)}")
 
 
-def parse_hyperparameters(values: Mapping[str, JsonValue] | Hyperparameters, *, where: str) -> Hyperparameters:
+def parse_hyperparameters(
+    values: Mapping[str, HyperparameterValue] | Hyperparameters, *, where: str
+) -> Hyperparameters:
     """Return checked hyperparameters from a plain dictionary, defaults filled in.
 
     Raises:

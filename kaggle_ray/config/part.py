@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.given import HyperparameterValue
 from kaggle_ray.registry import named
 from kaggle_ray.types import JsonValue
 
@@ -20,6 +21,9 @@ KINDS = {
     "sampler": "sampler", "constraint": "constraint",
 }  # fmt: skip
 """Hyperparameter -> kind of what it names, in whose place what is registered may be given itself."""
+
+_OF_EXPERIMENTS = ("init_from", "soup_of", "distill_from", "pseudolabel_from")
+"""Hyperparameters that are, or list, the hyperparameters of other experiments."""
 
 
 def called(flat: str) -> Mapping[str, str]:
@@ -37,7 +41,7 @@ def _flat_names(part: Any) -> Mapping[str, str]:
     return {spec.metadata.get(_FLAT, spec.name): spec.name for spec in dataclasses.fields(part)}
 
 
-def part_of(part: type[P], values: Mapping[str, JsonValue]) -> P:
+def part_of(part: type[P], values: Mapping[str, HyperparameterValue]) -> P:
     """Return the part of a flat dictionary, which may hold the hyperparameters of other parts, too.
 
     Raises:
@@ -79,13 +83,29 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
         return [_checked_type(name, item, of_items) for item in value]
     if get_origin(hint) is not None:
         require(isinstance(value, Mapping), name, "a dictionary", value)
-        return dict(value)
+        return {key: _kept(name, key, each) for key, each in value.items()}
     if name in KINDS and (callable(value) or isinstance(value, str)):
         return named(KINDS[name], value, where=f"hyperparameter {name!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), name, hint.__name__, value)
     require(hint is not float or math.isfinite(value), name, "a finite number", value)
+    return value
+
+
+def _kept(name: str, key: str, value: Any) -> Any:
+    """Return a value of the dictionary that hyperparameter ``name`` is, as a run's files can keep it.
+
+    Raises:
+        ConfigError: a function or class is given where no name of one is expected.
+    """
+    if callable(value) and name in _OF_EXPERIMENTS and key in KINDS:
+        return named(KINDS[key], value, where=f"hyperparameter {name!r}: {key!r}")
+    require(not callable(value), name, f"of {key!r} a value that a run's files can keep", value)
+    if isinstance(value, Mapping):
+        return {inner: _kept(key if name in _OF_EXPERIMENTS else name, inner, each) for inner, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_kept(name, key, each) for each in value)
     return value
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from kaggle_ray.config.distributions import Choice, Distribution, FloatRange, IntRange
 from kaggle_ray.config.hyperparameters import Hyperparameters, check_names, parse_hyperparameters
 from kaggle_ray.config.search import extremes_of
 from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError
-from kaggle_ray.types import JsonValue
+from kaggle_ray.given import HyperparameterValue
 
+_Values: TypeAlias = "Mapping[str, HyperparameterValue]"
 Texts = Mapping[str, str]
 """The ``name`` and ``notes`` of an experiment, where it has them."""
 _TEXTS = ("name", "notes")
@@ -30,10 +32,10 @@ class SearchSpace:
     [(0.001, 'light'), (0.001, 'heavy'), (0.003, 'light'), (0.003, 'heavy')]
     """
 
-    base: Mapping[str, JsonValue] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[JsonValue]] = field(default_factory=dict)
+    base: Mapping[str, HyperparameterValue] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[HyperparameterValue]] = field(default_factory=dict)
     """Values per hyperparameter; their product is taken, the last key fastest."""
-    experiments: Sequence[Mapping[str, JsonValue]] = ()
+    experiments: Sequence[Mapping[str, HyperparameterValue]] = ()
     """Further points, each a dictionary; with a grid, each is combined with every point of it. Beside hyperparameters
     one may have a ``name`` and ``notes`` of your own, which change nothing of what is computed."""
     search: Mapping[str, Distribution] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class SearchSpace:
         if self.search:
             extremes_of([point.to_dict() for point in points], self.search)
 
-    def expand(self, overrides: Mapping[str, JsonValue] | None = None) -> tuple[Hyperparameters, ...]:
+    def expand(self, overrides: Mapping[str, HyperparameterValue] | None = None) -> tuple[Hyperparameters, ...]:
         """Return the points in order, without duplicates; ``overrides`` replaces values of ``base``.
 
         A key such as ``model_args.width`` replaces a value of a dictionary and leaves the others: in every experiment,
@@ -96,7 +98,7 @@ class SearchSpace:
             raise ConfigError("the search space is empty: a key of the grid has no values.")
         return tuple(hyperparameter_sets)
 
-    def texts(self, overrides: Mapping[str, JsonValue] | None = None) -> list[tuple[Hyperparameters, Texts]]:
+    def texts(self, overrides: Mapping[str, HyperparameterValue] | None = None) -> list[tuple[Hyperparameters, Texts]]:
         """Return the points whose entry of ``experiments`` says a name or notes, with these; see ``expand``."""
         found: list[tuple[Hyperparameters, Texts]] = []
         for entry in self.experiments:
@@ -111,9 +113,7 @@ class SearchSpace:
         return found
 
 
-def _without_texts(
-    entry: Mapping[str, JsonValue], number: int, *, num_points: int, is_searched: bool
-) -> Mapping[str, JsonValue]:
+def _without_texts(entry: _Values, number: int, *, num_points: int, is_searched: bool) -> _Values:
     """Return the hyperparameters of an entry of ``experiments``.
 
     Raises:
@@ -159,7 +159,7 @@ def with_seeds(hyperparameter_sets: Sequence[Hyperparameters], num_seeds: int) -
     return tuple(seeded)
 
 
-def _check_not_varied(space: SearchSpace, overrides: Mapping[str, JsonValue]) -> None:
+def _check_not_varied(space: SearchSpace, overrides: _Values) -> None:
     """Raise ConfigError where an override is of what experiments differ in: a value, or one of a dictionary's."""
     if not overrides:
         return
@@ -175,7 +175,7 @@ def _check_not_varied(space: SearchSpace, overrides: Mapping[str, JsonValue]) ->
             raise ConfigError(f"--set {name}: the search space varies it{values}. Override only what it fixes.")
 
 
-def _values_at(value: JsonValue, keys: Sequence[str]) -> list[JsonValue]:
+def _values_at(value: HyperparameterValue, keys: Sequence[str]) -> list[HyperparameterValue]:
     """Return the value that ``keys`` lead to in nested dictionaries; nothing where there is none."""
     for key in keys:
         if not isinstance(value, Mapping) or key not in value:
@@ -184,7 +184,7 @@ def _values_at(value: JsonValue, keys: Sequence[str]) -> list[JsonValue]:
     return [value]
 
 
-def _overridden(base: Mapping[str, JsonValue], overrides: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def _overridden(base: _Values, overrides: _Values) -> dict[str, HyperparameterValue]:
     """Return ``base`` with ``overrides``: whole values first, then those of dictionaries, by keys with dots.
 
     Raises:
@@ -205,14 +205,16 @@ def _overridden(base: Mapping[str, JsonValue], overrides: Mapping[str, JsonValue
     return values
 
 
-def _copied(value: JsonValue, *, where: str) -> dict[str, JsonValue]:
+def _copied(value: HyperparameterValue, *, where: str) -> dict[str, HyperparameterValue]:
     """Return a dictionary of its own with what ``value`` has. Raises ConfigError where it is none."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"--set {where}: expected a dictionary before the dot, got {value!r}.")
     return dict(value)
 
 
-def _numbered(experiments: Sequence[Mapping[str, JsonValue]]) -> list[tuple[str, Mapping[str, JsonValue]]]:
+def _numbered(
+    experiments: Sequence[_Values],
+) -> list[tuple[str, _Values]]:
     return [(f"experiments[{number}]", each) for number, each in enumerate(experiments)]
 
 

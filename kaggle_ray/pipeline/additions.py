@@ -8,6 +8,7 @@ from dataclasses import replace
 from kaggle_ray.config import Hyperparameters, parse_hyperparameters
 from kaggle_ray.counted import counted
 from kaggle_ray.errors import ConfigError, NothingToSubmitError, RunMismatchError
+from kaggle_ray.given import HyperparameterValue
 from kaggle_ray.models.check import check_sides
 from kaggle_ray.pipeline.added import Addition, has_weights
 from kaggle_ray.pipeline.applicable import check_applicable
@@ -98,7 +99,7 @@ def soup_addition(plan: RunPlan, store: RunStore, wanted: Sequence[Experiment], 
 
 
 def further_addition(
-    plan: RunPlan, store: RunStore, wanted: Experiment, *, epochs: int, overrides: Mapping[str, JsonValue]
+    plan: RunPlan, store: RunStore, wanted: Experiment, *, epochs: int, overrides: Mapping[str, HyperparameterValue]
 ) -> Addition:
     """Return the experiment that trains another one on, which is to be added to a run.
 
@@ -122,7 +123,8 @@ def further_addition(
     further = further.replace(init_from=since)
     check_training(further, plan)
     assert further.parent == parent, "it is trained on from the experiment that was named"
-    changed = [f"{name}={value}" for name, value in overrides.items()]
+    values = further.to_dict()
+    changed = [f"{name}={values[name]}" for name in overrides]
     made = replace(
         wanted,
         experiment_id=experiment_id(further, plan.content),

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from kaggle_ray.config import Hyperparameters, SearchSpace
     from kaggle_ray.config.settings import Device, Dtype
     from kaggle_ray.data.competition import Competition
+    from kaggle_ray.given import HyperparameterValue
     from kaggle_ray.launch.by_name import LauncherName
     from kaggle_ray.launch.launcher import Launcher
     from kaggle_ray.pipeline.racing import PolicyName
     from kaggle_ray.reporters import Reporter
     from kaggle_ray.schedule.source import MakeSource
-    from kaggle_ray.types import JsonValue
 
-ExperimentLike: TypeAlias = "Mapping[str, JsonValue] | Hyperparameters"
+ExperimentLike: TypeAlias = "Mapping[str, HyperparameterValue] | Hyperparameters"
 
 
 def default_launcher() -> LauncherName:
@@ -75,7 +75,7 @@ class SearchOptions(Options):
 
     space: SearchSpace | str | Path | None = option(None, unset="the competition's own")
     """Search space: a name in search_spaces/, or a path."""
-    overrides: Mapping[str, JsonValue] | None = option(
+    overrides: Mapping[str, HyperparameterValue] | None = option(
         None, unset="none", flag="--set", metavar="NAME=VALUE", repeated=True, parse=parse_overrides
     )
     """Hyperparameters that replace those of the search space's base, such as epochs=20, or one value of a dictionary,
@@ -314,7 +314,7 @@ class TrainOnOptions(AdditionOptions):
     _: KW_ONLY
     epochs: int = option(1, at_least=1)
     """Number of further epochs."""
-    overrides: Mapping[str, JsonValue] | None = option(
+    overrides: Mapping[str, HyperparameterValue] | None = option(
         None, unset="none", flag="--set", metavar="NAME=VALUE", repeated=True, parse=parse_overrides
     )
     """Hyperparameters that the further epochs have others of, such as lr=1e-4."""

@@ -12,11 +12,11 @@ from kaggle_ray.config.space import Texts
 from kaggle_ray.config.users_code import users_code
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import ConfigError
+from kaggle_ray.given import HyperparameterValue
 from kaggle_ray.pipeline.experiments import at_own_sizes
 from kaggle_ray.pipeline.options import ExperimentLike, RunOptions
 from kaggle_ray.schedule.searchers import check_searcher
 from kaggle_ray.store.record import RunRecord
-from kaggle_ray.types import JsonValue
 
 _NUM_EXPERIMENTS = 20
 _SMALLEST_ROUND = 4
@@ -116,5 +116,5 @@ def _search(space: SearchSpace, options: RunOptions) -> Search:
     return search
 
 
-def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, JsonValue]:
+def _as_dict(hyperparameters: ExperimentLike) -> Mapping[str, HyperparameterValue]:
     return hyperparameters.to_dict() if isinstance(hyperparameters, Hyperparameters) else hyperparameters
