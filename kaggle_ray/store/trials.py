@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from kaggle_ray.errors import CorruptBlobError, WeightsGoneError
+from kaggle_ray.store import checkpoints
 from kaggle_ray.store.attempt import (
     GRAPH_ENDING,
     MANIFEST_FILE,
@@ -118,15 +119,19 @@ class TrialStore:
 
     def checkpoint(self, trial: Trial) -> bytes | None:
         """Return the last checkpoint of a trial that has not ended, None where there is none."""
-        return self.blobs.get(_checkpoint_key(trial))
+        return checkpoints.read_last(self.blobs, trial)
 
     def save_checkpoint(self, trial: Trial, data: bytes) -> None:
-        """Replace the trial's checkpoint."""
-        self.blobs.put(_checkpoint_key(trial), data)
+        """Make ``data`` the trial's last checkpoint; the one before it stays, too."""
+        checkpoints.save(self.blobs, trial, data)
+
+    def has_earlier_checkpoint(self, trial: Trial) -> bool:
+        """Return whether there is a checkpoint of the trial before its last one."""
+        return checkpoints.has_one_before(self.blobs, trial)
 
     def remove_checkpoint(self, trial: Trial) -> None:
-        """Remove the trial's checkpoint, so that it begins anew."""
-        self.blobs.delete(checkpoint_folder(trial))
+        """Remove the trial's last checkpoint, so that it goes on from the one before, or begins anew."""
+        checkpoints.remove_last(self.blobs, trial)
 
     def predictions(self, result: TrialResult, *, epoch: int | None = None) -> tuple[Predictions, Predictions]:
         """Return a committed trial's predictions of its fold's rows, none for FULL_DATA, and of the test rows.
@@ -294,7 +299,3 @@ class TrialStore:
                 f"{where}: expected ({num_rows}, C) float32 or uint8, got {array.shape} {array.dtype}."
             )
         return array
-
-
-def _checkpoint_key(trial: Trial) -> str:
-    return f"{checkpoint_folder(trial)}/state.safetensors"

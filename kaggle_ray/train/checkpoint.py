@@ -35,14 +35,14 @@ _MAX_SHARE = 0.005
 
 
 class Checkpoints(Protocol):
-    """The place of a fit's checkpoints: the last one replaces the one before."""
+    """The place of a fit's checkpoints, of which the last one counts."""
 
     def load(self) -> bytes | None:
         """Return the last checkpoint, None where there is none."""
         ...
 
     def save(self, data: bytes) -> None:
-        """Replace the last checkpoint, as a whole or not at all."""
+        """Make ``data`` the last checkpoint, as a whole or not at all."""
         ...
 
 
@@ -70,7 +70,7 @@ class StoredCheckpoints:
         return self._store.checkpoint(self._trial)
 
     def save(self, data: bytes) -> None:
-        """Replace the trial's checkpoint, as a whole or not at all."""
+        """Make ``data`` the trial's last checkpoint, as a whole or not at all; the one before stays, too."""
         self._store.save_checkpoint(self._trial, data)
 
 

@@ -108,18 +108,20 @@ class _Attempted:
         return len(self._history) + 1
 
     def resumed_or_begun_anew(self) -> Generator[TrialMessage, None, TrialResult]:
-        try:
-            result = yield from self._run()
-            yield from self.taken_warnings()
-            return result
-        except UnusableCheckpointError as unusable:  # nothing was trained or put yet
-            text = f"{unusable} It begins anew."
-        if self._ranks.rank == 0:
-            yield TrialWarning(topic="unusable_checkpoint", text=text, epoch=1)
-        with together(self._ranks):
-            if self._ranks.rank == 0:
-                self._runner.store.remove_checkpoint(self._trial)
-        return (yield from self._run())
+        store, is_first = self._runner.store, self._ranks.rank == 0
+        while True:
+            try:
+                result = yield from self._run()
+                yield from self.taken_warnings()
+                return result
+            except UnusableCheckpointError as unusable:  # nothing was trained or put yet
+                goes_on = is_first and store.has_earlier_checkpoint(self._trial)
+                text = f"{unusable} It {'goes on from the one before' if goes_on else 'begins anew'}."
+            if is_first:
+                yield TrialWarning(topic="unusable_checkpoint", text=text, epoch=1)
+            with together(self._ranks):
+                if is_first:
+                    store.remove_checkpoint(self._trial)
 
     def failed(self, caught: BaseException) -> TrialResult:
         """Return, and on rank 0 commit where it would repeat itself, that the trial failed."""

@@ -122,35 +122,65 @@ def undisturbed(data: Path, folder: Path) -> tuple[TrialResult, dict[str, str]]:
     return result, dict(result.blobs)
 
 
-def test_a_trial_whose_checkpoint_or_kept_files_were_damaged_says_so_and_begins_anew(
+def cut_short(data: Path, folder: Path) -> tuple[TrialRunner, Trial, Path]:
+    """Return a trial of which two epochs were trained, with who goes on with it, and its folder."""
+    plan = toy_plan(data=data, runs=folder, experiments=[OTHER_FOLDS])
+    (trial, *_), context = trials_of(plan), dataclasses.replace(plan.trial_context(), checkpoint_every_s=0)
+    messages = TrialRunner(context).run(trial)
+    while getattr(next(messages), "epoch", 0) < 2:
+        pass
+    messages.close()
+    return TrialRunner(context), trial, Path(plan.location) / "trials" / str(trial)
+
+
+def damage(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-8] + bytes(range(8)))
+
+
+def test_a_trial_whose_checkpoints_or_kept_files_were_damaged_says_so_and_begins_anew(
     toy_data: Path, tmp_path: Path
 ) -> None:
     _, blobs = undisturbed(toy_data, tmp_path / "undisturbed")
-    for damaged in ("checkpoint/state.safetensors", "attempts/*/epoch1/valid.npy", "attempts/*/epoch2/weights.*"):
-        plan = toy_plan(data=toy_data, runs=tmp_path / damaged.partition("/")[2][-9:], experiments=[OTHER_FOLDS])
-        (trial, *_), context = trials_of(plan), dataclasses.replace(plan.trial_context(), checkpoint_every_s=0)
-        messages = TrialRunner(context).run(trial)
-        while getattr(next(messages), "epoch", 0) < 2:
-            pass
-        messages.close()
-        (file,) = (Path(plan.location) / "trials" / str(trial)).glob(damaged)
-        file.write_bytes(file.read_bytes()[:-8] + bytes(range(8)))
-        (warning, *epochs), result = run(TrialRunner(context), trial)
-        assert isinstance(warning, TrialWarning)
-        assert warning.topic == "unusable_checkpoint"
-        assert "expected sha256" in warning.text
-        assert warning.text.endswith("It begins anew.")
+    for damaged in ("checkpoint/*.safetensors", "attempts/*/epoch1/valid.npy"):
+        runner, trial, folder = cut_short(toy_data, tmp_path / damaged.partition("/")[2][-9:])
+        for file in folder.glob(damaged):
+            damage(file)
+        (first, second, *epochs), result = run(runner, trial)
+        for warning in (first, second):
+            assert isinstance(warning, TrialWarning)
+            assert warning.topic == "unusable_checkpoint"
+            assert "expected sha256" in warning.text
+        assert [each.text.rpartition(". ")[2] for each in (first, second) if isinstance(each, TrialWarning)] == [
+            "It goes on from the one before.", "It begins anew.",
+        ]  # fmt: skip
         assert (len(epochs), result.status, result.num_resumed, result.blobs) == (3, "committed", 0, blobs)
+
+
+def test_a_trial_whose_last_checkpoint_was_damaged_goes_on_from_the_one_before(toy_data: Path, tmp_path: Path) -> None:
+    _, blobs = undisturbed(toy_data, tmp_path / "undisturbed")
+    runner, trial, folder = cut_short(toy_data, tmp_path / "runs")
+    kept = sorted((folder / "checkpoint").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert len(kept) == 2
+    damage(kept[-1])
+    (warning, *epochs), result = run(runner, trial)
+    assert isinstance(warning, TrialWarning)
+    assert warning.text.endswith("It goes on from the one before.")
+    assert (len(epochs), result.num_resumed, result.blobs) == (3, 1, blobs), "the same bits"
+
+
+def test_a_trial_that_a_version_with_one_checkpoint_left_is_gone_on_with(toy_data: Path, tmp_path: Path) -> None:
+    runner, trial, folder = cut_short(toy_data, tmp_path / "runs")
+    before, last = sorted((folder / "checkpoint").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    before.unlink()
+    last.rename(folder / "checkpoint/state.safetensors")
+    _, result = run(runner, trial)
+    assert result.num_resumed == 2
+    assert not (folder / "checkpoint").exists()
 
 
 def test_a_trial_whose_kept_files_are_as_they_were_goes_on(toy_data: Path, tmp_path: Path) -> None:
     _, blobs = undisturbed(toy_data, tmp_path / "undisturbed")
-    plan = toy_plan(data=toy_data, runs=tmp_path / "resumed", experiments=[OTHER_FOLDS])
-    context = dataclasses.replace(plan.trial_context(), checkpoint_every_s=0)
-    messages = TrialRunner(context).run(trials_of(plan)[0])
-    while getattr(next(messages), "epoch", 0) < 2:
-        pass
-    messages.close()
-    yielded, result = run(TrialRunner(context), trials_of(plan)[0])
+    runner, trial, _ = cut_short(toy_data, tmp_path / "resumed")
+    yielded, result = run(runner, trial)
     assert [type(message) for message in yielded] == [EpochMetrics] * 3
     assert (result.num_resumed, result.blobs) == (2, blobs)
