@@ -74,24 +74,44 @@ def default_space(settings: Settings) -> SearchSpace:
             },
             grid={"model": ["resnet50", "convnext_tiny"]},
         )
-    probe = {"freeze": "backbone", "batch_size": 32, "epochs": 30, "lr": 3e-3}
-    tuned = {
-        "freeze": "stages",
-        "batch_size": 16,
-        "epochs": 8,
-        "lr": 1e-3,
-        "schedule": "cosine",
-        "warmup": 0.1,
-        "augment": "light",
-        "augment_copies": 4,
-    }
     return SearchSpace(
-        base={"pretrained": True, "head": {"pooling": "avg"}, "image_size": 224, "tta": "hflip"},
+        base={
+            "pretrained": True,
+            "freeze": "backbone",
+            "head": {"pooling": "avg"},
+            "image_size": 224,
+            "batch_size": 32,
+            "epochs": 30,
+            "lr": 3e-3,
+            "tta": "hflip",
+        },
         experiments=[
-            {"model": "timm/tf_efficientnet_lite2", **probe},
-            {"model": "timm/tf_efficientnet_lite0", **probe},
-            {"model": "timm/tf_efficientnet_lite0", **tuned, "freeze_stages": 9},
-            {"model": "timm/tf_efficientnet_lite2", **tuned, "freeze_stages": 16},
+            {"model": "timm/tf_efficientnet_lite2"},
+            {"model": "timm/tf_efficientnet_lite0"},
+            {
+                "model": "timm/tf_efficientnet_lite0",
+                "freeze": "stages",
+                "freeze_stages": 9,
+                "batch_size": 16,
+                "epochs": 8,
+                "lr": 1e-3,
+                "schedule": "cosine",
+                "warmup": 0.1,
+                "augment": "light",
+                "augment_copies": 4,
+            },
+            {
+                "model": "timm/tf_efficientnet_lite2",
+                "freeze": "stages",
+                "freeze_stages": 16,
+                "batch_size": 16,
+                "epochs": 8,
+                "lr": 1e-3,
+                "schedule": "cosine",
+                "warmup": 0.1,
+                "augment": "light",
+                "augment_copies": 4,
+            },
         ],
     )
 
