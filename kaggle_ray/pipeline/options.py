@@ -246,10 +246,13 @@ class RunOptions(OutputOptions, LimitOptions, ExecutionOptions, SearchOptions, D
     """Experiments to run, instead of a search space: dictionaries of hyperparameters, or Hyperparameters."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AdditionOptions(Options):
     """How experiments are added to a run that is over."""
 
+    run: str | Path
+    """Folder of the run, or its s3:// URI."""
+    _: KW_ONLY
     data: str | Path | None = option(None, unset="data/COMPETITION")
     """Folder of the competition's files, or an s3:// or file:// URI, as the run had them."""
     folds: str | Path | None = option(None, unset="as the competition says", metavar="FILE")
@@ -274,13 +277,10 @@ class AdditionOptions(Options):
     """Reporters that are told what happens, as of a run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentOptions(AdditionOptions):
     """How experiments of a run that is over predict once more, with test-time augmentation."""
 
-    run: str | Path
-    """Folder of the run, or its s3:// URI."""
-    _: KW_ONLY
     tta: Sequence[str] | str = option((), metavar="NAME", repeated=True, choices=TTA, parse=parse_tta)
     """Test-time augmentation to predict with, as the hyperparameter ``tta`` names it; each makes experiments of its
     own."""
@@ -288,13 +288,10 @@ class AugmentOptions(AdditionOptions):
     """Experiments that predict once more: their names, ids, or how their ids begin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SoupOptions(AdditionOptions):
     """How the weights of experiments of a run that is over are averaged."""
 
-    run: str | Path
-    """Folder of the run, or its s3:// URI."""
-    _: KW_ONLY
     experiments: Sequence[str] = option((), python_only=True)
     """Experiments whose weights are averaged, fold by fold: their names, ids, or how their ids begin. What the first
     predicts with, such as its ``tta``, the soup predicts with, too."""
@@ -307,8 +304,6 @@ class SoupOptions(AdditionOptions):
 class TrainOnOptions(AdditionOptions):
     """How an experiment of a run that is over is trained on."""
 
-    run: str | Path
-    """Folder of the run, or its s3:// URI."""
     experiment: str
     """Experiment whose weights are trained on: its name, its id, or how its id begins."""
     _: KW_ONLY

@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from kaggle_ray.pipeline.added import Addition
-from kaggle_ray.pipeline.adding import Worth, execute_adding, worth_of
+from kaggle_ray.pipeline.adding import Worth, add_row, execute_adding, gains_table
 from kaggle_ray.pipeline.options import TrainOnOptions
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.explain import find_experiment
 from kaggle_ray.reporters import Reporter
-from kaggle_ray.reporters.texts import known_score, plain, score_text
 from kaggle_ray.store.run import RunStore
 
 
@@ -39,12 +36,8 @@ class TrainedOn:
 
     def table(self) -> RenderableType:
         """Return the experiment with its gain."""
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for title in ("experiment", "before", "after", "gain", "±"):
-            table.add_column(title, overflow="fold", justify="left" if title == "experiment" else "right")
-        worth = self.worth
-        scores = (known_score(worth.score_before), known_score(worth.score))
-        table.add_row(*map(plain, (self.name, *scores, score_text(worth.gain), score_text(worth.standard_error))))
+        table = gains_table("experiment", "before", "after", "gain", "±")
+        add_row(table, self.name, *self.worth.cells())
         return Group(table, Text(f"scores: honest, out of fold. before: {self.of}."))
 
 
@@ -66,31 +59,12 @@ def train_on_run(
         RunMismatchError: the files are not those that the run was begun with.
         NothingToSubmitError: weights are gone, or the run has this experiment already.
     """
-    asked = _Asked(options)
-    result = execute_adding(options, options.run, asked.add, reporters=reporters, command=command)
-    (addition,) = asked.found
-    names = {each.experiment_id: each.name for each in result.tried}
-    return TrainedOn(
-        result=result,
-        name=names[addition.experiment.experiment_id],
-        of=names[addition.of.experiment_id],
-        worth=worth_of(result, asked.found)[0],
-    )
 
-
-class _Asked:
-    """What a person asks to be trained on."""
-
-    def __init__(self, options: TrainOnOptions) -> None:
-        self._options = options
-        self.found: Sequence[Addition] = ()
-
-    def add(self, plan: RunPlan, store: RunStore) -> None:
-        """Add the experiment to the run."""
+    def find(plan: RunPlan, store: RunStore) -> Sequence[Addition]:
         from kaggle_ray.pipeline.additions import further_addition  # with torch, which knows the models
 
-        options = self._options
         wanted = find_experiment(store, options.experiment)
-        found = further_addition(plan, store, wanted, epochs=options.epochs, overrides=options.overrides or {})
-        self.found = (found,)
-        store.add([found.experiment])
+        return [further_addition(plan, store, wanted, epochs=options.epochs, overrides=options.overrides or {})]
+
+    result, (added,) = execute_adding(options, find, reporters=reporters, command=command)
+    return TrainedOn(result=result, name=added.name, of=added.of, worth=added.worth)
