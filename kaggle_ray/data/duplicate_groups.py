@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from kaggle_ray.counted import counted
 from kaggle_ray.data.samples import Samples
@@ -181,6 +179,11 @@ def _describe(
 
 def _components(number: int, links: IntArray) -> IntArray:
     """Return (number,) which connected component each of them is in."""
+    from scipy.sparse import (
+        coo_array,  # takes as long as a tenth of torch, and whatever reads a run imports this module
+    )
+    from scipy.sparse.csgraph import connected_components
+
     ones = np.ones(len(links), dtype=np.int64)
     graph = coo_array((ones, (links[:, 0], links[:, 1])), shape=(number, number))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
