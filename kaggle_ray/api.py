@@ -11,19 +11,13 @@ from rich.console import Console
 
 from kaggle_ray.combine import AUTO
 from kaggle_ray.config.loading import check_not_loading
+from kaggle_ray.pipeline.addition_options import AdditionOptions, AugmentOptions, SoupOptions, TrainOnOptions
 from kaggle_ray.pipeline.augmenting import AugmentedRun, augment_run
 from kaggle_ray.pipeline.declare import takes
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.importing import ImportedPlace, import_files
 from kaggle_ray.pipeline.inference import predict_new
-from kaggle_ray.pipeline.options import (
-    AdditionOptions,
-    AugmentOptions,
-    PredictOptions,
-    RunOptions,
-    SoupOptions,
-    TrainOnOptions,
-)
+from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.souping import SoupRun, soup_run
 from kaggle_ray.pipeline.team import TeamEnsemble, ensemble_of_runs

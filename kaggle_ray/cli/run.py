@@ -13,14 +13,8 @@ import click
 
 from kaggle_ray.cli.options import made, options_of
 from kaggle_ray.errors import KaggleRayError
-from kaggle_ray.pipeline.options import (
-    AdditionOptions,
-    AugmentOptions,
-    PredictOptions,
-    RunOptions,
-    SoupOptions,
-    TrainOnOptions,
-)
+from kaggle_ray.pipeline.addition_options import AdditionOptions, AugmentOptions, SoupOptions, TrainOnOptions
+from kaggle_ray.pipeline.options import PredictOptions, RunOptions
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

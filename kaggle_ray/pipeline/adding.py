@@ -20,9 +20,10 @@ from kaggle_ray.errors import ConfigError
 from kaggle_ray.images.datasets import open_target
 from kaggle_ray.metrics import Jackknifed, Metric, jackknife
 from kaggle_ray.pipeline.added import Addition
+from kaggle_ray.pipeline.addition_options import AdditionOptions
 from kaggle_ray.pipeline.begun_rows import begun_scheme
 from kaggle_ray.pipeline.driver import execute
-from kaggle_ray.pipeline.options import AdditionOptions, RunOptions
+from kaggle_ray.pipeline.options import RunOptions
 from kaggle_ray.pipeline.own_code import competition_file
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kaggle_ray.pipeline.added import Addition
 from kaggle_ray.pipeline.adding import Worth, add_row, execute_adding, gains_table
-from kaggle_ray.pipeline.options import TrainOnOptions
+from kaggle_ray.pipeline.addition_options import TrainOnOptions
 from kaggle_ray.pipeline.plan import RunPlan
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.report.explain import find_experiment

@@ -14,9 +14,9 @@ from kaggle_ray.cli import main
 from kaggle_ray.config.predict import TestTimeAugmentation
 from kaggle_ray.errors import ConfigError, NothingToSubmitError, StoreError
 from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.pipeline.addition_options import AugmentOptions
 from kaggle_ray.pipeline.augmenting import AugmentedRun, augment_run
 from kaggle_ray.pipeline.option_values import TTA
-from kaggle_ray.pipeline.options import AugmentOptions
 from kaggle_ray.pipeline.team import ensemble_of_runs
 from kaggle_ray.report.collect import board_of, report_of
 from kaggle_ray.reporters.texts import score_text

@@ -17,9 +17,9 @@ from kaggle_ray.cli import main
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.errors import ConfigError, NothingToSubmitError
 from kaggle_ray.metrics import LOG_LOSS
+from kaggle_ray.pipeline.addition_options import SoupOptions
 from kaggle_ray.pipeline.experiments import make_experiments
 from kaggle_ray.pipeline.identity import experiment_id, training_id
-from kaggle_ray.pipeline.options import SoupOptions
 from kaggle_ray.pipeline.result import RunResult
 from kaggle_ray.pipeline.souping import soup_run
 from kaggle_ray.report.collect import board_of

@@ -9,7 +9,7 @@ import pytest
 
 from kaggle_ray.cli import main
 from kaggle_ray.errors import ConfigError, NothingToSubmitError
-from kaggle_ray.pipeline.options import TrainOnOptions
+from kaggle_ray.pipeline.addition_options import TrainOnOptions
 from kaggle_ray.pipeline.training_on import TrainedOn, train_on_run
 from kaggle_ray.report.collect import board_of
 from kaggle_ray.store.opening import open_run
