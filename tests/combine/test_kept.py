@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -83,9 +84,15 @@ def test_whatever_changes_is_learnt_anew(learnt: list[int], monkeypatch: pytest.
     selected(next_time(first, code={"toy.py": "another text"}))
     select(pool(), TARGET, FOLD_OF[::-1].copy(), LOG_LOSS, "auto", kept=next_time(first))
     select(pool(), 1 - TARGET, FOLD_OF, LOG_LOSS, "auto", kept=next_time(first))
+    for changes in ({"forward": True}, {"with_error": False}, {"table": pool(2)["a"]}, {"table": pool(3)["a"]}):
+        select(pool(), TARGET, FOLD_OF, LOG_LOSS, "auto", kept=(earlier := next_time(first)), **changes)  # type: ignore[arg-type]
+        first = Kept({**first.to_json(), **earlier.to_json()})
+        selected(first)
+    selected(next_time(first), metric=dataclasses.replace(LOG_LOSS, decision="argmax"))
+    assert len(learnt) == 13
     monkeypatch.setattr(kept, "_own_code", lambda: "a later version's")
     selected(next_time(first))
-    assert len(learnt) == 9
+    assert len(learnt) == 14
 
 
 def test_what_nobody_asks_for_is_dropped(learnt: list[int]) -> None:

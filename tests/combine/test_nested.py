@@ -12,7 +12,7 @@ from kaggle_ray.combine import Ensemble, select
 from kaggle_ray.combine.combiner import WeightedMean, blend
 from kaggle_ray.combine.fits import Blend, Fits
 from kaggle_ray.combine.greedy import greedy_weights
-from kaggle_ray.combine.nested import NestedScore, nested_score
+from kaggle_ray.combine.nested import NestedScore, nested_score, parts_of
 from kaggle_ray.decide import default_decision, fit_decision
 from kaggle_ray.errors import DataError, IncompleteFoldsError, NothingToSubmitError
 from kaggle_ray.metrics import ACCURACY, AUC, F2, LOG_LOSS, Metric
@@ -228,6 +228,14 @@ def test_a_holdout_is_scored_by_weights_that_never_saw_the_row(metric: Metric) -
         names = sorted(by_id(members))
         expected = greedy_weights([by_id(members)[name][others] for name in names], target[others], metric)
         assert learnt.fitted == WeightedMean.of(names, expected)
+
+
+def test_some_rows_of_a_holdout_are_dealt_into_parts_by_their_own_classes() -> None:
+    target = np.repeat([0, 1, 2, 0], [10, 15, 5, 30])
+    positions = np.arange(60)[10:]
+    part_of = parts_of(np.zeros(50, dtype=np.int64), target, forward=False, positions=positions)
+    for number in range(3):
+        assert np.ptp(np.bincount(part_of[target[positions] == number], minlength=5)) <= 1
 
 
 def test_what_a_holdout_scores_is_what_is_submitted() -> None:

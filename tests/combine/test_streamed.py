@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from kaggle_ray import rows
-from kaggle_ray.combine import Ensemble, select
+from kaggle_ray.combine import Ensemble, Fits, select
+from kaggle_ray.combine.choice import scored
+from kaggle_ray.combine.fits import Blend
 from kaggle_ray.decide import fit_decision
 from kaggle_ray.metrics import DICE, MEAN_AP_IOU, MEAN_IOU, Metric
 from kaggle_ray.pool.gather import Pool, gather
@@ -127,6 +129,42 @@ def test_an_ensemble_and_its_submission_are_the_same_streamed_and_in_memory(
     cells = submitted(pool, streamed)
     assert cells == submitted(in_memory(pool), whole)
     assert len(set(cells)) == SMALL.num_test
+
+
+@pytest.mark.parametrize("method", ["best", "mean", "greedy"])
+@pytest.mark.parametrize("metric", MASK_METRICS, ids=lambda metric: metric.name)
+def test_what_is_learnt_and_scored_of_some_folds_by_counts_is_so_by_their_masks(
+    pool: Pool, metric: Metric, method: str
+) -> None:
+    seen = SMALL.folds.fold_of != 0
+    of_folds = {name: values[:][seen] for name, values in pool.oof.items()}
+    counted = Fits(pool.oof, SMALL.target, SMALL.folds.fold_of, metric)
+    read = Fits(of_folds, SMALL.target[:][seen], SMALL.folds.fold_of[seen], at_once(metric))  # of no other rows
+    assert counted.are_masks_counted
+    assert not read.are_masks_counted
+    everything = np.ones(seen.sum(), dtype=np.bool_)
+    assert counted.blend(method, seen).is_same(read.blend(method, everything))
+    assert scored(counted, method, seen).score == pytest.approx(scored(read, method, everything).score)
+
+
+@pytest.mark.parametrize("method", ["best", "mean", "greedy"])
+@pytest.mark.parametrize("metric", MASK_METRICS, ids=lambda metric: metric.name)
+def test_other_masks_than_those_that_may_be_seen_have_no_say(metric: Metric, method: str) -> None:
+    rng = np.random.default_rng(0)
+    target, noise = (rng.random((44, 48)) < 0.5).astype(np.uint8), rng.random((2, 44, 48), dtype=np.float32)
+    seen, fold_of = np.arange(44) < 4, np.arange(44) % 4
+
+    def learnt(of_seen: FloatArray, of_others: FloatArray, whose: int) -> Blend:
+        members = np.where(seen[:, np.newaxis], of_seen, noise).astype(np.float32)
+        members[whose, ~seen] = of_others[~seen]
+        fits = Fits(dict(zip("ab", members, strict=True)), target, fold_of, metric)
+        assert fits.are_masks_counted
+        return fits.blend(method, seen)
+
+    low, high = 0.05 + 0.3 * target, 0.65 + 0.3 * target  # to be cut elsewhere than what is seen
+    unlike = np.stack([0.2 + 0.3 * target, 0.4 + 0.4 * target])  # each is right where the other one is not
+    for of_seen in (0.6 * target + 0.3 * noise * [[[1.0]], [[2.0]]], unlike):
+        assert learnt(of_seen, low, 0).is_same(learnt(of_seen, high, 1))
 
 
 def test_a_value_that_is_not_finite_is_named_by_its_row(pool: Pool) -> None:

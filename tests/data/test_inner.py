@@ -15,10 +15,10 @@ from kaggle_ray.types import Float64Array, Target
 
 ROWS = np.arange(200)[::2]
 CLASSES = (np.arange(200) // 2) % 4
-GROUPS = np.array([f"g{row // 10}" for row in range(200)])
+GROUPS = np.array([f"g{row * 7 % 20}" for row in range(200)])
 HEADS = [Head(task="multiclass", classes=tuple(f"c{number}" for number in range(200)), metric=ACCURACY)]
 AGES = [Head(task="regression", metric=RMSE)]
-TIMES = np.arange(200, dtype=np.float64)[::-1].copy()
+TIMES = np.random.default_rng(0).permutation(np.arange(200.0))
 
 
 def samples(target: Target = CLASSES, times: Float64Array | None = None) -> Samples:

@@ -8,14 +8,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 import kaggle_ray
 from kaggle_ray.config.described import ADDED_LATER, described
+from kaggle_ray.data.duplicate_groups import DuplicateGroup, NearDuplicates
+from kaggle_ray.data.samples import Samples
+from kaggle_ray.data.table import Table
 from kaggle_ray.errors import RunMismatchError
 from kaggle_ray.pipeline.driver import execute
 from kaggle_ray.pipeline.options import RunOptions
@@ -25,7 +30,8 @@ from kaggle_ray.reporters.events import RunWarned
 from kaggle_ray.store.record import DiffersFrom
 from kaggle_ray.testing.tasks import ToyTask
 from kaggle_ray.testing.toy import COMPETITION, TINY, TOY_FILE
-from kaggle_ray.types import JsonValue
+from kaggle_ray.train.content import content_of
+from kaggle_ray.types import Folds, JsonValue
 
 # Declarations -------------------------------------------------------------------------------------------------------
 
@@ -219,6 +225,49 @@ def test_another_mask_table_view_or_label_is_another_run(task: ToyTask, name: st
         assert pixels is not None
         cv2.imwrite(str(changed), pixels[::-1, ::-1])
     assert run_id() != first
+
+
+def test_whatever_trials_are_computed_from_is_part_of_their_content(tmp_path: Path) -> None:
+    ids, numbers = np.array(["a", "b", "c", "d"]), np.arange(4.0)
+    for name in "abcdtu":
+        (tmp_path / f"{name}.png").write_text(f"nobody decodes it: {name}")
+    table = Table(columns=("x", "y"), values=np.arange(8, dtype=np.float32).reshape(4, 2))
+    samples = Samples(
+        train_ids=ids, train_paths=tuple(tmp_path / f"{name}.png" for name in "abcd"), target=np.arange(4) % 2,
+        test_ids=np.array(["t", "u"]), test_paths=(tmp_path / "t.png", tmp_path / "u.png"), train_table=table,
+        test_table=replace(table, values=table.values[:2]),
+    )  # fmt: skip
+    folds = Folds(sample_ids=ids, fold_of=np.array([0, 1, 0, 1], dtype=np.int8), num_folds=2, seed=0, digest="d" * 12)
+    twins = NearDuplicates(groups=(DuplicateGroup(train_ids=("a", "b")),))
+
+    def content(
+        of: Samples = samples, *, folds: Folds = folds, near_duplicates: NearDuplicates | None = None
+    ) -> dict[str, Any]:
+        found = near_duplicates or NearDuplicates()
+        made = content_of(COMPETITION, TOY_FILE, of, folds, found, [], data_dir=tmp_path, cache_dir=tmp_path / "cache")
+        return dict(made.to_json())
+
+    changes: dict[str, dict[str, Any]] = {
+        "rows": {"test_ids": np.array(["t", "v"])},
+        "labels": {"target": 1 - samples.target},
+        "train-only rows": {"train_only": numbers == 3},
+        "training table": {"train_table": replace(table, columns=("x", "z"))},
+        "test table": {"test_table": replace(table, values=table.values[1:3])},
+        "training images": {"train_paths": samples.train_paths[::-1]},
+        "test images": {"test_paths": samples.test_paths[::-1]},
+        "masks": {"train_masks": samples.train_paths},
+        "row weights": {"train_weights": numbers},
+        "auxiliary labels": {"auxiliary_target": numbers},
+    }
+    first = content()
+    for part, change in changes.items():
+        assert _differing(first, content(replace(samples, **change))) == {part}
+    assert _differing(first, content(folds=replace(folds, digest="e" * 12))) == {"folds"}
+    assert _differing(first, content(near_duplicates=twins)) == {"near-duplicates"}
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
 
 
 def test_a_new_run_tells_which_it_is_not_and_what_has_changed(folder: Folder) -> None:

@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from kaggle_ray.cache.entries import EntryUse
 from kaggle_ray.config import Hyperparameters
 from kaggle_ray.config.predict import View
 from kaggle_ray.config.settings import Settings
@@ -232,3 +233,27 @@ def test_a_view_is_told_by_its_size_and_its_mirror_image(tmp_path: Path) -> None
     again = FrozenFeatures(model, SETTINGS, tmp_path).of(images, (12, 12))
     assert np.array_equal(again, views[0])
     assert len(list(tmp_path.glob("features/*/features.npy"))) == 4
+
+
+def test_whatever_features_are_a_function_of_tells_them_apart(tmp_path: Path) -> None:
+    model = build_model(
+        "small_resnet", Shapes(num_outputs=2), model_args={"width": 4, "blocks": [1]}, head={"pooling": "avg"}
+    ).eval()
+    images, rows = data_of().inputs.images, np.arange(40)
+    pixels, held = images.read(rows), EntryUse(tmp_path, "images", "0" * 16)
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+
+    def num_kept(images: Images, settings: Settings = SETTINGS) -> int:
+        FrozenFeatures(model, settings, tmp_path).of(images, (12, 12))
+        return len(list(tmp_path.glob("features/*/features.npy")))
+
+    assert [num_kept(images), num_kept(images)] == [1, 1]
+    assert num_kept(images, dataclasses.replace(SETTINGS, dtype="bfloat16")) == 2
+    with torch.no_grad():
+        model.mean += 0.1
+        assert num_kept(images) == 3
+        norm.running_mean += 0.1  # type: ignore[operator]
+        assert num_kept(images) == 4
+    for number, order in enumerate((rows, rows[::-1]), start=5):  # of one set in the cache
+        assert num_kept(Images(rows_of_pixels=order, pixels=pixels, held=held)) == number
+    held.close()

@@ -99,10 +99,42 @@ def test_only_confident_rows_are_taken(folds: list[FitData]) -> None:
     assert sure is not None
     assert np.array_equal(sure.rows - NUM_TRAIN, folds[0].train_rows)
     unsure = np.full((NUM_TRAIN, 1), 0.25, dtype=np.float32)
+    as_sure = labelled(folds[0], unsure, BASE.replace(pseudolabel_min_confidence=0.75)).pseudolabelled
+    assert as_sure is not None
+    assert len(as_sure.rows) == NUM_TRAIN
     with pytest.raises(
         ConfigError, match=r"some of the 40 test rows to reach 0.9, got 0.750 at most, by teacher/fold0"
     ):
         labelled(folds[0], unsure, BASE.replace(pseudolabel_min_confidence=0.9))
+
+
+def test_test_rows_come_after_the_training_rows_in_all_that_a_row_has(folds: list[FitData]) -> None:
+    images, tables = folds[0].inputs.images, np.random.default_rng(1).normal(size=(2, NUM_TRAIN, 3)).astype(np.float32)
+    data = dataclasses.replace(
+        folds[0],
+        inputs=Inputs(images=images, table=tables[0]),
+        sample_ids=np.char.add("r", TEST_IDS),
+        weights=np.linspace(0.5, 1.5, NUM_TRAIN, dtype=np.float32),
+        auxiliary_heads=(NUMBER,),
+        auxiliary_target=np.ones((NUM_TRAIN, 1)),
+    )
+    values = np.linspace(0, 1, NUM_TRAIN, dtype=np.float32)[:, np.newaxis]
+    both = with_pseudolabels(
+        data, values, BASE.replace(pseudolabel_kind="hard").pseudolabels, test=Inputs(images=images, table=tables[1]),
+        test_ids=TEST_IDS, id_hashes=id_hashes(TEST_IDS.tolist()), mask=None, where="teacher/fold0",
+    )  # fmt: skip
+    first = both.num_rows - NUM_TRAIN
+    assert first == NUM_TRAIN
+    assert (both.inputs.table is not None, both.sample_ids is not None) == (True, True)
+    assert np.array_equal(np.concatenate(tables), both.inputs.table)  # type: ignore[arg-type]
+    assert np.concatenate([np.char.add("r", TEST_IDS), TEST_IDS]).tolist() == both.sample_ids.tolist()  # type: ignore[union-attr]
+    assert both.id_hashes[first:].tolist() == id_hashes(TEST_IDS.tolist()).tolist()
+    assert (both.weights is not None, both.auxiliary_target is not None) == (True, True)
+    assert both.weights[first:].tolist() == [1.0] * NUM_TRAIN, "as much as a training row on average"  # type: ignore[index]
+    assert np.isnan(both.auxiliary_target[first:]).all(), "nobody knows them"  # type: ignore[index]
+    assert both.pseudolabelled is not None
+    assert both.pseudolabelled.labels is not None
+    assert np.array_equal(both.pseudolabelled.labels, values > 0.5)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +180,7 @@ def test_soft_labels_are_trained_on_as_they_are_and_hard_ones_are_the_likeliest(
 
 
 def test_predicted_masks_are_read_as_shares_or_as_classes_at_the_images_size() -> None:
-    one = MaskLabels(np.array([[0, 200, 100, 255]], dtype=np.uint8), MASKS, (2, 2), (4, 4), kind="hard")
+    one = MaskLabels(np.array([[0, 128, 127, 255]], dtype=np.uint8), MASKS, (2, 2), (4, 4), kind="hard")
     assert one.read(np.array([0]))[0, ::3, ::3, 0].tolist() == [[0, 255], [0, 255]]
     classes = np.array([[250, 0, 0, 0, 5, 255, 0, 0, 0, 0, 255, 255]], dtype=np.uint8)
     parts = MaskLabels(classes, PARTS, (2, 2), (4, 4), kind="hard")
