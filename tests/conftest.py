@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kaggle_ray.registry import registrations_undone
+
+settings.register_profile("unhurried", deadline=None)  # whether an example takes 200 ms is up to the machine
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -33,6 +33,8 @@ def test_what_is_simple_stays_unless_the_gain_exceeds_the_noise() -> None:
     assert chosen_of({**simple, "greedy": scored(1.1, 1.0)}, LOG_LOSS) == "mean", "smaller is better"
     unknown = Jackknifed(score=9.0, without=None)
     assert chosen_of({**simple, "greedy": unknown}, AUC) == "best", "a gain whose noise is not known is none"
+    alike = {"best": scored(0.0, 5.0), "mean": scored(-0.1, 5.0), "greedy": scored(0.1, 5.0)}
+    assert chosen_of(alike, AUC) == "greedy", "what all have in common is no noise of their difference"
     several = {**simple, "convex": scored(2.0, 5.0), "greedy": scored(1.1, 1.0)}
     assert chosen_of(several, AUC) == "greedy", "one that may be luck does not hide another"
 

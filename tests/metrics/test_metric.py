@@ -18,6 +18,7 @@ from kaggle_ray.metrics import (
     combine_metrics,
     jackknife,
     over_folds,
+    own_target,
     per_fold,
 )
 
@@ -50,6 +51,14 @@ def test_a_metric_of_masks_per_fold_hangs_on_its_rows_as_any_other_metric_does()
     np.testing.assert_allclose(found.without, expected.without)
 
 
+def test_each_mask_is_left_out_in_turn_of_a_score_of_masks() -> None:
+    target, values = (RNG.random((6, 30)) < 0.4).astype(np.uint8), RNG.random((6, 30)).astype(np.float32)
+    found = jackknife(DICE, target, values, np.zeros(6, dtype=np.int64))
+    others = [np.delete(np.arange(6), row) for row in range(6)]
+    assert found.without is not None
+    np.testing.assert_allclose(found.without, [DICE.score(target[rows], values[rows]) for rows in others])
+
+
 def test_the_weighted_mean_of_metrics_scores_each_in_its_own_columns() -> None:
     target = np.column_stack([np.arange(40) % 3, RNG.normal(size=40)])
     values = RNG.random((40, 4)).astype(np.float32)
@@ -57,6 +66,7 @@ def test_the_weighted_mean_of_metrics_scores_each_in_its_own_columns() -> None:
     parts = LOG_LOSS.score(np.arange(40) % 3, values[:, :3]), RMSE.score(target[:, 1], values[:, 3:])
     assert both.score(target, values) == pytest.approx((parts[0] + 3 * parts[1]) / 4)
     assert both.name == "log_loss+rmse"
+    assert [own_target(each, target).dtype.kind for each in both.parts] == ["i", "f"], "classes are integers again"
     assert not both.greater_is_better
 
 

@@ -159,9 +159,15 @@ def test_dice_and_precision_over_iou_are_as_defined(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("target", "value", "dice", "precision"),
-    [([0, 0], [0, 0], 1, 1), ([0, 0], [1, 0], 0, 0), ([1, 0], [0, 0], 0, 0), ([1, 1], [1, 0], 2 / 3, 0.0)],
+    [
+        ([0, 0], [0, 0], 1, 1),
+        ([0, 0], [1, 0], 0, 0),
+        ([1, 0], [0, 0], 0, 0),
+        ([1, 1], [1, 0], 2 / 3, 0.0),
+        ([0, 0], [0.5, 0], 1, 1),
+    ],
 )
-def test_empty_masks_are_right_or_wrong(target: list[int], value: list[int], dice: float, precision: float) -> None:
+def test_empty_masks_are_right_or_wrong(target: list[int], value: list[float], dice: float, precision: float) -> None:
     true, values = np.array([target], dtype=np.uint8), np.array([value], dtype=np.float32)
     assert DICE.score(true, values) == pytest.approx(dice)
     assert MEAN_AP_IOU.score(true, values) == precision
@@ -176,6 +182,19 @@ def test_mean_iou_of_classes_agrees_with_scikit_learn(seed: int) -> None:
     predicted = values.reshape(5, 3, 50).argmax(axis=1)
     expected = [jaccard_score(true, answer, average="macro") for true, answer in zip(target, predicted, strict=True)]
     assert MEAN_IOU.score(target, values) == pytest.approx(np.mean(expected))
+
+
+def test_a_class_that_is_in_neither_mask_is_right() -> None:
+    target = np.array([[0, 1, 1, 0]], dtype=np.uint8)
+    answer = np.array([[0, 1, 0, 0]])
+    values = (answer[:, np.newaxis] == np.arange(3)[:, np.newaxis]).reshape(1, -1).astype(np.float32)
+    assert MEAN_IOU.score(target, values) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+
+
+def test_a_number_is_the_grade_that_it_is_nearest_to() -> None:
+    numbers = np.array([[0.4], [1.4], [1.6]], dtype=np.float32)
+    assert QUADRATIC_KAPPA.score(np.arange(3), numbers) == 1.0
+    assert QUADRATIC_KAPPA.score(np.ones(2, dtype=np.int64), numbers[:2] * 0 + 1) == 1.0, "all are of one grade"
 
 
 def test_masks_of_another_size_are_an_error() -> None:

@@ -32,6 +32,16 @@ def label_case(seed: int) -> tuple[IntArray, FloatArray]:
 
 @pytest.mark.parametrize("name", OF_SKLEARN)
 @pytest.mark.parametrize("average", ["macro", "micro"])
+def test_where_no_label_is_there_all_is_right_unless_one_is_predicted(name: str, average: str) -> None:
+    nothing = np.zeros((3, 2), dtype=np.int64)
+    some = np.array([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], dtype=np.float32)
+    assert metric_by_name(f"{average}_{name}").score(nothing, nothing.astype(np.float32)) == 1.0
+    if (average, name) != ("macro", "recall"):  # of no label that is there
+        assert metric_by_name(f"{average}_{name}").score(nothing, some) == 0.0
+
+
+@pytest.mark.parametrize("name", OF_SKLEARN)
+@pytest.mark.parametrize("average", ["macro", "micro"])
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=10)
 def test_averages_over_classes_and_over_labels_agree_with_scikit_learn(name: str, average: str, seed: int) -> None:
