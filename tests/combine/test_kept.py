@@ -85,7 +85,7 @@ def test_whatever_changes_is_learnt_anew(learnt: list[int], monkeypatch: pytest.
     select(pool(), TARGET, FOLD_OF[::-1].copy(), LOG_LOSS, "auto", kept=next_time(first))
     select(pool(), 1 - TARGET, FOLD_OF, LOG_LOSS, "auto", kept=next_time(first))
     for changes in ({"forward": True}, {"with_error": False}, {"table": pool(2)["a"]}, {"table": pool(3)["a"]}):
-        select(pool(), TARGET, FOLD_OF, LOG_LOSS, "auto", kept=(earlier := next_time(first)), **changes)  # type: ignore[arg-type]
+        select(pool(), TARGET, FOLD_OF, LOG_LOSS, "auto", kept=(earlier := next_time(first)), **changes)
         first = Kept({**first.to_json(), **earlier.to_json()})
         selected(first)
     selected(next_time(first), metric=dataclasses.replace(LOG_LOSS, decision="argmax"))

@@ -23,7 +23,7 @@ from kaggle_ray.store.predictions import as_floats, quantised
 from kaggle_ray.store.run import RunStore
 from kaggle_ray.submission.cells import to_cells
 from kaggle_ray.testing.masks import MaskRun
-from kaggle_ray.types import FloatArray
+from kaggle_ray.types import Float64Array, FloatArray
 
 SMALL = MaskRun(num_train=23, num_test=11, height=12, width=16, num_experiments=3, num_folds=3)
 MASK_METRICS = [DICE, MEAN_AP_IOU]
@@ -154,14 +154,15 @@ def test_other_masks_than_those_that_may_be_seen_have_no_say(metric: Metric, met
     target, noise = (rng.random((44, 48)) < 0.5).astype(np.uint8), rng.random((2, 44, 48), dtype=np.float32)
     seen, fold_of = np.arange(44) < 4, np.arange(44) % 4
 
-    def learnt(of_seen: FloatArray, of_others: FloatArray, whose: int) -> Blend:
+    def learnt(of_seen: Float64Array, of_others: Float64Array, whose: int) -> Blend:
         members = np.where(seen[:, np.newaxis], of_seen, noise).astype(np.float32)
         members[whose, ~seen] = of_others[~seen]
         fits = Fits(dict(zip("ab", members, strict=True)), target, fold_of, metric)
         assert fits.are_masks_counted
         return fits.blend(method, seen)
 
-    low, high = 0.05 + 0.3 * target, 0.65 + 0.3 * target  # to be cut elsewhere than what is seen
+    step = 0.3 * target.astype(np.float64)
+    low, high = 0.05 + step, 0.65 + step  # to be cut elsewhere than what is seen
     unlike = np.stack([0.2 + 0.3 * target, 0.4 + 0.4 * target])  # each is right where the other one is not
     for of_seen in (0.6 * target + 0.3 * noise * [[[1.0]], [[2.0]]], unlike):
         assert learnt(of_seen, low, 0).is_same(learnt(of_seen, high, 1))

@@ -18,6 +18,7 @@ from kaggle_ray.config.settings import Settings
 from kaggle_ray.data.head import Head
 from kaggle_ray.images.augment import id_hashes
 from kaggle_ray.images.cache import Images
+from kaggle_ray.images.joined import ImageRows
 from kaggle_ray.metrics import LOG_LOSS
 from kaggle_ray.models import Shapes, build_model
 from kaggle_ray.models.head import HeadedNetwork, PooledNetwork
@@ -243,7 +244,7 @@ def test_whatever_features_are_a_function_of_tells_them_apart(tmp_path: Path) ->
     pixels, held = images.read(rows), EntryUse(tmp_path, "images", "0" * 16)
     norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
 
-    def num_kept(images: Images, settings: Settings = SETTINGS) -> int:
+    def num_kept(images: ImageRows, settings: Settings = SETTINGS) -> int:
         FrozenFeatures(model, settings, tmp_path).of(images, (12, 12))
         return len(list(tmp_path.glob("features/*/features.npy")))
 
@@ -252,7 +253,7 @@ def test_whatever_features_are_a_function_of_tells_them_apart(tmp_path: Path) ->
     with torch.no_grad():
         model.mean += 0.1
         assert num_kept(images) == 3
-        norm.running_mean += 0.1  # type: ignore[operator]
+        norm.get_buffer("running_mean").add_(0.1)
         assert num_kept(images) == 4
     for number, order in enumerate((rows, rows[::-1]), start=5):  # of one set in the cache
         assert num_kept(Images(rows_of_pixels=order, pixels=pixels, held=held)) == number
