@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, FishComplete, ZshComplete, add_completion_class
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -55,3 +55,27 @@ def _named_or_path(folder: str, incomplete: str) -> list[CompletionItem]:
 
 def _beginning_with(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class _WholeWords:
+    """Completes the value of ``--option=value`` for shells that replace the whole word, not what is behind the sign."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Return what completes a word; of values of ``--option=`` with this before them."""
+        found = super().get_completions(args, incomplete)  # type: ignore[misc]
+        option, sign, _ = incomplete.partition("=")
+        if not option.startswith("--") or not sign:
+            return found  # type: ignore[no-any-return]
+        return [
+            CompletionItem(f"{option}={each.value}", help=each.help) if each.type == "plain" else each for each in found
+        ]
+
+
+@add_completion_class
+class Zsh(_WholeWords, ZshComplete):
+    """Completion in zsh."""
+
+
+@add_completion_class
+class Fish(_WholeWords, FishComplete):
+    """Completion in fish."""

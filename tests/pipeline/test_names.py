@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.shell_completion import ShellComplete
+from click.shell_completion import ShellComplete, get_completion_class
 
 from kaggle_ray.cli import commands
 from kaggle_ray.errors import ConfigError
@@ -110,3 +110,15 @@ def test_a_shell_completes(words: list[str], incomplete: str, expected: list[str
     complete = ShellComplete(commands, {}, "kaggle-ray", "_KAGGLE_RAY_COMPLETE")
     found = [item.value for item in complete.get_completions(words, incomplete)]
     assert found == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_value_behind_an_equals_sign_is_completed_as_the_whole_word_where_a_shell_replaces_it(shell: str) -> None:
+    complete_in = get_completion_class(shell)
+    assert complete_in is not None
+    complete = complete_in(commands, {}, "kaggle-ray", "_KAGGLE_RAY_COMPLETE")
+    found = [item.value for item in complete.get_completions(["run", "digits"], "--space=digits_")]
+    assert found == ["--space=digits_search"]
+    assert [each.value for each in complete.get_completions(["run"], "dig")] == ["digits"]
+    (path,) = complete.get_completions(["run", "digits"], "--space=./mine")
+    assert (path.value, path.type) == ("./mine", "file"), "the shell itself completes paths"
