@@ -7,14 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from kaggle_ray.decide import Decision, fit_decision
+from kaggle_ray.decide import Decision, fit_decision, labels
 from kaggle_ray.decide.expected_f import best_sets
-from kaggle_ray.decide.label_sets import fit_label_sets, log_odds
+from kaggle_ray.decide.label_sets import LabelSets, fit_label_sets, log_odds
 from kaggle_ray.decide.labels import fit_labels
 from kaggle_ray.decide.thresholds import COMMON_GRID, fit_thresholds
-from kaggle_ray.metrics import F1, F2
+from kaggle_ray.metrics import F1, F2, Metric
 from kaggle_ray.metrics.multilabel import f_beta
-from kaggle_ray.types import Float64Array, FloatArray, Target
+from kaggle_ray.types import BoolArray, Float64Array, FloatArray, Target
 
 
 def expected_scores(
@@ -122,3 +122,63 @@ def test_the_common_threshold_and_each_labels_own_are_those_of_a_search_one_by_o
     assert F2.score(target, (values > own).astype(np.float32)) >= max(
         F2.score(target, (values > cut).astype(np.float32)) for cut in COMMON_GRID
     )
+
+
+def test_a_threshold_is_not_passed_by_what_is_equal_to_it() -> None:
+    target = np.array([[0, 0], [1, 1]] * 10)
+    values = np.where(target == 1, 0.75, 0.25).astype(np.float32)
+    thresholds = fit_thresholds(F2, target, values)
+    assert thresholds[0] == pytest.approx(0.495, abs=1e-9), "the middle of 0.25, 0.26, ..., 0.74"
+    rule = Decision(kind="label_thresholds", parameters={"thresholds": [0.25, 0.75]})
+    assert rule.apply(values[1:2]).tolist() == [[1, 0]]
+
+
+def test_a_labels_own_threshold_is_drawn_back_to_the_common_one() -> None:
+    target, values = drawn(300)
+    target[:, 0] = 0
+    target[:5, 0] = 1  # too few for one of its own
+    common, *own = fit_thresholds(F2, target, values)
+    num_positive = target.sum(axis=0)[1:]
+    assert (np.abs(np.array(own) - common) <= num_positive / (num_positive + 1000)).all()
+    assert len(set(own)) > 1
+
+
+def test_the_choice_is_made_by_rows_that_were_not_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And by the same halves, whatever the order of the rows."""
+    target, values = drawn(80)
+    fitted: list[FloatArray] = []
+    cut_by: list[FloatArray] = []
+    answered: list[FloatArray | Float64Array] = []
+
+    class Recorded(LabelSets):
+        def best(self, values: FloatArray | Float64Array, beta: float) -> BoolArray:
+            answered.append(values)
+            return super().best(values, beta)
+
+    def fit(target: Target, values: FloatArray) -> LabelSets:
+        fitted.append(values)
+        return Recorded()
+
+    def cut(metric: Metric, target: Target, values: FloatArray) -> list[float]:
+        cut_by.append(values)
+        return [0.5] * 6
+
+    monkeypatch.setattr(labels, "fit_label_sets", fit)
+    monkeypatch.setattr(labels, "fit_thresholds", cut)
+    halves = []
+    for order in (np.arange(80), np.random.default_rng(0).permutation(80)):
+        for recorded in (fitted, cut_by, answered):
+            recorded.clear()
+        fit_labels(F2, target[order], values[order])
+        for taught, cut_at, told in zip(fitted[:2], cut_by[:2], answered, strict=True):
+            assert not np.isin(told[:, 0], taught[:, 0]).any()
+            assert (cut_at == taught).all()
+        assert len(np.unique(np.concatenate(answered)[:, 0])) == 80
+        halves.append({frozenset(each[:, 0].tolist()) for each in answered})
+    assert halves[0] == halves[1]
+
+
+def test_of_few_rows_no_rule_is_chosen() -> None:
+    target, values = drawn(50)
+    assert fit_labels(F2, target, values).kind == "expected_f"
+    assert fit_labels(F2, target[:49], values[:49]).kind == "label_thresholds"
