@@ -138,6 +138,12 @@ def test_cuts_turn_numbers_into_ordered_classes() -> None:
     assert numbers(fitted, "cuts") == sorted(numbers(fitted, "cuts"))
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > 0.95
     assert QUADRATIC_KAPPA.score(target, fitted.apply(values)) > QUADRATIC_KAPPA.score(target, values)
+    loss = dataclasses.replace(
+        QUADRATIC_KAPPA, greater_is_better=False, score_fn=lambda *given: 1 - QUADRATIC_KAPPA.score_fn(*given)
+    )
+    assert fit_decision(loss, target, values) == fitted
+    (first, *_) = numbers(fitted, "cuts")
+    assert fitted.apply(np.array([[first], [np.nextafter(first, np.inf)]])).tolist() == [[0], [1]]
 
 
 def test_rules_belong_to_a_metric_and_not_to_its_name() -> None:

@@ -81,12 +81,20 @@ def test_sizes_that_were_seen_are_expected() -> None:
     rng = np.random.default_rng(1)
     is_pair = rng.random(600) < 0.7  # two labels of a row come together, or none
     target = np.stack([is_pair, is_pair, rng.random(600) < 0.2], axis=1).astype(np.int64)
-    values = np.clip(0.5 * target + rng.uniform(0.1, 0.4, target.shape), 0, 1).astype(np.float32)
+    values = (0.3 * target + rng.uniform(0.1, 0.6, target.shape)).astype(np.float32)
     sets = fit_label_sets(target, values)
     of_labels = np.array(list(itertools.product([False, True], repeat=3)))
-    odds = sets.scale * np.log(values / (1 - values))
-    weights = np.exp(odds @ of_labels.T) * np.array(sets.weights)[of_labels.sum(axis=1)]
-    probabilities = weights / weights.sum(axis=1, keepdims=True)
+    seen = target @ [4, 2, 1]
+
+    def probable(scale: float) -> Float64Array:
+        """Return (N, 8) how probable each set is."""
+        odds = scale * np.log(values / (1 - values))
+        weights = np.exp(odds @ of_labels.T) * np.array(sets.weights)[of_labels.sum(axis=1)]
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    probabilities = probable(sets.scale)
+    likelihoods = [np.log(probable(each * sets.scale)[range(600), seen]).sum() for each in (1.0, 0.9, 1.1)]
+    assert np.argmax(likelihoods) == 0
     expected = [probabilities[:, of_labels.sum(axis=1) == size].sum() for size in range(4)]
     assert expected == pytest.approx(np.bincount(target.sum(axis=1), minlength=4).tolist(), abs=1)
 
@@ -176,6 +184,28 @@ def test_the_choice_is_made_by_rows_that_were_not_fitted_to(monkeypatch: pytest.
         assert len(np.unique(np.concatenate(answered)[:, 0])) == 80
         halves.append({frozenset(each[:, 0].tolist()) for each in answered})
     assert halves[0] == halves[1]
+
+
+@pytest.mark.parametrize(("num_better", "kind"), [(2, "expected_f"), (5, "label_thresholds")])
+def test_thresholds_have_to_be_better_by_more_than_chance(
+    monkeypatch: pytest.MonkeyPatch, num_better: int, kind: str
+) -> None:
+    """They answer ``num_better`` rows better than the sets do, and one worse where these are two."""
+    target, right = np.ones((60, 2), dtype=np.int64), np.full((60, 2), 0.9, dtype=np.float32)
+    right += np.arange(60)[:, np.newaxis].astype(np.float32) * 1e-4
+    worse_of_sets, worse_of_cuts = right[:num_better, 0], right[50:51, 0] if num_better == 2 else right[:0, 0]
+    values = right.copy()
+    values[50 : 50 + len(worse_of_cuts), 1] = 0.1
+
+    class Sets(LabelSets):
+        def best(self, values: FloatArray | Float64Array, beta: float) -> BoolArray:
+            named = np.ones(values.shape, dtype=np.bool_)
+            named[np.isin(values[:, 0], worse_of_sets), 1] = False
+            return named
+
+    monkeypatch.setattr(labels, "fit_label_sets", lambda target, values: Sets())
+    monkeypatch.setattr(labels, "fit_thresholds", lambda metric, target, values: [0.5, 0.5])
+    assert fit_labels(F2, target, values).kind == kind
 
 
 def test_of_few_rows_no_rule_is_chosen() -> None:

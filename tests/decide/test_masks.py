@@ -19,7 +19,7 @@ def masks(seed: int) -> tuple[Target, FloatArray]:
     """Return masks, and probabilities of which many are exactly a threshold."""
     rng = np.random.default_rng(seed)
     target = (rng.random((20, 300)) < 0.3).astype(np.uint8)
-    steps = np.clip(10 * target + rng.integers(0, 33, target.shape), 0, 32)
+    steps = np.clip(10 * target + rng.integers(-14, 33, target.shape), 0, 32)
     return target, steps.astype(np.float32) / np.float32(32)
 
 
@@ -31,6 +31,14 @@ def test_counts_are_those_of_each_threshold_by_itself() -> None:
         is_above = values > threshold
         assert (counts.num_cut[:, place] == is_above.sum(axis=1)).all()
         assert (counts.num_both[:, place] == (is_above & (target == 1)).sum(axis=1)).all()
+
+
+def test_counts_of_some_images_are_those_of_these_alone() -> None:
+    target, values = masks(2)
+    rows = np.array([7, 3])
+    some, alone = count_masks(target, values).of_rows(rows), count_masks(target[rows], values[rows])
+    for name in ("num_true", "num_cut", "num_both"):
+        assert (getattr(some, name) == getattr(alone, name)).all()
 
 
 def test_a_pixel_at_the_threshold_is_none_of_the_mask_and_a_mask_of_the_least_size_stays() -> None:
