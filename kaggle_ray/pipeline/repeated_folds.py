@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import FoldsError
 from kaggle_ray.pipeline.begun_rows import open_begun_rows
@@ -38,9 +39,9 @@ def repetitions_of(runs: Sequence[OwnedRun], declared: Competition, data: str | 
         mine, others = (each.folds.sample_ids[each.folds.scored_rows()] for each in (own, split))
         if (differing := np.setxor1d(mine, others)).size:
             raise FoldsError(
-                f"{run.store.location}: --repeated-folds: expected the {len(mine)} rows that your run scores, got "
-                f"{len(others)}; one of them has {str(differing[0])!r}, and the other has not. Repeat the folds of the "
-                f"same rows; a holdout has no repetition."
+                f"{run.store.location}: --repeated-folds: expected the {counted(len(mine), 'row')} that your run "
+                f"scores, got {len(others)}; one of them has {str(differing[0])!r}, and the other has not. Repeat the "
+                f"folds of the same rows; a holdout has no repetition."
             )
         found[run.store.location] = split
     return found

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Literal
 
 from kaggle_ray.combine import AUTO
+from kaggle_ray.counted import counted
 from kaggle_ray.data.competition import Competition
 from kaggle_ray.errors import ConfigError, FoldsError
 from kaggle_ray.pipeline.split import Split
@@ -214,7 +215,7 @@ def _mean(key: str, group: Sequence[_Joining]) -> _Joining:
     standings = {each.origin.standing for each in group}
     member = Member(
         member_id=f"{key}-repeated",
-        name=f"{group[0].member.name} (mean of {len(group)} runs)",
+        name=f"{group[0].member.name} (mean of {counted(len(group), 'run')})",
         parts=tuple(part for each in group for part in each.member.parts),
     )
     origin = Origin(
