@@ -212,9 +212,7 @@ def _copied(value: HyperparameterValue, *, where: str) -> dict[str, Hyperparamet
     return dict(value)
 
 
-def _numbered(
-    experiments: Sequence[_Values],
-) -> list[tuple[str, _Values]]:
+def _numbered(experiments: Sequence[_Values]) -> list[tuple[str, _Values]]:
     return [(f"experiments[{number}]", each) for number, each in enumerate(experiments)]
 
 
