@@ -66,8 +66,8 @@ def read(folder: Path) -> Samples:
 def default_space(settings: Settings) -> SearchSpace:
     """The numbers alone, which tell most; beside them what ImageNet's weights see in the image, or a small network.
 
-    On the 160 leaves of README the ensemble has an honest log loss of 0.009, the five alone 0.020 to 0.042. The probes
-    are both of the two that were tried.
+    On the 160 leaves of README the ensemble has an honest log loss of 0.009 after three minutes on two cores, the five
+    alone 0.020 to 0.042. The probes are both of the two that were tried.
     """
     return SearchSpace(
         base={"image_size": 64, "batch_size": 32, "schedule": "cosine", "warmup": 0.1, "lr": 1e-2},

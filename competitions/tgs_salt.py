@@ -63,8 +63,8 @@ def read(folder: Path) -> Samples:
 def default_space(settings: Settings) -> SearchSpace:
     """A U-Net on an encoder that knows ImageNet, fine-tuned; its decoder is narrow on a CPU.
 
-    On the 400 images of README the one for a CPU has an honest mean precision of 0.727 there and of 0.702 on a GPU, the
-    one for a GPU of 0.715: the standard error is 0.019.
+    On the 400 images of README the one for a CPU has an honest mean precision of 0.727 there, after 34 minutes of CPU
+    time, and of 0.702 on a GPU, the one for a GPU of 0.715: the standard error is 0.019.
     """
     decoder = {} if settings.device == "cuda" else {"decoder_channels": [64, 48, 32, 16, 8]}
     return SearchSpace(
